@@ -1,0 +1,43 @@
+# The thin face of the build: CMake does the work (see CMakePresets.json), scripts/ what is more than one command.
+#
+#   make            build the host, the library and the examples into build/
+#   make run        build, start the host on the embedded model and watch an answer stream in
+#   make test       all tests: release, sanitizers, .NET
+#   make bench      the benchmark; rows also go to build/bench/results.json
+#   make fuzz       the long form of the fuzz targets
+#   make install    into PREFIX (default /usr/local), DESTDIR honoured
+#   make setup      install what the build needs and this machine lacks (root, Debian)
+#   make clean      remove build/
+
+PREFIX ?= /usr/local
+JOBS ?= $(shell nproc)
+# auto, system, prebuilt or source: see cmake/Libllama.cmake
+export LIPC_LLAMA ?= auto
+
+.PHONY: all setup run test bench fuzz install clean release
+
+all: release
+
+setup:
+	@scripts/setup.sh
+
+release: setup
+	@scripts/build.sh release
+
+run: release
+	@scripts/run.sh
+
+test: setup
+	@scripts/test.sh
+
+bench: release
+	@build/bench/bench
+
+fuzz: release
+	@scripts/fuzz.sh
+
+install: release
+	@cmake --install build --prefix "$(PREFIX)"
+
+clean:
+	rm -rf build

@@ -1,0 +1,23 @@
+# What `make install` puts where: programs, library, headers, pkg-config file, CMake package, manual page, model.
+include(CMakePackageConfigHelpers)
+
+install(TARGETS chatbot RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+install(TARGETS lipc lipc_static EXPORT lipc
+        LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR} ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
+install(DIRECTORY include/lipc DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
+install(FILES models/tutor.gguf DESTINATION ${CMAKE_INSTALL_DATADIR}/lipc/models)
+install(FILES "${CMAKE_CURRENT_BINARY_DIR}/chatbot.1" DESTINATION ${CMAKE_INSTALL_MANDIR}/man1)
+if(LIPC_LLAMA_BUNDLED)
+    install(DIRECTORY "${LIPC_LLAMA_FOLDER}/lib/" DESTINATION ${CMAKE_INSTALL_LIBDIR}/lipc
+            FILES_MATCHING PATTERN "lib*.so*" PATTERN cmake EXCLUDE PATTERN pkgconfig EXCLUDE)
+endif()
+
+configure_file(cmake/lipc.pc.in lipc.pc @ONLY)
+install(FILES "${CMAKE_CURRENT_BINARY_DIR}/lipc.pc" DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
+
+set(package_folder ${CMAKE_INSTALL_LIBDIR}/cmake/lipc)
+install(EXPORT lipc NAMESPACE lipc:: FILE lipcTargets.cmake DESTINATION ${package_folder})
+configure_package_config_file(cmake/lipcConfig.cmake.in lipcConfig.cmake INSTALL_DESTINATION ${package_folder})
+write_basic_package_version_file(lipcConfigVersion.cmake COMPATIBILITY SameMinorVersion)
+install(FILES "${CMAKE_CURRENT_BINARY_DIR}/lipcConfig.cmake" "${CMAKE_CURRENT_BINARY_DIR}/lipcConfigVersion.cmake"
+        DESTINATION ${package_folder})

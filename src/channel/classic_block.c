@@ -1,0 +1,136 @@
+/* classic_block.c - see classic_block.h.
+ *
+ * The two counters lie at odd offsets (40962 and 40967), where C11 atomics cannot be used. A plain four-byte store there
+ * is one instruction on every machine we build for, and single-copy atomic: both words lie inside one cache line on
+ * x86-64 (offsets 2 and 7 of it) and inside one 16-byte granule on Armv8.4 and later. Nothing depends on their order:
+ * the text is published by its own byte, completion by its own flag. The sanitizer for data races is told to look away
+ * from these four functions only.
+ */
+#include "classic_block.h"
+
+#include "../text/utf8.h"
+
+#include <string.h>
+
+#define NO_RACE_CHECK __attribute__((no_sanitize("thread"), noinline))
+
+NO_RACE_CHECK static void store_counters(volatile lipc_classic_block *block, int32_t n_updates, int32_t n_tokens) {
+    block->tokens_generated = n_tokens;
+    block->update_counter = n_updates;
+}
+
+NO_RACE_CHECK int32_t classic_block_update_counter(const lipc_classic_block *block) {
+    return ((const volatile lipc_classic_block *)block)->update_counter;
+}
+
+NO_RACE_CHECK int32_t classic_block_tokens_generated(const lipc_classic_block *block) {
+    return ((const volatile lipc_classic_block *)block)->tokens_generated;
+}
+
+/* ---- host ---------------------------------------------------------------------------------------------------------- */
+
+void classic_block_reset(lipc_classic_block *block) {
+    memset(block, 0, sizeof *block);
+}
+
+/* A prompt field, made fit to use. The field is copied first: a client may go on scribbling over it. */
+static void take_prompt(const char *field, char result[3 * LIPC_PROMPT_SIZE]) {
+    char copy[LIPC_PROMPT_SIZE];
+    memcpy(copy, field, sizeof copy);
+    size_t n_bytes = utf8_whole_prefix(copy, strnlen(copy, sizeof copy));
+    result[utf8_repair(copy, n_bytes, result, 3 * LIPC_PROMPT_SIZE - 1)] = 0;
+}
+
+void classic_block_take(const lipc_classic_block *block, classic_request *request) {
+    take_prompt(block->system_prompt, request->system_prompt);
+    take_prompt(block->user_prompt, request->user_prompt);
+    request->stream = __atomic_load_n(&block->stream_mode, __ATOMIC_RELAXED) != 0;
+    request->shutdown = classic_block_shutdown_requested(block);
+}
+
+bool classic_block_cancel_requested(const lipc_classic_block *block) {
+    return __atomic_load_n(&block->cancel_requested, __ATOMIC_RELAXED) != 0;
+}
+
+bool classic_block_shutdown_requested(const lipc_classic_block *block) {
+    return __atomic_load_n(&block->shutdown_requested, __ATOMIC_RELAXED) != 0;
+}
+
+void classic_block_clear_cancel(lipc_classic_block *block) {
+    __atomic_store_n(&block->cancel_requested, 0, __ATOMIC_RELAXED);
+}
+
+void classic_writer_begin(classic_writer *writer, lipc_classic_block *block) {
+    *writer = (classic_writer){.block = block};
+    __atomic_store_n(&block->generation_complete, 0, __ATOMIC_RELAXED);
+    store_counters(block, 0, 0);
+    /* First byte first: from here on the text is empty, whatever else still lies in the block. */
+    for (size_t i = 0; i < LIPC_RESPONSE_SIZE; i++) __atomic_store_n(&block->response[i], 0, __ATOMIC_RELAXED);
+}
+
+void classic_writer_append(classic_writer *writer, const char *text, size_t n_bytes, int32_t n_tokens) {
+    char *response = writer->block->response;
+    size_t room = LIPC_RESPONSE_SIZE - 1 - writer->n_bytes;
+    size_t fitting = writer->is_full ? 0 : utf8_fit(text, n_bytes, room);
+    if (fitting < n_bytes) writer->is_full = true;
+    if (fitting > 0) {
+        size_t end = writer->n_bytes + fitting;
+        for (size_t i = 1; i < fitting; i++)
+            __atomic_store_n(&response[writer->n_bytes + i], text[i], __ATOMIC_RELAXED);
+        __atomic_store_n(&response[end], 0, __ATOMIC_RELAXED);
+        /* release: pairs with the acquire in classic_block_read_text; who sees this byte sees the ones behind it. */
+        __atomic_store_n(&response[writer->n_bytes], text[0], __ATOMIC_RELEASE);
+        writer->n_bytes = end;
+    }
+    store_counters(writer->block, ++writer->n_updates, n_tokens);
+}
+
+void classic_writer_complete(classic_writer *writer, int32_t n_tokens) {
+    store_counters(writer->block, ++writer->n_updates, n_tokens);
+    /* release: pairs with the acquire in classic_block_is_complete. */
+    __atomic_store_n(&writer->block->generation_complete, 1, __ATOMIC_RELEASE);
+}
+
+/* ---- client -------------------------------------------------------------------------------------------------------- */
+
+static void write_prompt(char *field, const char *text, size_t n_bytes) {
+    memset(field, 0, LIPC_PROMPT_SIZE);
+    memcpy(field, text, n_bytes);
+}
+
+void classic_block_write_request(lipc_classic_block *block, const char *system_prompt, size_t system_bytes,
+                                 const char *user_prompt, size_t user_bytes, bool stream) {
+    write_prompt(block->system_prompt, system_prompt, system_bytes);
+    write_prompt(block->user_prompt, user_prompt, user_bytes);
+    memset(block->response, 0, LIPC_RESPONSE_SIZE);
+    __atomic_store_n(&block->shutdown_requested, 0, __ATOMIC_RELAXED);
+    __atomic_store_n(&block->stream_mode, stream, __ATOMIC_RELAXED);
+    __atomic_store_n(&block->generation_complete, 0, __ATOMIC_RELAXED);
+    __atomic_store_n(&block->cancel_requested, 0, __ATOMIC_RELAXED);
+    store_counters(block, 0, 0);
+}
+
+size_t classic_block_read_text(const lipc_classic_block *block, char *text, size_t from) {
+    size_t at = from;
+    for (; at < LIPC_RESPONSE_SIZE - 1; at++) {
+        /* acquire: pairs with the release in classic_writer_append. Each byte once, forwards: the byte that was the
+         * terminator is read before those behind it, so a whole update is seen or nothing of it. */
+        char byte = __atomic_load_n(&block->response[at], __ATOMIC_ACQUIRE);
+        if (byte == 0) break;
+        text[at] = byte;
+    }
+    text[at] = 0;
+    return at;
+}
+
+bool classic_block_is_complete(const lipc_classic_block *block) {
+    return __atomic_load_n(&block->generation_complete, __ATOMIC_ACQUIRE) != 0;
+}
+
+void classic_block_request_cancel(lipc_classic_block *block, bool requested) {
+    __atomic_store_n(&block->cancel_requested, requested, __ATOMIC_RELAXED);
+}
+
+void classic_block_request_shutdown(lipc_classic_block *block) {
+    __atomic_store_n(&block->shutdown_requested, 1, __ATOMIC_RELAXED);
+}

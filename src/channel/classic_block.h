@@ -1,0 +1,82 @@
+/* classic_block.h - reading and writing the classic block, both sides of it. No system calls: waking is the caller's.
+ *
+ * The host's side is a classic_writer: its truth is private, the block only shows it. Several processes read while one
+ * writes; what a reader sees at any instant is whole characters and a prefix of the final text:
+ *
+ *     block before                "Hel\0........"      the writer knows the length, 3, from its own memory
+ *     1. the rest of the new text "Hel\0o w....."      behind the terminator: nobody looks there
+ *     2. the new terminator       "Hel\0o w\0..."
+ *     3. the terminator's byte    "Hello w\0..."       one byte, release: the old text or the new one, nothing between
+ *     4. update_counter, tokens_generated, then the caller's post
+ *
+ * A host that dies after 1 or 2 has changed nothing visible; after 3 the text is whole and one update ahead of the
+ * counters, which a client cannot tell from having read early. A client that dies at any point has written only words
+ * that the host copies once (classic_block_take) or treats as a yes or no.
+ */
+#ifndef CHANNEL_CLASSIC_BLOCK_H
+#define CHANNEL_CLASSIC_BLOCK_H
+
+#include "lipc/layout.h"
+
+#include <stdbool.h>
+
+/* ---- host ---------------------------------------------------------------------------------------------------------- */
+
+/* What a client asked for, copied once and made fit to use: zero-terminated valid UTF-8. */
+typedef struct classic_request {
+    /* A byte that is not UTF-8 becomes a three-byte character. */
+    char system_prompt[3 * LIPC_PROMPT_SIZE];
+    char user_prompt[3 * LIPC_PROMPT_SIZE];
+    bool stream;
+    bool shutdown;
+} classic_request;
+
+/* Zeroes the whole block: at the host's start, before anybody may use it. */
+void classic_block_reset(lipc_classic_block *block);
+
+/* Copies the request out of the block. Prompts end at their first zero byte or at 4,096 bytes; a character cut at the
+ * end is dropped, other bytes that are not UTF-8 become U+FFFD. */
+void classic_block_take(const lipc_classic_block *block, classic_request *request);
+
+/* Flags that a client may raise while the host works. Relaxed: they carry no other data. */
+bool classic_block_cancel_requested(const lipc_classic_block *block);
+bool classic_block_shutdown_requested(const lipc_classic_block *block);
+void classic_block_clear_cancel(lipc_classic_block *block);
+
+typedef struct classic_writer {
+    lipc_classic_block *block;
+    size_t n_bytes;     /* length of the published text */
+    int32_t n_updates;  /* published update_counter */
+    bool is_full;       /* text was refused because the block has no room */
+} classic_writer;
+
+/* Begins an answer: empty text, counters 0. */
+void classic_writer_begin(classic_writer *writer, lipc_classic_block *block);
+
+/* Publishes text of whole characters behind what is there, or as many of its characters as fit; `n_tokens` is the
+ * number of tokens the answer then has. Counts as one update. Sets is_full if something did not fit. */
+void classic_writer_append(classic_writer *writer, const char *text, size_t n_bytes, int32_t n_tokens);
+
+/* Publishes that the text is final. Counts as one update, so that clients which look only at grown counters look. */
+void classic_writer_complete(classic_writer *writer, int32_t n_tokens);
+
+/* ---- client -------------------------------------------------------------------------------------------------------- */
+
+/* Writes a request: prompts (at most 4,095 bytes each; the caller cut them), zeroed answer, counters and flags. The
+ * caller posts sem_prompts_written behind it. */
+void classic_block_write_request(lipc_classic_block *block, const char *system_prompt, size_t system_bytes,
+                                 const char *user_prompt, size_t user_bytes, bool stream);
+
+/* Reads text from byte `from`, at most to the end of the block, into text[from..]; returns the length of the text with
+ * what came before, and terminates it. `text` holds LIPC_RESPONSE_SIZE bytes. Safe while the host writes. */
+size_t classic_block_read_text(const lipc_classic_block *block, char *text, size_t from);
+
+int32_t classic_block_update_counter(const lipc_classic_block *block);
+int32_t classic_block_tokens_generated(const lipc_classic_block *block);
+/* Acquire: if true, the text read afterwards is final. */
+bool classic_block_is_complete(const lipc_classic_block *block);
+
+void classic_block_request_cancel(lipc_classic_block *block, bool requested);
+void classic_block_request_shutdown(lipc_classic_block *block);
+
+#endif

@@ -1,0 +1,364 @@
+/* classic_client.c - the client's side of the classic channel.
+ *
+ * A host that dies posts nothing, so no wait is longer than a slice; between two slices the kernel is asked who owns the
+ * segment (one fcntl). An answer that flows is never slowed by that: its posts end the waits.
+ */
+#include "error.h"
+
+#include "../channel/classic_block.h"
+#include "../platform/platform.h"
+#include "../text/utf8.h"
+
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Half of the 10 ms within which a host's death is to be noticed. */
+#define SLICE_MS 5
+
+struct lipc_classic {
+    char name[LIPC_NAME_MAX + 1];
+    plat_segment *segment;
+    lipc_classic_block *block;
+    plat_semaphore *ready, *prompts_written, *response_written, *chunk_ready;
+    int host_pid;     /* atomic: other threads ask */
+    bool is_busy;     /* atomic: a call is under way */
+    bool is_cancelled; /* atomic: another thread wants that call to return */
+    bool is_stopping;  /* the answer at hand is no longer wanted; the calling thread's own */
+    char text[LIPC_RESPONSE_SIZE];
+};
+
+/* ---- one call at a time -------------------------------------------------------------------------------------------- */
+
+static int enter(lipc_classic *handle) {
+    if (!handle) return lipc_fail(LIPC_E_INVALID, "the handle is NULL");
+    if (__atomic_exchange_n(&handle->is_busy, true, __ATOMIC_ACQUIRE))
+        return lipc_fail(LIPC_E_BUSY, "another thread is in a call on this handle; open one handle for each thread");
+    __atomic_store_n(&handle->is_cancelled, false, __ATOMIC_RELAXED);
+    return LIPC_E_OK;
+}
+
+static int leave(lipc_classic *handle, int result) {
+    __atomic_store_n(&handle->is_busy, false, __ATOMIC_RELEASE);
+    return result;
+}
+
+static bool is_cancelled(const lipc_classic *handle) {
+    return __atomic_load_n(&handle->is_cancelled, __ATOMIC_RELAXED);
+}
+
+void lipc_classic_cancel(lipc_classic *handle) {
+    if (handle && __atomic_load_n(&handle->is_busy, __ATOMIC_RELAXED))
+        __atomic_store_n(&handle->is_cancelled, true, __ATOMIC_RELAXED);
+}
+
+/* ---- objects ------------------------------------------------------------------------------------------------------- */
+
+static void set_host_pid(lipc_classic *handle, int pid) {
+    __atomic_store_n(&handle->host_pid, pid, __ATOMIC_RELAXED);
+}
+
+int lipc_classic_host_pid(lipc_classic *handle) {
+    return handle ? __atomic_load_n(&handle->host_pid, __ATOMIC_RELAXED) : 0;
+}
+
+static void close_objects(lipc_classic *handle) {
+    set_host_pid(handle, 0);
+    plat_semaphore_close(handle->ready);
+    plat_semaphore_close(handle->prompts_written);
+    plat_semaphore_close(handle->response_written);
+    plat_semaphore_close(handle->chunk_ready);
+    plat_segment_close(handle->segment);
+    handle->ready = handle->prompts_written = handle->response_written = handle->chunk_ready = NULL;
+    handle->segment = NULL;
+    handle->block = NULL;
+}
+
+/* Words a failed plat_ call. */
+static int fail_object(int plat_error, const char *object_name) {
+    char user[64];
+    switch (plat_error) {
+    case PLAT_E_NOT_FOUND:
+        return lipc_fail(LIPC_E_NO_HOST, "there is no %s: no host is running under this name", object_name);
+    case PLAT_E_FOREIGN_USER:
+        plat_object_user(object_name, user, sizeof user);
+        return lipc_fail(LIPC_E_ACCESS, "%s belongs to the user '%s'; choose another name", object_name, user);
+    case PLAT_E_UNEXPECTED:
+        return lipc_fail(LIPC_E_LAYOUT, "%s is not what a host makes (wrong kind or too short)", object_name);
+    case PLAT_E_NO_MEMORY:
+        return lipc_fail(LIPC_E_NO_MEMORY, "not enough memory to open %s", object_name);
+    default:
+        return lipc_fail(LIPC_E_SYSTEM, "cannot open %s: %s", object_name, plat_os_error());
+    }
+}
+
+/* Opens the five objects. NO_HOST if one of them is not there (yet). */
+static int open_objects(lipc_classic *handle) {
+    char object_name[128];
+    const struct { const char *suffix; plat_semaphore **semaphore; } wanted[] = {
+        {LIPC_SUFFIX_READY, &handle->ready},
+        {LIPC_SUFFIX_PROMPTS_WRITTEN, &handle->prompts_written},
+        {LIPC_SUFFIX_RESPONSE_WRITTEN, &handle->response_written},
+        {LIPC_SUFFIX_CHUNK_READY, &handle->chunk_ready},
+    };
+    snprintf(object_name, sizeof object_name, "/%s" LIPC_SUFFIX_SEGMENT, handle->name);
+    int error = plat_segment_open(object_name, LIPC_CLASSIC_MAP_SIZE, &handle->segment);
+    for (size_t i = 0; error == PLAT_OK && i < sizeof wanted / sizeof wanted[0]; i++) {
+        snprintf(object_name, sizeof object_name, "/%s%s", handle->name, wanted[i].suffix);
+        error = plat_semaphore_open(object_name, wanted[i].semaphore);
+    }
+    if (error < 0) {
+        int result = fail_object(error, object_name);
+        close_objects(handle);
+        return result;
+    }
+    handle->block = plat_segment_base(handle->segment);
+    return LIPC_E_OK;
+}
+
+/* Whether the objects at hand are those of a live host; remembers its pid. */
+static bool has_live_host(lipc_classic *handle) {
+    int pid = plat_segment_is_current(handle->segment) ? plat_segment_owner_pid(handle->segment) : 0;
+    set_host_pid(handle, pid);
+    return pid != 0;
+}
+
+/* ---- waiting ------------------------------------------------------------------------------------------------------- */
+
+static uint64_t earlier(uint64_t a, uint64_t b) {
+    return a < b ? a : b;
+}
+
+static int fail_host_gone(lipc_classic *handle) {
+    int pid = lipc_classic_host_pid(handle);
+    set_host_pid(handle, 0);
+    return lipc_fail(LIPC_E_HOST_GONE, "the host of '%s', process %d, ended or was killed; connect again", handle->name,
+                     pid);
+}
+
+/* Takes a permit. Returns OK, CANCELLED, HOST_GONE or TIMEOUT. */
+static int wait_permit(lipc_classic *handle, plat_semaphore *semaphore, uint64_t deadline_ns) {
+    for (;;) {
+        if (is_cancelled(handle)) return lipc_fail(LIPC_E_CANCELLED, "cancelled by lipc_classic_cancel");
+        /* Again in each slice: an idle host takes stale flags back, and may have looked just before our request. */
+        if (handle->is_stopping) classic_block_request_cancel(handle->block, true);
+        if (plat_semaphore_wait(semaphore, earlier(deadline_ns, plat_deadline_ns(SLICE_MS))) == PLAT_OK)
+            return LIPC_E_OK;
+        if (plat_segment_owner_pid(handle->segment) != lipc_classic_host_pid(handle)) return fail_host_gone(handle);
+        if (plat_clock_ns() >= deadline_ns) return lipc_fail(LIPC_E_TIMEOUT, "the time-out passed");
+    }
+}
+
+/* Waits for the objects of a live host and opens them. */
+static int wait_objects(lipc_classic *handle, uint64_t deadline_ns) {
+    plat_namespace_watch *watch;
+    if (plat_namespace_watch_open(&watch) < 0)
+        return lipc_fail(LIPC_E_SYSTEM, "cannot watch for the host's objects: %s", plat_os_error());
+    int result;
+    for (;;) {
+        result = open_objects(handle);
+        if (result == LIPC_E_OK && has_live_host(handle)) break;
+        if (result == LIPC_E_OK) {
+            close_objects(handle);
+            lipc_fail(LIPC_E_NO_HOST, "the objects of '%s' are there, but their host is dead; start it again",
+                      handle->name);
+            result = LIPC_E_NO_HOST;
+        }
+        /* A host that creates its objects is announced by the watch; one that takes old ones over is not, so no wait is
+         * longer than a slice. */
+        if (result != LIPC_E_NO_HOST || plat_clock_ns() >= deadline_ns) break;
+        if (is_cancelled(handle)) {
+            result = lipc_fail(LIPC_E_CANCELLED, "cancelled by lipc_classic_cancel");
+            break;
+        }
+        plat_namespace_wait(watch, earlier(deadline_ns, plat_deadline_ns(2 * SLICE_MS)));
+    }
+    plat_namespace_watch_close(watch);
+    return result;
+}
+
+/* ---- opening, connecting, closing ---------------------------------------------------------------------------------- */
+
+int lipc_classic_open(const char *name, lipc_classic **result) {
+    static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.";
+    if (!result) return lipc_fail(LIPC_E_INVALID, "the place for the handle is NULL");
+    *result = NULL;
+    if (!name) name = LIPC_DEFAULT_NAME;
+    size_t length = strnlen(name, LIPC_NAME_MAX + 1);
+    if (length == 0 || length > LIPC_NAME_MAX || name[0] == '.' || strspn(name, allowed) != length)
+        return lipc_fail(LIPC_E_INVALID, "the name '%.64s' is not valid: up to %d letters, digits, '_', '-' or '.', not "
+                                         "beginning with '.'", name, LIPC_NAME_MAX);
+    lipc_classic *handle = calloc(1, sizeof *handle);
+    if (!handle) return lipc_fail(LIPC_E_NO_MEMORY, "not enough memory for a handle");
+    memcpy(handle->name, name, length);
+    *result = handle;
+    return LIPC_E_OK;
+}
+
+void lipc_classic_close(lipc_classic *handle) {
+    if (!handle) return;
+    close_objects(handle);
+    free(handle);
+}
+
+int lipc_classic_connect(lipc_classic *handle, int timeout_ms) {
+    uint64_t deadline_ns = plat_deadline_ns(timeout_ms);
+    int result = enter(handle);
+    if (result < 0) return result;
+    if (handle->segment && lipc_classic_host_pid(handle) != 0 &&
+        plat_segment_owner_pid(handle->segment) == lipc_classic_host_pid(handle) &&
+        plat_segment_is_current(handle->segment))
+        return leave(handle, LIPC_E_OK);
+    close_objects(handle);
+    result = wait_objects(handle, deadline_ns);
+    if (result == LIPC_E_OK) {
+        /* Ready is a permit: take it to see it, and give it back for the first request. If we die in between, the host
+         * posts it again after a second. */
+        result = wait_permit(handle, handle->ready, deadline_ns);
+        if (result == LIPC_E_OK)
+            plat_semaphore_post(handle->ready);
+        else if (result == LIPC_E_TIMEOUT)
+            lipc_fail(result, "the host of '%s', process %d, was not ready within %d ms: it is loading its model or busy",
+                      handle->name, lipc_classic_host_pid(handle), timeout_ms);
+        if (result < 0) close_objects(handle);
+    }
+    return leave(handle, result);
+}
+
+/* ---- requests ------------------------------------------------------------------------------------------------------ */
+
+typedef struct request {
+    const char *system_prompt, *user_prompt;
+    size_t system_bytes, user_bytes;
+    bool is_cut;
+} request;
+
+static int check_prompt(const char *what, const char *text, size_t *n_bytes, bool *is_cut) {
+    size_t length = strlen(text);
+    if (!utf8_is_valid(text, length)) return lipc_fail(LIPC_E_INVALID, "the %s is not valid UTF-8", what);
+    *n_bytes = utf8_fit(text, length, LIPC_PROMPT_SIZE - 1);
+    *is_cut |= *n_bytes < length;
+    return LIPC_E_OK;
+}
+
+static int check_request(request *request) {
+    if (!request->user_prompt) return lipc_fail(LIPC_E_INVALID, "the user prompt is NULL");
+    if (!request->system_prompt) request->system_prompt = "";
+    int result = check_prompt("system prompt", request->system_prompt, &request->system_bytes, &request->is_cut);
+    if (result < 0) return result;
+    return check_prompt("user prompt", request->user_prompt, &request->user_bytes, &request->is_cut);
+}
+
+/* Reads what the block shows now into *answer. Returns whether anything new is there since the last reading. */
+static bool read_answer(lipc_classic *handle, lipc_classic_result *answer) {
+    int32_t n_updates_before = answer->n_updates;
+    size_t n_bytes_before = answer->n_bytes;
+    /* Completion first: if it stands, the text read afterwards is final. */
+    answer->complete = classic_block_is_complete(handle->block);
+    answer->n_bytes = classic_block_read_text(handle->block, handle->text, n_bytes_before);
+    answer->n_updates = classic_block_update_counter(handle->block);
+    answer->n_tokens = classic_block_tokens_generated(handle->block);
+    answer->n_new_from = n_bytes_before;
+    return answer->complete || answer->n_updates != n_updates_before || answer->n_bytes != n_bytes_before;
+}
+
+/* The answer to a posted request: until it is complete, or an error. */
+static int follow_answer(lipc_classic *handle, plat_semaphore *progress, uint64_t deadline_ns,
+                         lipc_classic_update_fn on_update, void *user_data, lipc_classic_result *answer) {
+    while (!answer->complete) {
+        int result = wait_permit(handle, progress, deadline_ns);
+        if (result == LIPC_E_CANCELLED) {
+            handle->is_stopping = true; /* the host acknowledges by completing the answer */
+            __atomic_store_n(&handle->is_cancelled, false, __ATOMIC_RELAXED);
+            continue;
+        }
+        if (result < 0) {
+            read_answer(handle, answer);
+            if (result == LIPC_E_TIMEOUT) classic_block_request_cancel(handle->block, true);
+            return result;
+        }
+        if (read_answer(handle, answer) && on_update && !handle->is_stopping)
+            handle->is_stopping = on_update(user_data, answer) != 0;
+    }
+    return handle->is_stopping ? lipc_fail(LIPC_E_CANCELLED, "the request was cancelled") : LIPC_E_OK;
+}
+
+static int perform(lipc_classic *handle, request *request, bool stream, int timeout_ms,
+                   lipc_classic_update_fn on_update, void *user_data, lipc_classic_result *answer) {
+    uint64_t deadline_ns = plat_deadline_ns(timeout_ms);
+    int result = check_request(request);
+    if (result < 0) return result;
+    if (!handle->segment || lipc_classic_host_pid(handle) == 0)
+        return lipc_fail(LIPC_E_NO_HOST, "not connected to a host: call lipc_classic_connect first");
+    if (plat_segment_owner_pid(handle->segment) != lipc_classic_host_pid(handle)) return fail_host_gone(handle);
+    answer->prompt_cut = request->is_cut;
+    handle->is_stopping = false;
+    result = wait_permit(handle, handle->ready, deadline_ns);
+    if (result < 0) return result;
+    classic_block_write_request(handle->block, request->system_prompt, request->system_bytes, request->user_prompt,
+                                request->user_bytes, stream);
+    plat_semaphore_post(handle->prompts_written);
+    result = follow_answer(handle, stream ? handle->chunk_ready : handle->response_written, deadline_ns, on_update,
+                           user_data, answer);
+    /* Leaves no permit behind; the host posts it right after the last chunk. */
+    if (stream && answer->complete) plat_semaphore_wait(handle->response_written, plat_deadline_ns(SLICE_MS));
+    return result;
+}
+
+/* What request and stream share. */
+static int run_request(lipc_classic *handle, const char *system_prompt, const char *user_prompt, bool stream,
+                       int timeout_ms, lipc_classic_update_fn on_update, void *user_data, lipc_classic_result *result) {
+    if (result) *result = (lipc_classic_result){.text = ""};
+    int error = enter(handle);
+    if (error < 0) return error;
+    request request = {.system_prompt = system_prompt, .user_prompt = user_prompt};
+    lipc_classic_result answer = {.text = handle->text};
+    handle->text[0] = 0;
+    error = perform(handle, &request, stream, timeout_ms, on_update, user_data, &answer);
+    answer.n_new_from = 0;
+    if (result) *result = answer;
+    return leave(handle, error);
+}
+
+int lipc_classic_request(lipc_classic *handle, const char *system_prompt, const char *user_prompt, int timeout_ms,
+                         lipc_classic_result *result) {
+    return run_request(handle, system_prompt, user_prompt, false, timeout_ms, NULL, NULL, result);
+}
+
+int lipc_classic_stream(lipc_classic *handle, const char *system_prompt, const char *user_prompt, int timeout_ms,
+                        lipc_classic_update_fn on_update, void *user_data, lipc_classic_result *result) {
+    return run_request(handle, system_prompt, user_prompt, true, timeout_ms, on_update, user_data, result);
+}
+
+/* ---- shutdown ------------------------------------------------------------------------------------------------------ */
+
+static int wait_until_gone(lipc_classic *handle, uint64_t deadline_ns) {
+    int pid = lipc_classic_host_pid(handle);
+    plat_doorbell nobody_rings = {0};
+    while (plat_segment_owner_pid(handle->segment) == pid) {
+        if (is_cancelled(handle)) return lipc_fail(LIPC_E_CANCELLED, "cancelled by lipc_classic_cancel");
+        if (plat_clock_ns() >= deadline_ns)
+            return lipc_fail(LIPC_E_TIMEOUT, "the host of '%s', process %d, did not end in time", handle->name, pid);
+        plat_doorbell_wait(&nobody_rings, 0, earlier(deadline_ns, plat_deadline_ns(SLICE_MS)));
+    }
+    close_objects(handle);
+    return LIPC_E_OK;
+}
+
+int lipc_classic_shutdown(lipc_classic *handle, int timeout_ms) {
+    uint64_t deadline_ns = plat_deadline_ns(timeout_ms);
+    int result = enter(handle);
+    if (result < 0) return result;
+    if (!handle->segment) result = open_objects(handle);
+    if (result == LIPC_E_OK && !has_live_host(handle)) {
+        close_objects(handle);
+        result = lipc_fail(LIPC_E_NO_HOST, "no host is running as '%s'", handle->name);
+    }
+    if (result == LIPC_E_OK) {
+        classic_block_request_shutdown(handle->block);
+        plat_semaphore_post(handle->prompts_written);
+        result = wait_until_gone(handle, deadline_ns);
+    }
+    return leave(handle, result);
+}

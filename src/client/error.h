@@ -1,0 +1,10 @@
+/* error.h - the library's own side of error reporting: the code goes up, the sentence stays with the thread. */
+#ifndef CLIENT_ERROR_H
+#define CLIENT_ERROR_H
+
+#include "lipc/lipc.h"
+
+/* Records the sentence for lipc_error_message and returns `error`. */
+__attribute__((format(printf, 2, 3))) int lipc_fail(int error, const char *format, ...);
+
+#endif

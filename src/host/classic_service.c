@@ -1,0 +1,204 @@
+/* classic_service.c - see classic_service.h. */
+#include "classic_service.h"
+
+#include "../text/utf8.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* How often an idle host looks whether sem_ready was taken. */
+#define TICK_MS 200
+/* For how long sem_ready may stay taken without a request before it is posted again. */
+#define REPOST_NS 1000000000ull
+
+enum { PHASE_IDLE, PHASE_POSTED };
+
+struct classic_service {
+    lipc_classic_block *block;
+    plat_semaphore *ready, *prompts_written, *response_written, *chunk_ready;
+    plat_doorbell *host_bell;
+    plat_doorbell listener_bell; /* phase or is_stopping changed */
+    int phase;                   /* atomic */
+    bool is_announced;           /* atomic */
+    bool is_stopping;            /* atomic */
+    bool is_listening;
+    pthread_t listener;
+
+    /* The answer at hand; main thread only. */
+    classic_writer writer;
+    bool is_streaming;
+    char text[LIPC_RESPONSE_SIZE]; /* normal mode: the answer grows here and is published once */
+    size_t n_text;
+};
+
+/* ---- listening ----------------------------------------------------------------------------------------------------- */
+
+static bool load_flag(const bool *flag) {
+    return __atomic_load_n(flag, __ATOMIC_ACQUIRE);
+}
+
+/* Hands the request to the main thread and waits until it is served. */
+static void hand_over(classic_service *service) {
+    /* release: pairs with the acquire in classic_service_take. The block's content was published by the client's post. */
+    __atomic_store_n(&service->phase, PHASE_POSTED, __ATOMIC_RELEASE);
+    plat_doorbell_ring(service->host_bell);
+    for (;;) {
+        uint32_t seen = plat_doorbell_seen(&service->listener_bell);
+        if (__atomic_load_n(&service->phase, __ATOMIC_ACQUIRE) == PHASE_IDLE || load_flag(&service->is_stopping)) return;
+        plat_doorbell_wait(&service->listener_bell, seen, PLAT_NEVER);
+    }
+}
+
+static void *listen_for_requests(void *argument) {
+    classic_service *service = argument;
+    uint64_t taken_since = 0; /* when sem_ready was first seen taken; 0: it is there */
+    while (!load_flag(&service->is_stopping)) {
+        if (plat_semaphore_wait(service->prompts_written, plat_deadline_ns(TICK_MS)) == PLAT_OK) {
+            if (!load_flag(&service->is_stopping)) hand_over(service);
+            taken_since = 0;
+            continue;
+        }
+        /* Idle, and nobody is waiting for an answer: a cancel that came after its answer must not hit the next one. */
+        if (classic_block_cancel_requested(service->block)) classic_block_clear_cancel(service->block);
+        if (!load_flag(&service->is_announced) || plat_semaphore_value(service->ready) > 0) {
+            taken_since = 0;
+            continue;
+        }
+        uint64_t now = plat_clock_ns();
+        if (taken_since == 0) {
+            taken_since = now;
+        } else if (now - taken_since >= REPOST_NS) {
+            plat_semaphore_post(service->ready);
+            taken_since = 0;
+        }
+    }
+    return NULL;
+}
+
+static int start_listening(classic_service *service) {
+    sigset_t all, before; /* signals are the main thread's */
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int failed = pthread_create(&service->listener, NULL, listen_for_requests, service);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    service->is_listening = failed == 0;
+    return failed;
+}
+
+/* ---- opening and closing ------------------------------------------------------------------------------------------- */
+
+host_exit classic_service_open(const instance *instance, plat_doorbell *bell, classic_service **result, char *message,
+                               size_t message_size) {
+    *result = NULL;
+    classic_service *service = calloc(1, sizeof *service);
+    if (!service) {
+        snprintf(message, message_size, "not enough memory");
+        return HOST_EXIT_FAILURE;
+    }
+    service->block = instance->block;
+    service->host_bell = bell;
+    const struct { const char *suffix; plat_semaphore **semaphore; } wanted[] = {
+        {LIPC_SUFFIX_READY, &service->ready},
+        {LIPC_SUFFIX_PROMPTS_WRITTEN, &service->prompts_written},
+        {LIPC_SUFFIX_RESPONSE_WRITTEN, &service->response_written},
+        {LIPC_SUFFIX_CHUNK_READY, &service->chunk_ready},
+    };
+    for (size_t i = 0; i < sizeof wanted / sizeof wanted[0]; i++) {
+        char name[128];
+        instance_object_name(instance->name, wanted[i].suffix, name, sizeof name);
+        int error = plat_semaphore_own(name, wanted[i].semaphore);
+        if (error < 0) {
+            host_exit code = instance_explain(error, name, 0, message, message_size);
+            classic_service_remove(service);
+            classic_service_close(service);
+            return code;
+        }
+        plat_semaphore_drain(*wanted[i].semaphore);
+    }
+    if (start_listening(service) != 0) {
+        snprintf(message, message_size, "cannot start a thread");
+        classic_service_remove(service);
+        classic_service_close(service);
+        return HOST_EXIT_FAILURE;
+    }
+    *result = service;
+    return HOST_EXIT_OK;
+}
+
+void classic_service_announce(classic_service *service) {
+    __atomic_store_n(&service->is_announced, true, __ATOMIC_RELEASE);
+    plat_semaphore_post(service->ready);
+}
+
+void classic_service_remove(classic_service *service) {
+    if (!service) return;
+    plat_semaphore *const all[] = {service->ready, service->prompts_written, service->response_written,
+                                   service->chunk_ready};
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
+        if (all[i]) plat_semaphore_remove(all[i]);
+}
+
+void classic_service_close(classic_service *service) {
+    if (!service) return;
+    if (service->is_listening) {
+        __atomic_store_n(&service->is_stopping, true, __ATOMIC_RELEASE);
+        plat_doorbell_ring(&service->listener_bell);
+        plat_semaphore_post(service->prompts_written); /* it may be waiting there */
+        pthread_join(service->listener, NULL);
+    }
+    plat_semaphore_close(service->ready);
+    plat_semaphore_close(service->prompts_written);
+    plat_semaphore_close(service->response_written);
+    plat_semaphore_close(service->chunk_ready);
+    free(service);
+}
+
+/* ---- serving ------------------------------------------------------------------------------------------------------- */
+
+bool classic_service_take(classic_service *service, classic_request *request) {
+    if (__atomic_load_n(&service->phase, __ATOMIC_ACQUIRE) != PHASE_POSTED) return false;
+    classic_block_take(service->block, request);
+    /* Permits that a dead client did not take would be mistaken by this one for its own; a second sem_ready, posted for
+     * a client that was slow to write, would let another one in. */
+    plat_semaphore_drain(service->chunk_ready);
+    plat_semaphore_drain(service->response_written);
+    plat_semaphore_drain(service->ready);
+    classic_writer_begin(&service->writer, service->block);
+    service->is_streaming = request->stream;
+    service->n_text = 0;
+    return true;
+}
+
+bool classic_service_append(classic_service *service, const char *text, size_t n_bytes, int32_t n_tokens) {
+    if (service->is_streaming) {
+        classic_writer_append(&service->writer, text, n_bytes, n_tokens);
+        plat_semaphore_post(service->chunk_ready);
+        return !service->writer.is_full;
+    }
+    size_t fitting = utf8_fit(text, n_bytes, LIPC_RESPONSE_SIZE - 1 - service->n_text);
+    memcpy(service->text + service->n_text, text, fitting);
+    service->n_text += fitting;
+    return fitting == n_bytes;
+}
+
+void classic_service_finish(classic_service *service, int32_t n_tokens) {
+    if (!service->is_streaming) classic_writer_append(&service->writer, service->text, service->n_text, n_tokens);
+    classic_block_clear_cancel(service->block);
+    classic_writer_complete(&service->writer, n_tokens);
+    if (service->is_streaming) plat_semaphore_post(service->chunk_ready);
+    plat_semaphore_post(service->response_written);
+    plat_semaphore_post(service->ready);
+    __atomic_store_n(&service->phase, PHASE_IDLE, __ATOMIC_RELEASE);
+    plat_doorbell_ring(&service->listener_bell);
+}
+
+bool classic_service_cancel_requested(const classic_service *service) {
+    return classic_block_cancel_requested(service->block);
+}
+
+bool classic_service_shutdown_requested(const classic_service *service) {
+    return classic_block_shutdown_requested(service->block);
+}

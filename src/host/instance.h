@@ -1,0 +1,34 @@
+/* instance.h - the host's claim on an instance name and on the segment behind it. */
+#ifndef HOST_INSTANCE_H
+#define HOST_INSTANCE_H
+
+#include "exit_codes.h"
+
+#include "../platform/platform.h"
+#include "lipc/layout.h"
+
+#include <stddef.h>
+
+typedef struct instance {
+    const char *name;
+    plat_segment *segment;
+    lipc_classic_block *block;
+} instance;
+
+/* Becomes the owner of the name and makes its segment, or takes over what a dead host left: the same object, reset.
+ * Returns HOST_EXIT_OK, or the code to end with; `message` then holds the line to say. */
+host_exit instance_open(instance *instance, const char *name, char *message, size_t message_size);
+
+/* Writes "/" + instance name + suffix. */
+void instance_object_name(const char *name, const char *suffix, char *object_name, size_t size_bytes);
+
+/* Maps a failure to make the object to the code to end with, and words it. Call right after the failed plat_ call. */
+host_exit instance_explain(int plat_error, const char *object_name, int owner_pid, char *message, size_t message_size);
+
+/* Removes the name while it is still owned, so that no successor can adopt what is being removed. Async-signal-safe. */
+void instance_remove(instance *instance);
+
+/* Gives the ownership up. Safe on an instance that was never opened. */
+void instance_close(instance *instance);
+
+#endif

@@ -1,0 +1,25 @@
+/* log.h - the host's log: one line for one event, on standard error.
+ *
+ * A client may start the host with its streams redirected into pipes and never read them. So nothing here waits: a line
+ * that the other end does not take is dropped, and the next one that gets through says how many were. Any thread.
+ */
+#ifndef HOST_LOG_H
+#define HOST_LOG_H
+
+#include <stdbool.h>
+
+typedef enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARN, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG } log_level;
+
+/* "error", "warn", "info" or "debug". */
+bool log_level_parse(const char *text, log_level *level);
+
+/* What is less important than `level` is not written. Before the first thread. */
+void log_open(log_level level);
+
+/* Writes "chatbot: ..." and a newline. */
+__attribute__((format(printf, 2, 3))) void log_line(log_level level, const char *format, ...);
+
+/* Writes a line to standard output, flushed: what the streaming guide says the host prints. */
+void log_guide_line(const char *text);
+
+#endif

@@ -1,0 +1,179 @@
+/* main.c - chatbot: from the command line to the serving loop and back out, in the order that the guide's clients need:
+ * the objects exist before the model loads, and they are gone before the process is.
+ */
+#define _GNU_SOURCE
+#include "classic_service.h"
+#include "exit_codes.h"
+#include "instance.h"
+#include "log.h"
+#include "model_path.h"
+#include "options.h"
+#include "serve.h"
+
+#include "../engine/engine.h"
+#include "../platform/platform.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#define MESSAGE_SIZE 640
+
+/* Signal handlers have no argument: what they need is here. */
+static struct host {
+    stop_request stop;
+    instance instance;
+    classic_service *classic;
+    bool is_serving;
+    uint64_t last_progress_ns;
+    const char *model_path;
+} host;
+
+static void remove_objects(void) {
+    classic_service_remove(host.classic);
+    instance_remove(&host.instance);
+}
+
+/* The first signal lets the answer at hand finish, the second ends at once. */
+static void on_signal(int number) {
+    if (__atomic_exchange_n(&host.stop.drain, 1, __ATOMIC_SEQ_CST) != 0) {
+        remove_objects();
+        _exit(128 + number);
+    }
+    plat_doorbell_ring(&host.stop.bell);
+}
+
+static void install_signal_handlers(void) {
+    static const int ending[] = {SIGINT, SIGTERM, SIGHUP};
+    struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
+    sigemptyset(&action.sa_mask);
+    for (size_t i = 0; i < sizeof ending / sizeof ending[0]; i++) sigaddset(&action.sa_mask, ending[i]);
+    for (size_t i = 0; i < sizeof ending / sizeof ending[0]; i++) {
+        struct sigaction before;
+        sigaction(ending[i], NULL, &before);
+        if (before.sa_handler != SIG_IGN) sigaction(ending[i], &action, NULL); /* nohup stays in force */
+    }
+    signal(SIGPIPE, SIG_IGN); /* nobody may read our log */
+}
+
+static void on_parent_death(void *user_data) {
+    (void)user_data;
+    __atomic_store_n(&host.stop.now, 1, __ATOMIC_RELEASE);
+    plat_doorbell_ring(&host.stop.bell);
+}
+
+static bool on_interrupted(void *user_data) {
+    (void)user_data;
+    if (host.is_serving) return serve_is_interrupted(host.classic, &host.stop);
+    /* While loading there is no answer to cancel or to finish: the first signal is enough. */
+    return __atomic_load_n(&host.stop.drain, __ATOMIC_ACQUIRE) || __atomic_load_n(&host.stop.now, __ATOMIC_ACQUIRE) ||
+           classic_service_shutdown_requested(host.classic);
+}
+
+/* A line a second: enough to see that it moves. */
+static void on_load_progress(void *user_data, int per_mille) {
+    (void)user_data;
+    uint64_t now = plat_clock_ns();
+    if (now - host.last_progress_ns < 1000000000u) return;
+    host.last_progress_ns = now;
+    log_line(LOG_LEVEL_INFO, "loading %s: %d %%", host.model_path, per_mille / 10);
+}
+
+static void on_engine_log(void *user_data, int level, const char *line) {
+    (void)user_data;
+    log_line((log_level)level, "libllama: %s", line);
+}
+
+static host_exit exit_code_of(int engine_error) {
+    switch (engine_error) {
+    case ENGINE_E_MODEL_MISSING: return HOST_EXIT_MODEL_MISSING;
+    case ENGINE_E_MODEL_BAD: return HOST_EXIT_MODEL_BAD;
+    case ENGINE_E_CONTEXT: return HOST_EXIT_CONTEXT;
+    case ENGINE_E_ABORTED: return HOST_EXIT_OK; /* it was asked to */
+    default: return HOST_EXIT_FAILURE;
+    }
+}
+
+/* Loads the model and serves. */
+static host_exit run(const host_options *options) {
+    char message[MESSAGE_SIZE], embedded[4096];
+    host.model_path = options->model_path;
+    if (!host.model_path) {
+        model_path_embedded(embedded, sizeof embedded); /* if it is missing, the engine says so */
+        host.model_path = embedded;
+    }
+    const engine_options engine_options = {
+        .model_path = host.model_path,
+        .n_ctx = options->n_ctx > 0 ? (uint32_t)options->n_ctx : 0,
+        .n_ctx_limit = options->n_ctx < 0 ? HOST_CTX_DEFAULT_MAX : 0,
+        .n_threads = options->n_threads,
+        .n_gpu_layers = options->n_gpu_layers,
+        .on_load_progress = on_load_progress,
+        .interrupted = on_interrupted,
+        .on_log = on_engine_log,
+    };
+    uint64_t started_ns = host.last_progress_ns = plat_clock_ns();
+    log_line(LOG_LEVEL_INFO, "loading %s", host.model_path);
+    engine *engine;
+    int error = engine_open(&engine_options, &engine, message, sizeof message);
+    if (error < 0) {
+        if (error != ENGINE_E_ABORTED) log_line(LOG_LEVEL_ERROR, "%s", message);
+        return exit_code_of(error);
+    }
+    const engine_model_facts *facts = engine_facts(engine);
+    log_line(LOG_LEVEL_INFO, "ready after %.2f s: %s, %.1f M parameters, context %u, %d threads, template: %s; name %s",
+             (double)(plat_clock_ns() - started_ns) / 1e9, facts->description, (double)facts->n_parameters / 1e6,
+             facts->n_ctx, facts->n_threads, facts->template_name, options->name);
+    if (facts->n_ctx > facts->n_ctx_trained)
+        log_line(LOG_LEVEL_WARN, "the context of %u tokens is larger than the %u the model was trained with",
+                 facts->n_ctx, facts->n_ctx_trained);
+    host.is_serving = true;
+    classic_service_announce(host.classic);
+    host_exit code = serve(engine, host.classic, options, &host.stop);
+    log_line(LOG_LEVEL_INFO, "ending as asked");
+    /* Before the engine, whose memory may take a while to give back: a client that sees the names gone can start the
+     * next host at once. */
+    remove_objects();
+    engine_close(engine);
+    return code;
+}
+
+int main(int argc, char *argv[]) {
+    host_options options;
+    char message[MESSAGE_SIZE];
+    if (!host_options_parse(argc, argv, &options, message, sizeof message)) {
+        log_line(LOG_LEVEL_ERROR, "%s", message);
+        return HOST_EXIT_USAGE;
+    }
+    if (options.show_help) {
+        host_options_print_help(stdout);
+        return HOST_EXIT_OK;
+    }
+    if (options.show_version) {
+        printf("chatbot %s (libllama %s)\n", LIPC_VERSION, engine_library_version());
+        return HOST_EXIT_OK;
+    }
+    log_open(options.log_level);
+    install_signal_handlers();
+    host_exit code = instance_open(&host.instance, options.name, message, sizeof message);
+    if (code == HOST_EXIT_OK) {
+        code = classic_service_open(&host.instance, &host.stop.bell, &host.classic, message, sizeof message);
+        if (code == HOST_EXIT_OK && options.exit_with_parent && plat_parent_watch(on_parent_death, NULL) < 0) {
+            snprintf(message, sizeof message, "cannot watch the parent process: %s", plat_os_error());
+            code = HOST_EXIT_FAILURE;
+        }
+        if (code == HOST_EXIT_OK)
+            code = run(&options);
+        else
+            log_line(LOG_LEVEL_ERROR, "%s", message);
+        remove_objects();
+    } else {
+        log_line(LOG_LEVEL_ERROR, "%s", message);
+    }
+    classic_service *classic = host.classic;
+    host.classic = NULL; /* a signal from here on must not touch it */
+    classic_service_close(classic);
+    instance_close(&host.instance);
+    return code;
+}

@@ -1,0 +1,44 @@
+/* options.h - the host's options: one table makes the parser, the help and the manual page. */
+#ifndef HOST_OPTIONS_H
+#define HOST_OPTIONS_H
+
+#include "log.h"
+
+#include "lipc/layout.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+typedef struct host_options {
+    const char *model_path; /* NULL: the embedded model. Points into argv or the environment */
+    const char *name;       /* likewise */
+    int32_t n_ctx;          /* 0: as trained; -1: as trained, but at most HOST_CTX_DEFAULT_MAX */
+    int32_t n_threads;      /* 0: one for each physical core */
+    int32_t n_gpu_layers;   /* negative: all */
+    int32_t n_predict;      /* negative: as many as fit */
+    float temperature;
+    float min_p;
+    float top_p;
+    int32_t top_k;
+    int64_t seed;           /* negative: another one for each request */
+    log_level log_level;
+    bool ignore_eos;
+    bool exit_with_parent;
+    bool show_version;
+    bool show_help;
+} host_options;
+
+/* Models are trained with contexts whose cache would fill the machine; nobody who said nothing wants that. */
+#define HOST_CTX_DEFAULT_MAX 4096
+
+/* Fills `options` from the defaults, then the environment, then the command line; the later wins. Returns false with one
+ * sentence in `message` (what, which value, what to do) if an option or a value is wrong. */
+bool host_options_parse(int argc, char *const argv[], host_options *options, char *message, size_t message_size);
+
+/* The screen of --help, and the manual page in roff. */
+void host_options_print_help(FILE *file);
+void host_options_print_manual(FILE *file);
+
+#endif

@@ -1,0 +1,37 @@
+/* internal.h - what the files of the Linux port share with each other. */
+#ifndef PLAT_LINUX_INTERNAL_H
+#define PLAT_LINUX_INTERNAL_H
+
+#include "../platform.h"
+
+#include <sys/stat.h>
+#include <time.h>
+
+/* glibc and musl both keep POSIX shared memory in /dev/shm under its own name, and semaphores there as "sem." + name. */
+#define PLAT_OBJECT_FOLDER "/dev/shm"
+#define PLAT_PATH_SIZE 256
+
+/* Records errno for plat_os_error and returns `error`. */
+int plat_fail(int error);
+/* Likewise, with the error that errno means for a named object. */
+int plat_fail_errno(void);
+
+/* The path of a named object; `prefix` is "" or "sem.". Returns false if the name is not "/something" or is too long. */
+bool plat_object_path(const char *prefix, const char *name, char path[PLAT_PATH_SIZE]);
+
+/* Opens an existing object of this user's. Returns the descriptor (with its fstat in *status) or a negative plat_error. */
+int plat_object_open(const char *path, struct stat *status);
+
+/* A new, nameless file of `size_bytes` reserved and zeroed bytes where the named objects live, or a negative
+ * plat_error. It vanishes with its last descriptor unless it is given a name. */
+int plat_object_new(size_t size_bytes);
+
+/* Gives a nameless file its name: from then on others can open it. PLAT_E_OWNED if the name is taken. */
+int plat_object_publish(int descriptor, const char *path);
+
+/* Whether the path leads to the file with this identity. */
+bool plat_object_is(const char *path, dev_t device, ino_t inode);
+
+struct timespec plat_timespec(uint64_t ns);
+
+#endif

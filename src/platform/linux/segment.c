@@ -1,0 +1,218 @@
+/* segment.c - shared memory with one owner.
+ *
+ * Ownership is a POSIX record lock on the object itself: the kernel grants it to one process, takes it back at whatever
+ * instruction that process dies, does not hand it to children, and tells anybody who asks the owner's pid. One rule
+ * follows for this port: an owner must never open and close the object a second time, because closing any descriptor of
+ * a file drops the process's locks on it. Hence plat_object_is(), which looks by name.
+ */
+#define _GNU_SOURCE
+#include "internal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/inotify.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+struct plat_segment {
+    void *base;
+    size_t size_bytes;
+    int descriptor;
+    dev_t device;
+    ino_t inode;
+    char path[PLAT_PATH_SIZE];
+};
+
+/* Claims ownership. PLAT_E_OWNED with *owner_pid > 0 if another has it; with 0 if the other gave it up in between. */
+static int claim(int descriptor, int *owner_pid) {
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    *owner_pid = 0;
+    if (fcntl(descriptor, F_SETLK, &lock) == 0) return PLAT_OK;
+    if (errno != EAGAIN && errno != EACCES) return plat_fail(PLAT_E_SYSTEM);
+    plat_fail(PLAT_E_OWNED);
+    if (fcntl(descriptor, F_GETLK, &lock) == 0 && lock.l_type != F_UNLCK) *owner_pid = (int)lock.l_pid;
+    return PLAT_E_OWNED;
+}
+
+static int map(plat_segment *segment, size_t size_bytes) {
+    void *base = mmap(NULL, size_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, segment->descriptor, 0);
+    if (base == MAP_FAILED) return plat_fail(PLAT_E_NO_MEMORY);
+    segment->base = base;
+    segment->size_bytes = size_bytes;
+    return PLAT_OK;
+}
+
+static int identify(plat_segment *segment) {
+    struct stat status;
+    if (fstat(segment->descriptor, &status) < 0) return plat_fail(PLAT_E_SYSTEM);
+    segment->device = status.st_dev;
+    segment->inode = status.st_ino;
+    return PLAT_OK;
+}
+
+/* Makes the object. PLAT_E_OWNED if somebody made it first. */
+static int create(plat_segment *segment, size_t size_bytes) {
+    int owner_pid;
+    segment->descriptor = plat_object_new(size_bytes);
+    if (segment->descriptor < 0) return segment->descriptor;
+    int error = claim(segment->descriptor, &owner_pid);
+    if (error == PLAT_OK) error = identify(segment);
+    if (error == PLAT_OK) error = map(segment, size_bytes);
+    /* Last, so that whoever can open it finds it owned and complete. */
+    return error == PLAT_OK ? plat_object_publish(segment->descriptor, segment->path) : error;
+}
+
+/* Takes the object over if its owner is dead. PLAT_E_NOT_FOUND if it vanished meanwhile. */
+static int adopt(plat_segment *segment, size_t size_bytes, int *owner_pid) {
+    struct stat status;
+    segment->descriptor = plat_object_open(segment->path, &status);
+    if (segment->descriptor < 0) return segment->descriptor;
+    int error = claim(segment->descriptor, owner_pid);
+    if (error < 0) return error;
+    segment->device = status.st_dev;
+    segment->inode = status.st_ino;
+    /* The last owner may have removed the name between our open and our claim: then this is a ghost. */
+    if (!plat_object_is(segment->path, segment->device, segment->inode)) return PLAT_E_NOT_FOUND;
+    if (fallocate(segment->descriptor, 0, 0, (off_t)size_bytes) < 0) return plat_fail_errno();
+    return map(segment, size_bytes);
+}
+
+int plat_segment_own(const char *name, size_t size_bytes, plat_segment **result, bool *adopted, int *owner_pid) {
+    *result = NULL;
+    *adopted = false;
+    *owner_pid = 0;
+    plat_segment *segment = calloc(1, sizeof *segment);
+    if (!segment) return plat_fail(PLAT_E_NO_MEMORY);
+    segment->descriptor = -1;
+    int error = plat_object_path("", name, segment->path) ? PLAT_OK : plat_fail(PLAT_E_SYSTEM);
+    /* Each round lost means that another process made or removed the object between two of our steps. */
+    for (int rounds = 100; error == PLAT_OK && rounds > 0; rounds--) {
+        error = adopt(segment, size_bytes, owner_pid);
+        if (error == PLAT_OK) {
+            *adopted = true;
+            *result = segment;
+            return PLAT_OK;
+        }
+        if (error == PLAT_E_NOT_FOUND) {
+            if (segment->descriptor >= 0) close(segment->descriptor);
+            error = create(segment, size_bytes);
+            if (error == PLAT_OK) {
+                *result = segment;
+                return PLAT_OK;
+            }
+            if (segment->base) munmap(segment->base, segment->size_bytes);
+            segment->base = NULL;
+        }
+        if (error == PLAT_E_OWNED && *owner_pid == 0) {
+            if (segment->descriptor >= 0) close(segment->descriptor);
+            segment->descriptor = -1;
+            error = PLAT_OK;
+        }
+    }
+    if (error == PLAT_OK) {
+        errno = EAGAIN;
+        error = plat_fail(PLAT_E_SYSTEM);
+    }
+    plat_segment_close(segment);
+    return error;
+}
+
+int plat_segment_open(const char *name, size_t size_bytes, plat_segment **result) {
+    *result = NULL;
+    plat_segment *segment = calloc(1, sizeof *segment);
+    if (!segment) return plat_fail(PLAT_E_NO_MEMORY);
+    segment->descriptor = -1;
+    struct stat status;
+    int error = plat_object_path("", name, segment->path) ? PLAT_OK : plat_fail(PLAT_E_SYSTEM);
+    if (error == PLAT_OK) {
+        segment->descriptor = plat_object_open(segment->path, &status);
+        if (segment->descriptor < 0) error = segment->descriptor;
+    }
+    if (error == PLAT_OK) {
+        segment->device = status.st_dev;
+        segment->inode = status.st_ino;
+        /* A mapping beyond the object's end would fault at the first look. */
+        if (status.st_size < (off_t)size_bytes) {
+            errno = EINVAL;
+            error = plat_fail(PLAT_E_UNEXPECTED);
+        } else {
+            error = map(segment, size_bytes);
+        }
+    }
+    if (error < 0) {
+        plat_segment_close(segment);
+        return error;
+    }
+    *result = segment;
+    return PLAT_OK;
+}
+
+void *plat_segment_base(const plat_segment *segment) {
+    return segment->base;
+}
+
+int plat_segment_owner_pid(const plat_segment *segment) {
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    if (fcntl(segment->descriptor, F_GETLK, &lock) < 0 || lock.l_type == F_UNLCK) return 0;
+    return (int)lock.l_pid;
+}
+
+bool plat_segment_is_current(const plat_segment *segment) {
+    return plat_object_is(segment->path, segment->device, segment->inode);
+}
+
+void plat_segment_remove(plat_segment *segment) {
+    if (plat_segment_is_current(segment)) unlink(segment->path);
+}
+
+void plat_segment_close(plat_segment *segment) {
+    if (!segment) return;
+    if (segment->base) munmap(segment->base, segment->size_bytes);
+    if (segment->descriptor >= 0) close(segment->descriptor);
+    free(segment);
+}
+
+struct plat_namespace_watch {
+    int descriptor;
+};
+
+int plat_namespace_watch_open(plat_namespace_watch **result) {
+    *result = NULL;
+    plat_namespace_watch *watch = malloc(sizeof *watch);
+    if (!watch) return plat_fail(PLAT_E_NO_MEMORY);
+    watch->descriptor = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+    /* IN_CREATE covers linkat, IN_ATTRIB nothing we need: objects appear complete. */
+    if (watch->descriptor < 0 || inotify_add_watch(watch->descriptor, PLAT_OBJECT_FOLDER, IN_CREATE | IN_MOVED_TO) < 0) {
+        int error = plat_fail(PLAT_E_SYSTEM);
+        plat_namespace_watch_close(watch);
+        return error;
+    }
+    *result = watch;
+    return PLAT_OK;
+}
+
+int plat_namespace_wait(plat_namespace_watch *watch, uint64_t deadline_ns) {
+    struct pollfd source = {.fd = watch->descriptor, .events = POLLIN};
+    uint64_t now = plat_clock_ns();
+    int timeout_ms = -1;
+    if (deadline_ns != PLAT_NEVER) {
+        uint64_t left_ms = deadline_ns > now ? (deadline_ns - now + 999999) / 1000000 : 0;
+        timeout_ms = left_ms > INT32_MAX ? INT32_MAX : (int)left_ms;
+    }
+    int ready = poll(&source, 1, timeout_ms);
+    if (ready < 0 && errno != EINTR) return plat_fail(PLAT_E_SYSTEM);
+    if (ready == 0) return PLAT_E_TIMEOUT;
+    char events[4096];
+    while (read(watch->descriptor, events, sizeof events) > 0) {
+    }
+    return PLAT_OK;
+}
+
+void plat_namespace_watch_close(plat_namespace_watch *watch) {
+    if (!watch) return;
+    if (watch->descriptor >= 0) close(watch->descriptor);
+    free(watch);
+}

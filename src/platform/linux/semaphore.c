@@ -1,0 +1,134 @@
+/* semaphore.c - the C library's named semaphores, created so that a death leaves nothing behind.
+ *
+ * sem_open() creates a semaphore through a temporary file that stays in /dev/shm if the process dies at the wrong moment.
+ * Here the file is nameless until it is complete. What is in it is a process-shared sem_t, as sem_open() writes it and
+ * expects it; all operations are the C library's own.
+ */
+#define _GNU_SOURCE
+#include "internal.h"
+
+#include <errno.h>
+#include <semaphore.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+struct plat_semaphore {
+    sem_t *words;
+    dev_t device;
+    ino_t inode;
+    char path[PLAT_PATH_SIZE];
+};
+
+static int map(plat_semaphore *semaphore, int descriptor) {
+    void *words = mmap(NULL, sizeof(sem_t), PROT_READ | PROT_WRITE, MAP_SHARED, descriptor, 0);
+    if (words == MAP_FAILED) return plat_fail(PLAT_E_NO_MEMORY);
+    semaphore->words = words;
+    return PLAT_OK;
+}
+
+static int open_existing(plat_semaphore *semaphore) {
+    struct stat status;
+    int descriptor = plat_object_open(semaphore->path, &status);
+    if (descriptor < 0) return descriptor;
+    int error;
+    if (status.st_size < (off_t)sizeof(sem_t)) {
+        errno = EINVAL;
+        error = plat_fail(PLAT_E_UNEXPECTED);
+    } else {
+        semaphore->device = status.st_dev;
+        semaphore->inode = status.st_ino;
+        error = map(semaphore, descriptor);
+    }
+    close(descriptor);
+    return error;
+}
+
+/* PLAT_E_OWNED if somebody made it first. */
+static int create(plat_semaphore *semaphore) {
+    int descriptor = plat_object_new(sizeof(sem_t));
+    if (descriptor < 0) return descriptor;
+    struct stat status;
+    int error = fstat(descriptor, &status) < 0 ? plat_fail(PLAT_E_SYSTEM) : map(semaphore, descriptor);
+    if (error == PLAT_OK) {
+        semaphore->device = status.st_dev;
+        semaphore->inode = status.st_ino;
+        sem_init(semaphore->words, 1, 0);
+        error = plat_object_publish(descriptor, semaphore->path);
+        if (error < 0) munmap(semaphore->words, sizeof(sem_t));
+    }
+    close(descriptor);
+    return error;
+}
+
+static int obtain(const char *name, bool may_create, plat_semaphore **result) {
+    *result = NULL;
+    plat_semaphore *semaphore = calloc(1, sizeof *semaphore);
+    if (!semaphore) return plat_fail(PLAT_E_NO_MEMORY);
+    int error = plat_object_path("sem.", name, semaphore->path) ? PLAT_OK : plat_fail(PLAT_E_SYSTEM);
+    if (error == PLAT_OK) {
+        error = open_existing(semaphore);
+        /* A second round is needed only if the name came or went between two steps. */
+        for (int rounds = 100; may_create && error == PLAT_E_NOT_FOUND && rounds > 0; rounds--) {
+            error = create(semaphore);
+            if (error == PLAT_E_OWNED) error = open_existing(semaphore);
+        }
+    }
+    if (error < 0) {
+        free(semaphore);
+        return error;
+    }
+    *result = semaphore;
+    return PLAT_OK;
+}
+
+int plat_semaphore_own(const char *name, plat_semaphore **semaphore) {
+    return obtain(name, true, semaphore);
+}
+
+int plat_semaphore_open(const char *name, plat_semaphore **semaphore) {
+    return obtain(name, false, semaphore);
+}
+
+void plat_semaphore_post(plat_semaphore *semaphore) {
+    sem_post(semaphore->words); /* fails only when full: then there are permits enough */
+}
+
+bool plat_semaphore_try_wait(plat_semaphore *semaphore) {
+    int result;
+    do {
+        result = sem_trywait(semaphore->words);
+    } while (result < 0 && errno == EINTR);
+    return result == 0;
+}
+
+int plat_semaphore_wait(plat_semaphore *semaphore, uint64_t deadline_ns) {
+    /* A clock that reaches UINT64_MAX nanoseconds does so after 584 years of uptime: no special case for PLAT_NEVER. */
+    struct timespec deadline = plat_timespec(deadline_ns);
+    while (sem_clockwait(semaphore->words, CLOCK_MONOTONIC, &deadline) < 0) {
+        if (errno != EINTR) return PLAT_E_TIMEOUT;
+    }
+    return PLAT_OK;
+}
+
+int plat_semaphore_value(plat_semaphore *semaphore) {
+    int value = 0;
+    sem_getvalue(semaphore->words, &value);
+    return value;
+}
+
+void plat_semaphore_drain(plat_semaphore *semaphore) {
+    /* Bounded by what was there at the start, so that somebody who keeps posting cannot hold us here. */
+    for (int value = plat_semaphore_value(semaphore); value > 0 && plat_semaphore_try_wait(semaphore); value--) {
+    }
+}
+
+void plat_semaphore_remove(plat_semaphore *semaphore) {
+    if (plat_object_is(semaphore->path, semaphore->device, semaphore->inode)) unlink(semaphore->path);
+}
+
+void plat_semaphore_close(plat_semaphore *semaphore) {
+    if (!semaphore) return;
+    munmap(semaphore->words, sizeof(sem_t));
+    free(semaphore);
+}

@@ -1,0 +1,153 @@
+/* platform.h - what the project asks of an operating system, and nothing else.
+ *
+ * The files of one port lie in one folder (linux/) and are named after the parts below. Code above this line of the
+ * house contains no system call and no #ifdef for a system.
+ *
+ * Errors: functions that can fail return 0 or a negative plat_error; plat_os_error() tells the calling thread the
+ * system's own reason for the last failure. Nothing here prints, exits or installs signal handlers.
+ * Threads: different objects may be used from different threads freely; for one object see each function.
+ */
+#ifndef PLAT_PLATFORM_H
+#define PLAT_PLATFORM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+typedef enum plat_error {
+    PLAT_OK = 0,
+    PLAT_E_NOT_FOUND = -1,     /* no object of that name */
+    PLAT_E_OWNED = -2,         /* a live process owns the object */
+    PLAT_E_FOREIGN_USER = -3,  /* the object belongs to another user */
+    PLAT_E_NO_SPACE = -4,      /* the system has no room for the object (a full /dev/shm) */
+    PLAT_E_READ_ONLY = -5,     /* the place of the objects cannot be written */
+    PLAT_E_NO_MEMORY = -6,     /* no memory for the process itself */
+    PLAT_E_UNEXPECTED = -7,    /* the object is not what it should be (a wrong size, not a semaphore) */
+    PLAT_E_SYSTEM = -8,        /* anything else: see plat_os_error */
+    PLAT_E_TIMEOUT = -9        /* the deadline passed */
+} plat_error;
+
+/* The system's reason for the last failed plat_ call of this thread, e.g. "No space left on device"; "" if none. */
+const char *plat_os_error(void);
+
+/* ---- clock ---------------------------------------------------------------------------------------------------------
+ * Monotonic nanoseconds since an arbitrary start; never jumps with the wall clock. */
+uint64_t plat_clock_ns(void);
+
+/* A deadline `timeout_ms` from now; negative: PLAT_NEVER. */
+#define PLAT_NEVER UINT64_MAX
+uint64_t plat_deadline_ns(int timeout_ms);
+
+/* ---- segment -------------------------------------------------------------------------------------------------------
+ * A named piece of shared memory with at most one owner. Ownership ends with the process, at whatever instruction it
+ * dies, and is never inherited by a child. Names are POSIX ones: "/llama_cpp_shared_mem". */
+typedef struct plat_segment plat_segment;
+
+/* Creates the segment, or adopts one whose owner is dead, and becomes its owner. A new one is complete the moment others
+ * can open it: full size, zeroed, memory reserved, owned. An adopted one is the same object, grown to `size_bytes` if it
+ * is shorter, its memory reserved, its content untouched (*adopted is set).
+ * Errors: OWNED (*owner_pid tells by whom), FOREIGN_USER, NO_SPACE, READ_ONLY, UNEXPECTED, NO_MEMORY, SYSTEM. */
+int plat_segment_own(const char *name, size_t size_bytes, plat_segment **segment, bool *adopted, int *owner_pid);
+
+/* Opens an existing segment for reading and writing, as a client does. Maps `size_bytes`.
+ * Errors: NOT_FOUND, FOREIGN_USER, UNEXPECTED (shorter than size_bytes), NO_MEMORY, SYSTEM. */
+int plat_segment_open(const char *name, size_t size_bytes, plat_segment **segment);
+
+void *plat_segment_base(const plat_segment *segment);
+
+/* The pid of the segment's owner now; 0 if nobody owns it. One system call, no blocking. Any thread. Not for the owner
+ * itself. */
+int plat_segment_owner_pid(const plat_segment *segment);
+
+/* Whether the name still leads to this very object. Any thread. */
+bool plat_segment_is_current(const plat_segment *segment);
+
+/* Takes the name away if it still leads to this object (somebody may have put another in its place). Owner only. */
+void plat_segment_remove(plat_segment *segment);
+
+/* Unmaps; an owner also gives up its ownership. NULL allowed. Does not remove the name. */
+void plat_segment_close(plat_segment *segment);
+
+/* Waits until something was created among the named objects, since the watch was opened, or the deadline passes.
+ * plat_namespace_wait returns PLAT_OK (look again) or TIMEOUT or SYSTEM. One thread at a time. */
+typedef struct plat_namespace_watch plat_namespace_watch;
+int plat_namespace_watch_open(plat_namespace_watch **watch);
+int plat_namespace_wait(plat_namespace_watch *watch, uint64_t deadline_ns);
+void plat_namespace_watch_close(plat_namespace_watch *watch);
+
+/* ---- semaphore -----------------------------------------------------------------------------------------------------
+ * A named counting semaphore, the system's own kind, so that other programs can open it. */
+typedef struct plat_semaphore plat_semaphore;
+
+/* Creates the semaphore with value 0, or opens the one that is there. A new one is complete the moment others can open
+ * it, and a death in between leaves nothing behind. Errors: FOREIGN_USER, NO_SPACE, READ_ONLY, UNEXPECTED, NO_MEMORY,
+ * SYSTEM. */
+int plat_semaphore_own(const char *name, plat_semaphore **semaphore);
+
+/* Opens an existing semaphore. Errors: NOT_FOUND, FOREIGN_USER, UNEXPECTED, NO_MEMORY, SYSTEM. */
+int plat_semaphore_open(const char *name, plat_semaphore **semaphore);
+
+/* Adds one permit; a semaphore that is full stays full. Any thread; async-signal-safe. */
+void plat_semaphore_post(plat_semaphore *semaphore);
+
+/* Takes a permit if there is one. Any thread. */
+bool plat_semaphore_try_wait(plat_semaphore *semaphore);
+
+/* Takes a permit, waiting for it until the deadline. Signals do not end the wait. PLAT_OK or TIMEOUT. Any thread. */
+int plat_semaphore_wait(plat_semaphore *semaphore, uint64_t deadline_ns);
+
+/* Permits there are now. Any thread. */
+int plat_semaphore_value(plat_semaphore *semaphore);
+
+/* Takes all permits back. Ends also if somebody posts without a pause. Any thread. */
+void plat_semaphore_drain(plat_semaphore *semaphore);
+
+/* Takes the name away if it still leads to this object. */
+void plat_semaphore_remove(plat_semaphore *semaphore);
+
+/* Closes; NULL allowed. Does not remove the name. */
+void plat_semaphore_close(plat_semaphore *semaphore);
+
+/* ---- doorbell ------------------------------------------------------------------------------------------------------
+ * A hint "look again" from any number of ringers to one sleeper. State is elsewhere; rings are not counted. A word of
+ * memory: zero is its initial state, and it needs no destroying.
+ *
+ *     sleeper: seen = plat_doorbell_seen(&bell);  look at the state;  nothing to do: plat_doorbell_wait(&bell, seen, ...)
+ *     ringer:  change the state;  plat_doorbell_ring(&bell)
+ *
+ * No wake-up is lost: a ring after `seen` was read changes the word, and the wait then returns at once. */
+typedef struct plat_doorbell {
+    uint32_t rings;
+    uint32_t sleepers;
+} plat_doorbell;
+
+uint32_t plat_doorbell_seen(plat_doorbell *bell);
+/* Wakes the sleeper. No system call if nobody sleeps. Any thread; async-signal-safe. */
+void plat_doorbell_ring(plat_doorbell *bell);
+/* Sleeps until the bell has rung since `seen`, or until the deadline. May return early. */
+void plat_doorbell_wait(plat_doorbell *bell, uint32_t seen, uint64_t deadline_ns);
+
+/* ---- process and machine -------------------------------------------------------------------------------------------
+ * All of this is for programs at their start; not for libraries. */
+
+/* Watches the process that started this one; `on_death(user_data)` is called once, in a thread of its own, when it ends
+ * (at once if it has ended already). Cannot be undone. Errors: SYSTEM. */
+int plat_parent_watch(void (*on_death)(void *user_data), void *user_data);
+
+/* Physical cores that this process may use, at least 1. */
+int plat_core_count(void);
+
+/* Memory that processes could still obtain without swapping, in bytes; 0 if the system does not say. */
+uint64_t plat_memory_available_bytes(void);
+
+/* Folder of the running program, without a slash at its end, into `path`. Errors: SYSTEM (also if too long). */
+int plat_program_folder(char *path, size_t size_bytes);
+
+/* Login name (or number, if it has none) of the user who owns the named object, into `user`; "?" if there is none. */
+void plat_object_user(const char *name, char *user, size_t size_bytes);
+
+/* Writes a text to a standard stream (1 or 2) if that needs no waiting; returns false, having written nothing, if the
+ * other end does not read. At most 4,096 bytes at once. Any thread. */
+bool plat_stream_try_write(int stream, const char *text, size_t n_bytes);
+
+#endif
