@@ -122,6 +122,11 @@ static bool has_cpu(void) {
     return ggml_backend_dev_by_type(GGML_BACKEND_DEVICE_TYPE_CPU) != NULL;
 }
 
+static bool has_gpu(void) {
+    return ggml_backend_dev_by_type(GGML_BACKEND_DEVICE_TYPE_GPU) != NULL ||
+           ggml_backend_dev_by_type(GGML_BACKEND_DEVICE_TYPE_IGPU) != NULL;
+}
+
 /* Backends lie beside the library that loads them; where the system packages put them elsewhere, the library knows. */
 static void load_backends(void) {
     if (has_cpu()) return; /* linked in, or an engine was open before */
@@ -196,9 +201,12 @@ static int make_context(struct engine *engine) {
     params.n_batch = SLICE_TOKENS;
     params.n_ubatch = SLICE_TOKENS;
     params.n_seq_max = 1;
+    params.n_outputs_max = 1; /* logits of the last token only: saves vocabulary x slice floats */
     params.n_threads = engine->facts.n_threads;
     params.n_threads_batch = engine->facts.n_threads;
     params.no_perf = true;
+    /* On a CPU, flash attention costs more than it saves: 2.5 times slower at heads of 16 (bench/README.md). */
+    if (!has_gpu()) params.flash_attn_type = LLAMA_FLASH_ATTN_TYPE_DISABLED;
     engine->context = llama_init_from_model(engine->model, params);
     if (!engine->context) {
         say(engine, "a context of %u tokens does not fit: %s; give a smaller one with -c N", n_ctx,
@@ -490,6 +498,17 @@ const char *engine_end_text(engine_end end) {
 
 /* ---- opening and closing ------------------------------------------------------------------------------------------- */
 
+/* The first evaluations read the weights from disk and build the library's graphs, one for slices and one for single
+ * tokens. Done here, the first request does not pay for it. */
+static void warm_up(struct engine *engine) {
+    enum { N_TOKENS = 8 };
+    llama_token bos = llama_vocab_bos(engine->vocab);
+    llama_token tokens[N_TOKENS];
+    for (int i = 0; i < N_TOKENS; i++) tokens[i] = bos == LLAMA_TOKEN_NULL ? 0 : bos;
+    if (engine->facts.n_ctx > N_TOKENS && evaluate(engine, tokens, N_TOKENS, 0) == ENGINE_END_NONE)
+        evaluate(engine, tokens, 1, N_TOKENS);
+}
+
 static void collect_facts(struct engine *engine) {
     engine_model_facts *facts = &engine->facts;
     llama_model_desc(engine->model, facts->description, sizeof facts->description);
@@ -519,6 +538,7 @@ static int open_parts(struct engine *engine) {
     llama_set_abort_callback(engine->context, abandon_evaluation, engine);
     engine->batch = llama_batch_init(SLICE_TOKENS, 0, 1);
     collect_facts(engine);
+    warm_up(engine);
     return ENGINE_OK;
 }
 
