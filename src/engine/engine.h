@@ -29,7 +29,7 @@ typedef struct engine_options {
     const char *model_path;
     uint32_t n_ctx;       /* tokens of context; 0: as the model was trained, but at most n_ctx_limit */
     uint32_t n_ctx_limit; /* 0: no limit */
-    int32_t n_threads;    /* 0: one for each physical core */
+    int32_t n_threads;    /* 0: one for each physical core; for a small model one */
     int32_t n_gpu_layers; /* layers to offload where a device is found; negative: all */
 
     /* Loading, in thousandths; called often, from 0 to 1000. */

@@ -23,6 +23,8 @@
  * gets to look around. Cancelling does not wait for it: see abandon_evaluation(). */
 #define SLICE_TOKENS 512
 #define MESSAGE_SIZE 512
+/* Below this one thread is as fast as several: see default_threads(). */
+#define SMALL_MODEL_PARAMETERS 8000000u
 /* A token's piece is rarely longer than a word; the buffer grows if a model has a longer one. */
 #define PIECE_SIZE 256
 /* Bytes of a character that is not complete yet. */
@@ -177,6 +179,12 @@ static int load_model(struct engine *engine) {
     return ENGINE_E_MODEL_BAD;
 }
 
+/* Threads when nobody says. The library's threads meet at a spinning barrier after each node of the graph: for a small
+ * model that costs as much as the second core gains, and a hundred times as much when another program has that core. */
+static int32_t default_threads(const struct llama_model *model) {
+    return llama_model_n_params(model) < SMALL_MODEL_PARAMETERS ? 1 : plat_core_count();
+}
+
 /* Bytes of the key-value cache at 16 bits: for each token, layer and key-value head one key and one value. Models with
  * sliding windows or recurrent layers need less. */
 static double cache_bytes(const struct llama_model *model, uint32_t n_ctx) {
@@ -219,7 +227,6 @@ static int make_context(struct engine *engine) {
 /* The library otherwise starts a new pool of threads for every evaluation: at small models that is most of the time. Its
  * threads poll for a while after each evaluation and then sleep, so an idle host uses no CPU. */
 static void attach_threadpool(struct engine *engine) {
-    if (engine->facts.n_threads <= 1) return;
     ggml_backend_dev_t cpu = ggml_backend_dev_by_type(GGML_BACKEND_DEVICE_TYPE_CPU);
     if (!cpu) return;
     ggml_backend_reg_t registry = ggml_backend_dev_backend_reg(cpu);
@@ -532,6 +539,8 @@ static int open_parts(struct engine *engine) {
     load_backends();
     llama_backend_init();
     if ((error = load_model(engine)) < 0) return error;
+    engine->facts.n_threads =
+        engine->options.n_threads > 0 ? engine->options.n_threads : default_threads(engine->model);
     if ((error = make_context(engine)) < 0) return error;
     attach_threadpool(engine);
     /* Only from here on: an abort while the library reserves its memory would look like a failure to get it. */
@@ -550,7 +559,6 @@ int engine_open(const engine_options *options, engine **result, char *message, s
         return ENGINE_E_NO_MEMORY;
     }
     engine->options = *options;
-    engine->facts.n_threads = options->n_threads > 0 ? options->n_threads : plat_core_count();
     engine->last_per_mille = -1;
     llama_log_set(on_library_log, engine);
     int error = open_parts(engine);

@@ -32,7 +32,7 @@ static const option_spec options_table[] = {
     {"-c", "--ctx-size", NULL, "N", "LLAMA_ARG_CTX_SIZE", KIND_INTEGER, FIELD(n_ctx), -1, INT32_MAX, "-1",
      "tokens of context; 0: as trained, -1: that, at most 4096"},
     {"-t", "--threads", NULL, "N", "LLAMA_ARG_THREADS", KIND_INTEGER, FIELD(n_threads), 0, 512, "0",
-     "threads; 0: one for each core"},
+     "threads; 0: one for each core, one for a small model"},
     {"-ngl", "--gpu-layers", "--n-gpu-layers", "N", "LLAMA_ARG_N_GPU_LAYERS", KIND_INTEGER, FIELD(n_gpu_layers), -1,
      INT32_MAX, "-1", "layers on the GPU, where there is one; -1: all"},
     {"-n", "--predict", "--n-predict", "N", "LLAMA_ARG_N_PREDICT", KIND_INTEGER, FIELD(n_predict), -1, INT32_MAX, "-1",
