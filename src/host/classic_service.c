@@ -13,6 +13,13 @@
 #define TICK_MS 200
 /* For how long sem_ready may stay taken without a request before it is posted again. */
 #define REPOST_NS 1000000000ull
+/* For how long a client may take no permit of its complete answer before it counts as gone. */
+#define ABANDONED_NS 250000000ull
+/* A waiting client takes a permit within microseconds. */
+#define PAYMENT_MS 5
+/* How often the listener looks whether the permits of an answer were taken: at first, and at most. */
+#define SETTLE_FIRST_NS 50000ull
+#define SETTLE_MOST_NS 5000000ull
 
 enum { PHASE_IDLE, PHASE_POSTED };
 
@@ -25,6 +32,7 @@ struct classic_service {
     bool is_announced;           /* atomic */
     bool is_stopping;            /* atomic */
     bool is_listening;
+    bool is_owing;               /* listener only: permits of the last answer were taken back */
     pthread_t listener;
 
     /* The answer at hand; main thread only. */
@@ -40,8 +48,9 @@ static bool load_flag(const bool *flag) {
     return __atomic_load_n(flag, __ATOMIC_ACQUIRE);
 }
 
-/* Hands the request to the main thread and waits until it is served. */
+/* Hands the request to the main thread and waits until it is served, or the service stops. */
 static void hand_over(classic_service *service) {
+    if (load_flag(&service->is_stopping)) return; /* the permit was the one that ends the wait */
     /* release: pairs with the acquire in classic_service_take. The block's content was published by the client's post. */
     __atomic_store_n(&service->phase, PHASE_POSTED, __ATOMIC_RELEASE);
     plat_doorbell_ring(service->host_bell);
@@ -52,28 +61,76 @@ static void hand_over(classic_service *service) {
     }
 }
 
+/* Waits until the permits of the last answer are taken, or takes them back. Returns true if a request came meanwhile, from
+ * a client that does not wait for sem_ready; its permit is taken then. */
+static bool settle(classic_service *service) {
+    uint64_t pause_ns = SETTLE_FIRST_NS, changed_ns = plat_clock_ns();
+    int n_permits = 0;
+    service->is_owing = false;
+    while (plat_semaphore_value(service->response_written) > 0) {
+        uint64_t now = plat_clock_ns();
+        int n_now = plat_semaphore_value(service->response_written) + plat_semaphore_value(service->chunk_ready);
+        if (n_now != n_permits) changed_ns = now;
+        n_permits = n_now;
+        if (now - changed_ns >= ABANDONED_NS) {
+            /* Not sem_chunk_ready: a client that is still there works through those first, and for the next one they
+             * are wake-ups without news. */
+            plat_semaphore_drain(service->response_written);
+            service->is_owing = true;
+            plat_semaphore_post(service->ready);
+            return false;
+        }
+        if (plat_semaphore_wait(service->prompts_written, now + pause_ns) == PLAT_OK) return true;
+        if (pause_ns < SETTLE_MOST_NS) pause_ns *= 2;
+    }
+    /* Who took sem_response_written needs no more of these: it saw the end before it had taken them all. */
+    plat_semaphore_drain(service->chunk_ready);
+    plat_semaphore_post(service->ready);
+    return false;
+}
+
+/* Gives a client the sem_response_written that was taken back from it: it was stopped or slow, not dead. The C library
+ * counts waiters that were killed, so it may be nobody: then the permit is taken back again, and nobody else could have
+ * got it, because sem_ready is held meanwhile. */
+static void pay_what_is_owed(classic_service *service) {
+    if (!plat_semaphore_has_waiter(service->response_written) || !plat_semaphore_try_wait(service->ready)) return;
+    plat_semaphore_post(service->response_written);
+    uint64_t deadline_ns = plat_deadline_ns(PAYMENT_MS);
+    while (plat_semaphore_value(service->response_written) > 0 && plat_clock_ns() < deadline_ns)
+        plat_doorbell_wait(&service->listener_bell, plat_doorbell_seen(&service->listener_bell), deadline_ns);
+    service->is_owing = plat_semaphore_value(service->response_written) > 0;
+    plat_semaphore_drain(service->response_written);
+    plat_semaphore_post(service->ready);
+}
+
+/* What an idle host looks after. *taken_since is when sem_ready was first seen taken; 0: it is there. */
+static void tick(classic_service *service, uint64_t *taken_since) {
+    /* Nobody is waiting for an answer: a cancel that came after its answer must not hit the next one. */
+    if (classic_block_cancel_requested(service->block)) classic_block_clear_cancel(service->block);
+    if (service->is_owing) pay_what_is_owed(service);
+    uint64_t now = plat_clock_ns();
+    if (!load_flag(&service->is_announced) || plat_semaphore_value(service->ready) > 0) {
+        *taken_since = 0;
+    } else if (*taken_since == 0) {
+        *taken_since = now;
+    } else if (now - *taken_since >= REPOST_NS) {
+        plat_semaphore_post(service->ready);
+        *taken_since = 0;
+    }
+}
+
 static void *listen_for_requests(void *argument) {
     classic_service *service = argument;
-    uint64_t taken_since = 0; /* when sem_ready was first seen taken; 0: it is there */
+    uint64_t taken_since = 0;
     while (!load_flag(&service->is_stopping)) {
-        if (plat_semaphore_wait(service->prompts_written, plat_deadline_ns(TICK_MS)) == PLAT_OK) {
-            if (!load_flag(&service->is_stopping)) hand_over(service);
-            taken_since = 0;
+        if (plat_semaphore_wait(service->prompts_written, plat_deadline_ns(TICK_MS)) != PLAT_OK) {
+            tick(service, &taken_since);
             continue;
         }
-        /* Idle, and nobody is waiting for an answer: a cancel that came after its answer must not hit the next one. */
-        if (classic_block_cancel_requested(service->block)) classic_block_clear_cancel(service->block);
-        if (!load_flag(&service->is_announced) || plat_semaphore_value(service->ready) > 0) {
-            taken_since = 0;
-            continue;
-        }
-        uint64_t now = plat_clock_ns();
-        if (taken_since == 0) {
-            taken_since = now;
-        } else if (now - taken_since >= REPOST_NS) {
-            plat_semaphore_post(service->ready);
-            taken_since = 0;
-        }
+        do {
+            hand_over(service);
+        } while (!load_flag(&service->is_stopping) && settle(service));
+        taken_since = 0;
     }
     return NULL;
 }
@@ -161,8 +218,8 @@ void classic_service_close(classic_service *service) {
 bool classic_service_take(classic_service *service, classic_request *request) {
     if (__atomic_load_n(&service->phase, __ATOMIC_ACQUIRE) != PHASE_POSTED) return false;
     classic_block_take(service->block, request);
-    /* Permits that a dead client did not take would be mistaken by this one for its own; a second sem_ready, posted for
-     * a client that was slow to write, would let another one in. */
+    /* For a client that did not wait for sem_ready; and a second sem_ready, posted for a client that was slow to write,
+     * would let another one in. */
     plat_semaphore_drain(service->chunk_ready);
     plat_semaphore_drain(service->response_written);
     plat_semaphore_drain(service->ready);
@@ -190,7 +247,6 @@ void classic_service_finish(classic_service *service, int32_t n_tokens) {
     classic_writer_complete(&service->writer, n_tokens);
     if (service->is_streaming) plat_semaphore_post(service->chunk_ready);
     plat_semaphore_post(service->response_written);
-    plat_semaphore_post(service->ready);
     __atomic_store_n(&service->phase, PHASE_IDLE, __ATOMIC_RELEASE);
     plat_doorbell_ring(&service->listener_bell);
 }

@@ -142,6 +142,7 @@ static host_exit run(const host_options *options) {
 int main(int argc, char *argv[]) {
     host_options options;
     char message[MESSAGE_SIZE];
+    plat_streams_ensure();
     if (!host_options_parse(argc, argv, &options, message, sizeof message)) {
         log_line(LOG_LEVEL_ERROR, "%s", message);
         return HOST_EXIT_USAGE;

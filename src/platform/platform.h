@@ -99,6 +99,10 @@ int plat_semaphore_wait(plat_semaphore *semaphore, uint64_t deadline_ns);
 /* Permits there are now. Any thread. */
 int plat_semaphore_value(plat_semaphore *semaphore);
 
+/* Whether somebody waits for a permit now, as far as the C library shows it; false where it does not. A waiter that was
+ * killed may count for good. Any thread. */
+bool plat_semaphore_has_waiter(plat_semaphore *semaphore);
+
 /* Takes all permits back. Ends also if somebody posts without a pause. Any thread. */
 void plat_semaphore_drain(plat_semaphore *semaphore);
 
@@ -129,6 +133,10 @@ void plat_doorbell_wait(plat_doorbell *bell, uint32_t seen, uint64_t deadline_ns
 
 /* ---- process and machine -------------------------------------------------------------------------------------------
  * All of this is for programs at their start; not for libraries. */
+
+/* Makes sure that descriptors 0 to 2 are open, so that no object gets one of them and with it the program's output. First
+ * thing in main. */
+void plat_streams_ensure(void);
 
 /* Watches the process that started this one; `on_death(user_data)` is called once, in a thread of its own, when it ends
  * (at once if it has ended already). Cannot be undone. Errors: SYSTEM. */

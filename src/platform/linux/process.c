@@ -3,6 +3,7 @@
 #include "internal.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
 #include <sched.h>
@@ -12,6 +13,14 @@
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+
+void plat_streams_ensure(void) {
+    int descriptor;
+    do {
+        descriptor = open("/dev/null", O_RDWR);
+    } while (descriptor >= 0 && descriptor <= 2);
+    if (descriptor > 2) close(descriptor);
+}
 
 struct parent_watch {
     int descriptor; /* pidfd, or -1 if the parent has ended already */

@@ -117,6 +117,17 @@ int plat_semaphore_value(plat_semaphore *semaphore) {
     return value;
 }
 
+bool plat_semaphore_has_waiter(plat_semaphore *semaphore) {
+#if defined(__GLIBC__) && defined(__LP64__)
+    /* glibc keeps value and waiters in one 64-bit word, the waiters in its upper half (sysdeps/nptl/internaltypes.h, since
+     * 2.21). Processes with different versions of it share named semaphores, so this cannot change silently. */
+    return __atomic_load_n((const uint64_t *)(const void *)semaphore->words, __ATOMIC_RELAXED) >> 32 != 0;
+#else
+    (void)semaphore;
+    return false;
+#endif
+}
+
 void plat_semaphore_drain(plat_semaphore *semaphore) {
     /* Bounded by what was there at the start, so that somebody who keeps posting cannot hold us here. */
     for (int value = plat_semaphore_value(semaphore); value > 0 && plat_semaphore_try_wait(semaphore); value--) {
