@@ -22,18 +22,20 @@ setup:
 	@scripts/setup.sh
 
 release: setup
-	@scripts/build.sh release
+	@scripts/build.sh release chatbot lipc lipc_static classic_client manual
 
-run: release
+run: setup
+	@scripts/build.sh release chatbot lipc classic_client
 	@scripts/run.sh
 
 test: setup
 	@scripts/test.sh
 
 bench: release
+	@scripts/build.sh release lipc_bench
 	@build/bench/bench
 
-fuzz: release
+fuzz: setup
 	@scripts/fuzz.sh
 
 install: release

@@ -20,4 +20,4 @@ build/chatbot &
 host=$!
 trap 'kill "$host" 2>/dev/null || true; wait "$host" || true' EXIT
 trap 'exit 130' INT TERM
-build/classic_client
+build/classic_client --watch
