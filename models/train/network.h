@@ -1,0 +1,83 @@
+/* network.h - the network of the tutor model: a transformer of the llama architecture, with its gradients and its
+ * optimiser.
+ *
+ * Everything is 32-bit floating point. Weight matrices are stored as [in][out]. */
+#ifndef TUTOR_NETWORK_H
+#define TUTOR_NETWORK_H
+
+#include "random.h"
+
+enum { NETWORK_HEAD_SIZE = 32, NETWORK_LAYERS_MAX = 16 };
+
+static const float NETWORK_NORM_EPSILON = 1e-5f;
+static const float NETWORK_ROPE_BASE = 10000.0f;
+
+/* Sizes. n_vocab, n_embd and n_ff are multiples of 32; there are n_embd / NETWORK_HEAD_SIZE attention heads. */
+struct network_shape {
+    int n_vocab;
+    int n_embd;
+    int n_layers;
+    int n_ff;
+};
+
+/* Where each tensor lies within an array of network_size floats. */
+struct network_layer_map {
+    long attn_norm; /* [n_embd] */
+    long qkv;       /* [n_embd][3 * n_embd], the columns of query, key and value side by side */
+    long attn_out;  /* [n_embd][n_embd] */
+    long ffn_norm;  /* [n_embd] */
+    long gate_up;   /* [n_embd][2 * n_ff], the columns of gate and up side by side */
+    long down;      /* [n_ff][n_embd] */
+};
+
+struct network_map {
+    long embedding; /* [n_vocab][n_embd], also used for the output */
+    struct network_layer_map layers[NETWORK_LAYERS_MAX];
+    long output_norm; /* [n_embd] */
+    long size;        /* of all, in floats */
+};
+
+struct network {
+    struct network_shape shape;
+    struct network_map map;
+    float *weights;
+    float *transposed; /* the matrices of weights, each transposed in place of itself; see network_prepare */
+    float *mean;       /* first and second moments for AdamW */
+    float *variance;
+};
+
+/* Several token sequences, one behind the other, and what is to be learned from them. */
+struct network_batch {
+    int n_tokens;
+    const int *tokens;         /* [n_tokens] */
+    const int *targets;        /* [n_tokens] the token that should follow, or -1 where nothing is to be learned */
+    const float *loss_weights; /* [n_tokens] how much each target counts */
+    int n_sequences;
+    const int *begins; /* [n_sequences + 1] index of the first token of each sequence, and n_tokens */
+};
+
+/* Working memory of one thread. */
+struct network_work;
+
+/* Makes a network with random weights. Returns 0, or -1 if out of memory. End it with network_free. */
+int network_new(struct network *network, struct network_shape shape, struct random_source *random);
+void network_free(struct network *network);
+
+/* Working memory for batches of up to max_tokens tokens, or NULL. End it with network_work_free; NULL is allowed. */
+struct network_work *network_work_new(const struct network_shape *shape, int max_tokens);
+void network_work_free(struct network_work *work);
+
+/* The gradients that network_learn has added up, in the order of the weights; write 0 to begin again. */
+float *network_work_gradients(struct network_work *work);
+
+/* To be called after the weights have changed and before network_learn. */
+void network_prepare(struct network *network);
+
+/* Runs the batch forward and backward and adds the gradients of the weighted cross entropy to those in work.
+ * Returns that weighted cross entropy, summed over all targets. Several threads may call it, each with its own work. */
+double network_learn(const struct network *network, struct network_work *work, const struct network_batch *batch);
+
+/* One step of AdamW with the given gradients (already averaged). step counts from 1. */
+void network_step(struct network *network, const float *gradients, float learning_rate, float weight_decay, int step);
+
+#endif
