@@ -111,7 +111,8 @@ typedef int (*lipc_classic_update_fn)(void *user_data, const lipc_classic_result
 
 /* Sends a request and waits for the whole answer. `system_prompt` may be NULL or empty. An empty user prompt gets an
  * empty answer.
- * On success *result is the complete answer. On CANCELLED, TIMEOUT and HOST_GONE it holds what had arrived (possibly
+ * On success *result is the complete answer. An answer that was cut short because somebody told the host to end counts as
+ * HOST_GONE. On CANCELLED, TIMEOUT and HOST_GONE it holds what had arrived (possibly
  * nothing: text is then ""), so that it can be shown; after TIMEOUT the host is told to stop. `result` may be NULL.
  * The time-out covers waiting for the host to be free as well as the answer.
  * Errors: INVALID (no user prompt, text that is not UTF-8), TIMEOUT, CANCELLED, HOST_GONE, NO_HOST (not connected),
@@ -126,8 +127,8 @@ LIPC_API int lipc_classic_stream(lipc_classic *handle, const char *system_prompt
                                  lipc_classic_result *result);
 
 /* Makes the call that another thread is waiting in return LIPC_E_CANCELLED: connecting and waiting for the host at
- * once, an answer as soon as the host has acknowledged (within one step of the model). Does nothing, and is not
- * remembered, if no call is waiting. Never blocks. Any thread. */
+ * once, an answer as soon as the host has acknowledged (within one step of the model), or after two seconds if it does
+ * not. Does nothing, and is not remembered, if no call is waiting. Never blocks. Any thread. */
 LIPC_API void lipc_classic_cancel(lipc_classic *handle);
 
 /* Asks the host to end, also in the middle of an answer, and waits until it is gone and its objects are removed.

@@ -14,8 +14,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Half of the 10 ms within which a host's death is to be noticed. */
-#define SLICE_MS 5
+/* A host's death is to be noticed within 10 ms, on a machine that is busy, too. */
+#define SLICE_MS 3
+/* For how long a host may take to acknowledge a cancel before its client goes on without it: it may be stopped. */
+#define CANCEL_MS 2000
 
 struct lipc_classic {
     char name[LIPC_NAME_MAX + 1];
@@ -263,24 +265,33 @@ static bool read_answer(lipc_classic *handle, lipc_classic_result *answer) {
     return answer->complete || answer->n_updates != n_updates_before || answer->n_bytes != n_bytes_before;
 }
 
+/* The answer is no longer wanted: from here on wait_permit raises the flag, and the host acknowledges by completing. */
+static void stop_answer(lipc_classic *handle, uint64_t *deadline_ns) {
+    handle->is_stopping = true;
+    *deadline_ns = earlier(*deadline_ns, plat_deadline_ns(CANCEL_MS));
+}
+
 /* The answer to a posted request: until it is complete, or an error. */
 static int follow_answer(lipc_classic *handle, plat_semaphore *progress, uint64_t deadline_ns,
                          lipc_classic_update_fn on_update, void *user_data, lipc_classic_result *answer) {
     while (!answer->complete) {
         int result = wait_permit(handle, progress, deadline_ns);
         if (result == LIPC_E_CANCELLED) {
-            handle->is_stopping = true; /* the host acknowledges by completing the answer */
             __atomic_store_n(&handle->is_cancelled, false, __ATOMIC_RELAXED);
+            stop_answer(handle, &deadline_ns);
             continue;
         }
         if (result < 0) {
             read_answer(handle, answer);
-            if (result == LIPC_E_TIMEOUT) classic_block_request_cancel(handle->block, true);
-            return result;
+            if (result != LIPC_E_TIMEOUT) return result;
+            classic_block_request_cancel(handle->block, true);
+            return handle->is_stopping ? lipc_fail(LIPC_E_CANCELLED, "cancelled; the host has not acknowledged it") : result;
         }
-        if (read_answer(handle, answer) && on_update && !handle->is_stopping)
-            handle->is_stopping = on_update(user_data, answer) != 0;
+        if (read_answer(handle, answer) && on_update && !handle->is_stopping && on_update(user_data, answer) != 0)
+            stop_answer(handle, &deadline_ns);
     }
+    /* A host that is told to end completes the answer with what there is. That is not the answer. */
+    if (classic_block_shutdown_requested(handle->block) && !handle->is_stopping) return fail_host_gone(handle);
     return handle->is_stopping ? lipc_fail(LIPC_E_CANCELLED, "the request was cancelled") : LIPC_E_OK;
 }
 

@@ -87,7 +87,8 @@ const char *engine_end_text(engine_end end);
 
 /* What a step made. */
 typedef struct engine_progress {
-    const char *text; /* new text, whole valid UTF-8 characters, not terminated; valid until the next step */
+    const char *text; /* new text, whole valid UTF-8 characters, no zero byte, not terminated; valid until the next
+                         step */
     size_t n_bytes;   /* may be 0: a token can be part of a character */
     bool has_token;   /* a token was made in this step */
     int32_t n_tokens; /* tokens of the answer so far, without the one that ends it */

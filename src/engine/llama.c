@@ -68,7 +68,7 @@ struct engine {
     size_t n_held;
 
     char message[MESSAGE_SIZE];
-    char library_error[MESSAGE_SIZE]; /* the library's last line at error level */
+    char library_error[MESSAGE_SIZE]; /* the library's first line at error level: the cause, not its consequences */
     int last_per_mille;
 };
 
@@ -88,7 +88,8 @@ static void on_library_log(enum ggml_log_level level, const char *text, void *us
     snprintf(line, sizeof line, "%s", text);
     line[strcspn(line, "\n")] = 0;
     if (line[0] == 0) return;
-    if (level == GGML_LOG_LEVEL_ERROR) memcpy(engine->library_error, line, sizeof line);
+    if (level == GGML_LOG_LEVEL_ERROR && engine->library_error[0] == 0)
+        memcpy(engine->library_error, line, sizeof line);
     /* The library's information is our debugging. Its errors are reported once, by whoever gives up because of them. */
     if (engine->options.on_log)
         engine->options.on_log(engine->options.user_data, level == GGML_LOG_LEVEL_WARN ? 2 : 3, line);
@@ -100,18 +101,19 @@ static void on_library_log(enum ggml_log_level level, const char *text, void *us
 static int check_model_file(struct engine *engine) {
     const char *path = engine->options.model_path;
     struct stat status;
+    /* Looked at before it is opened: opening a pipe would wait for its other end. */
+    if (stat(path, &status) == 0 && !S_ISREG(status.st_mode)) {
+        say(engine, "the model '%s' is not a file; give a GGUF file with -m FILE", path);
+        return ENGINE_E_MODEL_MISSING;
+    }
     FILE *file = fopen(path, "rbe");
-    if (!file || fstat(fileno(file), &status) < 0) {
+    if (!file) {
         say(engine, "cannot read the model file '%s': %s; give another with -m FILE", path, strerror(errno));
-        if (file) fclose(file);
         return ENGINE_E_MODEL_MISSING;
     }
     char magic[4] = {0};
     int error = ENGINE_OK;
-    if (!S_ISREG(status.st_mode)) {
-        say(engine, "the model '%s' is not a file; give a GGUF file with -m FILE", path);
-        error = ENGINE_E_MODEL_MISSING;
-    } else if (fread(magic, 1, sizeof magic, file) != sizeof magic || memcmp(magic, "GGUF", sizeof magic) != 0) {
+    if (fread(magic, 1, sizeof magic, file) != sizeof magic || memcmp(magic, "GGUF", sizeof magic) != 0) {
         say(engine, "'%s' is not a GGUF model (it does not begin with \"GGUF\"); convert it, or give another with -m FILE",
             path);
         error = ENGINE_E_MODEL_BAD;
@@ -192,6 +194,12 @@ static double cache_bytes(const struct llama_model *model, uint32_t n_ctx) {
     return 2.0 * 2.0 * (double)n_ctx * (double)llama_model_n_layer(model) * (double)llama_model_n_head_kv(model) * head;
 }
 
+/* On a CPU the library's flash attention has a fixed cost for each head and cached position: 2.5 times slower at heads of
+ * 16, faster from 64 on (bench/README.md). */
+static bool flash_attention_pays(const struct llama_model *model) {
+    return has_gpu() || llama_model_n_embd(model) / llama_model_n_head(model) >= 64;
+}
+
 static int make_context(struct engine *engine) {
     uint32_t n_trained = (uint32_t)llama_model_n_ctx_train(engine->model);
     uint32_t n_limit = engine->options.n_ctx_limit;
@@ -213,8 +221,7 @@ static int make_context(struct engine *engine) {
     params.n_threads = engine->facts.n_threads;
     params.n_threads_batch = engine->facts.n_threads;
     params.no_perf = true;
-    /* On a CPU, flash attention costs more than it saves: 2.5 times slower at heads of 16 (bench/README.md). */
-    if (!has_gpu()) params.flash_attn_type = LLAMA_FLASH_ATTN_TYPE_DISABLED;
+    if (!flash_attention_pays(engine->model)) params.flash_attn_type = LLAMA_FLASH_ATTN_TYPE_DISABLED;
     engine->context = llama_init_from_model(engine->model, params);
     if (!engine->context) {
         say(engine, "a context of %u tokens does not fit: %s; give a smaller one with -c N", n_ctx,
@@ -341,6 +348,30 @@ static void release_answer(struct engine *engine) {
     engine->n_held = 0;
 }
 
+/* Fills answer.prompt. Errors: EVALUATION, TOO_LONG, NO_MEMORY. */
+static int tokenise(struct engine *engine, const char *text) {
+    struct answer *answer = &engine->answer;
+    size_t n_bytes = strlen(text);
+    /* A token has a byte or more, but for the few that the library adds at the ends. It counts in 32 bits. */
+    enum { N_ADDED = 16 };
+    if (n_bytes <= INT32_MAX - N_ADDED) {
+        answer->prompt = malloc((n_bytes + N_ADDED) * sizeof *answer->prompt);
+        if (!answer->prompt) return ENGINE_E_NO_MEMORY;
+        answer->n_prompt = llama_tokenize(engine->vocab, text, (int32_t)n_bytes, answer->prompt,
+                                          (int32_t)n_bytes + N_ADDED, true, true);
+    }
+    if (answer->n_prompt <= 0) {
+        say(engine, "the prompt of %zu bytes cannot be turned into tokens", n_bytes);
+        return ENGINE_E_EVALUATION;
+    }
+    if ((uint32_t)answer->n_prompt >= engine->facts.n_ctx) {
+        say(engine, "the prompt has %d tokens, the context only %u; shorten it, or start the host with a larger -c N",
+            answer->n_prompt, engine->facts.n_ctx);
+        return ENGINE_E_TOO_LONG;
+    }
+    return ENGINE_OK;
+}
+
 int engine_admit(engine *engine, const engine_request *request) {
     struct answer *answer = &engine->answer;
     if (answer->is_running) {
@@ -350,28 +381,15 @@ int engine_admit(engine *engine, const engine_request *request) {
     uint64_t admitted_ns = plat_clock_ns();
     char *text = render_conversation(engine, request);
     if (!text) goto no_memory;
-    /* The library counts text and tokens in 32 bits. */
-    size_t n_bytes = strlen(text);
-    int32_t n_needed = n_bytes > INT32_MAX ? INT32_MIN
-                                           : llama_tokenize(engine->vocab, text, (int32_t)n_bytes, NULL, 0, true, true);
-    if (n_needed == INT32_MIN || n_needed == 0) {
-        free(text);
-        say(engine, "the prompt of %zu bytes cannot be turned into tokens", n_bytes);
-        return ENGINE_E_EVALUATION;
-    }
-    int32_t n_prompt = abs(n_needed);
-    if ((uint32_t)n_prompt >= engine->facts.n_ctx) {
-        free(text);
-        say(engine, "the prompt has %d tokens, the context only %u; shorten it, or start the host with a larger -c N",
-            n_prompt, engine->facts.n_ctx);
-        return ENGINE_E_TOO_LONG;
-    }
-    answer->prompt = malloc((size_t)n_prompt * sizeof *answer->prompt);
-    if (answer->prompt) llama_tokenize(engine->vocab, text, (int32_t)n_bytes, answer->prompt, n_prompt, true, true);
+    int error = tokenise(engine, text);
     free(text);
+    if (error == ENGINE_E_NO_MEMORY) goto no_memory;
+    if (error < 0) {
+        release_answer(engine);
+        return error;
+    }
     answer->sampler = make_sampler(engine, &request->sampling);
-    if (!answer->prompt || !answer->sampler) goto no_memory;
-    answer->n_prompt = n_prompt;
+    if (!answer->sampler) goto no_memory;
     answer->n_predict = request->n_predict;
     answer->admitted_ns = admitted_ns;
     answer->is_running = true;
@@ -397,6 +415,7 @@ static engine_end evaluate(struct engine *engine, const llama_token *tokens, int
         batch->logits[i] = i == n_tokens - 1;
     }
     batch->n_tokens = n_tokens;
+    engine->library_error[0] = 0;
     int32_t result = llama_decode(engine->context, *batch);
     if (result == 0) return ENGINE_END_NONE;
     if (result == 2) return ENGINE_END_CANCELLED;
@@ -433,6 +452,9 @@ static void detokenise(struct engine *engine, llama_token token, engine_progress
     char *joined = engine->text;
     memcpy(joined, engine->held, engine->n_held);
     memcpy(joined + engine->n_held, engine->piece, n_piece);
+    /* A zero byte would end the text for everybody who reads it: it counts as a byte that is no text, 0xFF. */
+    for (size_t i = engine->n_held; i < n_all; i++)
+        if (joined[i] == 0) joined[i] = (char)0xFF;
     size_t n_whole = utf8_whole_prefix(joined, n_all);
     engine->n_held = n_all - n_whole;
     memcpy(engine->held, joined + n_whole, engine->n_held);

@@ -27,7 +27,7 @@ host_exit instance_explain(int plat_error, const char *object_name, int owner_pi
                  plat_os_error());
         return HOST_EXIT_NO_OBJECTS;
     case PLAT_E_READ_ONLY:
-        snprintf(message, message_size, "cannot make %s (%s): /dev/shm must be writable", object_name, plat_os_error());
+        snprintf(message, message_size, "cannot make %s (%s): /dev/shm must be there and writable", object_name, plat_os_error());
         return HOST_EXIT_NO_OBJECTS;
     case PLAT_E_UNEXPECTED:
         snprintf(message, message_size, "%s exists but is something else (%s): remove it, or choose another --name",

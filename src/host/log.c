@@ -41,6 +41,8 @@ void log_line(log_level level, const char *format, ...) {
     va_end(arguments);
     size_t n_bytes = (size_t)length + (rest > 0 ? (size_t)rest : 0);
     if (n_bytes > sizeof line - 2) n_bytes = sizeof line - 2;
+    for (size_t i = 0; i < n_bytes; i++)
+        if ((unsigned char)line[i] < 0x20 || line[i] == 0x7F) line[i] = '?';
     line[n_bytes++] = '\n';
     if (plat_stream_try_write(2, line, n_bytes))
         __atomic_fetch_sub(&n_dropped, dropped, __ATOMIC_RELAXED);

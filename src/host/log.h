@@ -16,7 +16,8 @@ bool log_level_parse(const char *text, log_level *level);
 /* What is less important than `level` is not written. Before the first thread. */
 void log_open(log_level level);
 
-/* Writes "chatbot: ..." and a newline. */
+/* Writes "chatbot: ..." and a newline. Control characters in the text, which may come from a file name or an option's
+ * value, are shown as '?': an event is one line, and no terminal is steered by it. */
 __attribute__((format(printf, 2, 3))) void log_line(log_level level, const char *format, ...);
 
 /* Writes a line to standard output, flushed: what the streaming guide says the host prints. */

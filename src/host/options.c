@@ -59,6 +59,7 @@ static const option_spec options_table[] = {
     {"-h", "--help", NULL, NULL, NULL, KIND_FLAG, FIELD(show_help), 0, 0, NULL, "this text, and end"},
 };
 
+#define SHOWN_SIZE 80
 #define N_OPTIONS (sizeof options_table / sizeof options_table[0])
 
 static bool is_instance_name(const char *text) {
@@ -123,8 +124,18 @@ static const option_spec *find(const char *text, size_t length) {
     return NULL;
 }
 
+/* What was given, fit to be shown: on one line, not endless, and no command to the terminal. */
+static const char *shown(const char *value, char text[SHOWN_SIZE]) {
+    size_t i = 0;
+    for (; value[i] && i < SHOWN_SIZE - 1; i++)
+        text[i] = (unsigned char)value[i] < 0x20 || value[i] == 0x7F ? '?' : value[i];
+    text[i] = 0;
+    return text;
+}
+
 bool host_options_parse(int argc, char *const argv[], host_options *options, char *message, size_t message_size) {
     const char *allowed;
+    char text[SHOWN_SIZE];
     memset(options, 0, sizeof *options);
     for (size_t i = 0; i < N_OPTIONS; i++)
         if (options_table[i].initial) store(&options_table[i], options_table[i].initial, options);
@@ -134,7 +145,8 @@ bool host_options_parse(int argc, char *const argv[], host_options *options, cha
         const char *value = spec->environment ? getenv(spec->environment) : NULL;
         if (!value || !value[0]) continue;
         if ((allowed = store(spec, value, options)) != NULL) {
-            snprintf(message, message_size, "the environment's %s is '%s': expected %s", spec->environment, value, allowed);
+            snprintf(message, message_size, "the environment's %s is '%s': expected %s", spec->environment,
+                     shown(value, text), allowed);
             return false;
         }
     }
@@ -143,19 +155,19 @@ bool host_options_parse(int argc, char *const argv[], host_options *options, cha
         const char *equals = strncmp(argv[i], "--", 2) == 0 ? strchr(argv[i], '=') : NULL;
         const option_spec *spec = find(argv[i], equals ? (size_t)(equals - argv[i]) : strlen(argv[i]));
         if (!spec || (equals && !spec->argument)) {
-            snprintf(message, message_size, "unknown option '%s': see chatbot --help", argv[i]);
+            snprintf(message, message_size, "unknown option '%s': see chatbot --help", shown(argv[i], text));
             return false;
         }
-        const char *spelling = argv[i], *value = equals ? equals + 1 : NULL;
+        const char *value = equals ? equals + 1 : NULL;
         if (spec->argument && !value) {
             if (i + 1 == argc) {
-                snprintf(message, message_size, "%s needs a value (%s): see chatbot --help", spelling, spec->argument);
+                snprintf(message, message_size, "%s needs a value (%s): see chatbot --help", spec->name, spec->argument);
                 return false;
             }
             value = argv[++i];
         }
         if ((allowed = store(spec, value, options)) != NULL) {
-            snprintf(message, message_size, "%s is '%s': expected %s", spec->name, value, allowed);
+            snprintf(message, message_size, "%s is '%s': expected %s", spec->name, shown(value, text), allowed);
             return false;
         }
     }

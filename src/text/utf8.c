@@ -50,7 +50,7 @@ size_t utf8_whole_prefix(const char *text, size_t n_bytes) {
 }
 
 size_t utf8_fit(const char *text, size_t n_bytes, size_t limit) {
-    return n_bytes <= limit ? n_bytes : utf8_whole_prefix(text, limit);
+    return utf8_whole_prefix(text, n_bytes < limit ? n_bytes : limit);
 }
 
 bool utf8_is_valid(const char *text, size_t n_bytes) {

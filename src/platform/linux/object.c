@@ -77,8 +77,8 @@ int plat_object_open(const char *path, struct stat *status) {
 int plat_object_new(size_t size_bytes) {
     int descriptor = open(PLAT_OBJECT_FOLDER, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
     if (descriptor < 0) {
-        /* Not "another user's": it is the folder that refuses. */
-        return errno == EACCES || errno == EROFS ? plat_fail(PLAT_E_READ_ONLY) : plat_fail_errno();
+        /* Not "another user's" or "no such object": it is the folder that refuses. */
+        return errno == EACCES || errno == ENOENT ? plat_fail(PLAT_E_READ_ONLY) : plat_fail_errno();
     }
     /* fchmod: the mode above passed through the umask. fallocate: the memory is there now or never. */
     if (fchmod(descriptor, 0600) < 0 || fallocate(descriptor, 0, 0, (off_t)size_bytes) < 0) {

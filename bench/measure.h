@@ -1,0 +1,87 @@
+/* measure.h - clocks, medians, and what the kernel knows of a process. */
+#ifndef BENCH_MEASURE_H
+#define BENCH_MEASURE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/* Monotonic nanoseconds; the same clock in every process. */
+int64_t now_ns(void);
+
+void sleep_ns(int64_t ns);
+
+/* Prints "bench: ..." and ends the program with 1: something could not be run at all. */
+__attribute__((format(printf, 1, 2), noreturn)) void fail(const char *format, ...);
+
+/* ---- samples ---------------------------------------------------------------------------------------------------- */
+
+#define SAMPLES_MAX 4096
+
+typedef struct samples {
+    size_t n;
+    double values[SAMPLES_MAX];
+} samples;
+
+/* Beyond SAMPLES_MAX, values are left out. */
+void samples_add(samples *s, double value);
+/* NAN if there are none. */
+double samples_median(const samples *s);
+double samples_max(const samples *s);
+
+/* ---- the rest of the machine --------------------------------------------------------------------------------------
+ *
+ * The threads of the model meet at a spinning barrier after each step of the graph, so a program that takes one of their
+ * cores does not cost its share but many times that. What was measured in such company says nothing about us. */
+
+/* What other programs used in a time: everybody's use less our own and that of the subjects. */
+typedef struct company {
+    int64_t at_ns, busy_ns, ours_ns;
+    pid_t subjects[2];
+} company;
+
+/* Begins a time. Subjects may be 0. */
+company company_begin(pid_t subject, pid_t other_subject);
+/* Cores that other programs used since: 0 alone, 1 one core in full. Resolution some 20 ms. */
+double company_cores(const company *since);
+
+/* More than this counts as company. */
+#define COMPANY_MOST 0.15
+
+/* There is patience for so many seconds of waiting and of measuring again, all in all; then the rest is measured as the
+ * machine is. */
+void patience_set(int seconds);
+bool patience_left(void);
+void patience_spend(int64_t ns);
+
+/* Waits until the machine is ours, as long as there is patience left. */
+void wait_for_quiet(pid_t subject, pid_t other_subject);
+
+/* ---- processes -------------------------------------------------------------------------------------------------- */
+
+/* Processor time that all threads of a process have used. */
+int64_t process_cpu_ns(pid_t pid);
+
+/* Waits until a process has used no processor time for a while: threads of a pool spin for some 0.3 s after their last
+ * work, and would take a core from whatever is measured next. Gives up after 3 s. */
+void process_settle(pid_t pid);
+
+typedef struct process_memory {
+    double peak_mb;  /* VmHWM: the most that was ever resident */
+    double now_mb;   /* VmRSS: resident now, = anonymous + file + shared */
+    double anon_mb;  /* RssAnon: the process's own */
+    double file_mb;  /* RssFile: pages of files (model, libraries), shared with others who map them */
+    double shmem_mb; /* RssShmem: shared memory */
+} process_memory;
+
+process_memory process_memory_of(pid_t pid);
+
+/* Starts a program with its standard input, output and error on the given descriptors (negative: /dev/null). The child
+ * is asked to end when this program ends, however it ends. */
+pid_t process_start(const char *const argv[], int in, int out, int err);
+
+/* Waits for the end of a child; after 10 s it is killed. Returns what waitpid reports. */
+int process_end(pid_t pid);
+
+#endif

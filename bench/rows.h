@@ -1,0 +1,21 @@
+/* rows.h - the groups of rows. Each measures and adds its rows to the list; --only picks groups by these names. */
+#ifndef BENCH_ROWS_H
+#define BENCH_ROWS_H
+
+#include "results.h"
+#include "subjects.h"
+
+/* stream: answers through the host against the bare loop; first token and memory of the same two processes. */
+void rows_stream(results *list, const bench_options *options);
+/* first: time to the first token, from rest, host against bare loop. */
+void rows_first(results *list, const bench_options *options);
+/* start: from starting a host until its objects can be opened. */
+void rows_start(results *list, const bench_options *options);
+/* death: from kill -9 of a host until the waiting call of a client returns. */
+void rows_death(results *list, const bench_options *options);
+/* idle: processor time of an idle host and of a waiting client; round trip of an empty request. */
+void rows_idle(results *list, const bench_options *options);
+/* wake: cost of publishing a token, and of waking who waits for it. */
+void rows_wake(results *list, const bench_options *options);
+
+#endif

@@ -1,0 +1,284 @@
+/* subjects.c - see subjects.h. */
+#include "subjects.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define CONNECT_MS 60000
+#define ANSWER_MS 300000
+#define CONTEXT_TOKENS "4096"
+#define SEED "1"
+
+/* ---- models ----------------------------------------------------------------------------------------------------- */
+
+const bench_model bench_models[N_BENCH_MODELS] = {
+    {.name = "134m", .least_ratio = 0.95, .n_repeats_128 = 1, .n_repeats_512 = 1},
+    {.name = "0.3m", .least_ratio = 0.80, .n_repeats_128 = 9, .n_repeats_512 = 3},
+};
+
+const char *model_path(const bench_options *options, const bench_model *model) {
+    static char path[4096];
+    snprintf(path, sizeof path, "%s/random-%s.gguf", options->models, model->name);
+    if (access(path, R_OK) == 0)
+        return path;
+    const char *const argv[] = {options->random_model, "--preset", model->name, path, NULL};
+    mkdir(options->models, 0777);
+    const int status = process_end(process_start(argv, -1, STDERR_FILENO, STDERR_FILENO));
+    if (status != 0 || access(path, R_OK) != 0)
+        fail("%s could not make %s", options->random_model, path);
+    return path;
+}
+
+prompts make_prompts(int number) {
+    prompts result;
+    snprintf(result.system, sizeof result.system, "%06d. You are a helpful tutor.", number % 1000000);
+    snprintf(result.user, sizeof result.user, "Explain C++ pointers in detail.");
+    return result;
+}
+
+/* ---- host: starting and ending ---------------------------------------------------------------------------------- */
+
+static void object_name(const host_subject *host, const char *suffix, char *name, size_t size) {
+    snprintf(name, size, "/%s%s", host->name, suffix);
+}
+
+void host_start(host_subject *host, const bench_options *options, const char *model_path, int n_predict) {
+    static int n_started;
+    char threads[16], predict[16];
+    *host = (host_subject){0};
+    snprintf(host->name, sizeof host->name, "bench_%ld_%d", (long)getpid(), n_started++);
+    snprintf(threads, sizeof threads, "%d", options->n_threads);
+    snprintf(predict, sizeof predict, "%d", n_predict);
+    const char *const argv[] = {options->chatbot, "-m", model_path, "--name", host->name, "-t", threads,
+                                "-c", CONTEXT_TOKENS, "-s", SEED, "--temp", "0.7", "--min-p", "0.05",
+                                "-ngl", "0", "-n", predict, NULL};
+    host->pid = process_start(argv, -1, -1, options->is_verbose ? STDERR_FILENO : -1);
+}
+
+bool host_open_objects(host_subject *host) {
+    char name[128];
+    const struct {
+        const char *suffix;
+        sem_t **semaphore;
+    } semaphores[] = {{LIPC_SUFFIX_READY, &host->ready},
+                      {LIPC_SUFFIX_PROMPTS_WRITTEN, &host->prompts_written},
+                      {LIPC_SUFFIX_RESPONSE_WRITTEN, &host->response_written},
+                      {LIPC_SUFFIX_CHUNK_READY, &host->chunk_ready}};
+    object_name(host, LIPC_SUFFIX_SEGMENT, name, sizeof name);
+    const int descriptor = shm_open(name, O_RDWR, 0);
+    struct stat status;
+    if (descriptor < 0)
+        return false;
+    void *base = MAP_FAILED;
+    if (fstat(descriptor, &status) == 0 && status.st_size >= LIPC_CLASSIC_MAP_SIZE)
+        base = mmap(NULL, LIPC_CLASSIC_MAP_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor, 0);
+    close(descriptor);
+    if (base == MAP_FAILED)
+        return false;
+    host->block = base;
+    for (size_t i = 0; i < sizeof semaphores / sizeof *semaphores; i++) {
+        object_name(host, semaphores[i].suffix, name, sizeof name);
+        sem_t *semaphore = sem_open(name, 0);
+        if (semaphore == SEM_FAILED) {
+            host_close_objects(host);
+            return false;
+        }
+        *semaphores[i].semaphore = semaphore;
+    }
+    return true;
+}
+
+void host_close_objects(host_subject *host) {
+    sem_t **const semaphores[] = {&host->ready, &host->prompts_written, &host->response_written, &host->chunk_ready};
+    for (size_t i = 0; i < sizeof semaphores / sizeof *semaphores; i++) {
+        if (*semaphores[i] != NULL)
+            sem_close(*semaphores[i]);
+        *semaphores[i] = NULL;
+    }
+    if (host->block != NULL)
+        munmap(host->block, LIPC_CLASSIC_MAP_SIZE);
+    host->block = NULL;
+}
+
+void host_connect(host_subject *host) {
+    if (lipc_classic_open(host->name, &host->library) < 0)
+        fail("%s", lipc_error_message());
+    if (lipc_classic_connect(host->library, CONNECT_MS) < 0)
+        fail("the host does not serve: %s", lipc_error_message());
+    if (!host_open_objects(host))
+        fail("the objects of the host '%s' cannot be opened: %s", host->name, strerror(errno));
+}
+
+void host_stop(host_subject *host) {
+    host_close_objects(host);
+    lipc_classic_close(host->library);
+    host->library = NULL;
+    kill(host->pid, SIGTERM);
+    const int status = process_end(host->pid);
+    if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
+        fail("the host did not end as asked (wait status %#x)", (unsigned)status);
+}
+
+void host_bury(host_subject *host) {
+    const char *const semaphores[] = {LIPC_SUFFIX_READY, LIPC_SUFFIX_PROMPTS_WRITTEN, LIPC_SUFFIX_RESPONSE_WRITTEN,
+                                      LIPC_SUFFIX_CHUNK_READY};
+    char name[128];
+    host_close_objects(host);
+    lipc_classic_close(host->library);
+    host->library = NULL;
+    kill(host->pid, SIGKILL);
+    process_end(host->pid);
+    for (size_t i = 0; i < sizeof semaphores / sizeof *semaphores; i++) {
+        object_name(host, semaphores[i], name, sizeof name);
+        sem_unlink(name);
+    }
+    object_name(host, LIPC_SUFFIX_SEGMENT, name, sizeof name);
+    shm_unlink(name);
+}
+
+/* ---- host: asking ----------------------------------------------------------------------------------------------- */
+
+static int64_t thread_cpu_ns(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+/* What a client notes down while an answer grows. */
+typedef struct stopwatch {
+    int64_t start_ns, first_ns, last_ns;
+    int64_t cpu_ns;
+    int n_first, n_last; /* tokens there were at first_ns and last_ns */
+} stopwatch;
+
+static void note_tokens(stopwatch *watch, int n_tokens) {
+    if (n_tokens <= watch->n_last)
+        return;
+    watch->last_ns = now_ns();
+    watch->n_last = n_tokens;
+    if (watch->n_first == 0) {
+        watch->first_ns = watch->last_ns;
+        watch->n_first = n_tokens;
+    }
+}
+
+static answer_cost cost_of(const stopwatch *watch) {
+    answer_cost cost = {.n_tokens = watch->n_last};
+    if (watch->n_last == 0)
+        fail("an answer came without a token");
+    cost.first_ms = (double)(watch->first_ns - watch->start_ns) / 1e6;
+    if (watch->last_ns > watch->first_ns)
+        cost.tokens_per_s = (watch->n_last - watch->n_first) * 1e9 / (double)(watch->last_ns - watch->first_ns);
+    cost.cpu_us = (double)(thread_cpu_ns() - watch->cpu_ns) / 1e3 / watch->n_last;
+    return cost;
+}
+
+static void wait_semaphore(sem_t *semaphore, const char *what) {
+    struct timespec deadline;
+    clock_gettime(CLOCK_REALTIME, &deadline);
+    deadline.tv_sec += ANSWER_MS / 1000;
+    while (sem_timedwait(semaphore, &deadline) != 0) {
+        if (errno != EINTR)
+            fail("waiting for %s: %s", what, strerror(errno));
+    }
+}
+
+static void write_prompt(char field[LIPC_PROMPT_SIZE], const char *text) {
+    const size_t length = strlen(text);
+    memset(field, 0, LIPC_PROMPT_SIZE);
+    memcpy(field, text, length < LIPC_PROMPT_SIZE ? length : LIPC_PROMPT_SIZE - 1);
+}
+
+answer_cost host_stream_raw(host_subject *host, const prompts *prompts) {
+    static char text[LIPC_RESPONSE_SIZE];
+    lipc_classic_block *block = host->block;
+    stopwatch watch = {.cpu_ns = thread_cpu_ns()};
+
+    wait_semaphore(host->ready, "sem_ready");
+    write_prompt(block->system_prompt, prompts->system);
+    write_prompt(block->user_prompt, prompts->user);
+    memset(block->response, 0, sizeof block->response);
+    block->shutdown_requested = 0;
+    block->stream_mode = 1;
+    block->update_counter = 0;
+    block->generation_complete = 0;
+    block->tokens_generated = 0;
+    watch.start_ns = now_ns();
+    sem_post(host->prompts_written);
+
+    int32_t n_updates = 0;
+    bool is_complete = false;
+    while (!is_complete) {
+        wait_semaphore(host->chunk_ready, "sem_chunk_ready");
+        memcpy(text, block->response, sizeof text);
+        text[strnlen(text, sizeof text - 1)] = '\0';
+        const int32_t n_now = __atomic_load_n(&block->update_counter, __ATOMIC_ACQUIRE);
+        if (n_now <= n_updates)
+            continue;
+        n_updates = n_now;
+        is_complete = __atomic_load_n(&block->generation_complete, __ATOMIC_ACQUIRE) != 0;
+        note_tokens(&watch, __atomic_load_n(&block->tokens_generated, __ATOMIC_ACQUIRE));
+    }
+    wait_semaphore(host->response_written, "sem_response_written");
+    return cost_of(&watch);
+}
+
+static int on_update(void *user_data, const lipc_classic_result *update) {
+    note_tokens(user_data, update->n_tokens);
+    return 0;
+}
+
+answer_cost host_stream_library(host_subject *host, const prompts *prompts) {
+    stopwatch watch = {.start_ns = now_ns(), .cpu_ns = thread_cpu_ns()};
+    if (lipc_classic_stream(host->library, prompts->system, prompts->user, ANSWER_MS, on_update, &watch, NULL) < 0)
+        fail("a request failed: %s", lipc_error_message());
+    return cost_of(&watch);
+}
+
+/* ---- bare loop -------------------------------------------------------------------------------------------------- */
+
+void bare_start(bare_subject *bare, const bench_options *options, const char *model_path) {
+    int to[2], from[2];
+    char threads[16], line[64];
+    snprintf(threads, sizeof threads, "%d", options->n_threads);
+    if (pipe2(to, O_CLOEXEC) != 0 || pipe2(from, O_CLOEXEC) != 0)
+        fail("cannot make a pipe: %s", strerror(errno));
+    const char *const argv[] = {options->bare_loop, "-m", model_path, "-t", threads, "-c", CONTEXT_TOKENS,
+                                "-s", SEED, "--temp", "0.7", "--min-p", "0.05", "--stdin", NULL};
+    bare->pid = process_start(argv, to[0], from[1], STDERR_FILENO);
+    close(to[0]);
+    close(from[1]);
+    bare->to = fdopen(to[1], "w");
+    bare->from = fdopen(from[0], "r");
+    if (bare->to == NULL || bare->from == NULL)
+        fail("not enough memory");
+    if (fgets(line, sizeof line, bare->from) == NULL || strcmp(line, "ready\n") != 0)
+        fail("%s did not start", options->bare_loop);
+}
+
+answer_cost bare_answer(bare_subject *bare, const prompts *prompts, int n_predict, bool count_survivors) {
+    answer_cost cost = {0};
+    char line[512];
+    fprintf(bare->to, "%d\t%s\t%s\n", count_survivors ? -n_predict : n_predict, prompts->system, prompts->user);
+    fflush(bare->to);
+    if (fgets(line, sizeof line, bare->from) == NULL ||
+        sscanf(line, "first_ms %lf tokens_per_s %lf tokens %d prompt_tokens %*d bytes %*d survivors %lf",
+               &cost.first_ms, &cost.tokens_per_s, &cost.n_tokens, &cost.survivors) != 4)
+        fail("the bare loop gave no figures");
+    return cost;
+}
+
+void bare_stop(bare_subject *bare) {
+    fclose(bare->to); /* the end of its input ends it */
+    fclose(bare->from);
+    if (process_end(bare->pid) != 0)
+        fail("the bare loop did not end well");
+}

@@ -1,0 +1,101 @@
+/* subjects.h - what is measured: a host, through liblipc or as the guide's clients do it, and the bare loop. */
+#ifndef BENCH_SUBJECTS_H
+#define BENCH_SUBJECTS_H
+
+#include "measure.h"
+
+#include <lipc/layout.h>
+#include <lipc/lipc.h>
+#include <semaphore.h>
+#include <stdbool.h>
+#include <stdio.h>
+
+/* What was asked for on the command line, and what follows from it. */
+typedef struct bench_options {
+    const char *chatbot, *bare_loop, *random_model; /* programs */
+    const char *models;                             /* folder of the random models */
+    const char *results;                            /* file; NULL: print only */
+    const char *only;                               /* groups, separated by commas; NULL: all */
+    const char *model;                              /* models, likewise; NULL: all */
+    int n_rounds;
+    int n_threads;
+    int patience_s; /* see measure.h */
+    bool is_verbose;
+} bench_options;
+
+/* ---- models ----------------------------------------------------------------------------------------------------- */
+
+typedef struct bench_model {
+    const char *name;     /* of the preset, and in row names */
+    double least_ratio;   /* the bar for streaming through the host against the bare loop */
+    int n_repeats_128;    /* answers of 128 and of 512 tokens in one round: short ones are repeated */
+    int n_repeats_512;
+} bench_model;
+
+#define N_BENCH_MODELS 2
+extern const bench_model bench_models[N_BENCH_MODELS];
+
+/* Whether the command line leaves the model in. */
+bool uses_model(const bench_options *options, const bench_model *model);
+
+/* The path of the model's file, which is made if it is not there. Static, until the next call. */
+const char *model_path(const bench_options *options, const bench_model *model);
+
+/* The prompts of request `number`. Each begins with its own number, so that nobody can reuse what is cached of another,
+ * and all have the same length. */
+typedef struct prompts {
+    char system[128];
+    char user[128];
+} prompts;
+
+prompts make_prompts(int number);
+
+/* What one answer cost, as the one who asked sees it. */
+typedef struct answer_cost {
+    int n_tokens;
+    double first_ms;     /* from asking to the first token */
+    double tokens_per_s; /* from the first token to the last */
+    double cpu_us;       /* processor time of the client's thread per token; 0 for the bare loop */
+    double survivors;    /* bare loop, if asked for: candidates that pass min-p 0.05, on average */
+} answer_cost;
+
+/* ---- host ------------------------------------------------------------------------------------------------------- */
+
+typedef struct host_subject {
+    pid_t pid;
+    char name[LIPC_NAME_MAX + 1];
+    lipc_classic *library; /* the client of liblipc */
+    /* The client of the guide: its own mapping and semaphores. */
+    lipc_classic_block *block;
+    sem_t *ready, *prompts_written, *response_written, *chunk_ready;
+} host_subject;
+
+/* Starts a host without connecting to it. n_predict < 0: the host's default. */
+void host_start(host_subject *host, const bench_options *options, const char *model_path, int n_predict);
+/* Waits until it can serve, with both clients connected. */
+void host_connect(host_subject *host);
+/* Asks it to end, and waits. */
+void host_stop(host_subject *host);
+/* After kill -9: reaps it and removes the objects it left. */
+void host_bury(host_subject *host);
+/* Opens the five objects as a client of the guide does. False if one is not there. */
+bool host_open_objects(host_subject *host);
+void host_close_objects(host_subject *host);
+
+/* Streams an answer by the guide's flow, call by call: semaphores, block, nothing else. */
+answer_cost host_stream_raw(host_subject *host, const prompts *prompts);
+/* Streams an answer through lipc_classic_stream. */
+answer_cost host_stream_library(host_subject *host, const prompts *prompts);
+
+/* ---- bare loop -------------------------------------------------------------------------------------------------- */
+
+typedef struct bare_subject {
+    pid_t pid;
+    FILE *to, *from;
+} bare_subject;
+
+void bare_start(bare_subject *bare, const bench_options *options, const char *model_path);
+answer_cost bare_answer(bare_subject *bare, const prompts *prompts, int n_predict, bool count_survivors);
+void bare_stop(bare_subject *bare);
+
+#endif

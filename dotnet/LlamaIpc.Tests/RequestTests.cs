@@ -1,0 +1,259 @@
+// Requests and their answers, as the guide describes them, against the real host.
+using System.Text;
+using Xunit;
+using static LlamaIpc.Tests.TestEnvironment;
+
+namespace LlamaIpc.Tests;
+
+public class RequestTests
+{
+    private const string Question = "What is C++?";
+
+    [HostFact]
+    public async Task Normal_mode_gives_the_whole_answer()
+    {
+        using LlamaCppStreamingClient client = await ConnectAsync();
+        string answer = await Blocking(() => client.SendRequest(Question));
+        Assert.NotEqual("", answer);
+        Assert.Equal(answer, await client.SendRequestAsync(Question));
+    }
+
+    [HostFact]
+    public async Task Streaming_reports_the_growing_answer()
+    {
+        using LlamaCppStreamingClient client = await ConnectAsync();
+        List<StreamUpdateEventArgs> updates = [];
+        List<object?> senders = [];
+        client.OnStreamUpdate += (sender, e) =>
+        {
+            senders.Add(sender);
+            updates.Add(e);
+        };
+        string answer = await Blocking(() => client.SendStreamingRequest(Question, "You are a helpful tutor"));
+
+        Assert.NotEmpty(updates);
+        Assert.All(senders, sender => Assert.Same(client, sender));
+        for (int i = 1; i < updates.Count; i++)
+        {
+            Assert.StartsWith(updates[i - 1].PartialResponse, updates[i].PartialResponse, StringComparison.Ordinal);
+            Assert.True(updates[i].TokensGenerated >= updates[i - 1].TokensGenerated);
+            Assert.False(updates[i - 1].IsComplete);
+        }
+        Assert.True(updates[^1].IsComplete);
+        Assert.Equal(answer, updates[^1].PartialResponse);
+        Assert.Equal(answer, string.Concat(updates.Select(update => update.NewText)));
+        Assert.True(updates[^1].TokensGenerated > 0);
+    }
+
+    [HostFact]
+    public async Task A_handler_that_keeps_up_sees_the_answer_grow_token_by_token()
+    {
+        // On a machine that is busy with other things not each token comes alone; but the answer must not come in a few
+        // lumps.
+        using LlamaCppStreamingClient client = await ConnectAsync(Options("--ignore-eos", "-n", "256"));
+        int updates = 0;
+        int tokens = 0;
+        client.OnStreamUpdate += (_, e) =>
+        {
+            updates++;
+            tokens = e.TokensGenerated;
+        };
+        await Blocking(() => client.SendStreamingRequest(Question));
+        Assert.Equal(256, tokens);
+        Assert.True(updates > tokens / 16, $"{updates} updates for {tokens} tokens");
+    }
+
+    [HostFact]
+    public async Task Both_modes_and_the_stream_of_pieces_give_the_same_answer()
+    {
+        using LlamaCppStreamingClient client = await ConnectAsync();
+        foreach (string question in (string[])[Question, "Explain pointers.", "Wie geht es dir? äöü 漢字 🎉"])
+        {
+            string whole = await client.SendRequestAsync(question);
+            Assert.DoesNotContain('\uFFFD', whole);
+            Assert.Equal(whole, await client.SendStreamingRequestAsync(question));
+            StringBuilder pieces = new();
+            await foreach (string piece in client.StreamAsync(question))
+            {
+                Assert.NotEqual("", piece);
+                pieces.Append(piece);
+            }
+            Assert.Equal(whole, pieces.ToString());
+        }
+    }
+
+    [HostFact]
+    public async Task Text_always_consists_of_whole_characters()
+    {
+        // Drawn evenly from the whole vocabulary, so that tokens with parts of characters come up too. What has been
+        // shown once must stay: half a character would be replaced by the next update. (Bytes that are no text at all
+        // are U+FFFD for good.)
+        using LlamaCppStreamingClient client = await ConnectAsync(
+            Options("--temp", "50", "--top-k", "0", "--min-p", "0", "--top-p", "1", "--ignore-eos", "-n", "400", "-s", "7"));
+        string text = "";
+        client.OnStreamUpdate += (_, e) =>
+        {
+            Assert.StartsWith(text, e.PartialResponse, StringComparison.Ordinal);
+            text = e.PartialResponse;
+        };
+        string answer = await Blocking(() => client.SendStreamingRequest(Question));
+        Assert.Equal(answer, text);
+    }
+
+    [HostFact]
+    public async Task An_empty_prompt_gets_an_empty_answer_at_once()
+    {
+        using LlamaCppStreamingClient client = await ConnectAsync();
+        int completions = 0;
+        client.OnStreamUpdate += (_, e) => completions += e.IsComplete ? 1 : 0;
+        Assert.Equal("", await Blocking(() => client.SendRequest("")));
+        Assert.Equal("", await Blocking(() => client.SendStreamingRequest("")));
+        Assert.Equal(1, completions);
+        await foreach (string piece in client.StreamAsync(""))
+        {
+            Assert.Fail($"an unexpected piece: {piece}");
+        }
+        Assert.NotEqual("", await client.SendRequestAsync(Question));
+    }
+
+    [HostFact]
+    public async Task A_prompt_that_is_too_long_is_cut_at_a_whole_character_and_answered()
+    {
+        using LlamaCppStreamingClient client = await ConnectAsync(Options("-n", "8", "-c", "8192"));
+        await client.SendRequestAsync(Question);
+        Assert.False(client.LastPromptWasCut);
+
+        // 1,023 times 4 bytes are 4,092; the next character would end at byte 4,096.
+        string cutOff = string.Concat(Enumerable.Repeat("🎉", 3000));
+        string fitting = string.Concat(Enumerable.Repeat("🎉", 1023));
+        bool? seen = null;
+        client.OnStreamUpdate += (_, e) => seen = e.PromptWasCut;
+        string answer = await client.SendStreamingRequestAsync(cutOff);
+        Assert.True(seen);
+        Assert.True(client.LastPromptWasCut);
+        Assert.Equal(answer, await client.SendRequestAsync(fitting));
+        Assert.False(client.LastPromptWasCut);
+    }
+
+    [HostFact]
+    public async Task A_prompt_that_outgrows_the_context_does_not_hang_the_client()
+    {
+        using LlamaCppStreamingClient client = await ConnectAsync();
+        string expected = await client.SendRequestAsync(Question);
+        await client.SendRequestAsync(new string('x', 10_000));
+        Assert.True(client.LastPromptWasCut);
+        Assert.Equal(expected, await client.SendRequestAsync(Question));
+    }
+
+    [HostFact]
+    public async Task Half_a_surrogate_pair_is_replaced_and_a_zero_character_refused()
+    {
+        using LlamaCppStreamingClient client = await ConnectAsync(Options("-n", "4"));
+        await client.SendRequestAsync("cut here: \uD83C");
+        await Assert.ThrowsAsync<ArgumentException>(() => client.SendRequestAsync("a\0b"));
+        await Assert.ThrowsAsync<ArgumentNullException>(() => client.SendRequestAsync(null!));
+        await client.SendRequestAsync(Question);
+    }
+
+    [HostFact]
+    public async Task Requests_of_many_threads_are_served_one_after_the_other()
+    {
+        using LlamaCppStreamingClient client = await ConnectAsync(Options("-n", "16"));
+        string expected = await client.SendRequestAsync(Question);
+        Task<string>[] requests =
+        [
+            .. Enumerable.Range(0, 8).Select(i => i % 2 == 0
+                ? Blocking(() => client.SendStreamingRequest(Question))
+                : client.SendRequestAsync(Question)),
+        ];
+        Assert.All(await Task.WhenAll(requests), answer => Assert.Equal(expected, answer));
+    }
+
+    [HostFact]
+    public async Task A_slow_handler_sees_fewer_updates_and_the_whole_text()
+    {
+        using LlamaCppStreamingClient client = await ConnectAsync(Options("--ignore-eos", "-n", "100"));
+        string expected = await client.SendRequestAsync(Question);
+        using ManualResetEventSlim never = new();
+        StringBuilder pieces = new();
+        client.OnStreamUpdate += (_, e) =>
+        {
+            never.Wait(10); // a handler that takes its time
+            pieces.Append(e.NewText);
+        };
+        Assert.Equal(expected, await Blocking(() => client.SendStreamingRequest(Question)));
+        Assert.Equal(expected, pieces.ToString());
+    }
+
+    [HostFact]
+    public async Task The_host_says_on_its_output_whether_streaming_is_enabled()
+    {
+        using LlamaCppStreamingClient client = await ConnectAsync(Options("-n", "4"));
+        await client.SendStreamingRequestAsync(Question);
+        await EventuallyAsync(
+            () => client.HostOutputLines.Contains("Stream Mode: Enabled")
+                && client.HostOutputLines.Contains("Processing with streaming..."),
+            "the streaming lines");
+        Assert.DoesNotContain("Stream Mode: Disabled", client.HostOutputLines);
+
+        await client.SendRequestAsync(Question);
+        await EventuallyAsync(
+            () => client.HostOutputLines.Contains("Stream Mode: Disabled") && client.HostOutputLines.Contains("Processing..."),
+            "the normal lines");
+        Assert.NotEmpty(client.HostErrorLines);
+    }
+
+    [HostFact]
+    public async Task The_objects_have_the_names_of_the_guide_and_go_with_the_host()
+    {
+        LlamaCppClientOptions options = Options();
+        string name = options.InstanceName!;
+        using (await ConnectAsync(options))
+        {
+            string[] expected =
+            [
+                .. ((string[])[
+                    name + Layout.SuffixSegment,
+                    "sem." + name + Layout.SuffixReady,
+                    "sem." + name + Layout.SuffixPromptsWritten,
+                    "sem." + name + Layout.SuffixResponseWritten,
+                    "sem." + name + Layout.SuffixChunkReady,
+                ]).Select(file => "/dev/shm/" + file).Order(),
+            ];
+            Assert.Equal(expected, ObjectsOf(name));
+            Assert.True(new FileInfo("/dev/shm/" + name + Layout.SuffixSegment).Length >= Layout.ClassicMapSize);
+            Assert.All(expected, path =>
+                Assert.Equal(UnixFileMode.UserRead | UnixFileMode.UserWrite, File.GetUnixFileMode(path)));
+        }
+        Assert.Empty(ObjectsOf(name));
+    }
+
+    [HostFact]
+    public async Task A_request_that_takes_too_long_times_out_and_the_next_is_served()
+    {
+        LlamaCppClientOptions options = Options() with { RequestTimeout = TimeSpan.FromMilliseconds(200) };
+        using LlamaCppStreamingClient client = await ConnectAsync(options);
+        Signal(client.HostProcessId, SigStop);
+        HostTimeoutException e = await Assert.ThrowsAsync<HostTimeoutException>(() => client.SendRequestAsync(Question));
+        Assert.Equal(LipcError.Timeout, e.Error);
+        Signal(client.HostProcessId, SigCont);
+
+        // Host and machine may need more than the short time-out now; what counts is that it is served again.
+        string answer = "";
+        await EventuallyAsync(
+            () =>
+            {
+                try
+                {
+                    answer = client.SendRequest(Question);
+                    return true;
+                }
+                catch (HostTimeoutException)
+                {
+                    return false;
+                }
+            },
+            "the host serves again");
+        Assert.NotEqual("", answer);
+    }
+}

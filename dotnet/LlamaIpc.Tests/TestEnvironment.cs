@@ -1,0 +1,246 @@
+// What the tests share: where the host is, instance names of their own, and a look at processes.
+using System.Diagnostics;
+using System.Runtime.InteropServices;
+using Xunit;
+
+// One after the other: several tests count processes or file descriptors, or change the environment.
+[assembly: CollectionBehavior(DisableTestParallelization = true)]
+
+namespace LlamaIpc.Tests;
+
+/// <summary>A test with a time limit. The limit works for tests that return a task.</summary>
+internal sealed class LimitedFactAttribute : FactAttribute
+{
+    public LimitedFactAttribute() => Timeout = TestEnvironment.LimitMs;
+}
+
+/// <summary>A test that needs the host program; skipped if that has not been built.</summary>
+internal sealed class HostFactAttribute : FactAttribute
+{
+    public HostFactAttribute()
+    {
+        Timeout = TestEnvironment.LimitMs;
+        if (!File.Exists(TestEnvironment.HostPath))
+        {
+            Skip = $"The host program '{TestEnvironment.HostPath}' does not exist: build it, or set LIPC_CHATBOT.";
+        }
+    }
+}
+
+internal static partial class TestEnvironment
+{
+    internal const int LimitMs = 60_000;
+
+    private static int instances;
+
+    // Hosts that a test kills leave their objects for the next of the same name; the last one is swept up here.
+    static TestEnvironment() => AppDomain.CurrentDomain.ProcessExit += (_, _) =>
+    {
+        foreach (string path in ObjectsOf(NamePrefix))
+        {
+            File.Delete(path);
+        }
+    };
+
+    private static string NamePrefix => $"cs{Environment.ProcessId}_";
+
+    /// <summary>The root of the repository.</summary>
+    internal static string Root { get; } = FindRoot();
+
+    /// <summary>The host program.</summary>
+    internal static string HostPath { get; } =
+        Environment.GetEnvironmentVariable("LIPC_CHATBOT") is { Length: > 0 } chosen
+            ? Path.GetFullPath(chosen)
+            : Path.Combine(Root, "build", "chatbot");
+
+    /// <summary>An instance name that nobody else uses.</summary>
+    internal static string NewName() => $"{NamePrefix}{Interlocked.Increment(ref instances)}";
+
+    /// <summary>Options for a host of a test's own, whose answers are always the same.</summary>
+    internal static LlamaCppClientOptions Options(params string[] extraArguments) => new()
+    {
+        ExecutablePath = HostPath,
+        InstanceName = NewName(),
+        ExtraArguments = ["--temp", "0", .. extraArguments],
+        ConnectTimeout = TimeSpan.FromSeconds(30),
+        RequestTimeout = TimeSpan.FromSeconds(30),
+    };
+
+    /// <summary>A client that is connected to a host of its own.</summary>
+    internal static async Task<LlamaCppStreamingClient> ConnectAsync(LlamaCppClientOptions? options = null)
+    {
+        LlamaCppStreamingClient client = new();
+        try
+        {
+            await client.InitializeAsync(options ?? Options());
+            return client;
+        }
+        catch
+        {
+            client.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>Runs a blocking call on a thread of its own, so that the test's time limit can end it.</summary>
+    internal static Task<T> Blocking<T>(Func<T> call) => Task.Factory.StartNew(
+        call, CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default);
+
+    internal static Task Blocking(Action call) => Blocking(() =>
+    {
+        call();
+        return true;
+    });
+
+    /// <summary>Waits until something holds. Fails with the description if it does not within ten seconds.</summary>
+    internal static async Task EventuallyAsync(Func<bool> condition, string description)
+    {
+        Stopwatch watch = Stopwatch.StartNew();
+        while (!condition())
+        {
+            Assert.True(watch.Elapsed < TimeSpan.FromSeconds(10), $"Still not so after ten seconds: {description}.");
+            await Task.Delay(5);
+        }
+    }
+
+    /// <summary>Whether a process lives; one that has ended and waits for its parent does not.</summary>
+    internal static bool IsAlive(int processId)
+    {
+        try
+        {
+            string status = File.ReadAllText($"/proc/{processId}/stat");
+            return status[status.LastIndexOf(')') + 2] != 'Z';
+        }
+        catch (IOException)
+        {
+            return false;
+        }
+    }
+
+    /// <summary>The command lines of the live hosts whose arguments contain a text.</summary>
+    internal static int[] HostsWith(string text) =>
+        [.. Directory.GetDirectories("/proc")
+            .Select(folder => int.TryParse(Path.GetFileName(folder), out int id) ? id : 0)
+            .Where(id => id != 0 && CommandLine(id).Contains(text, StringComparison.Ordinal) && IsAlive(id))];
+
+    internal static string[] ObjectsOf(string name) =>
+        [.. Directory.GetFiles("/dev/shm").Where(path => path.Contains(name, StringComparison.Ordinal)).Order()];
+
+    /// <summary>
+    /// What this process has open of the kinds that a client opens: pipes, shared memory, watches, processes.
+    /// </summary>
+    internal static string[] OpenFiles() =>
+        [.. Directory.GetFiles("/proc/self/fd")
+            .Select(LinkTarget)
+            .Where(name => name.StartsWith("pipe:", StringComparison.Ordinal)
+                || name.Contains("inotify", StringComparison.Ordinal)
+                || name.Contains("pidfd", StringComparison.Ordinal)
+                || name.Contains("_shared_mem", StringComparison.Ordinal)
+                || name.Contains("_sem_", StringComparison.Ordinal))];
+
+    /// <summary>Sends a signal, by its number on Linux.</summary>
+    internal static void Signal(int processId, int signal) => Assert.Equal(0, Kill(processId, signal));
+
+    internal const int SigKill = 9;
+    internal const int SigCont = 18;
+    internal const int SigStop = 19;
+
+    /// <summary>A shell script in a folder of its own, which the returned object removes.</summary>
+    internal static TemporaryFolder Script(string name, string text, out string path)
+    {
+        TemporaryFolder folder = new();
+        path = Path.Combine(folder.Path, name);
+        File.WriteAllText(path, "#!/bin/sh\n" + text + "\n");
+        File.SetUnixFileMode(path, UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute);
+        return folder;
+    }
+
+    private static string LinkTarget(string link)
+    {
+        try
+        {
+            return File.ResolveLinkTarget(link, returnFinalTarget: false)?.Name ?? "";
+        }
+        catch (IOException)
+        {
+            return ""; // closed meanwhile
+        }
+    }
+
+    private static string CommandLine(int processId)
+    {
+        try
+        {
+            return File.ReadAllText($"/proc/{processId}/cmdline");
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            return "";
+        }
+    }
+
+    private static string FindRoot()
+    {
+        for (DirectoryInfo? at = new(AppContext.BaseDirectory); at != null; at = at.Parent)
+        {
+            if (File.Exists(Path.Combine(at.FullName, "include", "lipc", "lipc.h")))
+            {
+                return at.FullName;
+            }
+        }
+        throw new DirectoryNotFoundException("The tests must run inside the repository: they read its headers.");
+    }
+
+    [LibraryImport("libc", EntryPoint = "kill")]
+    private static partial int Kill(int processId, int signal);
+}
+
+/// <summary>A folder that is removed when disposed.</summary>
+internal sealed class TemporaryFolder : IDisposable
+{
+    internal string Path { get; } = Directory.CreateTempSubdirectory("lipc-test-").FullName;
+
+    public void Dispose() => Directory.Delete(Path, recursive: true);
+}
+
+/// <summary>Values of environment variables and a current folder, until disposed.</summary>
+internal sealed class Surroundings : IDisposable
+{
+    private readonly string folder = Environment.CurrentDirectory;
+    private readonly Dictionary<string, string?> former = [];
+    private readonly TemporaryFolder temporary = new();
+
+    /// <summary>
+    /// A folder in which "./build/chatbot" is the host, and an environment in which a host without arguments has a name
+    /// of its own and always answers alike.
+    /// </summary>
+    internal Surroundings()
+    {
+        Directory.CreateDirectory(Path.Combine(temporary.Path, "build"));
+        File.CreateSymbolicLink(Path.Combine(temporary.Path, "build", "chatbot"), TestEnvironment.HostPath);
+        Environment.CurrentDirectory = temporary.Path;
+        Name = TestEnvironment.NewName();
+        Set("LIPC_NAME", Name);
+        Set("LLAMA_ARG_TEMPERATURE", "0");
+    }
+
+    internal string Name { get; }
+
+    internal string Folder => temporary.Path;
+
+    public void Dispose()
+    {
+        Environment.CurrentDirectory = folder;
+        foreach ((string variable, string? value) in former)
+        {
+            Environment.SetEnvironmentVariable(variable, value);
+        }
+        temporary.Dispose();
+    }
+
+    private void Set(string variable, string value)
+    {
+        former[variable] = Environment.GetEnvironmentVariable(variable);
+        Environment.SetEnvironmentVariable(variable, value);
+    }
+}

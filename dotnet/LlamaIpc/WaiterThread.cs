@@ -1,0 +1,87 @@
+// The one thread of a client that waits in the native library, so that asynchronous calls block no thread of the pool.
+using System.Runtime.CompilerServices;
+
+namespace LlamaIpc;
+
+/// <summary>
+/// Runs pieces of work one after the other on a thread of its own, which starts with the first of them.
+/// </summary>
+internal sealed class WaiterThread
+{
+    private readonly object gate = new();
+    private readonly Queue<Action> work = new();
+    private bool started;
+    private bool stopped;
+
+    /// <summary>Runs a function on the thread. What it throws comes out of the task.</summary>
+    internal Task<T> Run<T>(Func<T> function)
+    {
+        // Continuations elsewhere: they are the caller's code and must not occupy this thread.
+        TaskCompletionSource<T> completion = new(TaskCreationOptions.RunContinuationsAsynchronously);
+        lock (gate)
+        {
+            ObjectDisposedException.ThrowIf(stopped, typeof(LlamaCppStreamingClient));
+            work.Enqueue(() => Complete(function, completion));
+            if (!started)
+            {
+                started = true;
+                new Thread(Loop) { IsBackground = true, Name = "LlamaIpc waiter" }.Start();
+            }
+            Monitor.Pulse(gate);
+        }
+        return completion.Task;
+    }
+
+    /// <summary>Ends the thread after the work it has. Does not wait for it.</summary>
+    internal void Stop()
+    {
+        lock (gate)
+        {
+            stopped = true;
+            Monitor.Pulse(gate);
+        }
+    }
+
+    private static void Complete<T>(Func<T> function, TaskCompletionSource<T> completion)
+    {
+        try
+        {
+            completion.SetResult(function());
+        }
+        catch (Exception e)
+        {
+            completion.SetException(e);
+        }
+    }
+
+    private void Loop()
+    {
+        while (RunNext())
+        {
+        }
+    }
+
+    /// <summary>
+    /// Waits for a piece of work and runs it; false: there will be no more. A method of its own, so that while the
+    /// thread waits nothing on its stack keeps the last piece of work alive, and with it a client that was forgotten.
+    /// </summary>
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private bool RunNext()
+    {
+        Action action;
+        lock (gate)
+        {
+            while (work.Count == 0)
+            {
+                if (stopped)
+                {
+                    return false;
+                }
+                Monitor.Wait(gate);
+            }
+            action = work.Dequeue();
+        }
+        action();
+        return true;
+    }
+}

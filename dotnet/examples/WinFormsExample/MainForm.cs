@@ -1,0 +1,83 @@
+// The streaming guide's window for Windows Forms. It uses the asynchronous call, whose updates arrive on the window's
+// own thread, so nothing has to be dispatched.
+using System.Windows.Forms;
+using LlamaIpc;
+
+namespace WinFormsExample;
+
+/// <summary>Asks a question and shows the answer while it grows.</summary>
+public sealed class MainForm : Form
+{
+    private readonly TextBox userInputTextBox = new() { Dock = DockStyle.Top, Text = "What is C++?" };
+    private readonly TextBox myTextBox = new() { Dock = DockStyle.Fill, Multiline = true, ReadOnly = true };
+    private readonly Button sendButton = new() { Dock = DockStyle.Bottom, Text = "Send" };
+    private readonly Button cancelButton = new() { Dock = DockStyle.Bottom, Text = "Cancel", Enabled = false };
+    private readonly Label statusLabel = new() { Dock = DockStyle.Bottom, Text = "Ready" };
+
+    private readonly LlamaCppStreamingClient client = new();
+    private CancellationTokenSource cancel = new();
+
+    /// <summary>Lays out the window; the host is started when it is shown.</summary>
+    public MainForm()
+    {
+        Text = "LlamaIpc - Windows Forms example";
+        Width = 640;
+        Height = 480;
+        Controls.AddRange([myTextBox, userInputTextBox, sendButton, cancelButton, statusLabel]);
+
+        // Subscribe to streaming updates
+        client.OnStreamUpdate += (sender, e) =>
+        {
+            // Update your UI textbox/label here!
+            myTextBox.Text = e.PartialResponse;
+            statusLabel.Text = $"Tokens: {e.TokensGenerated}";
+
+            if (e.IsComplete)
+            {
+                statusLabel.Text = "Complete!";
+            }
+        };
+
+        Shown += async (sender, e) => await RunAsync("Starting the host...", StartAsync);
+        sendButton.Click += async (sender, e) => await RunAsync("Generating...", AskAsync);
+        cancelButton.Click += (sender, e) => cancel.Cancel();
+
+        // A closed window takes its host along.
+        FormClosed += (sender, e) => client.Dispose();
+    }
+
+    private async Task StartAsync()
+    {
+        await client.InitializeAsync("./build/chatbot", cancel.Token);
+        statusLabel.Text = "Ready";
+    }
+
+    private Task AskAsync() =>
+        client.SendStreamingRequestAsync(userInputTextBox.Text, "You are a helpful tutor", cancel.Token);
+
+    private async Task RunAsync(string status, Func<Task> action)
+    {
+        sendButton.Enabled = false;
+        cancelButton.Enabled = true;
+        statusLabel.Text = status;
+        cancel = new CancellationTokenSource();
+        try
+        {
+            await action();
+        }
+        catch (OperationCanceledException)
+        {
+            statusLabel.Text = "Cancelled";
+        }
+        catch (LlamaIpcException error)
+        {
+            statusLabel.Text = error.Message;
+        }
+        finally
+        {
+            sendButton.Enabled = true;
+            cancelButton.Enabled = false;
+            cancel.Dispose();
+        }
+    }
+}

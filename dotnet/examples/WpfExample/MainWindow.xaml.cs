@@ -1,0 +1,89 @@
+// The WPF window of the streaming guide, with a cancel button, error messages and cleanup.
+using System.Windows;
+using LlamaIpc;
+
+namespace WpfExample;
+
+/// <summary>Asks a question and shows the answer while it grows.</summary>
+public partial class MainWindow : Window
+{
+    private LlamaCppStreamingClient _llmClient;
+    private CancellationTokenSource _cancel = new();
+
+    /// <summary>Starts the host and subscribes to its updates.</summary>
+    public MainWindow()
+    {
+        InitializeComponent();
+
+        _llmClient = new LlamaCppStreamingClient();
+        try
+        {
+            _llmClient.Initialize("./build/chatbot");
+        }
+        catch (LlamaIpcException error)
+        {
+            ProgressLabel.Text = error.Message;
+            SendButton.IsEnabled = false;
+        }
+
+        // Handle streaming updates on UI thread
+        _llmClient.OnStreamUpdate += (sender, e) =>
+        {
+            Dispatcher.Invoke(() =>
+            {
+                // Update UI elements
+                ResponseTextBox.Text = e.PartialResponse;
+                ProgressLabel.Text = $"Generated {e.TokensGenerated} tokens...";
+
+                if (e.IsComplete)
+                {
+                    ProgressLabel.Text = $"Complete! ({e.TokensGenerated} tokens)";
+                    SendButton.IsEnabled = true;
+                }
+            });
+        };
+
+        // A closed window takes its host along.
+        Closed += (sender, e) => _llmClient.Dispose();
+    }
+
+    private async void SendButton_Click(object sender, RoutedEventArgs e)
+    {
+        SendButton.IsEnabled = false;
+        CancelButton.IsEnabled = true;
+        ProgressLabel.Text = "Generating...";
+        _cancel = new CancellationTokenSource();
+        string question = UserInputTextBox.Text; // Here, since only this thread may touch the window's elements.
+
+        try
+        {
+            await Task.Run(() =>
+            {
+                _llmClient.SendStreamingRequest(
+                    question,
+                    "You are my best assistance.",
+                    _cancel.Token
+                );
+            });
+        }
+        catch (OperationCanceledException)
+        {
+            ProgressLabel.Text = "Cancelled";
+        }
+        catch (LlamaIpcException error)
+        {
+            ProgressLabel.Text = error.Message;
+        }
+        finally
+        {
+            SendButton.IsEnabled = true;
+            CancelButton.IsEnabled = false;
+            _cancel.Dispose();
+        }
+    }
+
+    private void CancelButton_Click(object sender, RoutedEventArgs e)
+    {
+        _cancel.Cancel();
+    }
+}
