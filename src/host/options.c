@@ -161,7 +161,8 @@ bool host_options_parse(int argc, char *const argv[], host_options *options, cha
         const char *value = equals ? equals + 1 : NULL;
         if (spec->argument && !value) {
             if (i + 1 == argc) {
-                snprintf(message, message_size, "%s needs a value (%s): see chatbot --help", spec->name, spec->argument);
+                snprintf(message, message_size, "%s needs a value (%s): see chatbot --help", shown(argv[i], text),
+                         spec->argument);
                 return false;
             }
             value = argv[++i];
