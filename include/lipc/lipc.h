@@ -18,7 +18,8 @@
  *   Text        UTF-8, zero-terminated. What you pass in is copied; what you get stays the library's and lives as long
  *               as the function that returns it says.
  *   Time-outs   Milliseconds; negative waits without limit, 0 only looks. Clock jumps do not disturb them.
- *   Silence     The library never prints, exits, starts threads, installs signal handlers or changes the locale.
+ *   Silence     The library never prints, exits, installs signal handlers, reaps children or changes the locale. A
+ *               connected handle has one thread, which sleeps until the host's process ends and takes no signals.
  *   Processes   A handle belongs to the process that opened it; after fork() the child may only close it.
  */
 #ifndef LIPC_LIPC_H

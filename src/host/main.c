@@ -25,6 +25,7 @@ static struct host {
     stop_request stop;
     instance instance;
     classic_service *classic;
+    plat_process_watch *parent_watch;
     bool is_serving;
     uint64_t last_progress_ns;
     const char *model_path;
@@ -61,6 +62,15 @@ static void on_parent_death(void *user_data) {
     (void)user_data;
     __atomic_store_n(&host.stop.now, 1, __ATOMIC_RELEASE);
     plat_doorbell_ring(&host.stop.bell);
+}
+
+/* Ends the host when the process that started it has ended. Returns false if that cannot be watched. */
+static bool follow_parent(void) {
+    int parent = plat_parent_pid();
+    if (plat_process_watch_open(parent, on_parent_death, NULL, &host.parent_watch) < 0) return false;
+    /* If it ended before the watch was there, the pid may be somebody else's by now. */
+    if (plat_parent_pid() != parent) on_parent_death(NULL);
+    return true;
 }
 
 static bool on_interrupted(void *user_data) {
@@ -160,7 +170,7 @@ int main(int argc, char *argv[]) {
     host_exit code = instance_open(&host.instance, options.name, message, sizeof message);
     if (code == HOST_EXIT_OK) {
         code = classic_service_open(&host.instance, &host.stop.bell, &host.classic, message, sizeof message);
-        if (code == HOST_EXIT_OK && options.exit_with_parent && plat_parent_watch(on_parent_death, NULL) < 0) {
+        if (code == HOST_EXIT_OK && options.exit_with_parent && !follow_parent()) {
             snprintf(message, sizeof message, "cannot watch the parent process: %s", plat_os_error());
             code = HOST_EXIT_FAILURE;
         }
@@ -172,6 +182,7 @@ int main(int argc, char *argv[]) {
     } else {
         log_line(LOG_LEVEL_ERROR, "%s", message);
     }
+    plat_process_watch_close(host.parent_watch);
     classic_service *classic = host.classic;
     host.classic = NULL; /* a signal from here on must not touch it */
     classic_service_close(classic);

@@ -131,16 +131,25 @@ void plat_doorbell_ring(plat_doorbell *bell);
 /* Sleeps until the bell has rung since `seen`, or until the deadline. May return early. */
 void plat_doorbell_wait(plat_doorbell *bell, uint32_t seen, uint64_t deadline_ns);
 
-/* ---- process and machine -------------------------------------------------------------------------------------------
+/* ---- process -------------------------------------------------------------------------------------------------------
+ * Watches a process: `on_death(user_data)` is called once, in a thread of the watch's own, when it ends; at once if it has
+ * ended already. The thread sleeps otherwise and takes no signals. Errors: NO_MEMORY, SYSTEM. */
+typedef struct plat_process_watch plat_process_watch;
+int plat_process_watch_open(int pid, void (*on_death)(void *user_data), void *user_data, plat_process_watch **watch);
+
+/* Ends the watch: when it returns, on_death is not running and will not be called. Not from on_death. In a child of the
+ * process that opened it, which has no such thread, it only gives the memory back. NULL allowed. */
+void plat_process_watch_close(plat_process_watch *watch);
+
+/* The process that started this one, or whoever took its place after its end. */
+int plat_parent_pid(void);
+
+/* ---- program and machine -------------------------------------------------------------------------------------------
  * All of this is for programs at their start; not for libraries. */
 
 /* Makes sure that descriptors 0 to 2 are open, so that no object gets one of them and with it the program's output. First
  * thing in main. */
 void plat_streams_ensure(void);
-
-/* Watches the process that started this one; `on_death(user_data)` is called once, in a thread of its own, when it ends
- * (at once if it has ended already). Cannot be undone. Errors: SYSTEM. */
-int plat_parent_watch(void (*on_death)(void *user_data), void *user_data);
 
 /* Physical cores that this process may use, at least 1. */
 int plat_core_count(void);

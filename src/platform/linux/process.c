@@ -1,4 +1,4 @@
-/* process.c - the parent's death, the program's place, the machine's cores, the standard streams. */
+/* process.c - the death of other processes, the program's place, the machine's cores, the standard streams. */
 #define _GNU_SOURCE
 #include "internal.h"
 
@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -22,55 +23,82 @@ void plat_streams_ensure(void) {
     if (descriptor > 2) close(descriptor);
 }
 
-struct parent_watch {
-    int descriptor; /* pidfd, or -1 if the parent has ended already */
+struct plat_process_watch {
+    int process;  /* pidfd, or -1 if the process had ended already */
+    int closing;  /* eventfd that ends the thread */
+    pid_t opener;
+    pthread_t thread;
     void (*on_death)(void *user_data);
     void *user_data;
 };
 
-static void *watch_parent(void *argument) {
-    struct parent_watch watch = *(struct parent_watch *)argument;
-    free(argument);
-    if (watch.descriptor >= 0) {
-        struct pollfd source = {.fd = watch.descriptor, .events = POLLIN};
-        while (poll(&source, 1, -1) < 0 && errno == EINTR) {
+static void *watch_process(void *argument) {
+    plat_process_watch *watch = argument;
+    struct pollfd sources[] = {{.fd = watch->closing, .events = POLLIN}, {.fd = watch->process, .events = POLLIN}};
+    if (watch->process >= 0) {
+        while (poll(sources, 2, -1) < 0 && errno == EINTR) {
         }
-        close(watch.descriptor);
+        if (sources[0].revents) return NULL;
     }
-    watch.on_death(watch.user_data);
+    watch->on_death(watch->user_data);
     return NULL;
 }
 
-int plat_parent_watch(void (*on_death)(void *user_data), void *user_data) {
-    struct parent_watch *watch = malloc(sizeof *watch);
-    if (!watch) return plat_fail(PLAT_E_NO_MEMORY);
-    *watch = (struct parent_watch){-1, on_death, user_data};
-    pid_t parent = getppid();
-    watch->descriptor = (int)syscall(SYS_pidfd_open, parent, 0);
-    if (watch->descriptor < 0 && errno != ESRCH) {
-        free(watch);
-        return plat_fail(PLAT_E_SYSTEM);
-    }
-    /* If the parent ended before the call, the pid may be somebody else's by now. */
-    if (getppid() != parent && watch->descriptor >= 0) {
-        close(watch->descriptor);
-        watch->descriptor = -1;
-    }
-    /* The thread takes no signals: they belong to the program's own threads. */
+/* A thread with a small stack that takes no signals. Returns 0 or an errno. */
+static int start_quiet_thread(pthread_t *thread, void *(*run)(void *), void *argument) {
+    enum { STACK_BYTES = 128 * 1024 };
+    pthread_attr_t attributes;
     sigset_t all, before;
+    pthread_attr_init(&attributes);
+    pthread_attr_setstacksize(&attributes, STACK_BYTES);
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    pthread_t thread;
-    int failed = pthread_create(&thread, NULL, watch_parent, watch);
+    int failed = pthread_create(thread, &attributes, run, argument);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
+    pthread_attr_destroy(&attributes);
+    return failed;
+}
+
+static void release_watch(plat_process_watch *watch) {
+    if (watch->process >= 0) close(watch->process);
+    if (watch->closing >= 0) close(watch->closing);
+    free(watch);
+}
+
+int plat_process_watch_open(int pid, void (*on_death)(void *user_data), void *user_data, plat_process_watch **result) {
+    *result = NULL;
+    plat_process_watch *watch = malloc(sizeof *watch);
+    if (!watch) return plat_fail(PLAT_E_NO_MEMORY);
+    *watch = (plat_process_watch){.opener = getpid(), .on_death = on_death, .user_data = user_data};
+    watch->closing = eventfd(0, EFD_CLOEXEC);
+    watch->process = (int)syscall(SYS_pidfd_open, pid, 0); /* close-on-exec by itself */
+    int failed = 0;
+    if (watch->closing < 0 || (watch->process < 0 && errno != ESRCH))
+        failed = errno;
+    else
+        failed = start_quiet_thread(&watch->thread, watch_process, watch);
     if (failed) {
-        if (watch->descriptor >= 0) close(watch->descriptor);
-        free(watch);
+        release_watch(watch);
         errno = failed;
         return plat_fail(PLAT_E_SYSTEM);
     }
-    pthread_detach(thread);
+    *result = watch;
     return PLAT_OK;
+}
+
+void plat_process_watch_close(plat_process_watch *watch) {
+    if (!watch) return;
+    if (watch->opener == getpid()) {
+        uint64_t one = 1;
+        while (write(watch->closing, &one, sizeof one) < 0 && errno == EINTR) {
+        }
+        pthread_join(watch->thread, NULL);
+    }
+    release_watch(watch);
+}
+
+int plat_parent_pid(void) {
+    return (int)getppid();
 }
 
 /* The lowest-numbered hardware thread of the core that `cpu` belongs to; `cpu` itself where the system does not say. */
