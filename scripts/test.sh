@@ -13,17 +13,17 @@ step() { printf '\n==== %s (%d s)\n' "$*" $(($(date +%s) - started)); }
 step "release: build"
 scripts/build.sh release
 step "release: tests"
-ctest --test-dir build --output-on-failure --no-tests=error
+ctest --test-dir build --output-on-failure --no-tests=error -j "$(nproc)"
 
 step "address and undefined behaviour sanitizers: build"
 scripts/build.sh asan
 step "address and undefined behaviour sanitizers: tests"
-ctest --test-dir build/asan --output-on-failure --no-tests=error
+ctest --test-dir build/asan --output-on-failure --no-tests=error -j "$(nproc)"
 
 step "thread sanitizer: build"
 scripts/build.sh tsan
 step "thread sanitizer: tests"
-ctest --test-dir build/tsan --output-on-failure --no-tests=error -L threads
+ctest --test-dir build/tsan --output-on-failure --no-tests=error -L channel
 
 if command -v dotnet >/dev/null 2>&1 && [ -n "$(dotnet --list-sdks 2>/dev/null)" ]; then
     step ".NET: tests"

@@ -68,19 +68,25 @@ void classic_writer_begin(classic_writer *writer, lipc_classic_block *block) {
     for (size_t i = 0; i < LIPC_RESPONSE_SIZE; i++) __atomic_store_n(&block->response[i], 0, __ATOMIC_RELAXED);
 }
 
-void classic_writer_append(classic_writer *writer, const char *text, size_t n_bytes, int32_t n_tokens) {
+bool classic_writer_prepare(classic_writer *writer, const char *text, size_t n_bytes) {
     char *response = writer->block->response;
     size_t room = LIPC_RESPONSE_SIZE - 1 - writer->n_bytes;
     size_t fitting = writer->is_full ? 0 : utf8_fit(text, n_bytes, room);
     if (fitting < n_bytes) writer->is_full = true;
-    if (fitting > 0) {
-        size_t end = writer->n_bytes + fitting;
-        for (size_t i = 1; i < fitting; i++)
-            __atomic_store_n(&response[writer->n_bytes + i], text[i], __ATOMIC_RELAXED);
-        __atomic_store_n(&response[end], 0, __ATOMIC_RELAXED);
+    writer->n_prepared = fitting;
+    if (fitting == 0) return false;
+    for (size_t i = 1; i < fitting; i++) __atomic_store_n(&response[writer->n_bytes + i], text[i], __ATOMIC_RELAXED);
+    __atomic_store_n(&response[writer->n_bytes + fitting], 0, __ATOMIC_RELAXED);
+    writer->first_byte = text[0];
+    return fitting > 1;
+}
+
+void classic_writer_show(classic_writer *writer, int32_t n_tokens) {
+    if (writer->n_prepared > 0) {
         /* release: pairs with the acquire in classic_block_read_text; who sees this byte sees the ones behind it. */
-        __atomic_store_n(&response[writer->n_bytes], text[0], __ATOMIC_RELEASE);
-        writer->n_bytes = end;
+        __atomic_store_n(&writer->block->response[writer->n_bytes], writer->first_byte, __ATOMIC_RELEASE);
+        writer->n_bytes += writer->n_prepared;
+        writer->n_prepared = 0;
     }
     store_counters(writer->block, ++writer->n_updates, n_tokens);
 }
@@ -113,7 +119,7 @@ void classic_block_write_request(lipc_classic_block *block, const char *system_p
 size_t classic_block_read_text(const lipc_classic_block *block, char *text, size_t from) {
     size_t at = from;
     for (; at < LIPC_RESPONSE_SIZE - 1; at++) {
-        /* acquire: pairs with the release in classic_writer_append. Each byte once, forwards: the byte that was the
+        /* acquire: pairs with the release in classic_writer_show. Each byte once, forwards: the byte that was the
          * terminator is read before those behind it, so a whole update is seen or nothing of it. */
         char byte = __atomic_load_n(&block->response[at], __ATOMIC_ACQUIRE);
         if (byte == 0) break;

@@ -6,8 +6,14 @@
  *     block before                "Hel\0........"      the writer knows the length, 3, from its own memory
  *     1. the rest of the new text "Hel\0o w....."      behind the terminator: nobody looks there
  *     2. the new terminator       "Hel\0o w\0..."
+ *        a pause of CLASSIC_COPY_NS: see below
  *     3. the terminator's byte    "Hello w\0..."       one byte, release: the old text or the new one, nothing between
  *     4. update_counter, tokens_generated, then the caller's post
+ *
+ * The pause. Clients copy all 32,768 bytes at once, and a bulk copy does not read in order: `rep movs` and wide vector
+ * loads may take the bytes of 1 before and the byte of 3 after they were written, and the client sees half of the new
+ * text. A copy takes a microsecond or two. With a longer pause between 2 and 3, a copy that sees 3 began after 2. (Seen
+ * without it: every second run of the test snapshots_whole.)
  *
  * A host that dies after 1 or 2 has changed nothing visible; after 3 the text is whole and one update ahead of the
  * counters, which a client cannot tell from having read early. A client that dies at any point has written only words
@@ -46,6 +52,8 @@ void classic_block_clear_cancel(lipc_classic_block *block);
 typedef struct classic_writer {
     lipc_classic_block *block;
     size_t n_bytes;     /* length of the published text */
+    size_t n_prepared;  /* bytes behind it that are not shown yet */
+    char first_byte;    /* of those: it goes where the terminator is */
     int32_t n_updates;  /* published update_counter */
     bool is_full;       /* text was refused because the block has no room */
 } classic_writer;
@@ -53,9 +61,17 @@ typedef struct classic_writer {
 /* Begins an answer: empty text, counters 0. */
 void classic_writer_begin(classic_writer *writer, lipc_classic_block *block);
 
-/* Publishes text of whole characters behind what is there, or as many of its characters as fit; `n_tokens` is the
- * number of tokens the answer then has. Counts as one update. Sets is_full if something did not fit. */
-void classic_writer_append(classic_writer *writer, const char *text, size_t n_bytes, int32_t n_tokens);
+/* How long a client's copy of the whole response may take, generously. */
+#define CLASSIC_COPY_NS 5000
+
+/* Publishing text is two calls, between which the caller lets CLASSIC_COPY_NS pass if `prepare` returns true. */
+
+/* Steps 1 and 2: puts text of whole characters behind what is there, unseen, or as many of its characters as fit. Sets
+ * is_full if something did not fit. Returns whether there is anything that a copy could see half of. */
+bool classic_writer_prepare(classic_writer *writer, const char *text, size_t n_bytes);
+
+/* Steps 3 and 4: shows it. `n_tokens` is the number of tokens the answer then has. Counts as one update. */
+void classic_writer_show(classic_writer *writer, int32_t n_tokens);
 
 /* Publishes that the text is final. Counts as one update, so that clients which look only at grown counters look. */
 void classic_writer_complete(classic_writer *writer, int32_t n_tokens);

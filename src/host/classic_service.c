@@ -229,9 +229,18 @@ bool classic_service_take(classic_service *service, classic_request *request) {
     return true;
 }
 
+static void publish(classic_service *service, const char *text, size_t n_bytes, int32_t n_tokens) {
+    if (classic_writer_prepare(&service->writer, text, n_bytes)) {
+        uint64_t until_ns = plat_clock_ns() + CLASSIC_COPY_NS;
+        while (plat_clock_ns() < until_ns) { /* too short to sleep */
+        }
+    }
+    classic_writer_show(&service->writer, n_tokens);
+}
+
 bool classic_service_append(classic_service *service, const char *text, size_t n_bytes, int32_t n_tokens) {
     if (service->is_streaming) {
-        classic_writer_append(&service->writer, text, n_bytes, n_tokens);
+        publish(service, text, n_bytes, n_tokens);
         plat_semaphore_post(service->chunk_ready);
         return !service->writer.is_full;
     }
@@ -242,7 +251,7 @@ bool classic_service_append(classic_service *service, const char *text, size_t n
 }
 
 void classic_service_finish(classic_service *service, int32_t n_tokens) {
-    if (!service->is_streaming) classic_writer_append(&service->writer, service->text, service->n_text, n_tokens);
+    if (!service->is_streaming) publish(service, service->text, service->n_text, n_tokens);
     classic_block_clear_cancel(service->block);
     classic_writer_complete(&service->writer, n_tokens);
     if (service->is_streaming) plat_semaphore_post(service->chunk_ready);

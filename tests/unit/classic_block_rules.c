@@ -10,6 +10,12 @@
 static lipc_classic_block block;
 static classic_request request;
 
+/* Both halves of publishing at once: the readers here read in order. */
+static void append(classic_writer *writer, const char *text, size_t n_bytes, int32_t n_tokens) {
+    classic_writer_prepare(writer, text, n_bytes);
+    classic_writer_show(writer, n_tokens);
+}
+
 static void take(void) {
     memset(&request, 0x55, sizeof request);
     classic_block_take(&block, &request);
@@ -80,13 +86,13 @@ static void check_publishing(void) {
     memset(block.response, 'o', sizeof block.response);
     classic_writer_begin(&writer, &block);
     CHECK_INT(classic_block_read_text(&block, text, 0), ==, 0);
-    classic_writer_append(&writer, "Gr", 2, 1);
+    append(&writer, "Gr", 2, 1);
     CHECK_INT(classic_block_update_counter(&block), ==, 1);
     CHECK_INT(classic_block_tokens_generated(&block), ==, 1);
     CHECK_INT(classic_block_read_text(&block, text, 0), ==, 2);
     CHECK_TEXT(text, "Gr");
-    classic_writer_append(&writer, "", 0, 2); /* a token that is a part of a character */
-    classic_writer_append(&writer, "üße", 5, 3);
+    append(&writer, "", 0, 2); /* a token that is a part of a character */
+    append(&writer, "üße", 5, 3);
     CHECK_INT(classic_block_read_text(&block, text, 2), ==, 7);
     CHECK_TEXT(text, "Grüße");
     CHECK_INT(classic_block_update_counter(&block), ==, 3);
@@ -101,9 +107,9 @@ static void check_publishing(void) {
 
     test_step("the writer trusts its own memory, not the block");
     classic_writer_begin(&writer, &block);
-    classic_writer_append(&writer, "abc", 3, 1);
+    append(&writer, "abc", 3, 1);
     memset(&block, 0xee, sizeof block);
-    classic_writer_append(&writer, "def", 3, 2);
+    append(&writer, "def", 3, 2);
     CHECK(memcmp(block.response + 3, "def", 4) == 0);
     CHECK_INT(classic_block_update_counter(&block), ==, 2);
 }
@@ -116,10 +122,10 @@ static void check_full(const char *character, size_t n_before) {
     classic_writer_begin(&writer, &block);
     memset(chunk, 'a', n_before);
     if (n_before)
-        classic_writer_append(&writer, chunk, n_before, 1);
+        append(&writer, chunk, n_before, 1);
     int32_t n = 1;
     while (!writer.is_full) {
-        classic_writer_append(&writer, character, size, ++n);
+        append(&writer, character, size, ++n);
         CHECK_INT(n, <, 40000);
     }
     CHECK_INT(writer.n_bytes, <=, 32767);
@@ -131,7 +137,7 @@ static void check_full(const char *character, size_t n_before) {
     CHECK_INT(block.shutdown_requested, ==, 0);
     /* Full is full: a shorter character that would fit does not come behind one that did not. */
     size_t before = writer.n_bytes;
-    classic_writer_append(&writer, "b", 1, ++n);
+    append(&writer, "b", 1, ++n);
     CHECK_INT(writer.n_bytes, ==, before);
 }
 
@@ -152,8 +158,8 @@ int main(void) {
     for (size_t n_before = 0; n_before < 5; n_before++) {
         classic_block_reset(&block);
         classic_writer_begin(&writer, &block);
-        classic_writer_append(&writer, "aaaa", n_before, 1);
-        classic_writer_append(&writer, large, sizeof large, 2);
+        append(&writer, "aaaa", n_before, 1);
+        append(&writer, large, sizeof large, 2);
         CHECK(writer.is_full);
         CHECK_INT(writer.n_bytes, ==, n_before + (32767 - n_before) / 4 * 4);
         CHECK_INT(classic_block_read_text(&block, text, 0), ==, writer.n_bytes);
