@@ -4,7 +4,7 @@
 #   make run        build, start the host on the embedded model and watch an answer stream in
 #   make test       all tests: release, sanitizers, .NET
 #   make bench      the benchmark; rows also go to build/bench/results.json
-#   make fuzz       the long form of the fuzz targets
+#   make fuzz       the long form of the fuzz targets, FUZZ_SECONDS (600) for each
 #   make install    into PREFIX (default /usr/local), DESTDIR honoured
 #   make setup      install what the build needs and this machine lacks (root, Debian)
 #   make clean      remove build/

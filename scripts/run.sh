@@ -8,7 +8,8 @@ if command -v dotnet >/dev/null 2>&1 && [ -n "$(dotnet --list-sdks 2>/dev/null)"
     echo "run: building the C# example ..." >&2
     log=build/dotnet-build.log
     if dotnet build dotnet/examples/CSharpStreamingExample -c Release --nologo -v quiet >"$log" 2>&1; then
-        exec dotnet run --project dotnet/examples/CSharpStreamingExample -c Release --no-build
+        exec dotnet run --project dotnet/examples/CSharpStreamingExample -c Release --no-build -- \
+            --watch build/chatbot "Explain C++ pointers in detail"
     fi
     tail -5 "$log" >&2
     echo "run: the C# example does not build here (log: $log); using the C example" >&2

@@ -14,6 +14,7 @@
 #include "error.h"
 
 #include "../channel/classic_block.h"
+#include "../channel/names.h"
 #include "../platform/platform.h"
 #include "../text/utf8.h"
 
@@ -137,17 +138,17 @@ static int fail_object(int plat_error, const char *object_name) {
 
 /* Opens the five objects. NO_HOST if one of them is not there (yet). */
 static int open_objects(lipc_classic *handle) {
-    char object_name[128];
+    char object_name[NAMES_OBJECT_SIZE];
     const struct { const char *suffix; plat_semaphore **semaphore; } wanted[] = {
         {LIPC_SUFFIX_READY, &handle->ready},
         {LIPC_SUFFIX_PROMPTS_WRITTEN, &handle->prompts_written},
         {LIPC_SUFFIX_RESPONSE_WRITTEN, &handle->response_written},
         {LIPC_SUFFIX_CHUNK_READY, &handle->chunk_ready},
     };
-    snprintf(object_name, sizeof object_name, "/%s" LIPC_SUFFIX_SEGMENT, handle->name);
+    names_object(object_name, handle->name, LIPC_SUFFIX_SEGMENT);
     int error = plat_segment_open(object_name, LIPC_CLASSIC_MAP_SIZE, &handle->segment);
     for (size_t i = 0; error == PLAT_OK && i < sizeof wanted / sizeof wanted[0]; i++) {
-        snprintf(object_name, sizeof object_name, "/%s%s", handle->name, wanted[i].suffix);
+        names_object(object_name, handle->name, wanted[i].suffix);
         error = plat_semaphore_open(object_name, wanted[i].semaphore);
     }
     if (error < 0) {
@@ -237,17 +238,14 @@ static int wait_objects(lipc_classic *handle, uint64_t deadline_ns) {
 /* ---- opening, connecting, closing ---------------------------------------------------------------------------------- */
 
 int lipc_classic_open(const char *name, lipc_classic **result) {
-    static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.";
     if (!result) return lipc_fail(LIPC_E_INVALID, "the place for the handle is NULL");
     *result = NULL;
     if (!name) name = LIPC_DEFAULT_NAME;
-    size_t length = strnlen(name, LIPC_NAME_MAX + 1);
-    if (length == 0 || length > LIPC_NAME_MAX || name[0] == '.' || strspn(name, allowed) != length)
-        return lipc_fail(LIPC_E_INVALID, "the name '%.64s' is not valid: up to %d letters, digits, '_', '-' or '.', not "
-                                         "beginning with '.'", name, LIPC_NAME_MAX);
+    if (!names_is_instance(name))
+        return lipc_fail(LIPC_E_INVALID, "the name '%.64s' is not valid: " NAMES_RULE, name);
     lipc_classic *handle = calloc(1, sizeof *handle);
     if (!handle) return lipc_fail(LIPC_E_NO_MEMORY, "not enough memory for a handle");
-    memcpy(handle->name, name, length);
+    snprintf(handle->name, sizeof handle->name, "%s", name);
     pthread_mutex_init(&handle->lock, NULL);
     *result = handle;
     return LIPC_E_OK;
@@ -374,6 +372,9 @@ static int perform(lipc_classic *handle, request *request, bool stream, int time
     result = follow_answer(handle, stream ? handle->chunk_ready : handle->response_written, deadline_ns, on_update,
                            user_data, answer);
     set_answering(handle, false);
+    /* A cancel that came when the host had just completed would hit the next answer. */
+    if (answer->complete && (handle->is_stopping || is_cancelled(handle)))
+        classic_block_request_cancel(handle->block, false);
     /* Leaves no permit behind; the host posts it right after the last chunk. */
     if (stream && answer->complete) plat_semaphore_wait(handle->response_written, plat_deadline_ns(UNWATCHED_SLICE_MS));
     return result;

@@ -1,6 +1,7 @@
 /* classic_service.c - see classic_service.h. */
 #include "classic_service.h"
 
+#include "../channel/names.h"
 #include "../text/utf8.h"
 
 #include <pthread.h>
@@ -164,8 +165,8 @@ host_exit classic_service_open(const instance *instance, plat_doorbell *bell, cl
         {LIPC_SUFFIX_CHUNK_READY, &service->chunk_ready},
     };
     for (size_t i = 0; i < sizeof wanted / sizeof wanted[0]; i++) {
-        char name[128];
-        instance_object_name(instance->name, wanted[i].suffix, name, sizeof name);
+        char name[NAMES_OBJECT_SIZE];
+        names_object(name, instance->name, wanted[i].suffix);
         int error = plat_semaphore_own(name, wanted[i].semaphore);
         if (error < 0) {
             host_exit code = instance_explain(error, name, 0, message, message_size);

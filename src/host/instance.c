@@ -2,14 +2,9 @@
 #include "instance.h"
 
 #include "../channel/classic_block.h"
+#include "../channel/names.h"
 
 #include <stdio.h>
-
-#define OBJECT_NAME_SIZE 128
-
-void instance_object_name(const char *name, const char *suffix, char *object_name, size_t size_bytes) {
-    snprintf(object_name, size_bytes, "/%s%s", name, suffix);
-}
 
 host_exit instance_explain(int plat_error, const char *object_name, int owner_pid, char *message, size_t message_size) {
     char user[64];
@@ -40,10 +35,10 @@ host_exit instance_explain(int plat_error, const char *object_name, int owner_pi
 }
 
 host_exit instance_open(instance *instance, const char *name, char *message, size_t message_size) {
-    char object_name[OBJECT_NAME_SIZE];
+    char object_name[NAMES_OBJECT_SIZE];
     bool adopted;
     int owner_pid;
-    instance_object_name(name, LIPC_SUFFIX_SEGMENT, object_name, sizeof object_name);
+    names_object(object_name, name, LIPC_SUFFIX_SEGMENT);
     int error = plat_segment_own(object_name, LIPC_SEGMENT_SIZE, &instance->segment, &adopted, &owner_pid);
     if (error < 0) return instance_explain(error, object_name, owner_pid, message, message_size);
     instance->name = name;

@@ -19,9 +19,6 @@ typedef struct instance {
  * Returns HOST_EXIT_OK, or the code to end with; `message` then holds the line to say. */
 host_exit instance_open(instance *instance, const char *name, char *message, size_t message_size);
 
-/* Writes "/" + instance name + suffix. */
-void instance_object_name(const char *name, const char *suffix, char *object_name, size_t size_bytes);
-
 /* Maps a failure to make the object to the code to end with, and words it. Call right after the failed plat_ call. */
 host_exit instance_explain(int plat_error, const char *object_name, int owner_pid, char *message, size_t message_size);
 

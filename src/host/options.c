@@ -3,6 +3,8 @@
 
 #include "exit_codes.h"
 
+#include "../channel/names.h"
+
 #include <errno.h>
 #include <math.h>
 #include <stdarg.h>
@@ -62,12 +64,6 @@ static const option_spec options_table[] = {
 #define SHOWN_SIZE 80
 #define N_OPTIONS (sizeof options_table / sizeof options_table[0])
 
-static bool is_instance_name(const char *text) {
-    static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.";
-    size_t length = strlen(text);
-    return length > 0 && length <= LIPC_NAME_MAX && text[0] != '.' && strspn(text, allowed) == length;
-}
-
 /* Stores a value into its field. Returns NULL, or what would be allowed. */
 static const char *store(const option_spec *spec, const char *value, host_options *options) {
     static char allowed[96];
@@ -81,7 +77,7 @@ static const char *store(const option_spec *spec, const char *value, host_option
         return value[0] ? NULL : "a file name";
     case KIND_NAME:
         memcpy(field, &value, sizeof value);
-        return is_instance_name(value) ? NULL : "up to 63 letters, digits, '_', '-' or '.', not beginning with '.'";
+        return names_is_instance(value) ? NULL : NAMES_RULE;
     case KIND_LEVEL: {
         log_level level;
         if (!log_level_parse(value, &level)) return "error, warn, info or debug";

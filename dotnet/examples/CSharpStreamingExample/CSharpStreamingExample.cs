@@ -4,8 +4,9 @@
 //   - error handling, and Ctrl-C to cancel an answer
 //   - proper cleanup: a host that the program started ends with it
 //
-// Usage: CSharpStreamingExample [HOST [QUESTION]]
-// HOST is the host program, ./build/chatbot by default.
+// Usage: CSharpStreamingExample [--watch] [HOST [QUESTION]]
+// HOST is the host program, ./build/chatbot by default. With --watch the streaming answer is shown at the pace of a fast
+// reader: a small model is otherwise done before an eye can follow. The host does not wait for a slow client.
 using System.Diagnostics;
 using System.Text;
 using LlamaIpc;
@@ -18,6 +19,9 @@ internal static class Program
     private const string DefaultQuestion = "What is C++?";
     private const string SystemPrompt = "You are a helpful tutor";
 
+    /// <summary>After each word, with --watch: 25 words a second.</summary>
+    private const int WatchPauseMs = 40;
+
     // Exit codes: what a script that runs the example wants to know.
     private const int Success = 0;
     private const int Failed = 1;
@@ -26,9 +30,11 @@ internal static class Program
 
     private static int Main(string[] arguments)
     {
+        bool watch = arguments.FirstOrDefault() == "--watch";
+        arguments = arguments[(watch ? 1 : 0)..];
         if (arguments.Length > 2 || arguments.Any(a => a is "-h" or "--help"))
         {
-            Console.Error.WriteLine("Usage: CSharpStreamingExample [HOST [QUESTION]]");
+            Console.Error.WriteLine("Usage: CSharpStreamingExample [--watch] [HOST [QUESTION]]");
             Console.Error.WriteLine($"HOST is the host program, {DefaultHost} by default.");
             return WrongUsage;
         }
@@ -46,7 +52,7 @@ internal static class Program
 
         try
         {
-            Run(host, question, cancel.Token);
+            Run(host, question, watch, cancel.Token);
             return Success;
         }
         catch (OperationCanceledException)
@@ -77,14 +83,14 @@ internal static class Program
         }
     }
 
-    private static void Run(string host, string question, CancellationToken cancellationToken)
+    private static void Run(string host, string question, bool watch, CancellationToken cancellationToken)
     {
         using LlamaCppStreamingClient client = new();
         Console.WriteLine($"Connecting to {host} ...");
         client.Initialize(new LlamaCppClientOptions { ExecutablePath = host }, cancellationToken);
         Console.WriteLine($"Connected: host process {client.HostProcessId}.");
 
-        string streamed = ShowStreamingMode(client, question, cancellationToken);
+        string streamed = ShowStreamingMode(client, question, watch, cancellationToken);
         string whole = ShowNormalMode(client, question, cancellationToken);
 
         // With temperature 0 the host answers the same question in the same words.
@@ -102,16 +108,16 @@ internal static class Program
         Console.WriteLine("=== Streaming mode ===");
         Console.WriteLine($"> {question}");
 
-        Stopwatch watch = Stopwatch.StartNew();
+        Stopwatch clock = Stopwatch.StartNew();
         TimeSpan? first = null;
         int updates = 0;
         int tokens = 0;
         void Show(object? sender, StreamUpdateEventArgs e)
         {
-            first ??= watch.Elapsed;
+            first ??= clock.Elapsed;
             updates++;
             tokens = e.TokensGenerated;
-            Console.Write(e.NewText);
+            Write(e.NewText, watch, cancellationToken);
             if (e.IsComplete)
             {
                 Console.WriteLine();
@@ -124,12 +130,28 @@ internal static class Program
             string answer = client.SendStreamingRequest(question, SystemPrompt, cancellationToken);
             Console.WriteLine(
                 $"[{tokens} tokens in {updates} updates; the first after {first?.TotalMilliseconds:F0} ms, "
-                + $"all after {watch.ElapsedMilliseconds} ms]");
+                + $"all after {clock.ElapsedMilliseconds} ms]");
             return answer;
         }
         finally
         {
             client.OnStreamUpdate -= Show;
+        }
+    }
+
+    /// <summary>Writes the text; word by word and with pauses, if somebody watches.</summary>
+    private static void Write(string text, bool watch, CancellationToken cancellationToken)
+    {
+        for (int start = 0; start < text.Length && !cancellationToken.IsCancellationRequested;)
+        {
+            int space = watch ? text.IndexOf(' ', start + 1) : -1;
+            int end = space < 0 ? text.Length : space;
+            Console.Write(text[start..end]);
+            start = end;
+            if (watch)
+            {
+                cancellationToken.WaitHandle.WaitOne(WatchPauseMs);
+            }
         }
     }
 
