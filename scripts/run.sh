@@ -17,8 +17,10 @@ else
     echo "run: no .NET SDK here; using the C example instead of the C# one" >&2
 fi
 
-build/chatbot &
+# The host's log stays out of the answer; it is shown if something goes wrong.
+log=build/chatbot.log
+build/chatbot >"$log" 2>&1 &
 host=$!
 trap 'kill "$host" 2>/dev/null || true; wait "$host" || true' EXIT
 trap 'exit 130' INT TERM
-build/classic_client --watch
+build/classic_client --watch || { cat "$log" >&2; exit 1; }

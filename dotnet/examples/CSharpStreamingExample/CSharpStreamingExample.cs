@@ -102,7 +102,7 @@ internal static class Program
     }
 
     private static string ShowStreamingMode(
-        LlamaCppStreamingClient client, string question, CancellationToken cancellationToken)
+        LlamaCppStreamingClient client, string question, bool watch, CancellationToken cancellationToken)
     {
         Console.WriteLine();
         Console.WriteLine("=== Streaming mode ===");
