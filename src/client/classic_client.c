@@ -336,14 +336,14 @@ static int follow_answer(lipc_classic *handle, plat_semaphore *progress, uint64_
             stop_answer(handle, &deadline_ns);
             continue;
         }
-        if (result < 0) {
-            read_answer(handle, answer);
-            if (answer->complete) break; /* its last act */
+        bool is_new = read_answer(handle, answer);
+        /* A host that completed the answer as its last act has done its work. */
+        if (result < 0 && !answer->complete) {
             if (result != LIPC_E_TIMEOUT) return result;
             classic_block_request_cancel(handle->block, true);
             return handle->is_stopping ? lipc_fail(LIPC_E_CANCELLED, "cancelled; the host has not acknowledged it") : result;
         }
-        if (read_answer(handle, answer) && on_update && !handle->is_stopping && on_update(user_data, answer) != 0)
+        if (is_new && on_update && !handle->is_stopping && on_update(user_data, answer) != 0)
             stop_answer(handle, &deadline_ns);
     }
     /* The flag may have reached the host before this thread looked. */
