@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define N_FIRST_ROUNDS 15
+#define N_FIRST_ROUNDS 31
 /* A turn repeats short answers for no longer than this: on a machine that others use, a second becomes a minute. */
 #define TURN_MOST_NS 2000000000LL
 
