@@ -1,19 +1,13 @@
 /* fuzz_classic_request.c - src/channel/classic_block.h over an arbitrary block: the request it yields is terminated,
  * valid text, and publishing into such a block shows exactly what was published. */
+#include "fuzz.h"
+
 #include "channel/classic_block.h"
 #include "text/utf8.h"
 
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-#define MUST(condition)                                                                                                \
-    do {                                                                                                               \
-        if (!(condition))                                                                                              \
-            abort();                                                                                                   \
-    } while (0)
 
 /* Both halves of publishing at once: the readers here read in order. */
 static void append(classic_writer *writer, const char *text, size_t n_bytes, int32_t n_tokens) {

@@ -1,19 +1,13 @@
 /* fuzz_options.c - src/host/options.h over arbitrary command lines (one argument a line): every value it accepts
  * lies in its bounds, and every refusal says something that fits its buffer. */
+#include "fuzz.h"
+
 #include "host/options.h"
 
 #include <math.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-#define MUST(condition)                                                                                                \
-    do {                                                                                                               \
-        if (!(condition))                                                                                              \
-            abort();                                                                                                   \
-    } while (0)
 
 enum { MAX_ARGUMENTS = 64 };
 

@@ -1,10 +1,9 @@
 /* replay.c - runs a fuzz target over the files of a corpus, without libFuzzer: so every build checks what was found
  * before, with whichever compiler. replay FILE... */
-#include <stdint.h>
+#include "fuzz.h"
+
 #include <stdio.h>
 #include <stdlib.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int main(int argc, char *argv[]) {
     for (int i = 1; i < argc; i++) {

@@ -52,7 +52,8 @@ void instance_remove(instance *instance) {
 }
 
 void instance_close(instance *instance) {
-    plat_segment_close(instance->segment);
-    instance->segment = NULL;
+    plat_segment *segment = instance->segment;
+    instance->segment = NULL; /* first: a signal handler may be about to remove it */
     instance->block = NULL;
+    plat_segment_close(segment);
 }
