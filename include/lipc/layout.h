@@ -4,8 +4,17 @@
  * C programs include it; the C# library carries the same numbers and a test compares them with the ones below; the
  * normative text is docs/protocol.md.
  *
- * Today the segment holds one thing: the classic block of the streaming guide, at offset 0. What lies between the block
- * and the end of the segment is reserved: zero when the host creates the segment, ignored by every reader.
+ *     0        classic block     the channel of the streaming guide, as old clients know it
+ *     45056    hub               what the host is, where everything that follows lies, its doorbell
+ *     49152    client records    one for each attached process
+ *     ...      streams           one for each request and its answer
+ *
+ * Rules for everything behind the classic block. Little-endian, naturally aligned, fixed width. Each word has one writer
+ * at a time, named beside it: "host", "client" (the process that holds the record) or "owner" (the client that holds the
+ * stream); words that several write are changed by compare-and-swap or another atomic operation, and say so. Words of
+ * different writers lie on different cache lines of 64 bytes. Reserved bytes are zero when written and ignored when read.
+ * Offsets and sizes of the parts come from the hub, not from this file. "Release" and "acquire" name the order of the one
+ * store or load that makes others visible; everything else may be relaxed.
  */
 #ifndef LIPC_LAYOUT_H
 #define LIPC_LAYOUT_H
@@ -74,12 +83,288 @@ LIPC_LAYOUT_ASSERT(sizeof(lipc_classic_block) == 40972);
 
 /* Clients of the guide map 45,000 bytes, more than the block; the segment is never shorter. */
 #define LIPC_CLASSIC_MAP_SIZE 45000
-/* The classic block with its reserve, to the page. Whatever is added to the segment later begins here. */
+/* The classic block with its reserve, to the page. The hub begins here. */
 #define LIPC_CLASSIC_REGION_SIZE 45056
-#define LIPC_SEGMENT_SIZE LIPC_CLASSIC_REGION_SIZE
 
 LIPC_LAYOUT_ASSERT(sizeof(lipc_classic_block) <= LIPC_CLASSIC_MAP_SIZE);
 LIPC_LAYOUT_ASSERT(LIPC_CLASSIC_MAP_SIZE <= LIPC_CLASSIC_REGION_SIZE);
 LIPC_LAYOUT_ASSERT(LIPC_CLASSIC_REGION_SIZE % 4096 == 0);
+
+/* ---- Version ------------------------------------------------------------------------------------------------------
+ * The magic, the major and the minor number and the host's process id keep their places in every version. A client of
+ * another major must not use anything else. A higher minor has only added: fields in reserved places, feature bits,
+ * larger structures (whose sizes the hub tells). */
+#define LIPC_HUB_MAGIC UINT64_C(0x425548204350494C) /* the bytes "LIPC HUB" */
+#define LIPC_LAYOUT_MAJOR 1
+#define LIPC_LAYOUT_MINOR 0
+
+/* ---- Doorbell -----------------------------------------------------------------------------------------------------
+ * A hint "look again" to whoever sleeps. State is elsewhere. `rings` is the word that a sleeper gives to the kernel.
+ *
+ * field    writer                meaning
+ * rings    ringers, fetch-add    changes with each ring
+ * armed    sleepers, ringers     0: nobody sleeps. Otherwise bits 0 to 1 for what they want to be woken (1 news, 2 ends),
+ *          (CAS)                 bits 2 to 31 the low 30 bits of the `rings` they saw when they armed */
+typedef struct lipc_doorbell {
+    uint32_t rings;
+    uint32_t armed;
+} lipc_doorbell;
+
+#define LIPC_BELL_NEWS 1u /* anything new */
+#define LIPC_BELL_ENDS 2u /* only what must not be late: first text, end, a changed state of the host */
+
+/* ---- The hub ------------------------------------------------------------------------------------------------------
+ * All written by the host, but for the words of the last two lines. The first two lines are written before `state` is
+ * first other than 0, and do not change while this host lives; model facts before `state` is READY. */
+typedef struct lipc_hub {
+    uint64_t magic;           /* LIPC_HUB_MAGIC; 0 while a host begins */
+    uint16_t layout_major;
+    uint16_t layout_minor;
+    uint32_t host_pid;
+    uint64_t host_start_time; /* of its process, as lipc_client_record.start_time */
+    uint64_t features;        /* bits that a minor version may add; none yet */
+    uint64_t segment_size;    /* bytes of the whole segment */
+    uint32_t hub_size;        /* bytes of this structure */
+    uint32_t epoch;           /* 1 for the first host on this segment, one more for each that takes it over */
+    uint64_t clients_offset;  /* of the first client record, from the segment's beginning */
+    uint32_t client_size;     /* bytes from one record to the next */
+    uint32_t n_clients;
+    uint64_t streams_offset;  /* of the first stream */
+    uint64_t stream_size;     /* bytes from one stream to the next */
+    uint32_t n_streams;
+    uint32_t request_offset;  /* of the request area, from its stream's beginning */
+    uint32_t request_size;
+    uint32_t log_offset;      /* of the response log */
+    uint32_t log_size;
+    uint32_t index_offset;    /* of the token index */
+    uint32_t index_length;    /* token records that there is room for */
+    uint32_t reserved0[5];
+
+    uint32_t state;           /* 128: LIPC_HUB_*; release, pairs with the acquire of whoever attaches */
+    uint32_t load_per_mille;
+    uint32_t n_attached;      /* client records in use */
+    uint32_t n_running;       /* answers being made, classic ones included */
+    uint32_t n_queued;        /* requests that wait for their turn */
+    uint32_t reserved1[11];
+
+    char host_version[16];    /* 192 */
+    uint8_t reserved2[48];
+    char model[128];          /* 256: in words, zero-terminated */
+    uint32_t n_ctx;           /* 384: tokens of context of each answer */
+    uint32_t n_ctx_trained;
+    uint32_t n_vocab;
+    uint32_t n_threads;
+    uint32_t n_parallel;      /* answers that can be made at a time */
+    uint32_t reserved3;
+    uint64_t n_parameters;
+    uint64_t model_bytes;
+    uint8_t reserved4[88];
+
+    lipc_doorbell bell;       /* 512: the host sleeps on it; clients ring it after each change that is for the host */
+    uint32_t shutdown;        /* any client: 1, the host ends as with SIGTERM */
+    uint8_t reserved5[52];
+    uint64_t next_ticket;     /* 576: any client, fetch-add: the order of those who wait for a stream */
+    uint8_t reserved6[440];
+} lipc_hub;
+
+/* lipc_hub.state. The numbers are those of lipc_host_state. */
+#define LIPC_HUB_STARTING 1u
+#define LIPC_HUB_LOADING 2u
+#define LIPC_HUB_READY 3u
+#define LIPC_HUB_ENDING 4u
+
+#define LIPC_HUB_OFFSET 45056
+#define LIPC_HUB_REGION_SIZE 4096
+#define LIPC_HUB_END (LIPC_HUB_OFFSET + LIPC_HUB_REGION_SIZE) /* a client maps this much to find out the rest */
+
+LIPC_LAYOUT_ASSERT(LIPC_HUB_OFFSET == LIPC_CLASSIC_REGION_SIZE);
+LIPC_LAYOUT_ASSERT(offsetof(lipc_hub, layout_major) == 8);
+LIPC_LAYOUT_ASSERT(offsetof(lipc_hub, host_pid) == 12);
+LIPC_LAYOUT_ASSERT(offsetof(lipc_hub, host_start_time) == 16);
+LIPC_LAYOUT_ASSERT(offsetof(lipc_hub, features) == 24);
+LIPC_LAYOUT_ASSERT(offsetof(lipc_hub, segment_size) == 32);
+LIPC_LAYOUT_ASSERT(offsetof(lipc_hub, hub_size) == 40);
+LIPC_LAYOUT_ASSERT(offsetof(lipc_hub, epoch) == 44);
+LIPC_LAYOUT_ASSERT(offsetof(lipc_hub, clients_offset) == 48);
+LIPC_LAYOUT_ASSERT(offsetof(lipc_hub, client_size) == 56);
+LIPC_LAYOUT_ASSERT(offsetof(lipc_hub, n_clients) == 60);
+LIPC_LAYOUT_ASSERT(offsetof(lipc_hub, streams_offset) == 64);
+LIPC_LAYOUT_ASSERT(offsetof(lipc_hub, stream_size) == 72);
+LIPC_LAYOUT_ASSERT(offsetof(lipc_hub, n_streams) == 80);
+LIPC_LAYOUT_ASSERT(offsetof(lipc_hub, request_offset) == 84);
+LIPC_LAYOUT_ASSERT(offsetof(lipc_hub, request_size) == 88);
+LIPC_LAYOUT_ASSERT(offsetof(lipc_hub, log_offset) == 92);
+LIPC_LAYOUT_ASSERT(offsetof(lipc_hub, log_size) == 96);
+LIPC_LAYOUT_ASSERT(offsetof(lipc_hub, index_offset) == 100);
+LIPC_LAYOUT_ASSERT(offsetof(lipc_hub, index_length) == 104);
+LIPC_LAYOUT_ASSERT(offsetof(lipc_hub, reserved0) == 108);
+LIPC_LAYOUT_ASSERT(offsetof(lipc_hub, state) == 128);
+LIPC_LAYOUT_ASSERT(offsetof(lipc_hub, host_version) == 192);
+LIPC_LAYOUT_ASSERT(offsetof(lipc_hub, model) == 256);
+LIPC_LAYOUT_ASSERT(offsetof(lipc_hub, n_ctx) == 384);
+LIPC_LAYOUT_ASSERT(offsetof(lipc_hub, bell) == 512);
+LIPC_LAYOUT_ASSERT(offsetof(lipc_hub, next_ticket) == 576);
+LIPC_LAYOUT_ASSERT(sizeof(lipc_hub) == 1024);
+
+/* ---- Client records -----------------------------------------------------------------------------------------------
+ * claim     bits 0 to 3    LIPC_CLIENT_*
+ *           bits 4 to 31   generation: one more each time the record is freed; never reset
+ *           bits 32 to 63  process id of the holder; 0 if free
+ *   A client takes a free record by CAS (FREE, g, 0) -> (ATTACHING, g, pid), writes its start time, and stores
+ *   (ATTACHED, g, pid), release. It leaves with (LEAVING, g, pid). The host alone frees: (FREE, g + 1, 0), after the streams.
+ *   A process that dies at any of these is found by its pid.
+ * wish      bits 0 to 1    LIPC_WISH_*
+ *           bits 2 to 17   index of the granted stream
+ *           bits 18 to 63  ticket
+ *   A client that finds no free stream takes a ticket and stores WAITING; the host claims a stream for the lowest ticket and
+ *   answers by CAS WAITING -> GRANTED; the client takes it and stores NONE, or withdraws by CAS WAITING -> NONE. */
+typedef struct lipc_client_record {
+    uint64_t claim;           /* client and host, CAS */
+    uint64_t start_time;      /* client: its process' start in the system's own measure (Linux: field 22 of
+                                 /proc/PID/stat), which with the pid names a process for good */
+    uint64_t wish;            /* client and host, CAS */
+    uint8_t reserved0[40];
+    lipc_doorbell bell;       /* 64: this client sleeps on it */
+    uint8_t reserved1[56];
+    uint32_t queue_position;  /* 128: host: requests ahead of the one that this client wishes a stream for */
+    uint8_t reserved2[124];
+} lipc_client_record;
+
+#define LIPC_CLIENT_FREE 0u
+#define LIPC_CLIENT_ATTACHING 1u
+#define LIPC_CLIENT_ATTACHED 2u
+#define LIPC_CLIENT_LEAVING 3u
+
+#define LIPC_WISH_NONE 0u
+#define LIPC_WISH_WAITING 1u
+#define LIPC_WISH_GRANTED 2u
+
+LIPC_LAYOUT_ASSERT(offsetof(lipc_client_record, start_time) == 8);
+LIPC_LAYOUT_ASSERT(offsetof(lipc_client_record, wish) == 16);
+LIPC_LAYOUT_ASSERT(offsetof(lipc_client_record, bell) == 64);
+LIPC_LAYOUT_ASSERT(offsetof(lipc_client_record, queue_position) == 128);
+LIPC_LAYOUT_ASSERT(sizeof(lipc_client_record) == 256);
+
+/* ---- Streams ------------------------------------------------------------------------------------------------------
+ * A stream begins with this header; request area, response log and token index follow where the hub says.
+ *
+ * claim     bits 0 to 3    LIPC_CLAIM_*
+ *           bits 4 to 15   index of the owner's client record; LIPC_NO_OWNER
+ *           bits 16 to 31  zero
+ *           bits 32 to 63  generation: one more each time the stream is freed; never reset
+ *   (FREE, g) -> (CLAIMED, owner, g) by a client, or by the host for one whose wish it grants
+ *   (CLAIMED, owner, g) -> (SUBMITTED, owner, g) by the owner, release: the request stands
+ *   (CLAIMED or SUBMITTED, owner, g) -> (RELEASED, owner, g) by the owner: no longer wanted
+ *   (SUBMITTED, owner, g) -> (DETACHED, none, g) by the owner who lets go, or by the host when the owner has died or left
+ *   (DETACHED, none, g) -> (SUBMITTED, owner, g) by whoever attaches
+ *   anything -> (FREE, g + 1) by the host
+ *   All by CAS: who finds another value than it expects has lost the stream.
+ * published bits 0 to 31   bytes of the log that are final
+ *           bits 32 to 63  records of the index that are final
+ *   Release, after the bytes and the records; pairs with the readers' acquire. Only grows within a generation.
+ * status    bits 0 to 7    LIPC_STREAM_* of lipc.h, 0 while the host has not seen the request
+ *           bits 8 to 15   lipc_end
+ *           bits 16 to 31  the refusal's or failure's lipc_error, without its sign
+ *           bits 32 to 63  generation: if it is not the reader's, nothing of the host's words is about its request yet
+ *   Release; a reader loads it (acquire) before `published`: if it says ENDED, what is published is all. */
+typedef struct lipc_stream_header {
+    uint64_t claim;          /* clients and host, CAS */
+    uint64_t cancel;         /* owner: the generation whose work is no longer wanted, plus 1; 0: none */
+    uint8_t id[16];          /* owner, before SUBMITTED: random */
+    uint32_t request_bytes;  /* owner, before SUBMITTED: what is used of the request area */
+    uint8_t reserved0[28];
+    uint64_t watchers[4];    /* 64: clients, fetch-or and fetch-and: bit i: the client of record i is rung; host: zeroes */
+    uint8_t reserved1[32];
+    uint64_t published;      /* 128: host */
+    uint64_t status;         /* host */
+    uint8_t reserved2[48];
+    uint32_t queue_position; /* 192: host, as all below: requests ahead; 0: its turn */
+    uint32_t n_prompt;       /* tokens of the prompt */
+    uint32_t n_prompt_done;  /* of them evaluated */
+    uint32_t seed;           /* that is used */
+    uint64_t submitted_ns;   /* monotonic clock: the host saw the request */
+    uint64_t started_ns;     /* its turn; 0: not yet */
+    uint64_t first_token_ns; /* 0: not yet */
+    uint64_t ended_ns;       /* 0: not yet */
+    uint8_t reserved3[16];
+    char message[256];       /* 256: zero-terminated: why it was refused or failed; before the status that says so */
+} lipc_stream_header;
+
+#define LIPC_CLAIM_FREE 0u
+#define LIPC_CLAIM_CLAIMED 1u
+#define LIPC_CLAIM_SUBMITTED 2u
+#define LIPC_CLAIM_DETACHED 3u
+#define LIPC_CLAIM_RELEASED 4u
+#define LIPC_NO_OWNER 0xFFFu
+#define LIPC_CLIENTS_MAX 256 /* what `watchers` has bits for */
+#define LIPC_STREAMS_MAX 1024
+
+LIPC_LAYOUT_ASSERT(offsetof(lipc_stream_header, cancel) == 8);
+LIPC_LAYOUT_ASSERT(offsetof(lipc_stream_header, id) == 16);
+LIPC_LAYOUT_ASSERT(offsetof(lipc_stream_header, request_bytes) == 32);
+LIPC_LAYOUT_ASSERT(offsetof(lipc_stream_header, watchers) == 64);
+LIPC_LAYOUT_ASSERT(offsetof(lipc_stream_header, published) == 128);
+LIPC_LAYOUT_ASSERT(offsetof(lipc_stream_header, status) == 136);
+LIPC_LAYOUT_ASSERT(offsetof(lipc_stream_header, queue_position) == 192);
+LIPC_LAYOUT_ASSERT(offsetof(lipc_stream_header, submitted_ns) == 208);
+LIPC_LAYOUT_ASSERT(offsetof(lipc_stream_header, started_ns) == 216);
+LIPC_LAYOUT_ASSERT(offsetof(lipc_stream_header, first_token_ns) == 224);
+LIPC_LAYOUT_ASSERT(offsetof(lipc_stream_header, ended_ns) == 232);
+LIPC_LAYOUT_ASSERT(offsetof(lipc_stream_header, message) == 256);
+LIPC_LAYOUT_ASSERT(sizeof(lipc_stream_header) == 512);
+
+/* One record of the token index: see lipc_token. */
+typedef struct lipc_token_record {
+    uint32_t end;     /* bytes of the log */
+    int32_t id;
+    float logprob;    /* NaN: not asked for */
+    uint32_t time_us; /* since started_ns; stays at its largest value */
+} lipc_token_record;
+
+LIPC_LAYOUT_ASSERT(sizeof(lipc_token_record) == 16);
+
+/* ---- Requests -----------------------------------------------------------------------------------------------------
+ * What the request area holds: this header, then n_items items. NaN, LIPC_INT_DEFAULT and LIPC_SEED_DEFAULT leave a value
+ * to the host's own option. */
+typedef struct lipc_request_header {
+    uint32_t n_bytes;   /* of header and items; equal to request_bytes */
+    uint32_t flags;     /* LIPC_FLAG_*; unknown ones are refused */
+    int32_t n_predict;
+    float temperature;
+    float min_p;
+    float top_p;
+    int32_t top_k;
+    float repeat_penalty;
+    float frequency_penalty;
+    float presence_penalty;
+    int32_t repeat_last_n;
+    int32_t priority;
+    int64_t seed;
+    uint32_t n_items;
+    uint32_t reserved;
+} lipc_request_header;
+
+#define LIPC_FLAG_DETACHABLE 1u
+#define LIPC_FLAG_IGNORE_EOS 2u
+#define LIPC_FLAG_LOGPROBS 4u
+
+/* An item: this header, n_bytes of UTF-8 without a zero byte, then one to eight zero bytes, so that the text is
+ * terminated and the next item begins at a multiple of 8. */
+typedef struct lipc_request_item {
+    uint32_t kind;    /* LIPC_ITEM_* */
+    uint32_t n_bytes;
+    char role[16];    /* of a message: "system", "user" or "assistant", zero-filled; zero for other kinds */
+} lipc_request_item;
+
+#define LIPC_ITEM_MESSAGE 1u
+#define LIPC_ITEM_STOP 2u    /* at most LIPC_STOPS_MAX, of 1 to LIPC_STOP_BYTES_MAX bytes */
+#define LIPC_ITEM_GRAMMAR 3u /* at most one */
+#define LIPC_STOPS_MAX 16
+#define LIPC_STOP_BYTES_MAX 256
+#define LIPC_ITEMS_MAX 4096
+
+LIPC_LAYOUT_ASSERT(offsetof(lipc_request_header, seed) == 48);
+LIPC_LAYOUT_ASSERT(sizeof(lipc_request_header) == 64);
+LIPC_LAYOUT_ASSERT(sizeof(lipc_request_item) == 24);
 
 #endif

@@ -3,23 +3,29 @@
  * The host program `chatbot` holds the model; this library talks to it through shared memory. Compile with
  * `pkg-config --cflags --libs lipc`.
  *
- *     lipc_classic *host;
- *     if (lipc_classic_open(NULL, &host) < 0 || lipc_classic_connect(host, 10000) < 0)
+ *     lipc_client *client;
+ *     lipc_stream *stream;
+ *     lipc_delta delta;
+ *     if (lipc_client_open(NULL, &client) < 0 || lipc_stream_ask(client, "What is C++?", &stream) < 0)
  *         die(lipc_error_message());
- *     lipc_classic_result answer;
- *     if (lipc_classic_request(host, NULL, "What is C++?", -1, &answer) < 0)
- *         die(lipc_error_message());
- *     puts(answer.text);
- *     lipc_classic_close(host);
+ *     while (lipc_stream_read(stream, -1, &delta) == 0 && delta.n_bytes > 0)
+ *         fwrite(delta.text, 1, delta.n_bytes, stdout);
+ *     lipc_stream_close(stream);
+ *     lipc_client_close(client);
+ *
+ * Contents: conventions, errors, clients, streams (the modern channel); at the end the classic channel of the guide.
  *
  * Conventions
  *   Errors      Functions return 0 or a negative code of LIPC_ERROR_MAP. lipc_error_message() then tells the calling
  *               thread what was wrong, with which value, and what to do.
- *   Text        UTF-8, zero-terminated. What you pass in is copied; what you get stays the library's and lives as long
- *               as the function that returns it says.
+ *   Text        UTF-8. What you pass in is zero-terminated and copied; what you get stays the library's and lives as
+ *               long as the function that returns it says.
  *   Time-outs   Milliseconds; negative waits without limit, 0 only looks. Clock jumps do not disturb them.
- *   Silence     The library never prints, exits, installs signal handlers, reaps children or changes the locale. A
- *               connected handle has one thread, which sleeps until the host's process ends and takes no signals.
+ *   Structures  Those that you fill begin with the default values that their _init function writes. Fields are only ever
+ *               added at the end, and `struct_size` tells the library which ones you know.
+ *   Silence     The library never prints, exits, installs signal handlers or changes the locale. It reaps no child but a
+ *               host that it started itself. An attached client has one thread, which sleeps until the host's process
+ *               ends and takes no signals.
  *   Processes   A handle belongs to the process that opened it; after fork() the child may only close it.
  */
 #ifndef LIPC_LIPC_H
@@ -50,7 +56,11 @@ extern "C" {
     X(-7, CANCELLED, "cancelled")                                                                                      \
     X(-8, BUSY, "another thread uses this handle")                                                                     \
     X(-9, ACCESS, "the host belongs to another user")                                                                  \
-    X(-10, LAYOUT, "the shared memory is not of the expected form")
+    X(-10, LAYOUT, "the shared memory is not of the expected form")                                                    \
+    X(-11, REFUSED, "the host cannot serve this request")                                                              \
+    X(-12, FAILED, "the model failed while answering")                                                                 \
+    X(-13, FULL, "the host has no room for another client")                                                            \
+    X(-14, GONE, "the stream does not exist any more")
 
 typedef enum lipc_error {
 #define LIPC_ERROR_ENUM(number, name, text) LIPC_E_##name = (number),
@@ -69,6 +79,258 @@ LIPC_API const char *lipc_error_text(int error);
 /* What the last failed call of this thread found: one sentence with the values involved and, where there is something
  * to do, what. Empty if no call has failed. Valid until the thread's next call into the library. */
 LIPC_API const char *lipc_error_message(void);
+
+/* ==== Clients =======================================================================================================
+ *
+ * A client is this process's place in a host: one record in the shared memory, one doorbell. Any number of streams can
+ * be opened on it. Open one for each process, not one for each request.
+ *
+ * Threads: every function may be called from any thread at any time, several at once, except that lipc_client_close may
+ * not run at the same time as another call on the same client, and lipc_stream_close not at the same time as another call
+ * on the same stream.
+ */
+typedef struct lipc_client lipc_client;
+
+/* What to do if no host runs under the name. */
+typedef enum lipc_start {
+    LIPC_START_NEVER = 0,   /* fail with NO_HOST */
+    LIPC_START_WITH_ME = 1, /* start one that ends when this process ends or the client is closed */
+    LIPC_START_DETACHED = 2 /* start one that stays, for others and for later */
+} lipc_start;
+
+typedef struct lipc_client_options {
+    uint32_t struct_size;  /* set by lipc_client_options_init */
+    int32_t start;         /* lipc_start; initially NEVER */
+    const char *name;      /* instance; NULL: the default, "llama_cpp" */
+    const char *host_path; /* the host program; NULL: `chatbot` beside this program, then on the PATH */
+    const char *const *host_arguments; /* further arguments up to NULL, e.g. {"-m", "model.gguf", NULL}; may be NULL */
+    int32_t timeout_ms;    /* for finding or starting a host and attaching; initially 10,000. Not for loading the model */
+    int32_t wakes_per_second; /* how often a waiting call of this client may return for new text in the middle of an answer:
+                              0, initially, for every token; N > 0 at most N times a second. The first text and the end
+                              always come at once. Whoever only ever reads with time-out 0 is never woken at all */
+} lipc_client_options;
+
+LIPC_API void lipc_client_options_init(lipc_client_options *options);
+
+/* Attaches to the host of an instance, or starts one first; `options` may be NULL. Returns as soon as it is attached: the
+ * host may still be loading its model (lipc_client_wait_ready), and requests may be made already.
+ * Errors: INVALID (a bad name or option), NO_HOST, HOST_GONE (the host that was started ended: the message holds its last
+ * line), TIMEOUT, ACCESS, LAYOUT (the running host speaks another version: the message names both), FULL (too many
+ * clients), NO_MEMORY, SYSTEM. On error *client is NULL. */
+LIPC_API int lipc_client_open(const lipc_client_options *options, lipc_client **client);
+
+typedef enum lipc_host_state {
+    LIPC_HOST_STARTING = 1,
+    LIPC_HOST_LOADING = 2, /* load_per_mille says how far */
+    LIPC_HOST_READY = 3,
+    LIPC_HOST_ENDING = 4,  /* finishes what it has, takes nothing new */
+    LIPC_HOST_GONE = 5     /* its process has ended */
+} lipc_host_state;
+
+typedef struct lipc_host_status {
+    int32_t state;           /* lipc_host_state */
+    int32_t load_per_mille;  /* 0 to 1000 */
+    int32_t host_pid;
+    int32_t n_clients;       /* attached now */
+    int32_t n_streams;       /* places for streams that there are (chatbot --slots) */
+    int32_t n_running;       /* answers being made */
+    int32_t n_queued;        /* requests that wait for their turn */
+    int32_t n_parallel;      /* answers that can be made at a time */
+    int32_t n_ctx;           /* tokens of context for each answer; 0 until ready, as all below */
+    int32_t n_ctx_trained;
+    int32_t n_vocab;
+    int32_t n_threads;
+    uint64_t n_parameters;
+    uint64_t model_bytes;
+    uint64_t request_size;   /* bytes that a request may have, from the start */
+    uint64_t response_size;  /* bytes that an answer may have, from the start */
+    char model[128];         /* what the model is, in words */
+    char host_version[16];
+} lipc_host_status;
+
+/* Looks at the host; no blocking, no system call. Errors: INVALID. */
+LIPC_API int lipc_client_status(lipc_client *client, lipc_host_status *status);
+
+/* Called in the waiting thread when the state or the progress of loading has changed. Return 0 to go on waiting. */
+typedef int (*lipc_status_fn)(void *user_data, const lipc_host_status *status);
+
+/* Waits until the host has loaded its model; `on_status` may be NULL.
+ * Errors: TIMEOUT, HOST_GONE (for instance because its model file is damaged; for a host that this client started the
+ * message holds its last line), CANCELLED (on_status returned other than 0, or lipc_client_interrupt), INVALID. */
+LIPC_API int lipc_client_wait_ready(lipc_client *client, int timeout_ms, lipc_status_fn on_status, void *user_data);
+
+/* Makes every call that waits on this client or its streams now return CANCELLED. Ends no stream. Never blocks. */
+LIPC_API void lipc_client_interrupt(lipc_client *client);
+
+/* Asks the host to end, as SIGTERM does: answers being made are finished, queued ones are not. Waits until it is gone.
+ * Errors: TIMEOUT, NO_HOST (it had ended already), CANCELLED, INVALID. */
+LIPC_API int lipc_client_shutdown(lipc_client *client, int timeout_ms);
+
+/* Leaves the host. Streams that are still open end, detachable ones go on; their handles stay valid until they are closed
+ * and report HOST_GONE. Ends a host that was started WITH_ME. NULL is allowed. Cannot fail. */
+LIPC_API void lipc_client_close(lipc_client *client);
+
+/* ==== Streams =======================================================================================================
+ *
+ * A stream is one request and its answer. The answer is a log in shared memory: it only grows, and this side keeps its
+ * own place in it. Reading late costs nothing and loses nothing.
+ */
+typedef struct lipc_stream lipc_stream;
+
+typedef struct lipc_message {
+    const char *role; /* "system", "user" or "assistant" */
+    const char *text;
+} lipc_message;
+
+/* Leaves a number to the host's own option of that name. */
+#define LIPC_INT_DEFAULT INT32_MIN
+#define LIPC_SEED_RANDOM INT64_C(-1)
+#define LIPC_SEED_DEFAULT INT64_C(-2)
+
+typedef struct lipc_request {
+    uint32_t struct_size;    /* set by lipc_request_init */
+    int32_t n_messages;
+    const lipc_message *messages;
+    int32_t n_predict;       /* tokens of answer at most; -1: as many as fit; LIPC_INT_DEFAULT */
+    int32_t top_k;           /* the K likeliest tokens; 0: off; LIPC_INT_DEFAULT */
+    float temperature;       /* 0: always the likeliest token. For all real numbers NaN: the host's own option */
+    float min_p;             /* tokens at least P times as likely as the best, 0 to 1; 0: off */
+    float top_p;             /* the likeliest tokens that reach P together, 0 to 1; 1: off */
+    float repeat_penalty;    /* divides the logits of recent tokens; 1: off. 0.01 to 100 */
+    float frequency_penalty; /* subtracts so much for each recent occurrence; 0: off. -100 to 100 */
+    float presence_penalty;  /* subtracts so much if it occurred recently; 0: off. -100 to 100 */
+    int32_t repeat_last_n;   /* how many tokens are recent; 0: none, -1: all; LIPC_INT_DEFAULT */
+    int32_t priority;        /* -100 to 100, initially 0: of waiting requests the highest goes first */
+    int64_t seed;            /* 0 to 4294967294, LIPC_SEED_RANDOM or LIPC_SEED_DEFAULT */
+    const char *grammar;     /* GBNF with a rule "root" that the answer must follow; NULL: none */
+    const char *const *stops;/* the answer ends before the first of these texts; may be NULL */
+    int32_t n_stops;         /* at most 16, of 1 to 256 bytes each */
+    int32_t detachable;      /* 1: the work goes on without this client: see lipc_stream_id */
+    int32_t ignore_eos;      /* 1: the model cannot end its answer */
+    int32_t logprobs;        /* 1: token records carry log probabilities, at a pass over the vocabulary for each token */
+} lipc_request;
+
+/* Defaults: no messages, everything left to the host, not detachable. */
+LIPC_API void lipc_request_init(lipc_request *request);
+
+/* Sends a request. Never waits: if all of the host's streams are taken the request waits in this process for the next,
+ * and lipc_stream_progress tells its position. What the host refuses is reported by the first read.
+ * Errors: INVALID (no message, text that is not UTF-8, a number out of its bounds), REFUSED (longer than the host's
+ * request_size), HOST_GONE, NO_MEMORY. On error *stream is NULL. */
+LIPC_API int lipc_stream_open(lipc_client *client, const lipc_request *request, lipc_stream **stream);
+
+/* The same for one message of the role "user". */
+LIPC_API int lipc_stream_ask(lipc_client *client, const char *text, lipc_stream **stream);
+
+typedef struct lipc_delta {
+    const char *text; /* what is new, whole characters, not zero-terminated. Points into the shared memory or to a copy;
+                         valid until the next read on this stream or its close */
+    size_t n_bytes;   /* 0: see lipc_stream_read */
+    uint64_t offset;  /* where in the whole answer it begins */
+} lipc_delta;
+
+/* Reads what is new since the last read, waiting for it if there is nothing. 0 with n_bytes > 0: new text; 0 with
+ * n_bytes = 0: the answer is complete and has been read to its end. With timeout_ms = 0 it only looks, without a system
+ * call on either side: for user interfaces that look once for each frame.
+ * Errors: TIMEOUT (nothing new in time; the stream goes on), CANCELLED (lipc_stream_cancel; all text has been read before
+ * this is returned; or lipc_client_interrupt: the stream goes on), REFUSED, FAILED, HOST_GONE (what had arrived has been
+ * read before), GONE (a followed stream whose place was given to another), INVALID. */
+LIPC_API int lipc_stream_read(lipc_stream *stream, int timeout_ms, lipc_delta *delta);
+
+/* Called in the reading thread with each piece of new text. Return 0 to go on, anything else to cancel the stream. */
+typedef int (*lipc_delta_fn)(void *user_data, const lipc_delta *delta);
+
+/* Reads to the end, calling `on_delta` for each piece. 0: the answer is complete. Errors as lipc_stream_read; the
+ * time-out is for the whole. */
+LIPC_API int lipc_stream_run(lipc_stream *stream, int timeout_ms, lipc_delta_fn on_delta, void *user_data);
+
+/* Waits until one of several streams of one client has something to read (new text, its end, or an error), and tells
+ * which: its place in `streams` in *index. Takes them in turn, so that none is left out.
+ * Errors: TIMEOUT, CANCELLED (lipc_client_interrupt), INVALID (none, NULL, or streams of different clients). */
+LIPC_API int lipc_stream_wait_any(lipc_stream *const *streams, size_t n_streams, int timeout_ms, size_t *index);
+
+typedef enum lipc_stream_state {
+    LIPC_STREAM_QUEUED = 1,     /* waits for its turn: queue_position */
+    LIPC_STREAM_READING = 2,    /* the model reads the prompt: n_prompt_done of n_prompt tokens */
+    LIPC_STREAM_GENERATING = 3,
+    LIPC_STREAM_ENDED = 4       /* `end` says why */
+} lipc_stream_state;
+
+/* Number, name, text: why an answer ended. */
+#define LIPC_END_MAP(X)                                                                                                \
+    X(0, NONE, "it has not ended")                                                                                     \
+    X(1, TURN, "the model ended its answer")                                                                           \
+    X(2, LIMIT, "n_predict tokens were made")                                                                          \
+    X(3, STOP, "a stop string was found")                                                                              \
+    X(4, CONTEXT, "the context is full")                                                                               \
+    X(5, FULL, "the room for answers is full")                                                                         \
+    X(6, CANCELLED, "cancelled")                                                                                       \
+    X(7, REFUSED, "the host cannot serve the request")                                                                 \
+    X(8, FAILED, "the model failed")                                                                                   \
+    X(9, HOST_ENDED, "the host was told to end, or was killed")
+
+typedef enum lipc_end {
+#define LIPC_END_ENUM(number, name, text) LIPC_END_##name = (number),
+    LIPC_END_MAP(LIPC_END_ENUM)
+#undef LIPC_END_ENUM
+} lipc_end;
+
+/* The short text of a lipc_end; "unknown" for other numbers. Static. */
+LIPC_API const char *lipc_end_text(int end);
+
+typedef struct lipc_progress {
+    int32_t state;          /* lipc_stream_state */
+    int32_t end;            /* lipc_end */
+    int32_t error;          /* why it was refused or failed: a lipc_error; otherwise 0 */
+    int32_t queue_position; /* requests ahead of this one; 0: it is the next or has begun */
+    int32_t n_prompt;       /* tokens of the prompt; 0 until it was read in */
+    int32_t n_prompt_done;
+    int32_t n_tokens;       /* tokens of the answer */
+    int32_t reserved;
+    uint64_t n_bytes;       /* bytes of the answer */
+    uint64_t queued_ns;     /* time in the queue, so far or in all */
+    uint64_t prompt_ns;     /* from its turn to the first token */
+    uint64_t generate_ns;   /* from the first token to now, or to the end */
+    uint32_t seed;          /* the seed that is used */
+    uint32_t reserved2;
+} lipc_progress;
+
+/* How far a stream is; no blocking. Errors: INVALID, HOST_GONE (*progress holds the last that was seen), GONE. */
+LIPC_API int lipc_stream_progress(lipc_stream *stream, lipc_progress *progress);
+
+typedef struct lipc_token {
+    uint64_t end;     /* bytes of the answer up to the end of this token's text. A token that ends inside a character, or
+                         whose text might become a stop string, ends where the text before it ends */
+    int32_t id;       /* in the model's vocabulary */
+    float logprob;    /* natural logarithm of its probability before sampling; NaN unless request.logprobs */
+    uint64_t time_ns; /* from the request's turn to its publication, in steps of a microsecond; at most 71 minutes */
+} lipc_token;
+
+/* Copies the records of tokens `first`, `first` + 1, ... as far as they exist, at most n_tokens; *n_copied says how many.
+ * No blocking. Errors: INVALID, HOST_GONE, GONE. */
+LIPC_API int lipc_stream_tokens(lipc_stream *stream, size_t first, lipc_token *tokens, size_t n_tokens, size_t *n_copied);
+
+/* Ends the work on a stream; reads then return the text there is and CANCELLED. Does nothing to one that has ended or that
+ * is only followed. Never blocks, cannot fail. */
+LIPC_API void lipc_stream_cancel(lipc_stream *stream);
+
+/* The stream's unguessable id, 32 hexadecimal digits and a zero byte, into `text`. With it a detachable stream can be found
+ * again, and any stream followed, as long as the host keeps it: until its owner closes it or, if it has none, until its place is
+ * needed. */
+#define LIPC_STREAM_ID_SIZE 33
+LIPC_API int lipc_stream_id(lipc_stream *stream, char text[LIPC_STREAM_ID_SIZE]);
+
+/* Lets go of a detachable stream without ending its work, and frees the handle. For others the same as close. NULL allowed. */
+LIPC_API void lipc_stream_detach(lipc_stream *stream);
+
+/* Finds a stream by its id and reads it from byte `offset` on (moved back to the beginning of its character). Its owner has
+ * let go of it, or has died: this client becomes its owner. Otherwise, or with `read_only` = 1, it is only followed.
+ * Errors: GONE (no such stream), INVALID (not an id), HOST_GONE, NO_MEMORY. */
+LIPC_API int lipc_stream_attach(lipc_client *client, const char *id, uint64_t offset, int read_only, lipc_stream **stream);
+
+/* Frees the handle. The owner's close ends the work and gives the stream's place back; a follower's changes nothing. Before
+ * or after lipc_client_close. NULL is allowed. Cannot fail. */
+LIPC_API void lipc_stream_close(lipc_stream *stream);
 
 /* ==== The classic channel ===========================================================================================
  *

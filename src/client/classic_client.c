@@ -96,12 +96,13 @@ int lipc_classic_host_pid(lipc_classic *handle) {
 }
 
 /* In the watch's thread. */
-static void on_host_death(void *user_data) {
+static void on_host_death(void *user_data, uint32_t tag) {
+    (void)tag;
     lipc_classic *handle = user_data;
     __atomic_store_n(&handle->is_host_dead, true, __ATOMIC_SEQ_CST);                                  /* (4) */
     plat_semaphore *semaphore = __atomic_load_n(&handle->waiting_on, __ATOMIC_SEQ_CST); /* (5) */
     if (semaphore) plat_semaphore_post(semaphore);
-    plat_doorbell_ring(&handle->death_bell);
+    plat_doorbell_ring(&handle->death_bell, PLAT_BELL_ALL);
 }
 
 static void close_objects(lipc_classic *handle) {
@@ -168,7 +169,14 @@ static bool has_live_host(lipc_classic *handle) {
     __atomic_store_n(&handle->is_host_dead, false, __ATOMIC_RELAXED);
     set_host_pid(handle, pid);
     if (pid == 0) return false;
-    plat_process_watch_open(pid, on_host_death, handle, &handle->watch);
+    if (plat_process_watch_open(on_host_death, handle, &handle->watch) == PLAT_OK) {
+        int error = plat_process_watch_add(handle->watch, pid, 0, 0);
+        if (error == PLAT_E_NOT_FOUND) return false;
+        if (error < 0) { /* a system that cannot watch: see UNWATCHED_SLICE_MS */
+            plat_process_watch_close(handle->watch);
+            handle->watch = NULL;
+        }
+    }
     /* If it ended before the watch was there, the pid may be somebody else's by now. */
     return plat_segment_owner_pid(handle->segment) == pid;
 }
@@ -411,7 +419,7 @@ static int wait_until_gone(lipc_classic *handle, uint64_t deadline_ns) {
     int pid = lipc_classic_host_pid(handle);
     int slice_ms = handle->watch ? SLICE_MS : UNWATCHED_SLICE_MS;
     for (;;) {
-        uint32_t seen = plat_doorbell_seen(&handle->death_bell);
+        uint32_t seen = plat_doorbell_arm(&handle->death_bell, PLAT_BELL_ALL);
         if (plat_segment_owner_pid(handle->segment) != pid) break;
         if (is_cancelled(handle)) return lipc_fail(LIPC_E_CANCELLED, "cancelled by lipc_classic_cancel");
         if (plat_clock_ns() >= deadline_ns)

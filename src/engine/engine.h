@@ -1,8 +1,11 @@
 /* engine.h - what the host asks of a language model. The engine knows nothing of shared memory, the host nothing of
  * libllama.
  *
- * One thread owns an engine: every function is called from it, and callbacks run in it. One answer is made at a time;
- * each step moves it on by one token or by one bounded slice of its prompt.
+ * An engine makes up to n_sequences answers at a time; each step moves every one of them on by one token or by one
+ * bounded slice of its prompt. There are two: llama.c evaluates a model, replay.c plays a text. Each is a table of
+ * functions behind the same handle.
+ *
+ * One thread owns an engine: every function is called from it, and callbacks run in it.
  */
 #ifndef ENGINE_ENGINE_H
 #define ENGINE_ENGINE_H
@@ -17,59 +20,67 @@ typedef enum engine_error {
     ENGINE_E_MODEL_BAD = -2,     /* not a model, truncated, or of a kind this library does not know */
     ENGINE_E_CONTEXT = -3,       /* the context does not fit into memory */
     ENGINE_E_ABORTED = -4,       /* `interrupted` said so while loading */
-    ENGINE_E_BUSY = -5,          /* an answer is being made */
+    ENGINE_E_BUSY = -5,          /* all sequences are in use */
     ENGINE_E_TOO_LONG = -6,      /* the prompt leaves no room in the context */
     ENGINE_E_EVALUATION = -7,    /* the library failed while evaluating */
-    ENGINE_E_NO_MEMORY = -8
+    ENGINE_E_NO_MEMORY = -8,
+    ENGINE_E_GRAMMAR = -9        /* the grammar is not valid, or this engine has none */
 } engine_error;
 
 #define ENGINE_SEED_RANDOM UINT32_MAX
+#define ENGINE_MESSAGE_SIZE 512
 
-typedef struct engine_options {
-    const char *model_path;
-    uint32_t n_ctx;       /* tokens of context; 0: as the model was trained, but at most n_ctx_limit */
-    uint32_t n_ctx_limit; /* 0: no limit */
-    int32_t n_threads;    /* 0: one for each physical core; for a small model one */
-    int32_t n_gpu_layers; /* layers to offload where a device is found; negative: all */
-
+/* What both kinds of engine ask of their surroundings while they work. */
+typedef struct engine_callbacks {
     /* Loading, in thousandths; called often, from 0 to 1000. */
     void (*on_load_progress)(void *user_data, int per_mille);
-    /* Asked often, while loading and inside every evaluation: true drops the work at hand at once. Must be quick. */
+    /* Asked often, while loading and inside every evaluation: true drops the work at hand at once, and with it every
+     * answer that is being made. Must be quick. */
     bool (*interrupted)(void *user_data);
     /* A line of the library's own log without its newline; level 0 error, 1 warning, 2 information, 3 debugging. */
     void (*on_log)(void *user_data, int level, const char *line);
     void *user_data;
-} engine_options;
+} engine_callbacks;
 
 typedef struct engine_model_facts {
     char description[128]; /* architecture, size, type of weights, as the library words it */
     char template_name[32];/* "the model's own", "chatml" or "plain" */
-    uint32_t n_ctx;        /* tokens of context there are */
+    uint32_t n_ctx;        /* tokens of context that each sequence has */
     uint32_t n_ctx_trained;
     int32_t n_vocab;
     int32_t n_threads;
+    int32_t n_sequences;   /* answers that can be made at a time */
     uint64_t n_parameters;
     uint64_t n_bytes;
 } engine_model_facts;
 
+/* Roles that every engine knows; others are refused before they get here. */
+#define ENGINE_ROLES {"system", "user", "assistant"}
+
 typedef struct engine_message {
-    const char *role; /* "system", "user", "assistant" */
+    const char *role;
     const char *text;
 } engine_message;
 
 typedef struct engine_sampling {
-    float temperature; /* 0 or less: always the likeliest token */
-    float min_p;       /* 0: off */
-    float top_p;       /* 1: off */
-    int32_t top_k;     /* 0: off */
-    uint32_t seed;     /* ENGINE_SEED_RANDOM: another one each time */
-    bool ignore_eos;   /* the model cannot end its answer */
+    float temperature;       /* 0 or less: always the likeliest token */
+    float min_p;             /* 0: off */
+    float top_p;             /* 1: off */
+    int32_t top_k;           /* 0: off */
+    float repeat_penalty;    /* 1: off. The three penalties look at the last repeat_last_n tokens */
+    float frequency_penalty; /* 0: off */
+    float presence_penalty;  /* 0: off */
+    int32_t repeat_last_n;   /* 0: none, -1: the whole context */
+    uint32_t seed;           /* ENGINE_SEED_RANDOM: another one each time */
+    bool ignore_eos;         /* the model cannot end its answer */
 } engine_sampling;
 
 typedef struct engine_request {
     const engine_message *messages;
     size_t n_messages;
-    int32_t n_predict; /* tokens of answer at most; negative: as many as fit */
+    int32_t n_predict;   /* tokens of answer at most; negative: as many as fit */
+    const char *grammar; /* GBNF with the rule "root"; NULL or "": any text */
+    bool wants_logprobs; /* engine_progress.logprob is filled in: one pass over the vocabulary for each token */
     engine_sampling sampling;
 } engine_request;
 
@@ -85,45 +96,98 @@ typedef enum engine_end {
 /* "end of turn", "token limit", ... : for people. */
 const char *engine_end_text(engine_end end);
 
-/* What a step made. */
+/* What a step did for one sequence. */
 typedef struct engine_progress {
-    const char *text; /* new text, whole valid UTF-8 characters, no zero byte, not terminated; valid until the next
-                         step */
-    size_t n_bytes;   /* may be 0: a token can be part of a character */
-    bool has_token;   /* a token was made in this step */
-    int32_t n_tokens; /* tokens of the answer so far, without the one that ends it */
-    int32_t n_prompt; /* tokens of the prompt */
+    int sequence;
+    const char *text;   /* new text, whole valid UTF-8 characters, no zero byte, not terminated; valid until the next
+                           step */
+    size_t n_bytes;     /* may be 0: a token can be part of a character */
+    bool has_token;     /* a token was made in this step */
+    int32_t token;      /* its id in the vocabulary */
+    float logprob;      /* natural logarithm of its probability under the model, before any sampling; NaN if not asked for */
+    int32_t n_tokens;   /* tokens of the answer so far, without the one that ends it */
+    int32_t n_prompt;   /* tokens of the prompt */
     int32_t n_prompt_done;
     uint64_t prompt_ns;   /* time from admission to the first token */
     uint64_t generate_ns; /* time from the first token to now */
-    engine_end end;
+    engine_end end;       /* other than NONE: the sequence is free again */
 } engine_progress;
 
 typedef struct engine engine;
 
+typedef struct engine_operations {
+    int (*admit)(engine *engine, const engine_request *request, int *sequence);
+    size_t (*step)(engine *engine, engine_progress *progress);
+    uint64_t (*next_step_ns)(const engine *engine);
+    void (*cancel)(engine *engine, int sequence);
+    void (*close)(engine *engine);
+} engine_operations;
+
+/* The part that every engine begins with. */
+struct engine {
+    const engine_operations *operations;
+    engine_model_facts facts;
+    char message[ENGINE_MESSAGE_SIZE];
+};
+
+/* ---- opening -------------------------------------------------------------------------------------------------------
+ * On error *result is NULL and `message` (of `message_size` bytes) says what was wrong, with the values and what to do. */
+
+typedef struct llama_engine_options {
+    const char *model_path;
+    uint32_t n_ctx;       /* tokens of context of each sequence; 0: as the model was trained, but at most n_ctx_limit */
+    uint32_t n_ctx_limit; /* 0: no limit */
+    int32_t n_sequences;  /* answers at a time, at least 1 */
+    int32_t n_threads;    /* 0: one for each physical core; for a small model one */
+    int32_t n_gpu_layers; /* layers to offload where a device is found; negative: all */
+    engine_callbacks callbacks;
+} llama_engine_options;
+
+/* Loads the model and makes the context. Errors: MODEL_MISSING, MODEL_BAD, CONTEXT, ABORTED, NO_MEMORY. */
+int llama_engine_open(const llama_engine_options *options, engine **result, char *message, size_t message_size);
+
+typedef struct replay_engine_options {
+    const char *text_path;
+    double tokens_per_second; /* of each sequence; 0: as fast as possible */
+    int32_t n_sequences;
+    uint32_t n_ctx;           /* tokens of prompt and answer together; 0: no limit */
+    engine_callbacks callbacks;
+} replay_engine_options;
+
+/* Reads the text. Errors: MODEL_MISSING (no such file), MODEL_BAD (not UTF-8, or empty), NO_MEMORY. */
+int replay_engine_open(const replay_engine_options *options, engine **result, char *message, size_t message_size);
+
 /* The version of the inference library. Static. */
-const char *engine_library_version(void);
+const char *llama_engine_library_version(void);
 
-/* Loads the model and makes the context. On error *result is NULL and `message` (of `message_size` bytes) says what was
- * wrong, with the values and what to do. Errors: MODEL_MISSING, MODEL_BAD, CONTEXT, ABORTED, NO_MEMORY. */
-int engine_open(const engine_options *options, engine **result, char *message, size_t message_size);
+/* ---- working ------------------------------------------------------------------------------------------------------- */
 
-const engine_model_facts *engine_facts(const engine *engine);
+/* Begins an answer in a free sequence, *sequence; the texts are copied. Errors: BUSY, TOO_LONG, GRAMMAR, EVALUATION (the
+ * library refuses the text), NO_MEMORY; engine->message then says why. */
+static inline int engine_admit(engine *engine, const engine_request *request, int *sequence) {
+    return engine->operations->admit(engine, request, sequence);
+}
 
-/* Begins an answer; the texts are copied. Errors: BUSY, TOO_LONG, EVALUATION (the library refuses the text), NO_MEMORY;
- * engine_message_text then says why. */
-int engine_admit(engine *engine, const engine_request *request);
+/* Moves all admitted answers on, and fills one entry of `progress` (room for facts.n_sequences) for each that moved.
+ * Returns their number. */
+static inline size_t engine_step(engine *engine, engine_progress *progress) {
+    return engine->operations->step(engine, progress);
+}
 
-/* Moves the admitted answer on; *progress says how far. After an end other than NONE the next may be admitted. */
-void engine_step(engine *engine, engine_progress *progress);
+/* When the next step has something to do, on plat_clock_ns; 0: at once; UINT64_MAX: nothing is admitted. A step that
+ * comes earlier returns 0. */
+static inline uint64_t engine_next_step_ns(const engine *engine) {
+    return engine->operations->next_step_ns(engine);
+}
 
-/* The answer ends with the next step. Does nothing if there is none. */
-void engine_cancel(engine *engine);
-
-/* Why the last engine_admit or engine_step failed: one sentence with values. Valid until the next call. */
-const char *engine_message_text(const engine *engine);
+/* The answer ends with the next step, which is due at once. Does nothing if the sequence is free. */
+static inline void engine_cancel(engine *engine, int sequence) {
+    engine->operations->cancel(engine, sequence);
+}
 
 /* NULL allowed. */
-void engine_close(engine *engine);
+static inline void engine_close(engine *engine) {
+    if (engine) engine->operations->close(engine);
+}
 
 #endif

@@ -1,9 +1,17 @@
 /* llama.c - the engine on libllama: the only file that includes llama.h.
  *
- * Loading, chat template, evaluation in slices, sampling, and turning tokens back into whole characters.
+ * Loading, chat template, evaluation of all sequences in one batch, sampling, and turning tokens back into whole
+ * characters.
+ *
+ * The same request with the same seed gives the same text as long as libllama computes the same logits. It does when the
+ * sequence is alone. Beside others its tokens are evaluated in batches of another shape, for which the library may choose
+ * other kernels: the last bits of the logits can differ, and with them, rarely, a choice between tokens that are almost
+ * equally likely. Nothing else of one sequence reaches another: each has its own cells, samplers and random numbers.
  */
 #define _GNU_SOURCE
 #include "engine.h"
+
+#include "grammar.h"
 
 #include "../platform/platform.h"
 #include "../text/utf8.h"
@@ -19,38 +27,49 @@
 #include <string.h>
 #include <sys/stat.h>
 
-/* Tokens of a prompt evaluated in one step: large enough that evaluation runs at full speed, small enough that the host
+/* Tokens evaluated in one step: large enough that evaluation runs at full speed, small enough that the host
  * gets to look around. Cancelling does not wait for it: see abandon_evaluation(). */
 #define SLICE_TOKENS 512
-#define MESSAGE_SIZE 512
 /* Below this one thread is as fast as several: see default_threads(). */
 #define SMALL_MODEL_PARAMETERS 8000000u
 /* A token's piece is rarely longer than a word; the buffer grows if a model has a longer one. */
 #define PIECE_SIZE 256
 /* Bytes of a character that is not complete yet. */
 #define HELD_SIZE 4
+/* The library counts the context of a sequence in such pieces. */
+#define CONTEXT_PIECE 256u
 
 typedef struct ggml_threadpool *(*threadpool_new_fn)(struct ggml_threadpool_params *params);
 typedef void (*threadpool_free_fn)(struct ggml_threadpool *pool);
 
-/* An answer being made. */
-struct answer {
+/* One of the answers that can be made at a time. Its number is its sequence in the library's memory. */
+struct sequence {
     bool is_running;
     bool is_cancelled;
-    struct llama_sampler *sampler;
+    bool wants_logprobs;
+    struct llama_sampler *sampler; /* a chain, without the grammar */
+    struct llama_sampler *grammar; /* NULL: any text */
     llama_token *prompt;
     int32_t n_prompt;
     int32_t n_prompt_done;
     int32_t n_tokens;
     int32_t n_predict;
-    llama_token last;  /* sampled, not evaluated yet */
+    llama_token last;   /* sampled, not evaluated yet */
+    int32_t n_slice;    /* its tokens in the batch at hand */
+    int32_t logits_at;  /* where in the batch its next token's logits are; negative: nowhere */
     uint64_t admitted_ns;
     uint64_t first_token_ns;
+
+    /* Kept from answer to answer. */
+    char *text;           /* whole characters of this step: held bytes and the piece, repaired */
+    size_t text_size;
+    char held[HELD_SIZE]; /* the beginning of a character whose end is in a later token */
+    size_t n_held;
 };
 
-struct engine {
-    engine_options options;
-    engine_model_facts facts;
+struct llama_engine {
+    engine base;
+    llama_engine_options options;
     struct llama_model *model;
     struct llama_context *context;
     const struct llama_vocab *vocab;
@@ -58,47 +77,54 @@ struct engine {
     struct ggml_threadpool *threadpool;
     threadpool_free_fn threadpool_free;
     struct llama_batch batch;
-    struct answer answer;
+    int32_t batch_limit;       /* tokens in a batch */
+    struct sequence *sequences;
+    int n_running;
+    llama_token_data *candidates; /* one for each token of the vocabulary, for grammars; NULL until one is asked for */
 
-    char *piece;          /* what a token's bytes are decoded into */
+    char *piece;               /* what a token's bytes are decoded into */
     size_t piece_size;
-    char *text;           /* whole characters of this step: held bytes and the piece, repaired */
-    size_t text_size;
-    char held[HELD_SIZE]; /* the beginning of a character whose end is in a later token */
-    size_t n_held;
 
-    char message[MESSAGE_SIZE];
-    char library_error[MESSAGE_SIZE]; /* the library's first line at error level: the cause, not its consequences */
+    char library_error[ENGINE_MESSAGE_SIZE]; /* the library's first line at error level: the cause, not its consequences */
     int last_per_mille;
 };
 
-__attribute__((format(printf, 2, 3))) static void say(struct engine *engine, const char *format, ...) {
+__attribute__((format(printf, 2, 3))) static void say(struct llama_engine *engine, const char *format, ...) {
     va_list arguments;
     va_start(arguments, format);
-    vsnprintf(engine->message, sizeof engine->message, format, arguments);
+    vsnprintf(engine->base.message, sizeof engine->base.message, format, arguments);
     va_end(arguments);
+}
+
+static bool is_interrupted(const struct llama_engine *engine) {
+    const engine_callbacks *callbacks = &engine->options.callbacks;
+    return callbacks->interrupted && callbacks->interrupted(callbacks->user_data);
+}
+
+static const char *library_reason(const struct llama_engine *engine) {
+    return engine->library_error[0] ? engine->library_error : "the library gives no reason";
 }
 
 /* ---- the library's log --------------------------------------------------------------------------------------------- */
 
 static void on_library_log(enum ggml_log_level level, const char *text, void *user_data) {
-    struct engine *engine = user_data;
+    struct llama_engine *engine = user_data;
     if (level == GGML_LOG_LEVEL_CONT || level == GGML_LOG_LEVEL_NONE) return; /* dots of a progress line */
-    char line[MESSAGE_SIZE];
+    char line[ENGINE_MESSAGE_SIZE];
     snprintf(line, sizeof line, "%s", text);
     line[strcspn(line, "\n")] = 0;
     if (line[0] == 0) return;
     if (level == GGML_LOG_LEVEL_ERROR && engine->library_error[0] == 0)
         memcpy(engine->library_error, line, sizeof line);
     /* The library's information is our debugging. Its errors are reported once, by whoever gives up because of them. */
-    if (engine->options.on_log)
-        engine->options.on_log(engine->options.user_data, level == GGML_LOG_LEVEL_WARN ? 2 : 3, line);
+    if (engine->options.callbacks.on_log)
+        engine->options.callbacks.on_log(engine->options.callbacks.user_data, level == GGML_LOG_LEVEL_WARN ? 2 : 3, line);
 }
 
 /* ---- loading ------------------------------------------------------------------------------------------------------- */
 
 /* What can be said about a file before the library tries it, in better words than the library's. */
-static int check_model_file(struct engine *engine) {
+static int check_model_file(struct llama_engine *engine) {
     const char *path = engine->options.model_path;
     struct stat status;
     /* Looked at before it is opened: opening a pipe would wait for its other end. */
@@ -148,16 +174,16 @@ static void load_backends(void) {
 }
 
 static bool on_model_progress(float progress, void *user_data) {
-    struct engine *engine = user_data;
+    struct llama_engine *engine = user_data;
     int per_mille = (int)(progress * 1000.0f);
-    if (per_mille != engine->last_per_mille && engine->options.on_load_progress) {
+    if (per_mille != engine->last_per_mille && engine->options.callbacks.on_load_progress) {
         engine->last_per_mille = per_mille;
-        engine->options.on_load_progress(engine->options.user_data, per_mille);
+        engine->options.callbacks.on_load_progress(engine->options.callbacks.user_data, per_mille);
     }
-    return !engine->options.interrupted || !engine->options.interrupted(engine->options.user_data);
+    return !is_interrupted(engine);
 }
 
-static int load_model(struct engine *engine) {
+static int load_model(struct llama_engine *engine) {
     struct llama_model_params params = llama_model_default_params();
     params.n_gpu_layers = engine->options.n_gpu_layers;
     params.progress_callback = on_model_progress;
@@ -172,12 +198,12 @@ static int load_model(struct engine *engine) {
             engine->options.model_path);
         return ENGINE_E_MODEL_BAD;
     }
-    if (engine->options.interrupted && engine->options.interrupted(engine->options.user_data)) {
+    if (is_interrupted(engine)) {
         say(engine, "loading was interrupted");
         return ENGINE_E_ABORTED;
     }
     say(engine, "the model file '%s' is damaged, truncated or of an unknown kind: %s", engine->options.model_path,
-        engine->library_error[0] ? engine->library_error : "the library gives no reason");
+        library_reason(engine));
     return ENGINE_E_MODEL_BAD;
 }
 
@@ -189,7 +215,7 @@ static int32_t default_threads(const struct llama_model *model) {
 
 /* Bytes of the key-value cache at 16 bits: for each token, layer and key-value head one key and one value. Models with
  * sliding windows or recurrent layers need less. */
-static double cache_bytes(const struct llama_model *model, uint32_t n_ctx) {
+static double cache_bytes(const struct llama_model *model, uint64_t n_ctx) {
     double head = (double)llama_model_n_embd(model) / (double)llama_model_n_head(model);
     return 2.0 * 2.0 * (double)n_ctx * (double)llama_model_n_layer(model) * (double)llama_model_n_head_kv(model) * head;
 }
@@ -200,40 +226,71 @@ static bool flash_attention_pays(const struct llama_model *model) {
     return has_gpu() || llama_model_n_embd(model) / llama_model_n_head(model) >= 64;
 }
 
-static int make_context(struct engine *engine) {
+/* Tokens that one sequence gets: as asked for, rounded as the library does, so that it has nothing to round. */
+static uint64_t choose_context(const struct llama_engine *engine) {
     uint32_t n_trained = (uint32_t)llama_model_n_ctx_train(engine->model);
     uint32_t n_limit = engine->options.n_ctx_limit;
-    uint32_t n_ctx = engine->options.n_ctx ? engine->options.n_ctx : n_limit && n_trained > n_limit ? n_limit : n_trained;
+    uint64_t n_ctx = engine->options.n_ctx ? engine->options.n_ctx : n_limit && n_trained > n_limit ? n_limit : n_trained;
+    return (n_ctx + CONTEXT_PIECE - 1) / CONTEXT_PIECE * CONTEXT_PIECE;
+}
+
+static int check_memory(struct llama_engine *engine, uint64_t n_ctx) {
+    int32_t n_sequences = engine->base.facts.n_sequences;
     uint64_t available = plat_memory_available_bytes();
-    double needed = cache_bytes(engine->model, n_ctx);
-    if (available && needed > (double)available && !llama_model_is_recurrent(engine->model) &&
-        !llama_model_is_hybrid(engine->model) && llama_model_n_swa(engine->model) == 0) {
-        say(engine, "a context of %u tokens needs %.1f GB of memory, %.1f GB are available; give a smaller one with -c N",
-            n_ctx, needed / 1e9, (double)available / 1e9);
+    double needed = cache_bytes(engine->model, n_ctx) * n_sequences;
+    if (available == 0 || needed <= (double)available || llama_model_is_recurrent(engine->model) ||
+        llama_model_is_hybrid(engine->model) || llama_model_n_swa(engine->model) != 0)
+        return ENGINE_OK;
+    if (n_sequences == 1)
+        say(engine, "a context of %llu tokens needs %.1f GB of memory, %.1f GB are available; give a smaller one with -c N",
+            (unsigned long long)n_ctx, needed / 1e9, (double)available / 1e9);
+    else
+        say(engine, "%d contexts of %llu tokens need %.1f GB of memory, %.1f GB are available; give smaller ones with -c N",
+            n_sequences, (unsigned long long)n_ctx, needed / 1e9, (double)available / 1e9);
+    return ENGINE_E_CONTEXT;
+}
+
+static int make_context(struct llama_engine *engine) {
+    uint32_t n_sequences = (uint32_t)engine->base.facts.n_sequences;
+    /* Half a batch: then each prompt that is being read gets a token of every batch, whatever the others do. */
+    size_t n_limit = llama_max_parallel_sequences();
+    if (n_limit > SLICE_TOKENS / 2) n_limit = SLICE_TOKENS / 2;
+    if (n_sequences > n_limit) {
+        say(engine, "%u answers at a time are too many: the library can make %zu", n_sequences, n_limit);
+        return ENGINE_E_CONTEXT;
+    }
+    uint64_t n_ctx = choose_context(engine);
+    int error = check_memory(engine, n_ctx);
+    if (error < 0) return error;
+    if (n_ctx * n_sequences > UINT32_MAX - CONTEXT_PIECE) {
+        say(engine, "%u contexts of %llu tokens are more than the library can count; give a smaller one with -c N",
+            n_sequences, (unsigned long long)n_ctx);
         return ENGINE_E_CONTEXT;
     }
     struct llama_context_params params = llama_context_default_params();
-    params.n_ctx = n_ctx;
+    params.n_ctx = (uint32_t)n_ctx * n_sequences;
     params.n_batch = SLICE_TOKENS;
     params.n_ubatch = SLICE_TOKENS;
-    params.n_seq_max = 1;
-    params.n_outputs_max = 1; /* logits of the last token only: saves vocabulary x slice floats */
-    params.n_threads = engine->facts.n_threads;
-    params.n_threads_batch = engine->facts.n_threads;
+    params.n_seq_max = n_sequences;
+    params.kv_unified = false;          /* a sequence attends to its own cells only, and they lie together */
+    params.n_outputs_max = n_sequences; /* logits of the last tokens only: saves vocabulary x slice floats */
+    params.n_threads = engine->base.facts.n_threads;
+    params.n_threads_batch = engine->base.facts.n_threads;
     params.no_perf = true;
     if (!flash_attention_pays(engine->model)) params.flash_attn_type = LLAMA_FLASH_ATTN_TYPE_DISABLED;
     engine->context = llama_init_from_model(engine->model, params);
     if (!engine->context) {
-        say(engine, "a context of %u tokens does not fit: %s; give a smaller one with -c N", n_ctx,
-            engine->library_error[0] ? engine->library_error : "the library gives no reason");
+        say(engine, "a context of %u tokens does not fit: %s; give a smaller one with -c N", params.n_ctx,
+            library_reason(engine));
         return ENGINE_E_CONTEXT;
     }
+    engine->batch_limit = (int32_t)llama_n_batch(engine->context); /* less than asked for if the context is smaller */
     return ENGINE_OK;
 }
 
 /* The library otherwise starts a new pool of threads for every evaluation: at small models that is most of the time. Its
  * threads poll for a while after each evaluation and then sleep, so an idle host uses no CPU. */
-static void attach_threadpool(struct engine *engine) {
+static void attach_threadpool(struct llama_engine *engine) {
     ggml_backend_dev_t cpu = ggml_backend_dev_by_type(GGML_BACKEND_DEVICE_TYPE_CPU);
     if (!cpu) return;
     ggml_backend_reg_t registry = ggml_backend_dev_backend_reg(cpu);
@@ -242,35 +299,34 @@ static void attach_threadpool(struct engine *engine) {
     engine->threadpool_free =
         (threadpool_free_fn)(uintptr_t)ggml_backend_reg_get_proc_address(registry, "ggml_threadpool_free");
     if (!new_pool || !engine->threadpool_free) return;
-    struct ggml_threadpool_params params = ggml_threadpool_params_default(engine->facts.n_threads);
+    struct ggml_threadpool_params params = ggml_threadpool_params_default(engine->base.facts.n_threads);
     engine->threadpool = new_pool(&params);
     if (engine->threadpool) llama_attach_threadpool(engine->context, engine->threadpool, NULL);
 }
 
 /* Called by the library between the nodes of a graph: true abandons the evaluation. */
 static bool abandon_evaluation(void *user_data) {
-    struct engine *engine = user_data;
-    return engine->options.interrupted && engine->options.interrupted(engine->options.user_data);
+    return is_interrupted(user_data);
 }
 
 /* ---- chat template ------------------------------------------------------------------------------------------------- */
 
 /* Applies the model's own template; a model without one, or with one that the library does not know, gets "chatml" if
  * its vocabulary has the marks of that, otherwise plain text: the messages under "System:", "User:", "Assistant:". */
-static const char *choose_template(struct engine *engine) {
+static const char *choose_template(struct llama_engine *engine) {
     const struct llama_chat_message probe = {"user", "x"};
     const char *own = llama_model_chat_template(engine->model, NULL);
     if (own && llama_chat_apply_template(own, &probe, 1, true, NULL, 0) > 0) {
-        snprintf(engine->facts.template_name, sizeof engine->facts.template_name, "the model's own");
+        snprintf(engine->base.facts.template_name, sizeof engine->base.facts.template_name, "the model's own");
         return own;
     }
     llama_token mark[4];
     static const char chatml_mark[] = "<|im_start|>";
     if (llama_tokenize(engine->vocab, chatml_mark, sizeof chatml_mark - 1, mark, 4, false, true) == 1) {
-        snprintf(engine->facts.template_name, sizeof engine->facts.template_name, "chatml");
+        snprintf(engine->base.facts.template_name, sizeof engine->base.facts.template_name, "chatml");
         return "chatml";
     }
-    snprintf(engine->facts.template_name, sizeof engine->facts.template_name, "plain");
+    snprintf(engine->base.facts.template_name, sizeof engine->base.facts.template_name, "plain");
     return NULL;
 }
 
@@ -294,7 +350,7 @@ static char *plain_conversation(const engine_request *request) {
 }
 
 /* The conversation as the one text that the model reads; NULL if memory ran out. The caller frees it. */
-static char *render_conversation(struct engine *engine, const engine_request *request) {
+static char *render_conversation(struct llama_engine *engine, const engine_request *request) {
     const char *template = engine->chat_template;
     if (!template) return plain_conversation(request);
     struct llama_chat_message *messages = calloc(request->n_messages + 1, sizeof *messages);
@@ -313,19 +369,49 @@ static char *render_conversation(struct engine *engine, const engine_request *re
 
 /* ---- admitting ----------------------------------------------------------------------------------------------------- */
 
-static struct llama_sampler *make_sampler(struct engine *engine, const engine_sampling *sampling) {
+static int32_t count_ends(const struct llama_engine *engine, llama_logit_bias *biases) {
+    int32_t n_ends = 0;
+    for (llama_token token = 0; token < engine->base.facts.n_vocab; token++) {
+        if (!llama_vocab_is_eog(engine->vocab, token)) continue;
+        if (biases) biases[n_ends] = (llama_logit_bias){token, -INFINITY};
+        n_ends++;
+    }
+    return n_ends;
+}
+
+static bool forbid_ends(const struct llama_engine *engine, struct llama_sampler *chain) {
+    int32_t n_ends = count_ends(engine, NULL);
+    if (n_ends == 0) return true;
+    llama_logit_bias *biases = calloc((size_t)n_ends, sizeof *biases);
+    if (!biases) return false;
+    count_ends(engine, biases);
+    llama_sampler_chain_add(chain, llama_sampler_init_logit_bias(engine->base.facts.n_vocab, n_ends, biases));
+    free(biases);
+    return true;
+}
+
+/* Tokens that the penalties look at; 0 if there are none to impose. */
+static int32_t penalised_tokens(const struct llama_engine *engine, const engine_sampling *sampling) {
+    if (sampling->repeat_penalty == 1 && sampling->frequency_penalty == 0 && sampling->presence_penalty == 0) return 0;
+    int32_t n_ctx = (int32_t)engine->base.facts.n_ctx, n_last = sampling->repeat_last_n;
+    return n_last < 0 || n_last > n_ctx ? n_ctx : n_last; /* the library reserves memory for as many as it is told */
+}
+
+/* In the order of llama.cpp's own programs. NULL if memory ran out. */
+static struct llama_sampler *make_sampler(const struct llama_engine *engine, const engine_sampling *sampling) {
     struct llama_sampler_chain_params params = llama_sampler_chain_default_params();
     params.no_perf = true;
     struct llama_sampler *chain = llama_sampler_chain_init(params);
     if (!chain) return NULL;
-    if (sampling->ignore_eos) {
-        int32_t n_vocab = llama_vocab_n_tokens(engine->vocab), n_biases = 0;
-        llama_logit_bias *biases = calloc((size_t)n_vocab, sizeof *biases);
-        for (llama_token token = 0; biases && token < n_vocab; token++)
-            if (llama_vocab_is_eog(engine->vocab, token)) biases[n_biases++] = (llama_logit_bias){token, -INFINITY};
-        if (n_biases > 0) llama_sampler_chain_add(chain, llama_sampler_init_logit_bias(n_vocab, n_biases, biases));
-        free(biases);
+    if (sampling->ignore_eos && !forbid_ends(engine, chain)) {
+        llama_sampler_free(chain);
+        return NULL;
     }
+    int32_t n_penalised = penalised_tokens(engine, sampling);
+    if (n_penalised > 0)
+        llama_sampler_chain_add(chain, llama_sampler_init_penalties(
+            engine->base.facts.n_vocab, n_penalised, sampling->repeat_penalty, sampling->frequency_penalty,
+            sampling->presence_penalty));
     if (sampling->temperature <= 0) {
         llama_sampler_chain_add(chain, llama_sampler_init_greedy());
         return chain;
@@ -340,92 +426,195 @@ static struct llama_sampler *make_sampler(struct engine *engine, const engine_sa
 
 _Static_assert(ENGINE_SEED_RANDOM == LLAMA_DEFAULT_SEED, "the random seed is the library's");
 
-static void release_answer(struct engine *engine) {
-    struct answer *answer = &engine->answer;
-    if (answer->sampler) llama_sampler_free(answer->sampler);
-    free(answer->prompt);
-    *answer = (struct answer){0};
-    engine->n_held = 0;
+/* Fills sequence->grammar. Errors: GRAMMAR, NO_MEMORY. */
+static int make_grammar(struct llama_engine *engine, struct sequence *sequence, const char *grammar) {
+    char reason[256];
+    if (!grammar || grammar[0] == 0) return ENGINE_OK;
+    if (!grammar_check(grammar, reason, sizeof reason)) {
+        say(engine, "the grammar cannot be used: %s", reason);
+        return ENGINE_E_GRAMMAR;
+    }
+    if (!engine->candidates)
+        engine->candidates = malloc((size_t)engine->base.facts.n_vocab * sizeof *engine->candidates);
+    if (!engine->candidates) return ENGINE_E_NO_MEMORY;
+    engine->library_error[0] = 0;
+    sequence->grammar = llama_sampler_init_grammar(engine->vocab, grammar, "root");
+    if (sequence->grammar) return ENGINE_OK;
+    say(engine, "the grammar cannot be used: %s", library_reason(engine));
+    return ENGINE_E_GRAMMAR;
 }
 
-/* Fills answer.prompt. Errors: EVALUATION, TOO_LONG, NO_MEMORY. */
-static int tokenise(struct engine *engine, const char *text) {
-    struct answer *answer = &engine->answer;
+static void release_answer(struct sequence *sequence) {
+    if (sequence->sampler) llama_sampler_free(sequence->sampler);
+    if (sequence->grammar) llama_sampler_free(sequence->grammar);
+    free(sequence->prompt);
+    *sequence = (struct sequence){.text = sequence->text, .text_size = sequence->text_size};
+}
+
+/* Fills sequence->prompt. Errors: EVALUATION, TOO_LONG, NO_MEMORY. */
+static int tokenise(struct llama_engine *engine, struct sequence *sequence, const char *text) {
     size_t n_bytes = strlen(text);
     /* A token has a byte or more, but for the few that the library adds at the ends. It counts in 32 bits. */
     enum { N_ADDED = 16 };
     if (n_bytes <= INT32_MAX - N_ADDED) {
-        answer->prompt = malloc((n_bytes + N_ADDED) * sizeof *answer->prompt);
-        if (!answer->prompt) return ENGINE_E_NO_MEMORY;
-        answer->n_prompt = llama_tokenize(engine->vocab, text, (int32_t)n_bytes, answer->prompt,
-                                          (int32_t)n_bytes + N_ADDED, true, true);
+        sequence->prompt = malloc((n_bytes + N_ADDED) * sizeof *sequence->prompt);
+        if (!sequence->prompt) return ENGINE_E_NO_MEMORY;
+        sequence->n_prompt = llama_tokenize(engine->vocab, text, (int32_t)n_bytes, sequence->prompt,
+                                            (int32_t)n_bytes + N_ADDED, true, true);
     }
-    if (answer->n_prompt <= 0) {
+    if (sequence->n_prompt <= 0) {
         say(engine, "the prompt of %zu bytes cannot be turned into tokens", n_bytes);
         return ENGINE_E_EVALUATION;
     }
-    if ((uint32_t)answer->n_prompt >= engine->facts.n_ctx) {
+    if ((uint32_t)sequence->n_prompt >= engine->base.facts.n_ctx) {
         say(engine, "the prompt has %d tokens, the context only %u; shorten it, or start the host with a larger -c N",
-            answer->n_prompt, engine->facts.n_ctx);
+            sequence->n_prompt, engine->base.facts.n_ctx);
         return ENGINE_E_TOO_LONG;
     }
     return ENGINE_OK;
 }
 
-int engine_admit(engine *engine, const engine_request *request) {
-    struct answer *answer = &engine->answer;
-    if (answer->is_running) {
-        say(engine, "an answer is already being made");
-        return ENGINE_E_BUSY;
-    }
-    uint64_t admitted_ns = plat_clock_ns();
-    char *text = render_conversation(engine, request);
-    if (!text) goto no_memory;
-    int error = tokenise(engine, text);
-    free(text);
-    if (error == ENGINE_E_NO_MEMORY) goto no_memory;
-    if (error < 0) {
-        release_answer(engine);
-        return error;
-    }
-    answer->sampler = make_sampler(engine, &request->sampling);
-    if (!answer->sampler) goto no_memory;
-    answer->n_predict = request->n_predict;
-    answer->admitted_ns = admitted_ns;
-    answer->is_running = true;
-    llama_memory_clear(llama_get_memory(engine->context), false);
-    return ENGINE_OK;
-
-no_memory:
-    release_answer(engine);
-    say(engine, "not enough memory for a request");
-    return ENGINE_E_NO_MEMORY;
+/* The penalties have seen the prompt before the first token of the answer. */
+static void show_prompt(const struct llama_engine *engine, struct sequence *sequence, const engine_sampling *sampling) {
+    int32_t n_penalised = penalised_tokens(engine, sampling);
+    int32_t first = sequence->n_prompt > n_penalised ? sequence->n_prompt - n_penalised : 0;
+    for (int32_t i = first; n_penalised > 0 && i < sequence->n_prompt; i++)
+        llama_sampler_accept(sequence->sampler, sequence->prompt[i]);
 }
 
-/* ---- stepping ------------------------------------------------------------------------------------------------------ */
+/* Fills in a free sequence. On error it may be half filled in. */
+static int begin_answer(struct llama_engine *engine, struct sequence *sequence, const engine_request *request) {
+    int error = make_grammar(engine, sequence, request->grammar);
+    if (error < 0) return error;
+    char *text = render_conversation(engine, request);
+    if (!text) return ENGINE_E_NO_MEMORY;
+    error = tokenise(engine, sequence, text);
+    free(text);
+    if (error < 0) return error;
+    sequence->sampler = make_sampler(engine, &request->sampling);
+    if (!sequence->sampler) return ENGINE_E_NO_MEMORY;
+    show_prompt(engine, sequence, &request->sampling);
+    sequence->n_predict = request->n_predict;
+    sequence->wants_logprobs = request->wants_logprobs;
+    return ENGINE_OK;
+}
 
-/* Evaluates tokens behind what the context holds; only the last one's logits are computed. */
-static engine_end evaluate(struct engine *engine, const llama_token *tokens, int32_t n_tokens, int32_t position) {
-    struct llama_batch *batch = &engine->batch;
-    for (int32_t i = 0; i < n_tokens; i++) {
-        batch->token[i] = tokens[i];
-        batch->pos[i] = position + i;
-        batch->n_seq_id[i] = 1;
-        batch->seq_id[i][0] = 0;
-        batch->logits[i] = i == n_tokens - 1;
+/* The lowest one: the library evaluates sequences in one go only if their numbers follow each other. */
+static int find_free_sequence(const struct llama_engine *engine) {
+    for (int s = 0; s < engine->base.facts.n_sequences; s++)
+        if (!engine->sequences[s].is_running) return s;
+    return -1;
+}
+
+static int llama_engine_admit(engine *base, const engine_request *request, int *result) {
+    struct llama_engine *engine = (struct llama_engine *)base;
+    uint64_t admitted_ns = plat_clock_ns();
+    int number = find_free_sequence(engine);
+    if (number < 0) {
+        say(engine, "all %d sequences are in use", base->facts.n_sequences);
+        return ENGINE_E_BUSY;
     }
-    batch->n_tokens = n_tokens;
+    struct sequence *sequence = &engine->sequences[number];
+    int error = begin_answer(engine, sequence, request);
+    if (error < 0) {
+        if (error == ENGINE_E_NO_MEMORY) say(engine, "not enough memory for a request");
+        release_answer(sequence);
+        return error;
+    }
+    sequence->admitted_ns = admitted_ns;
+    sequence->is_running = true;
+    engine->n_running++;
+    *result = number;
+    return ENGINE_OK;
+}
+
+/* ---- one batch for all --------------------------------------------------------------------------------------------- */
+
+static int32_t prompt_left(const struct sequence *sequence) {
+    return sequence->is_running ? sequence->n_prompt - sequence->n_prompt_done : 0;
+}
+
+/* Shares the room among the prompts that are being read; what a short one leaves goes to the others. */
+static void share_room(struct llama_engine *engine, int32_t n_room) {
+    int32_t n_sequences = engine->base.facts.n_sequences;
+    for (;;) {
+        int32_t n_hungry = 0;
+        for (int32_t s = 0; s < n_sequences; s++)
+            n_hungry += engine->sequences[s].n_slice < prompt_left(&engine->sequences[s]);
+        if (n_hungry == 0 || n_room == 0) return;
+        int32_t n_share = n_room / n_hungry > 0 ? n_room / n_hungry : 1;
+        for (int32_t s = 0; s < n_sequences && n_room > 0; s++) {
+            struct sequence *sequence = &engine->sequences[s];
+            int32_t n_more = prompt_left(sequence) - sequence->n_slice;
+            if (n_more > n_share) n_more = n_share;
+            if (n_more > n_room) n_more = n_room;
+            if (n_more <= 0) continue;
+            sequence->n_slice += n_more;
+            n_room -= n_more;
+        }
+    }
+}
+
+static void plan_slices(struct llama_engine *engine) {
+    int32_t n_room = engine->batch_limit;
+    bool is_reading = false;
+    for (int32_t s = 0; s < engine->base.facts.n_sequences; s++) {
+        struct sequence *sequence = &engine->sequences[s];
+        bool is_generating = sequence->is_running && prompt_left(sequence) == 0;
+        sequence->n_slice = is_generating;
+        n_room -= is_generating;
+        is_reading = is_reading || prompt_left(sequence) > 0;
+    }
+    if (is_reading) share_room(engine, n_room);
+}
+
+/* Adds tokens to the batch; computes the logits of the last one if asked to, and returns where they will be. */
+static int32_t add_to_batch(struct llama_batch *batch, int32_t number, const llama_token *tokens, int32_t n_tokens,
+                            int32_t position, bool with_logits) {
+    for (int32_t i = 0; i < n_tokens; i++) {
+        int32_t at = batch->n_tokens++;
+        batch->token[at] = tokens[i];
+        batch->pos[at] = position + i;
+        batch->n_seq_id[at] = 1;
+        batch->seq_id[at][0] = number;
+        batch->logits[at] = with_logits && i == n_tokens - 1;
+    }
+    return with_logits ? batch->n_tokens - 1 : -1;
+}
+
+/* In the order of the sequences' numbers: see find_free_sequence. */
+static void fill_batch(struct llama_engine *engine) {
+    plan_slices(engine);
+    engine->batch.n_tokens = 0;
+    for (int32_t s = 0; s < engine->base.facts.n_sequences; s++) {
+        struct sequence *sequence = &engine->sequences[s];
+        if (sequence->n_slice == 0) continue;
+        int32_t n_left = prompt_left(sequence);
+        if (n_left == 0) {
+            int32_t position = sequence->n_prompt + sequence->n_tokens - 1;
+            sequence->logits_at = add_to_batch(&engine->batch, s, &sequence->last, 1, position, true);
+        } else {
+            const llama_token *slice = sequence->prompt + sequence->n_prompt_done;
+            bool is_last = sequence->n_slice == n_left && sequence->n_predict != 0;
+            sequence->logits_at = add_to_batch(&engine->batch, s, slice, sequence->n_slice, sequence->n_prompt_done, is_last);
+        }
+    }
+}
+
+/* NONE, CANCELLED or FAILED, for all answers of the batch. */
+static engine_end evaluate(struct llama_engine *engine) {
     engine->library_error[0] = 0;
-    int32_t result = llama_decode(engine->context, *batch);
+    int32_t result = llama_decode(engine->context, engine->batch);
     if (result == 0) return ENGINE_END_NONE;
     if (result == 2) return ENGINE_END_CANCELLED;
-    say(engine, "evaluating %d tokens at position %d failed with code %d: %s", n_tokens, position, result,
-        engine->library_error[0] ? engine->library_error : "the library gives no reason");
+    say(engine, "evaluating %d tokens failed with code %d: %s", engine->batch.n_tokens, result, library_reason(engine));
     return ENGINE_END_FAILED;
 }
 
+/* ---- text ---------------------------------------------------------------------------------------------------------- */
+
 /* Decodes a token's bytes into engine->piece and returns their number, 0 also for tokens without text. */
-static size_t token_bytes(struct engine *engine, llama_token token) {
+static size_t token_bytes(struct llama_engine *engine, llama_token token) {
     int32_t size = engine->piece_size > INT32_MAX ? INT32_MAX : (int32_t)engine->piece_size;
     int32_t n_bytes = llama_token_to_piece(engine->vocab, token, engine->piece, size, 0, false);
     if (n_bytes < 0 && n_bytes != INT32_MIN) {
@@ -439,129 +628,268 @@ static size_t token_bytes(struct engine *engine, llama_token token) {
 }
 
 /* Turns a token into text: what was held back and the new bytes, up to the last whole character. */
-static void detokenise(struct engine *engine, llama_token token, engine_progress *progress) {
-    size_t n_piece = token_bytes(engine, token);
-    size_t n_all = engine->n_held + n_piece;
+static void detokenise(struct llama_engine *engine, struct sequence *sequence, engine_progress *progress) {
+    size_t n_piece = token_bytes(engine, sequence->last);
+    size_t n_all = sequence->n_held + n_piece;
     if (n_piece == 0) return;
-    if (engine->text_size < 4 * n_all) { /* n_all joined, behind them at most three times as many repaired */
-        char *larger = realloc(engine->text, 4 * n_all);
+    if (sequence->text_size < 4 * n_all) { /* n_all joined, behind them at most three times as many repaired */
+        char *larger = realloc(sequence->text, 4 * n_all);
         if (!larger) return;
-        engine->text = larger;
-        engine->text_size = 4 * n_all;
+        sequence->text = larger;
+        sequence->text_size = 4 * n_all;
     }
-    char *joined = engine->text;
-    memcpy(joined, engine->held, engine->n_held);
-    memcpy(joined + engine->n_held, engine->piece, n_piece);
+    char *joined = sequence->text;
+    memcpy(joined, sequence->held, sequence->n_held);
+    memcpy(joined + sequence->n_held, engine->piece, n_piece);
     /* A zero byte would end the text for everybody who reads it: it counts as a byte that is no text, 0xFF. */
-    for (size_t i = engine->n_held; i < n_all; i++)
+    for (size_t i = sequence->n_held; i < n_all; i++)
         if (joined[i] == 0) joined[i] = (char)0xFF;
     size_t n_whole = utf8_whole_prefix(joined, n_all);
-    engine->n_held = n_all - n_whole;
-    memcpy(engine->held, joined + n_whole, engine->n_held);
+    sequence->n_held = n_all - n_whole;
+    memcpy(sequence->held, joined + n_whole, sequence->n_held);
     progress->text = joined + n_all;
     progress->n_bytes = utf8_repair(joined, n_whole, joined + n_all, 3 * n_all);
 }
 
-/* Samples the next token from the logits at hand and says whether it ends the answer. */
-static engine_end take_token(struct engine *engine, engine_progress *progress) {
-    struct answer *answer = &engine->answer;
-    llama_token token = llama_sampler_sample(answer->sampler, engine->context, -1);
-    if (answer->first_token_ns == 0) answer->first_token_ns = plat_clock_ns();
-    if (llama_vocab_is_eog(engine->vocab, token)) return ENGINE_END_TURN;
-    answer->last = token;
-    answer->n_tokens++;
-    progress->has_token = true;
-    detokenise(engine, token, progress);
-    if (answer->n_predict >= 0 && answer->n_tokens >= answer->n_predict) return ENGINE_END_LIMIT;
-    if ((uint32_t)(answer->n_prompt + answer->n_tokens) >= engine->facts.n_ctx) return ENGINE_END_CONTEXT;
+/* ---- sampling ------------------------------------------------------------------------------------------------------ */
+
+static llama_token_data_array all_candidates(struct llama_engine *engine, const float *logits) {
+    size_t n_vocab = (size_t)engine->base.facts.n_vocab;
+    for (size_t i = 0; i < n_vocab; i++)
+        engine->candidates[i] = (llama_token_data){(llama_token)i, logits[i], 0};
+    return (llama_token_data_array){engine->candidates, n_vocab, -1, false};
+}
+
+static bool is_possible(const llama_token_data *candidate) {
+    return candidate->logit > -INFINITY;
+}
+
+static bool grammar_allows(struct sequence *sequence, llama_token token) {
+    llama_token_data one = {token, 0, 0};
+    llama_token_data_array array = {&one, 1, -1, false};
+    llama_sampler_apply(sequence->grammar, &array);
+    return is_possible(&one);
+}
+
+/* The token that the chain selected. Not one without any probability: with a random number of zero the library takes the
+ * first candidate, whatever it is, and the grammar would end the process on a token that it does not allow. */
+static llama_token selected_token(const llama_token_data_array *array) {
+    if (array->selected >= 0 && is_possible(&array->data[array->selected])) return array->data[array->selected].id;
+    for (size_t i = 0; i < array->size; i++)
+        if (is_possible(&array->data[i])) return array->data[i].id;
+    return LLAMA_TOKEN_NULL;
+}
+
+/* Samples among the tokens that the grammar allows. Returns how the answer ends if there are none. */
+static engine_end sample_allowed(struct llama_engine *engine, struct sequence *sequence, const float *logits,
+                                 llama_token *token) {
+    llama_token_data_array array = all_candidates(engine, logits);
+    llama_sampler_apply(sequence->grammar, &array);
+    bool can_end = false, can_go_on = false;
+    for (size_t i = 0; i < array.size && !can_go_on; i++) {
+        if (!is_possible(&array.data[i])) continue;
+        if (llama_vocab_is_eog(engine->vocab, array.data[i].id)) can_end = true;
+        else can_go_on = true;
+    }
+    if (can_go_on) {
+        llama_sampler_apply(sequence->sampler, &array);
+        *token = selected_token(&array);
+        if (*token != LLAMA_TOKEN_NULL) return ENGINE_END_NONE;
+    }
+    if (can_end) return ENGINE_END_TURN; /* the grammar is complete, also for those who ignore the model's wish to end */
+    say(engine, "no token of the model fits the grammar after %d tokens of the answer", sequence->n_tokens);
+    return ENGINE_END_FAILED;
+}
+
+/* First without the grammar: mostly the model says what it allows, and asking it about one token is much cheaper than about
+ * the whole vocabulary. A token it does not allow is sampled again among all that it does; that adds up to the same
+ * probabilities as asking it first. */
+static engine_end sample_with_grammar(struct llama_engine *engine, struct sequence *sequence, llama_token *token) {
+    const float *logits = llama_get_logits_ith(engine->context, sequence->logits_at);
+    llama_token_data_array array = all_candidates(engine, logits);
+    llama_sampler_apply(sequence->sampler, &array);
+    *token = selected_token(&array);
+    if (*token == LLAMA_TOKEN_NULL || !grammar_allows(sequence, *token)) {
+        engine_end end = sample_allowed(engine, sequence, logits, token);
+        if (end != ENGINE_END_NONE) return end;
+    }
+    if (llama_vocab_is_eog(engine->vocab, *token)) return ENGINE_END_TURN;
+    llama_sampler_accept(sequence->grammar, *token);
+    llama_sampler_accept(sequence->sampler, *token);
     return ENGINE_END_NONE;
 }
 
-static engine_end advance(struct engine *engine, engine_progress *progress) {
-    struct answer *answer = &engine->answer;
-    if (answer->is_cancelled) return ENGINE_END_CANCELLED;
-    engine_end end;
-    if (answer->n_prompt_done < answer->n_prompt) {
-        int32_t left = answer->n_prompt - answer->n_prompt_done;
-        int32_t n_slice = left < SLICE_TOKENS ? left : SLICE_TOKENS;
-        end = evaluate(engine, answer->prompt + answer->n_prompt_done, n_slice, answer->n_prompt_done);
-        if (end != ENGINE_END_NONE) return end;
-        answer->n_prompt_done += n_slice;
-        if (answer->n_prompt_done < answer->n_prompt) return ENGINE_END_NONE;
-        if (answer->n_predict == 0) return ENGINE_END_LIMIT;
-    } else {
-        end = evaluate(engine, &answer->last, 1, answer->n_prompt + answer->n_tokens - 1);
-        if (end != ENGINE_END_NONE) return end;
-    }
-    return take_token(engine, progress);
+static engine_end sample(struct llama_engine *engine, struct sequence *sequence, llama_token *token) {
+    if (sequence->grammar) return sample_with_grammar(engine, sequence, token);
+    *token = llama_sampler_sample(sequence->sampler, engine->context, sequence->logits_at);
+    return llama_vocab_is_eog(engine->vocab, *token) ? ENGINE_END_TURN : ENGINE_END_NONE;
 }
 
-void engine_step(engine *engine, engine_progress *progress) {
-    struct answer *answer = &engine->answer;
-    *progress = (engine_progress){.text = ""};
-    progress->end = advance(engine, progress);
-    progress->n_tokens = answer->n_tokens;
-    progress->n_prompt = answer->n_prompt;
-    progress->n_prompt_done = answer->n_prompt_done;
+/* Natural logarithm of the softmax at `token`. The largest logit is subtracted first, so that nothing overflows. */
+static float log_probability(const float *logits, int32_t n_vocab, llama_token token) {
+    float largest = logits[0];
+    double sum = 0;
+    for (int32_t i = 1; i < n_vocab; i++)
+        if (logits[i] > largest) largest = logits[i];
+    for (int32_t i = 0; i < n_vocab; i++) sum += expf(logits[i] - largest);
+    return (float)((double)logits[token] - (double)largest - log(sum));
+}
+
+/* ---- stepping ------------------------------------------------------------------------------------------------------ */
+
+/* Takes the next token from the logits of the batch and says whether it ends the answer. */
+static engine_end take_token(struct llama_engine *engine, struct sequence *sequence, engine_progress *progress) {
+    llama_token token;
+    engine_end end = sample(engine, sequence, &token);
+    if (end != ENGINE_END_NONE) return end;
+    sequence->last = token;
+    sequence->n_tokens++;
+    progress->has_token = true;
+    progress->token = token;
+    if (sequence->wants_logprobs)
+        progress->logprob = log_probability(llama_get_logits_ith(engine->context, sequence->logits_at),
+                                            engine->base.facts.n_vocab, token);
+    detokenise(engine, sequence, progress);
+    if (sequence->n_predict >= 0 && sequence->n_tokens >= sequence->n_predict) return ENGINE_END_LIMIT;
+    if ((uint32_t)(sequence->n_prompt + sequence->n_tokens) >= engine->base.facts.n_ctx) return ENGINE_END_CONTEXT;
+    return ENGINE_END_NONE;
+}
+
+/* What the evaluated batch means for one sequence of it. */
+static engine_end advance(struct llama_engine *engine, struct sequence *sequence, engine_progress *progress) {
+    int32_t n_left = prompt_left(sequence);
+    if (n_left > 0) {
+        sequence->n_prompt_done += sequence->n_slice;
+        if (sequence->n_slice < n_left) return ENGINE_END_NONE;
+        if (sequence->n_predict == 0) return ENGINE_END_LIMIT;
+    }
+    return take_token(engine, sequence, progress);
+}
+
+static engine_progress *add_progress(engine_progress *progress, size_t *n_moved, int number, engine_end end) {
+    engine_progress *entry = &progress[(*n_moved)++];
+    *entry = (engine_progress){.sequence = number, .text = "", .logprob = NAN, .end = end};
+    return entry;
+}
+
+static void end_cancelled(struct llama_engine *engine, engine_progress *progress, size_t *n_moved) {
+    for (int s = 0; s < engine->base.facts.n_sequences; s++) {
+        struct sequence *sequence = &engine->sequences[s];
+        if (!sequence->is_cancelled) continue;
+        sequence->is_running = false;
+        engine->n_running--;
+        add_progress(progress, n_moved, s, ENGINE_END_CANCELLED);
+    }
+}
+
+static void end_all(struct llama_engine *engine, engine_end end, engine_progress *progress, size_t *n_moved) {
+    for (int s = 0; s < engine->base.facts.n_sequences; s++) {
+        struct sequence *sequence = &engine->sequences[s];
+        /* A failure concerns those who are in the batch, an interruption everybody. */
+        if (!sequence->is_running || (end == ENGINE_END_FAILED && sequence->n_slice == 0)) continue;
+        sequence->is_running = false;
+        engine->n_running--;
+        add_progress(progress, n_moved, s, end);
+    }
+}
+
+static void advance_all(struct llama_engine *engine, engine_progress *progress, size_t *n_moved) {
+    for (int s = 0; s < engine->base.facts.n_sequences; s++) {
+        struct sequence *sequence = &engine->sequences[s];
+        if (!sequence->is_running || sequence->n_slice == 0) continue;
+        engine_progress *entry = add_progress(progress, n_moved, s, ENGINE_END_NONE);
+        entry->end = advance(engine, sequence, entry);
+        if (entry->end == ENGINE_END_NONE) continue;
+        sequence->is_running = false;
+        engine->n_running--;
+    }
+}
+
+/* Counts and times; an answer that has ended leaves the library's memory. */
+static void complete_progress(struct llama_engine *engine, engine_progress *entry, uint64_t now) {
+    struct sequence *sequence = &engine->sequences[entry->sequence];
+    bool has_sampled = entry->has_token || entry->end == ENGINE_END_TURN;
+    if (has_sampled && sequence->first_token_ns == 0) sequence->first_token_ns = now;
+    entry->n_tokens = sequence->n_tokens;
+    entry->n_prompt = sequence->n_prompt;
+    entry->n_prompt_done = sequence->n_prompt_done;
+    entry->prompt_ns = (sequence->first_token_ns ? sequence->first_token_ns : now) - sequence->admitted_ns;
+    entry->generate_ns = sequence->first_token_ns ? now - sequence->first_token_ns : 0;
+    if (entry->end == ENGINE_END_NONE) return;
+    llama_memory_seq_rm(llama_get_memory(engine->context), entry->sequence, -1, -1);
+    release_answer(sequence);
+}
+
+static size_t llama_engine_step(engine *base, engine_progress *progress) {
+    struct llama_engine *engine = (struct llama_engine *)base;
+    size_t n_moved = 0;
+    if (engine->n_running == 0) return 0;
+    end_cancelled(engine, progress, &n_moved);
+    if (engine->n_running > 0) {
+        fill_batch(engine);
+        engine_end end = evaluate(engine);
+        if (end == ENGINE_END_NONE) advance_all(engine, progress, &n_moved);
+        else end_all(engine, end, progress, &n_moved);
+    }
     uint64_t now = plat_clock_ns();
-    progress->prompt_ns = (answer->first_token_ns ? answer->first_token_ns : now) - answer->admitted_ns;
-    progress->generate_ns = answer->first_token_ns ? now - answer->first_token_ns : 0;
-    if (progress->end != ENGINE_END_NONE) release_answer(engine);
+    for (size_t i = 0; i < n_moved; i++) complete_progress(engine, &progress[i], now);
+    return n_moved;
 }
 
-void engine_cancel(engine *engine) {
-    if (engine->answer.is_running) engine->answer.is_cancelled = true;
+static uint64_t llama_engine_next_step_ns(const engine *base) {
+    return ((const struct llama_engine *)base)->n_running > 0 ? 0 : UINT64_MAX;
 }
 
-const char *engine_end_text(engine_end end) {
-    switch (end) {
-    case ENGINE_END_NONE: return "running";
-    case ENGINE_END_TURN: return "end of turn";
-    case ENGINE_END_LIMIT: return "token limit";
-    case ENGINE_END_CONTEXT: return "context full";
-    case ENGINE_END_CANCELLED: return "cancelled";
-    case ENGINE_END_FAILED: return "failed";
-    }
-    return "unknown";
+static void llama_engine_cancel(engine *base, int number) {
+    struct llama_engine *engine = (struct llama_engine *)base;
+    if (number < 0 || number >= base->facts.n_sequences || !engine->sequences[number].is_running) return;
+    engine->sequences[number].is_cancelled = true;
 }
 
 /* ---- opening and closing ------------------------------------------------------------------------------------------- */
 
 /* The first evaluations read the weights from disk and build the library's graphs, one for slices and one for single
  * tokens. Done here, the first request does not pay for it. */
-static void warm_up(struct engine *engine) {
+static void warm_up(struct llama_engine *engine) {
     enum { N_TOKENS = 8 };
     llama_token bos = llama_vocab_bos(engine->vocab);
     llama_token tokens[N_TOKENS];
     for (int i = 0; i < N_TOKENS; i++) tokens[i] = bos == LLAMA_TOKEN_NULL ? 0 : bos;
-    if (engine->facts.n_ctx > N_TOKENS && evaluate(engine, tokens, N_TOKENS, 0) == ENGINE_END_NONE)
-        evaluate(engine, tokens, 1, N_TOKENS);
+    engine->batch.n_tokens = 0;
+    add_to_batch(&engine->batch, 0, tokens, N_TOKENS, 0, true);
+    if (evaluate(engine) == ENGINE_END_NONE) {
+        engine->batch.n_tokens = 0;
+        add_to_batch(&engine->batch, 0, tokens, 1, N_TOKENS, true);
+        evaluate(engine);
+    }
+    llama_memory_clear(llama_get_memory(engine->context), false);
 }
 
-static void collect_facts(struct engine *engine) {
-    engine_model_facts *facts = &engine->facts;
+static void collect_facts(struct llama_engine *engine) {
+    engine_model_facts *facts = &engine->base.facts;
     llama_model_desc(engine->model, facts->description, sizeof facts->description);
     engine->chat_template = choose_template(engine);
-    facts->n_ctx = llama_n_ctx(engine->context);
+    facts->n_ctx = llama_n_ctx_seq(engine->context);
     facts->n_ctx_trained = (uint32_t)llama_model_n_ctx_train(engine->model);
     facts->n_vocab = llama_vocab_n_tokens(engine->vocab);
     facts->n_parameters = llama_model_n_params(engine->model);
     facts->n_bytes = llama_model_size(engine->model);
 }
 
-static int open_parts(struct engine *engine) {
+static int open_parts(struct llama_engine *engine) {
     int error = check_model_file(engine);
     if (error < 0) return error;
     engine->piece_size = PIECE_SIZE;
     engine->piece = malloc(PIECE_SIZE);
-    if (!engine->piece) {
+    engine->sequences = calloc((size_t)engine->base.facts.n_sequences, sizeof *engine->sequences);
+    if (!engine->piece || !engine->sequences) {
         say(engine, "not enough memory for the engine");
         return ENGINE_E_NO_MEMORY;
     }
     load_backends();
     llama_backend_init();
     if ((error = load_model(engine)) < 0) return error;
-    engine->facts.n_threads =
+    engine->base.facts.n_threads =
         engine->options.n_threads > 0 ? engine->options.n_threads : default_threads(engine->model);
     if ((error = make_context(engine)) < 0) return error;
     attach_threadpool(engine);
@@ -573,52 +901,58 @@ static int open_parts(struct engine *engine) {
     return ENGINE_OK;
 }
 
-int engine_open(const engine_options *options, engine **result, char *message, size_t message_size) {
-    *result = NULL;
-    struct engine *engine = calloc(1, sizeof *engine);
-    if (!engine) {
-        snprintf(message, message_size, "not enough memory for the engine");
-        return ENGINE_E_NO_MEMORY;
-    }
-    engine->options = *options;
-    engine->last_per_mille = -1;
-    llama_log_set(on_library_log, engine);
-    int error = open_parts(engine);
-    if (error < 0) {
-        snprintf(message, message_size, "%s", engine->message);
-        engine_close(engine);
-        return error;
-    }
-    *result = engine;
-    return ENGINE_OK;
-}
-
-const char *engine_library_version(void) {
-    return llama_version();
-}
-
-const engine_model_facts *engine_facts(const engine *engine) {
-    return &engine->facts;
-}
-
-const char *engine_message_text(const engine *engine) {
-    return engine->message;
-}
-
 static void discard_log(enum ggml_log_level level, const char *text, void *user_data) {
     (void)level, (void)text, (void)user_data;
 }
 
-void engine_close(engine *engine) {
-    if (!engine) return;
-    release_answer(engine);
+static void llama_engine_close(engine *base) {
+    struct llama_engine *engine = (struct llama_engine *)base;
+    for (int s = 0; engine->sequences && s < base->facts.n_sequences; s++) {
+        release_answer(&engine->sequences[s]);
+        free(engine->sequences[s].text);
+    }
+    free(engine->sequences);
     if (engine->batch.token) llama_batch_free(engine->batch);
     if (engine->context) llama_free(engine->context);
     if (engine->threadpool) engine->threadpool_free(engine->threadpool);
     if (engine->model) llama_model_free(engine->model);
     llama_backend_free();
     llama_log_set(discard_log, NULL);
+    free(engine->candidates);
     free(engine->piece);
-    free(engine->text);
     free(engine);
+}
+
+static const engine_operations operations = {
+    .admit = llama_engine_admit,
+    .step = llama_engine_step,
+    .next_step_ns = llama_engine_next_step_ns,
+    .cancel = llama_engine_cancel,
+    .close = llama_engine_close,
+};
+
+int llama_engine_open(const llama_engine_options *options, engine **result, char *message, size_t message_size) {
+    *result = NULL;
+    struct llama_engine *engine = calloc(1, sizeof *engine);
+    if (!engine) {
+        snprintf(message, message_size, "not enough memory for the engine");
+        return ENGINE_E_NO_MEMORY;
+    }
+    engine->base.operations = &operations;
+    engine->base.facts.n_sequences = options->n_sequences > 0 ? options->n_sequences : 1;
+    engine->options = *options;
+    engine->last_per_mille = -1;
+    llama_log_set(on_library_log, engine);
+    int error = open_parts(engine);
+    if (error < 0) {
+        snprintf(message, message_size, "%s", engine->base.message);
+        llama_engine_close(&engine->base);
+        return error;
+    }
+    *result = &engine->base;
+    return ENGINE_OK;
+}
+
+const char *llama_engine_library_version(void) {
+    return llama_version();
 }

@@ -1,6 +1,8 @@
 /* classic_service.c - see classic_service.h. */
 #include "classic_service.h"
 
+#include "log.h"
+
 #include "../channel/names.h"
 #include "../text/utf8.h"
 
@@ -25,6 +27,8 @@
 enum { PHASE_IDLE, PHASE_POSTED };
 
 struct classic_service {
+    answer answer; /* first: the serving loop's handle on the request at hand */
+    const host_options *options;
     lipc_classic_block *block;
     plat_semaphore *ready, *prompts_written, *response_written, *chunk_ready;
     plat_doorbell *host_bell;
@@ -36,9 +40,15 @@ struct classic_service {
     bool is_owing;               /* listener only: permits of the last answer were taken back */
     pthread_t listener;
 
+    bool is_shutdown_taken;      /* a request to end the host arrived; another client may wipe its flag out */
+
     /* The answer at hand; main thread only. */
+    classic_request request;
+    engine_message messages[2];
     classic_writer writer;
+    bool is_answering;
     bool is_streaming;
+    int32_t n_tokens;
     char text[LIPC_RESPONSE_SIZE]; /* normal mode: the answer grows here and is published once */
     size_t n_text;
 };
@@ -54,9 +64,9 @@ static void hand_over(classic_service *service) {
     if (load_flag(&service->is_stopping)) return; /* the permit was the one that ends the wait */
     /* release: pairs with the acquire in classic_service_take. The block's content was published by the client's post. */
     __atomic_store_n(&service->phase, PHASE_POSTED, __ATOMIC_RELEASE);
-    plat_doorbell_ring(service->host_bell);
+    plat_doorbell_ring(service->host_bell, PLAT_BELL_ALL);
     for (;;) {
-        uint32_t seen = plat_doorbell_seen(&service->listener_bell);
+        uint32_t seen = plat_doorbell_arm(&service->listener_bell, PLAT_BELL_ALL);
         if (__atomic_load_n(&service->phase, __ATOMIC_ACQUIRE) == PHASE_IDLE || load_flag(&service->is_stopping)) return;
         plat_doorbell_wait(&service->listener_bell, seen, PLAT_NEVER);
     }
@@ -98,7 +108,7 @@ static void pay_what_is_owed(classic_service *service) {
     plat_semaphore_post(service->response_written);
     uint64_t deadline_ns = plat_deadline_ns(PAYMENT_MS);
     while (plat_semaphore_value(service->response_written) > 0 && plat_clock_ns() < deadline_ns)
-        plat_doorbell_wait(&service->listener_bell, plat_doorbell_seen(&service->listener_bell), deadline_ns);
+        plat_doorbell_wait(&service->listener_bell, plat_doorbell_arm(&service->listener_bell, PLAT_BELL_ALL), deadline_ns);
     service->is_owing = plat_semaphore_value(service->response_written) > 0;
     plat_semaphore_drain(service->response_written);
     plat_semaphore_post(service->ready);
@@ -148,14 +158,15 @@ static int start_listening(classic_service *service) {
 
 /* ---- opening and closing ------------------------------------------------------------------------------------------- */
 
-host_exit classic_service_open(const instance *instance, plat_doorbell *bell, classic_service **result, char *message,
-                               size_t message_size) {
+host_exit classic_service_open(const instance *instance, const host_options *options, plat_doorbell *bell,
+                               classic_service **result, char *message, size_t message_size) {
     *result = NULL;
     classic_service *service = calloc(1, sizeof *service);
     if (!service) {
         snprintf(message, message_size, "not enough memory");
         return HOST_EXIT_FAILURE;
     }
+    service->options = options;
     service->block = instance->block;
     service->host_bell = bell;
     const struct { const char *suffix; plat_semaphore **semaphore; } wanted[] = {
@@ -203,7 +214,7 @@ void classic_service_close(classic_service *service) {
     if (!service) return;
     if (service->is_listening) {
         __atomic_store_n(&service->is_stopping, true, __ATOMIC_RELEASE);
-        plat_doorbell_ring(&service->listener_bell);
+        plat_doorbell_ring(&service->listener_bell, PLAT_BELL_ALL);
         plat_semaphore_post(service->prompts_written); /* it may be waiting there */
         pthread_join(service->listener, NULL);
     }
@@ -214,20 +225,10 @@ void classic_service_close(classic_service *service) {
     free(service);
 }
 
-/* ---- serving ------------------------------------------------------------------------------------------------------- */
+/* ---- the channel of answers ---------------------------------------------------------------------------------------- */
 
-bool classic_service_take(classic_service *service, classic_request *request) {
-    if (__atomic_load_n(&service->phase, __ATOMIC_ACQUIRE) != PHASE_POSTED) return false;
-    classic_block_take(service->block, request);
-    /* For a client that did not wait for sem_ready; and a second sem_ready, posted for a client that was slow to write,
-     * would let another one in. */
-    plat_semaphore_drain(service->chunk_ready);
-    plat_semaphore_drain(service->response_written);
-    plat_semaphore_drain(service->ready);
-    classic_writer_begin(&service->writer, service->block);
-    service->is_streaming = request->stream;
-    service->n_text = 0;
-    return true;
+static classic_service *service_of(const answer *answer) {
+    return (classic_service *)answer;
 }
 
 static void publish(classic_service *service, const char *text, size_t n_bytes, int32_t n_tokens) {
@@ -239,9 +240,9 @@ static void publish(classic_service *service, const char *text, size_t n_bytes, 
     classic_writer_show(&service->writer, n_tokens);
 }
 
-bool classic_service_append(classic_service *service, const char *text, size_t n_bytes, int32_t n_tokens) {
+static bool add_text(classic_service *service, const char *text, size_t n_bytes) {
     if (service->is_streaming) {
-        publish(service, text, n_bytes, n_tokens);
+        publish(service, text, n_bytes, service->n_tokens);
         plat_semaphore_post(service->chunk_ready);
         return !service->writer.is_full;
     }
@@ -251,20 +252,100 @@ bool classic_service_append(classic_service *service, const char *text, size_t n
     return fitting == n_bytes;
 }
 
-void classic_service_finish(classic_service *service, int32_t n_tokens) {
-    if (!service->is_streaming) publish(service, service->text, service->n_text, n_tokens);
+static void finish(classic_service *service) {
+    service->is_answering = false;
+    if (!service->is_streaming) publish(service, service->text, service->n_text, service->n_tokens);
     classic_block_clear_cancel(service->block);
-    classic_writer_complete(&service->writer, n_tokens);
+    classic_writer_complete(&service->writer, service->n_tokens);
     if (service->is_streaming) plat_semaphore_post(service->chunk_ready);
     plat_semaphore_post(service->response_written);
     __atomic_store_n(&service->phase, PHASE_IDLE, __ATOMIC_RELEASE);
-    plat_doorbell_ring(&service->listener_bell);
+    plat_doorbell_ring(&service->listener_bell, PLAT_BELL_ALL);
 }
 
-bool classic_service_cancel_requested(const classic_service *service) {
-    return classic_block_cancel_requested(service->block);
+static void on_position(answer *answer, uint32_t position) {
+    (void)answer, (void)position; /* the block has no place for it, nor for the next two */
+}
+
+static void on_started(answer *answer, uint64_t now_ns) {
+    (void)answer, (void)now_ns;
+}
+
+static void on_prompt(answer *answer, uint32_t n_prompt, uint32_t n_prompt_done) {
+    (void)answer, (void)n_prompt, (void)n_prompt_done;
+}
+
+static bool on_append(answer *answer, const char *text, size_t n_bytes, const engine_progress *progress,
+                      uint64_t now_ns) {
+    classic_service *service = service_of(answer);
+    (void)now_ns;
+    if (progress) service->n_tokens = progress->n_tokens;
+    return add_text(service, text, n_bytes);
+}
+
+static void on_ended(answer *answer, lipc_end end, int error, const char *message, uint64_t now_ns) {
+    classic_service *service = service_of(answer);
+    (void)end, (void)now_ns;
+    if (error != 0) {
+        char text[ENGINE_MESSAGE_SIZE + 16];
+        int n_bytes = snprintf(text, sizeof text, "[error: %s]", message);
+        if (n_bytes >= (int)sizeof text) n_bytes = (int)sizeof text - 1;
+        add_text(service, text, (size_t)n_bytes);
+    }
+    finish(service);
+}
+
+static bool is_cancelled(const answer *answer) {
+    return classic_block_cancel_requested(service_of(answer)->block);
+}
+
+static const answer_channel classic_channel = {on_position, on_started, on_prompt, on_append, on_ended, is_cancelled};
+
+/* ---- taking requests ----------------------------------------------------------------------------------------------- */
+
+/* Copies the request out of the block and makes it ready for its answer. */
+static void take(classic_service *service) {
+    classic_block_take(service->block, &service->request);
+    /* For a client that did not wait for sem_ready; and a second sem_ready, posted for a client that was slow to write,
+     * would let another one in. */
+    plat_semaphore_drain(service->chunk_ready);
+    plat_semaphore_drain(service->response_written);
+    plat_semaphore_drain(service->ready);
+    classic_writer_begin(&service->writer, service->block);
+    service->is_streaming = service->request.stream;
+    service->n_text = 0;
+    service->n_tokens = 0;
+}
+
+answer *classic_service_take(classic_service *service) {
+    if (service->is_shutdown_taken || __atomic_load_n(&service->phase, __ATOMIC_ACQUIRE) != PHASE_POSTED ||
+        service->is_answering)
+        return NULL;
+    take(service);
+    const classic_request *request = &service->request;
+    if (request->shutdown) {
+        service->is_shutdown_taken = true;
+        return NULL;
+    }
+    log_guide_line(request->stream ? "Stream Mode: Enabled" : "Stream Mode: Disabled");
+    log_guide_line(request->stream ? "Processing with streaming..." : "Processing...");
+    if (request->user_prompt[0] == 0) {
+        log_line(LOG_LEVEL_INFO, "an empty prompt, an empty answer");
+        finish(service);
+        return NULL;
+    }
+    answer *answer = &service->answer;
+    *answer = (struct answer){.channel = &classic_channel, .client = ANSWER_CLIENT_CLASSIC};
+    answer_request_defaults(&answer->request, service->options);
+    size_t n_messages = 0;
+    if (request->system_prompt[0]) service->messages[n_messages++] = (engine_message){"system", request->system_prompt};
+    service->messages[n_messages++] = (engine_message){"user", request->user_prompt};
+    answer->request.messages = service->messages;
+    answer->request.n_messages = n_messages;
+    service->is_answering = true;
+    return answer;
 }
 
 bool classic_service_shutdown_requested(const classic_service *service) {
-    return classic_block_shutdown_requested(service->block);
+    return service->is_shutdown_taken || classic_block_shutdown_requested(service->block);
 }

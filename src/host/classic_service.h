@@ -8,6 +8,9 @@
  * sem_chunk_ready        host       streaming: after each update           client
  * sem_response_written   host       the answer is complete                 client
  *
+ * To the serving loop it is a channel of answers like any other (answer.h). What the classic block has no place for is
+ * said in the answer's text: "[error: ...]".
+ *
  * A thread listens for requests; everything else is called from the host's main thread, and nothing in it waits. The two
  * share one word, `phase`: the listener hands over (IDLE -> POSTED), the main thread gives back (POSTED -> IDLE).
  *
@@ -24,7 +27,9 @@
 #ifndef HOST_CLASSIC_SERVICE_H
 #define HOST_CLASSIC_SERVICE_H
 
+#include "answer.h"
 #include "instance.h"
+#include "options.h"
 
 #include "../channel/classic_block.h"
 #include "../platform/platform.h"
@@ -32,26 +37,18 @@
 typedef struct classic_service classic_service;
 
 /* Makes or takes over the semaphores, all at zero, and starts to listen. `bell` is rung when there is something for
- * classic_service_take. Errors as instance_open. */
-host_exit classic_service_open(const instance *instance, plat_doorbell *bell, classic_service **service, char *message,
-                               size_t message_size);
+ * classic_service_take; `options` give the parameters of every request. Errors as instance_open. */
+host_exit classic_service_open(const instance *instance, const host_options *options, plat_doorbell *bell,
+                               classic_service **service, char *message, size_t message_size);
 
 /* The host can serve from now on. */
 void classic_service_announce(classic_service *service);
 
-/* Copies a request that has arrived. Returns false if there is none. After true the client waits until
- * classic_service_finish; a request with `shutdown` set needs no answer. */
-bool classic_service_take(classic_service *service, classic_request *request);
+/* A request that has arrived; NULL if there is none. There is one at a time: the next comes after the channel was told
+ * that this one has ended. An empty prompt is answered here, and so is a request to end the host. */
+answer *classic_service_take(classic_service *service);
 
-/* Adds text to the answer, which then has n_tokens tokens. Streaming clients see it at once. Returns false if the block
- * is full: the answer should end. */
-bool classic_service_append(classic_service *service, const char *text, size_t n_bytes, int32_t n_tokens);
-
-/* Completes the answer. The service is ready again as soon as the client has taken note. */
-void classic_service_finish(classic_service *service, int32_t n_tokens);
-
-/* Whether the client at hand, or anybody, has asked to cancel the answer or to end the host. Two loads; any thread. */
-bool classic_service_cancel_requested(const classic_service *service);
+/* Whether a client has asked to end the host. Two loads; any thread. */
 bool classic_service_shutdown_requested(const classic_service *service);
 
 /* Removes the names of the semaphores. Async-signal-safe. NULL allowed. */

@@ -34,16 +34,40 @@ host_exit instance_explain(int plat_error, const char *object_name, int owner_pi
     }
 }
 
-host_exit instance_open(instance *instance, const char *name, char *message, size_t message_size) {
+/* Whether streams of another layout may lie in an adopted segment. */
+static bool has_other_layout(const plat_segment *segment, const hub_geometry *geometry) {
+    hub_view found;
+    hub_identity identity;
+    hub_check check = hub_read(plat_segment_base(segment), plat_segment_size(segment), &found, &identity);
+    if (check == HUB_NOT_YET) return false; /* no client of ours can have been there */
+    return check != HUB_OK || !hub_is_same_layout(&found.at, geometry);
+}
+
+static int own_segment(const char *object_name, const hub_geometry *geometry, plat_segment **segment, bool *adopted,
+                       int *owner_pid) {
+    int error = plat_segment_own(object_name, geometry->segment_size, segment, adopted, owner_pid);
+    if (error < 0 || !*adopted || !has_other_layout(*segment, geometry)) return error;
+    plat_segment_remove(*segment);
+    plat_segment_close(*segment);
+    return plat_segment_own(object_name, geometry->segment_size, segment, adopted, owner_pid);
+}
+
+host_exit instance_open(instance *instance, const host_options *options, char *message, size_t message_size) {
     char object_name[NAMES_OBJECT_SIZE];
     bool adopted;
     int owner_pid;
-    names_object(object_name, name, LIPC_SUFFIX_SEGMENT);
-    int error = plat_segment_own(object_name, LIPC_SEGMENT_SIZE, &instance->segment, &adopted, &owner_pid);
+    uint64_t start_time = 0;
+    hub_geometry geometry;
+    hub_plan(&geometry, (uint32_t)options->n_slots, options->request_size, options->response_size);
+    names_object(object_name, options->name, LIPC_SUFFIX_SEGMENT);
+    int error = own_segment(object_name, &geometry, &instance->segment, &adopted, &owner_pid);
     if (error < 0) return instance_explain(error, object_name, owner_pid, message, message_size);
-    instance->name = name;
+    instance->name = options->name;
     instance->block = plat_segment_base(instance->segment);
+    instance->view = (hub_view){plat_segment_base(instance->segment), geometry};
     if (adopted) classic_block_reset(instance->block);
+    plat_process_start_time(plat_process_own_pid(), &start_time);
+    hub_begin(&instance->view, plat_process_own_pid(), start_time, LIPC_VERSION);
     return HOST_EXIT_OK;
 }
 

@@ -4,8 +4,10 @@
 
 #include "exit_codes.h"
 
+#include "options.h"
+
+#include "../channel/hub.h"
 #include "../platform/platform.h"
-#include "lipc/layout.h"
 
 #include <stddef.h>
 
@@ -13,11 +15,14 @@ typedef struct instance {
     const char *name;
     plat_segment *segment;
     lipc_classic_block *block;
+    hub_view view; /* the modern channel in the same segment */
 } instance;
 
-/* Becomes the owner of the name and makes its segment, or takes over what a dead host left: the same object, reset.
+/* Becomes the owner of the name and makes its segment, or takes over what a dead host left: the same object, reset. If that
+ * host had laid its streams out in another way, the object is replaced by a new one: a client of its that was stopped in
+ * the middle of writing must not reach into what another client now has there.
  * Returns HOST_EXIT_OK, or the code to end with; `message` then holds the line to say. */
-host_exit instance_open(instance *instance, const char *name, char *message, size_t message_size);
+host_exit instance_open(instance *instance, const host_options *options, char *message, size_t message_size);
 
 /* Maps a failure to make the object to the code to end with, and words it. Call right after the failed plat_ call. */
 host_exit instance_explain(int plat_error, const char *object_name, int owner_pid, char *message, size_t message_size);

@@ -23,10 +23,12 @@
 /* Signal handlers have no argument: what they need is here. */
 static struct host {
     stop_request stop;
+    plat_doorbell *bell; /* the hub's; NULL until there is one */
     instance instance;
     classic_service *classic;
+    stream_service *streams;
     plat_process_watch *parent_watch;
-    bool is_serving;
+    server *server; /* NULL while loading */
     uint64_t last_progress_ns;
     const char *model_path;
 } host;
@@ -42,7 +44,7 @@ static void on_signal(int number) {
         remove_objects();
         _exit(128 + number);
     }
-    plat_doorbell_ring(&host.stop.bell);
+    if (host.bell) plat_doorbell_ring(host.bell, PLAT_BELL_ALL);
 }
 
 static void install_signal_handlers(void) {
@@ -58,32 +60,34 @@ static void install_signal_handlers(void) {
     signal(SIGPIPE, SIG_IGN); /* nobody may read our log */
 }
 
-static void on_parent_death(void *user_data) {
-    (void)user_data;
+static void on_parent_death(void *user_data, uint32_t tag) {
+    (void)user_data, (void)tag;
     __atomic_store_n(&host.stop.now, 1, __ATOMIC_RELEASE);
-    plat_doorbell_ring(&host.stop.bell);
+    plat_doorbell_ring(host.bell, PLAT_BELL_ALL);
 }
 
 /* Ends the host when the process that started it has ended. Returns false if that cannot be watched. */
 static bool follow_parent(void) {
     int parent = plat_parent_pid();
-    if (plat_process_watch_open(parent, on_parent_death, NULL, &host.parent_watch) < 0) return false;
+    if (plat_process_watch_open(on_parent_death, NULL, &host.parent_watch) < 0) return false;
+    int error = plat_process_watch_add(host.parent_watch, parent, 0, 0);
     /* If it ended before the watch was there, the pid may be somebody else's by now. */
-    if (plat_parent_pid() != parent) on_parent_death(NULL);
-    return true;
+    if (error == PLAT_E_NOT_FOUND || plat_parent_pid() != parent) on_parent_death(NULL, 0);
+    return error == PLAT_OK || error == PLAT_E_NOT_FOUND;
 }
 
 static bool on_interrupted(void *user_data) {
     (void)user_data;
-    if (host.is_serving) return serve_is_interrupted(host.classic, &host.stop);
+    if (host.server) return server_is_interrupted(host.server);
     /* While loading there is no answer to cancel or to finish: the first signal is enough. */
     return __atomic_load_n(&host.stop.drain, __ATOMIC_ACQUIRE) || __atomic_load_n(&host.stop.now, __ATOMIC_ACQUIRE) ||
-           classic_service_shutdown_requested(host.classic);
+           classic_service_shutdown_requested(host.classic) || stream_service_shutdown_requested(host.streams);
 }
 
 /* A line a second: enough to see that it moves. */
 static void on_load_progress(void *user_data, int per_mille) {
     (void)user_data;
+    stream_service_show_loading(host.streams, per_mille / 10 * 10);
     uint64_t now = plat_clock_ns();
     if (now - host.last_progress_ns < 1000000000u) return;
     host.last_progress_ns = now;
@@ -105,48 +109,115 @@ static host_exit exit_code_of(int engine_error) {
     }
 }
 
-/* Loads the model and serves. */
-static host_exit run(const host_options *options) {
-    char message[MESSAGE_SIZE], embedded[4096];
+static int open_model(const host_options *options, const engine_callbacks *callbacks, engine **engine,
+                      char *message, size_t message_size) {
+    static char embedded[4096];
     host.model_path = options->model_path;
     if (!host.model_path) {
         model_path_embedded(embedded, sizeof embedded); /* if it is missing, the engine says so */
         host.model_path = embedded;
     }
-    const engine_options engine_options = {
+    const llama_engine_options engine_options = {
         .model_path = host.model_path,
         .n_ctx = options->n_ctx > 0 ? (uint32_t)options->n_ctx : 0,
         .n_ctx_limit = options->n_ctx < 0 ? HOST_CTX_DEFAULT_MAX : 0,
+        .n_sequences = options->n_parallel > 0 ? options->n_parallel : HOST_PARALLEL_DEFAULT,
         .n_threads = options->n_threads,
         .n_gpu_layers = options->n_gpu_layers,
-        .on_load_progress = on_load_progress,
-        .interrupted = on_interrupted,
-        .on_log = on_engine_log,
+        .callbacks = *callbacks,
     };
-    uint64_t started_ns = host.last_progress_ns = plat_clock_ns();
     log_line(LOG_LEVEL_INFO, "loading %s", host.model_path);
-    engine *engine;
-    int error = engine_open(&engine_options, &engine, message, sizeof message);
+    return llama_engine_open(&engine_options, engine, message, message_size);
+}
+
+static int open_replay(const host_options *options, const engine_callbacks *callbacks, engine **engine, char *message,
+                       size_t message_size) {
+    const replay_engine_options engine_options = {
+        .text_path = options->replay_path,
+        .tokens_per_second = options->replay_rate,
+        /* The classic channel may have one beside all streams. */
+        .n_sequences = options->n_parallel > 0 ? options->n_parallel : options->n_slots + 1,
+        .n_ctx = options->n_ctx > 0 ? (uint32_t)options->n_ctx : 0,
+        .callbacks = *callbacks,
+    };
+    host.model_path = options->replay_path;
+    log_line(LOG_LEVEL_INFO, "replaying %s", host.model_path);
+    return replay_engine_open(&engine_options, engine, message, message_size);
+}
+
+static int open_engine(const host_options *options, engine **engine) {
+    char message[MESSAGE_SIZE];
+    const engine_callbacks callbacks = {
+        .on_load_progress = on_load_progress, .interrupted = on_interrupted, .on_log = on_engine_log};
+    uint64_t started_ns = host.last_progress_ns = plat_clock_ns();
+    stream_service_show_state(host.streams, LIPC_HUB_LOADING);
+    int error = options->replay_path ? open_replay(options, &callbacks, engine, message, sizeof message)
+                                     : open_model(options, &callbacks, engine, message, sizeof message);
     if (error < 0) {
         if (error != ENGINE_E_ABORTED) log_line(LOG_LEVEL_ERROR, "%s", message);
-        return exit_code_of(error);
+        return error;
     }
-    const engine_model_facts *facts = engine_facts(engine);
-    log_line(LOG_LEVEL_INFO, "ready after %.2f s: %s, %.1f M parameters, context %u, %d threads, template: %s; name %s",
+    const engine_model_facts *facts = &(*engine)->facts;
+    log_line(LOG_LEVEL_INFO, "ready after %.2f s: %s, %.1f M parameters, context %u, %d at a time, %d threads, "
+                             "template: %s; name %s",
              (double)(plat_clock_ns() - started_ns) / 1e9, facts->description, (double)facts->n_parameters / 1e6,
-             facts->n_ctx, facts->n_threads, facts->template_name, options->name);
-    if (facts->n_ctx > facts->n_ctx_trained)
+             facts->n_ctx, facts->n_sequences, facts->n_threads, facts->template_name, options->name);
+    if (facts->n_ctx_trained && facts->n_ctx > facts->n_ctx_trained)
         log_line(LOG_LEVEL_WARN, "the context of %u tokens is larger than the %u the model was trained with",
                  facts->n_ctx, facts->n_ctx_trained);
-    host.is_serving = true;
-    classic_service_announce(host.classic);
-    host_exit code = serve(engine, host.classic, options, &host.stop);
-    log_line(LOG_LEVEL_INFO, "ending as asked");
+    stream_service_show_model(host.streams, facts);
+    return ENGINE_OK;
+}
+
+/* Loads the model and serves. */
+static host_exit run(const host_options *options) {
+    engine *engine;
+    int error = open_engine(options, &engine);
+    if (error < 0) return exit_code_of(error);
+    server *server = server_new(engine, host.classic, host.streams, &host.stop, host.bell);
+    host_exit code = server ? HOST_EXIT_OK : HOST_EXIT_FAILURE;
+    if (server) {
+        host.server = server;
+        stream_service_show_state(host.streams, LIPC_HUB_READY);
+        classic_service_announce(host.classic);
+        server_run(server);
+        log_line(LOG_LEVEL_INFO, "ending as asked");
+    } else {
+        log_line(LOG_LEVEL_ERROR, "not enough memory for the serving loop");
+    }
     /* Before the engine, whose memory may take a while to give back: a client that sees the names gone can start the
      * next host at once. */
     remove_objects();
+    host.server = NULL;
+    server_free(server);
     engine_close(engine);
     return code;
+}
+
+/* Makes everything that clients see. */
+static host_exit open_services(const host_options *options, char *message, size_t message_size) {
+    host_exit code = instance_open(&host.instance, options, message, message_size);
+    if (code != HOST_EXIT_OK) return code;
+    host.bell = hub_bell(&hub_of(&host.instance.view)->bell);
+    code = classic_service_open(&host.instance, options, host.bell, &host.classic, message, message_size);
+    if (code != HOST_EXIT_OK) return code;
+    code = stream_service_open(&host.instance, options, host.bell, &host.streams, message, message_size);
+    if (code == HOST_EXIT_OK && options->exit_with_parent && !follow_parent()) {
+        snprintf(message, message_size, "cannot watch the parent process: %s", plat_os_error());
+        return HOST_EXIT_FAILURE;
+    }
+    return code;
+}
+
+static void close_services(void) {
+    remove_objects();
+    plat_process_watch_close(host.parent_watch);
+    classic_service *classic = host.classic;
+    host.classic = NULL; /* a signal from here on must touch neither it nor the segment */
+    host.bell = NULL;
+    classic_service_close(classic);
+    stream_service_close(host.streams);
+    instance_close(&host.instance);
 }
 
 int main(int argc, char *argv[]) {
@@ -162,30 +233,16 @@ int main(int argc, char *argv[]) {
         return HOST_EXIT_OK;
     }
     if (options.show_version) {
-        printf("chatbot %s (libllama %s)\n", LIPC_VERSION, engine_library_version());
+        printf("chatbot %s (libllama %s)\n", LIPC_VERSION, llama_engine_library_version());
         return HOST_EXIT_OK;
     }
     log_open(options.log_level);
     install_signal_handlers();
-    host_exit code = instance_open(&host.instance, options.name, message, sizeof message);
-    if (code == HOST_EXIT_OK) {
-        code = classic_service_open(&host.instance, &host.stop.bell, &host.classic, message, sizeof message);
-        if (code == HOST_EXIT_OK && options.exit_with_parent && !follow_parent()) {
-            snprintf(message, sizeof message, "cannot watch the parent process: %s", plat_os_error());
-            code = HOST_EXIT_FAILURE;
-        }
-        if (code == HOST_EXIT_OK)
-            code = run(&options);
-        else
-            log_line(LOG_LEVEL_ERROR, "%s", message);
-        remove_objects();
-    } else {
+    host_exit code = open_services(&options, message, sizeof message);
+    if (code == HOST_EXIT_OK)
+        code = run(&options);
+    else
         log_line(LOG_LEVEL_ERROR, "%s", message);
-    }
-    plat_process_watch_close(host.parent_watch);
-    classic_service *classic = host.classic;
-    host.classic = NULL; /* a signal from here on must not touch it */
-    classic_service_close(classic);
-    instance_close(&host.instance);
+    close_services();
     return code;
 }

@@ -1,120 +1,279 @@
-/* serve.c - see serve.h. */
+/* serve.c - see serve.h.
+ *
+ * One round: look at everything that a client may have changed, give turns, and then step the engine for as long as nobody
+ * rings. The bell is armed before each look, so whatever changes after it rings, also while the host is at work.
+ */
 #include "serve.h"
 
 #include "log.h"
+#include "turns.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
-typedef struct server {
+/* The longest sleep. Every client rings; this is for one that scribbles over the bell. */
+#define SLEEP_MOST_MS 1000
+
+struct server {
     engine *engine;
     classic_service *classic;
-    const host_options *options;
+    stream_service *streams;
     stop_request *stop;
+    plat_doorbell *bell;
+    engine_progress *progress; /* one for each sequence */
+    answer **by_sequence;      /* the answer that the engine makes in each; NULL: free */
+    answer **running;
+    size_t n_running;
+    answer **waiting;
+    size_t n_waiting, waiting_size;
     unsigned n_requests;
-    bool is_answering;
-} server;
+    bool is_draining;
+    bool is_stopping;
+};
 
 static bool load(const int *word) {
     return __atomic_load_n(word, __ATOMIC_ACQUIRE) != 0;
 }
 
-bool serve_is_interrupted(const classic_service *classic, const stop_request *stop) {
-    return load(&stop->now) || classic_service_cancel_requested(classic) || classic_service_shutdown_requested(classic);
+server *server_new(engine *engine, classic_service *classic, stream_service *streams, stop_request *stop,
+                   plat_doorbell *bell) {
+    size_t n_sequences = (size_t)engine->facts.n_sequences;
+    server *server = calloc(1, sizeof *server);
+    if (!server) return NULL;
+    *server = (struct server){.engine = engine, .classic = classic, .streams = streams, .stop = stop, .bell = bell};
+    server->progress = calloc(n_sequences, sizeof *server->progress);
+    server->by_sequence = calloc(n_sequences, sizeof *server->by_sequence);
+    server->running = calloc(n_sequences, sizeof *server->running);
+    server->waiting_size = stream_service_size(streams) + 1; /* each stream, and the classic channel */
+    server->waiting = calloc(server->waiting_size, sizeof *server->waiting);
+    if (server->progress && server->by_sequence && server->running && server->waiting) return server;
+    server_free(server);
+    return NULL;
 }
 
-/* The channel has no place for errors: the answer says it, in brackets. */
-static void answer_with_error(server *server, const char *sentence) {
-    char text[640];
-    int n_bytes = snprintf(text, sizeof text, "[error: %s]", sentence);
-    if (n_bytes >= (int)sizeof text) n_bytes = (int)sizeof text - 1;
-    log_line(LOG_LEVEL_WARN, "request %u refused: %s", server->n_requests, sentence);
-    classic_service_append(server->classic, text, (size_t)n_bytes, 0);
-    classic_service_finish(server->classic, 0);
+void server_free(server *server) {
+    if (!server) return;
+    free(server->progress);
+    free(server->by_sequence);
+    free(server->running);
+    free(server->waiting);
+    free(server);
 }
 
-static void begin_answer(server *server, const classic_request *request) {
-    const host_options *options = server->options;
-    server->n_requests++;
-    log_guide_line(request->stream ? "Stream Mode: Enabled" : "Stream Mode: Disabled");
-    log_guide_line(request->stream ? "Processing with streaming..." : "Processing...");
-    if (request->user_prompt[0] == 0) {
-        classic_service_finish(server->classic, 0);
-        log_line(LOG_LEVEL_INFO, "request %u: an empty prompt, an empty answer", server->n_requests);
-        return;
-    }
-    engine_message messages[2];
-    size_t n_messages = 0;
-    if (request->system_prompt[0]) messages[n_messages++] = (engine_message){"system", request->system_prompt};
-    messages[n_messages++] = (engine_message){"user", request->user_prompt};
-    const engine_request engine_request = {
-        .messages = messages,
-        .n_messages = n_messages,
-        .n_predict = options->n_predict,
-        .sampling = {.temperature = options->temperature,
-                     .min_p = options->min_p,
-                     .top_p = options->top_p,
-                     .top_k = options->top_k,
-                     .seed = options->seed < 0 ? ENGINE_SEED_RANDOM : (uint32_t)options->seed,
-                     .ignore_eos = options->ignore_eos},
-    };
-    if (engine_admit(server->engine, &engine_request) < 0)
-        answer_with_error(server, engine_message_text(server->engine));
-    else
-        server->is_answering = true;
+/* Whether the answers at hand are to end where they are. A classic client may ask for that without a ring. */
+static bool must_stop(const server *server) {
+    return load(&server->stop->now) || classic_service_shutdown_requested(server->classic);
+}
+
+bool server_is_interrupted(const server *server) {
+    if (must_stop(server)) return true;
+    for (size_t i = 0; i < server->n_running; i++)
+        if (!server->running[i]->channel->is_cancelled(server->running[i])) return false;
+    return server->n_running > 0;
+}
+
+/* ---- the end of an answer ------------------------------------------------------------------------------------------ */
+
+static void finish(answer *answer, lipc_end end, int error, const char *message) {
+    stops_free(answer->stops);
+    answer->stops = NULL;
+    answer->channel->ended(answer, end, error, message, plat_clock_ns());
+}
+
+static void refuse(answer *answer, int error, const char *message) {
+    log_line(LOG_LEVEL_WARN, "request %u refused: %s", answer->number, message);
+    finish(answer, error == LIPC_E_FAILED ? LIPC_END_FAILED : LIPC_END_REFUSED, error, message);
 }
 
 static double per_second(int32_t count, uint64_t ns) {
     return ns ? (double)count * 1e9 / (double)ns : 0;
 }
 
-static void end_answer(server *server, const engine_progress *progress, const char *reason) {
-    server->is_answering = false;
-    if (progress->end == ENGINE_END_FAILED) {
-        log_line(LOG_LEVEL_ERROR, "request %u: %s", server->n_requests, engine_message_text(server->engine));
+static lipc_end end_of(engine_end end) {
+    switch (end) {
+    case ENGINE_END_NONE: return LIPC_END_NONE;
+    case ENGINE_END_TURN: return LIPC_END_TURN;
+    case ENGINE_END_LIMIT: return LIPC_END_LIMIT;
+    case ENGINE_END_CONTEXT: return LIPC_END_CONTEXT;
+    case ENGINE_END_CANCELLED: return LIPC_END_CANCELLED;
+    case ENGINE_END_FAILED: return LIPC_END_FAILED;
     }
-    classic_service_finish(server->classic, progress->n_tokens);
+    return LIPC_END_FAILED;
+}
+
+static const char *words_of(lipc_end end) {
+    static const char *const words[] = {
+#define WORDS(number, name, text) [number] = text,
+        LIPC_END_MAP(WORDS)
+#undef WORDS
+    };
+    return words[end];
+}
+
+/* The engine has let go of the answer. */
+static void end_running(server *server, answer *answer, const engine_progress *progress) {
+    lipc_end end = answer->cut != LIPC_END_NONE ? answer->cut : end_of(progress->end);
+    if (end == LIPC_END_CANCELLED && server->is_stopping) end = LIPC_END_HOST_ENDED;
+    if (answer->cut == LIPC_END_NONE) {
+        const char *text;
+        size_t n_bytes;
+        stops_flush(answer->stops, &text, &n_bytes);
+        if (n_bytes > 0) answer->channel->append(answer, text, n_bytes, NULL, plat_clock_ns());
+    }
+    bool has_failed = end == LIPC_END_FAILED;
+    if (has_failed) log_line(LOG_LEVEL_ERROR, "request %u: %s", answer->number, server->engine->message);
     /* The first token comes out of the prompt's evaluation; the others take the time of generating. */
     int32_t n_timed = progress->n_tokens > 1 ? progress->n_tokens - 1 : 0;
     log_line(LOG_LEVEL_INFO, "request %u: prompt %d tokens in %.1f ms (%.1f tokens/s), answer %d tokens in %.1f ms "
                              "(%.1f tokens/s), %s",
-             server->n_requests, progress->n_prompt, (double)progress->prompt_ns / 1e6,
+             answer->number, progress->n_prompt, (double)progress->prompt_ns / 1e6,
              per_second(progress->n_prompt_done, progress->prompt_ns), progress->n_tokens,
-             (double)progress->generate_ns / 1e6, per_second(n_timed, progress->generate_ns), reason);
+             (double)progress->generate_ns / 1e6, per_second(n_timed, progress->generate_ns), words_of(end));
+    server->by_sequence[answer->sequence] = NULL;
+    for (size_t i = 0; i < server->n_running; i++)
+        if (server->running[i] == answer) server->running[i] = server->running[--server->n_running];
+    finish(answer, end, has_failed ? LIPC_E_FAILED : 0, has_failed ? server->engine->message : "");
 }
 
-static void step(server *server) {
-    engine_progress progress;
-    if (serve_is_interrupted(server->classic, server->stop)) engine_cancel(server->engine);
-    engine_step(server->engine, &progress);
-    if (progress.has_token &&
-        !classic_service_append(server->classic, progress.text, progress.n_bytes, progress.n_tokens) &&
-        progress.end == ENGINE_END_NONE) {
-        /* No room for more: end it here. What was published stands; the engine needs one more call to let go. */
-        engine_cancel(server->engine);
-        engine_step(server->engine, &progress);
-        end_answer(server, &progress, "the answer fills the block");
+/* ---- waiting ------------------------------------------------------------------------------------------------------- */
+
+static void enqueue(server *server, answer *answer) {
+    answer->number = ++server->n_requests;
+    answer->arrived = server->n_requests;
+    answer->cut = LIPC_END_NONE;
+    answer->sequence = -1;
+    server->waiting[server->n_waiting++] = answer;
+}
+
+/* Takes what the channels have, ends what is no longer wanted, and sorts the rest. */
+static void update_queue(server *server) {
+    answer *arrived;
+    size_t n_kept = 0;
+    while (server->n_waiting < server->waiting_size && (arrived = stream_service_take(server->streams)))
+        enqueue(server, arrived);
+    if (server->n_waiting < server->waiting_size && (arrived = classic_service_take(server->classic)))
+        enqueue(server, arrived);
+    for (size_t i = 0; i < server->n_waiting; i++) {
+        answer *answer = server->waiting[i];
+        if (server->is_draining)
+            finish(answer, LIPC_END_HOST_ENDED, 0, "");
+        else if (answer->channel->is_cancelled(answer))
+            finish(answer, LIPC_END_CANCELLED, 0, "");
+        else
+            server->waiting[n_kept++] = answer;
+    }
+    server->n_waiting = n_kept;
+    turns_sort(server->waiting, server->n_waiting, server->running, server->n_running);
+}
+
+static void start_first(server *server) {
+    answer *answer = server->waiting[0];
+    memmove(server->waiting, server->waiting + 1, --server->n_waiting * sizeof *server->waiting);
+    int error = engine_admit(server->engine, &answer->request, &answer->sequence);
+    if (error < 0) {
+        bool is_ours = error == ENGINE_E_NO_MEMORY || error == ENGINE_E_BUSY;
+        refuse(answer, is_ours ? LIPC_E_FAILED : LIPC_E_REFUSED, server->engine->message);
         return;
     }
-    if (progress.end != ENGINE_END_NONE) end_answer(server, &progress, engine_end_text(progress.end));
+    server->by_sequence[answer->sequence] = answer;
+    server->running[server->n_running++] = answer;
+    answer->channel->started(answer, plat_clock_ns());
 }
 
-host_exit serve(engine *engine, classic_service *classic, const host_options *options, stop_request *stop) {
-    server server = {.engine = engine, .classic = classic, .options = options, .stop = stop};
-    static classic_request request; /* too large for the stack of a careful program, and there is one at a time */
+static void give_turns(server *server) {
+    update_queue(server);
+    while (server->n_waiting > 0 && server->n_running < (size_t)server->engine->facts.n_sequences) {
+        start_first(server);
+        turns_sort(server->waiting, server->n_waiting, server->running, server->n_running);
+    }
+    for (size_t i = 0; i < server->n_waiting; i++)
+        server->waiting[i]->channel->position(server->waiting[i], (uint32_t)i);
+    stream_service_show_load(server->streams, (uint32_t)server->n_running, (uint32_t)server->n_waiting);
+}
+
+/* ---- running ------------------------------------------------------------------------------------------------------- */
+
+/* The engine needs one more step to let go. */
+static void cut(server *server, answer *answer, lipc_end end) {
+    answer->cut = end;
+    engine_cancel(server->engine, answer->sequence);
+}
+
+/* Passes on what a step made of one answer. Returns whether the answer has ended. */
+static bool pass_on(server *server, answer *answer, const engine_progress *progress, uint64_t now_ns) {
+    bool is_cut = answer->cut != LIPC_END_NONE;
+    if (!progress->has_token && !is_cut && progress->n_tokens == 0)
+        answer->channel->prompt(answer, (uint32_t)progress->n_prompt, (uint32_t)progress->n_prompt_done);
+    if (progress->has_token && !is_cut) {
+        const char *text;
+        size_t n_bytes;
+        if (progress->n_tokens == 1)
+            answer->channel->prompt(answer, (uint32_t)progress->n_prompt, (uint32_t)progress->n_prompt_done);
+        bool is_stopped = stops_feed(answer->stops, progress->text, progress->n_bytes, &text, &n_bytes);
+        bool has_room = answer->channel->append(answer, text, n_bytes, progress, now_ns);
+        if (!has_room || is_stopped) {
+            lipc_end end = has_room ? LIPC_END_STOP : LIPC_END_FULL;
+            if (progress->end == ENGINE_END_NONE)
+                cut(server, answer, end);
+            else
+                answer->cut = end;
+        }
+    }
+    if (progress->end == ENGINE_END_NONE) return false;
+    end_running(server, answer, progress);
+    return true;
+}
+
+/* Moves all answers on. Returns whether one of them has ended, so that others may have their turn. */
+static bool step(server *server) {
+    bool has_ended = false;
+    for (size_t i = 0; i < server->n_running; i++)
+        if (server->is_stopping || server->running[i]->channel->is_cancelled(server->running[i]))
+            engine_cancel(server->engine, server->running[i]->sequence);
+    size_t n_moved = engine_step(server->engine, server->progress);
+    uint64_t now_ns = plat_clock_ns();
+    for (size_t i = 0; i < n_moved; i++) {
+        answer *answer = server->by_sequence[server->progress[i].sequence];
+        if (answer) has_ended |= pass_on(server, answer, &server->progress[i], now_ns);
+    }
+    return has_ended;
+}
+
+static uint64_t sleep_until(const server *server) {
+    uint64_t longest_ns = plat_deadline_ns(SLEEP_MOST_MS), due_ns = engine_next_step_ns(server->engine);
+    return due_ns < longest_ns ? due_ns : longest_ns;
+}
+
+/* Steps until somebody rings, an answer ends, or there is nothing to do and the host has slept. */
+static void work(server *server, uint32_t seen) {
+    while (!plat_doorbell_has_rung(server->bell, seen)) {
+        if (must_stop(server)) return;
+        if (server->n_running == 0 || engine_next_step_ns(server->engine) > plat_clock_ns()) {
+            plat_doorbell_wait(server->bell, seen, sleep_until(server));
+            if (server->n_running == 0) return;
+            continue;
+        }
+        if (step(server)) return;
+    }
+}
+
+void server_run(server *server) {
     for (;;) {
-        uint32_t seen = plat_doorbell_seen(&stop->bell);
-        if (server.is_answering) {
-            step(&server);
-            continue;
+        uint32_t seen = plat_doorbell_arm(server->bell, PLAT_BELL_ALL);
+        stream_service_look(server->streams);
+        server->is_stopping = must_stop(server);
+        if (!server->is_draining && (server->is_stopping || load(&server->stop->drain) ||
+                                     stream_service_shutdown_requested(server->streams))) {
+            server->is_draining = true;
+            stream_service_show_state(server->streams, LIPC_HUB_ENDING);
         }
-        /* After an answer that a shutdown request cut short, its flag still stands. */
-        if (load(&stop->now) || load(&stop->drain) || classic_service_shutdown_requested(classic)) return HOST_EXIT_OK;
-        if (classic_service_take(classic, &request)) {
-            if (request.shutdown) return HOST_EXIT_OK;
-            begin_answer(&server, &request);
-            continue;
-        }
-        plat_doorbell_wait(&stop->bell, seen, PLAT_NEVER);
+        give_turns(server);
+        stream_service_grant(server->streams, (uint32_t)server->n_waiting);
+        if (server->is_draining && server->n_running == 0) return;
+        if (server->is_stopping)
+            step(server);
+        else
+            work(server, seen);
     }
 }

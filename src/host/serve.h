@@ -1,24 +1,32 @@
-/* serve.h - the serving loop: requests in, engine steps, text out. */
+/* serve.h - the serving loop: requests of all channels in, engine steps, text out. */
 #ifndef HOST_SERVE_H
 #define HOST_SERVE_H
 
 #include "classic_service.h"
-#include "options.h"
+#include "stream_service.h"
 
 #include "../engine/engine.h"
 #include "../platform/platform.h"
 
 /* What may end the host from outside; set by signal handlers and watching threads, which then ring the bell. */
 typedef struct stop_request {
-    int drain; /* atomic: finish the answer at hand, then end */
-    int now;   /* atomic: end the answer at hand where it is, then end */
-    plat_doorbell bell;
+    int drain; /* atomic: finish the answers at hand, then end */
+    int now;   /* atomic: end the answers at hand where they are, then end */
 } stop_request;
 
-/* Serves until asked to stop. Returns the code to end with. */
-host_exit serve(engine *engine, classic_service *classic, const host_options *options, stop_request *stop);
+typedef struct server server;
 
-/* Whether the evaluation at hand is no longer wanted. For engine_options.interrupted while serving; any thread. */
-bool serve_is_interrupted(const classic_service *classic, const stop_request *stop);
+/* Makes the loop's memory. `bell` is what the loop sleeps on. NULL if memory ran out. */
+server *server_new(engine *engine, classic_service *classic, stream_service *streams, stop_request *stop,
+                   plat_doorbell *bell);
+
+/* Serves until asked to stop. */
+void server_run(server *server);
+
+/* Whether none of the answers at hand is wanted any more. For engine_callbacks.interrupted while serving. */
+bool server_is_interrupted(const server *server);
+
+/* NULL allowed. */
+void server_free(server *server);
 
 #endif

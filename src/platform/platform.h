@@ -49,11 +49,12 @@ typedef struct plat_segment plat_segment;
  * Errors: OWNED (*owner_pid tells by whom), FOREIGN_USER, NO_SPACE, READ_ONLY, UNEXPECTED, NO_MEMORY, SYSTEM. */
 int plat_segment_own(const char *name, size_t size_bytes, plat_segment **segment, bool *adopted, int *owner_pid);
 
-/* Opens an existing segment for reading and writing, as a client does. Maps `size_bytes`.
+/* Opens an existing segment for reading and writing, as a client does. Maps `size_bytes`; 0: all of it.
  * Errors: NOT_FOUND, FOREIGN_USER, UNEXPECTED (shorter than size_bytes), NO_MEMORY, SYSTEM. */
 int plat_segment_open(const char *name, size_t size_bytes, plat_segment **segment);
 
 void *plat_segment_base(const plat_segment *segment);
+size_t plat_segment_size(const plat_segment *segment);
 
 /* The pid of the segment's owner now; 0 if nobody owns it. One system call, no blocking. Any thread. Not for the owner
  * itself. */
@@ -113,33 +114,72 @@ void plat_semaphore_remove(plat_semaphore *semaphore);
 void plat_semaphore_close(plat_semaphore *semaphore);
 
 /* ---- doorbell ------------------------------------------------------------------------------------------------------
- * A hint "look again" from any number of ringers to one sleeper. State is elsewhere; rings are not counted. A word of
- * memory: zero is its initial state, and it needs no destroying.
+ * A hint "look again" from any number of ringers to any number of sleepers, also in other processes. State is elsewhere;
+ * rings are not counted. Two words of memory: zero is their initial state, and they need no destroying.
  *
- *     sleeper: seen = plat_doorbell_seen(&bell);  look at the state;  nothing to do: plat_doorbell_wait(&bell, seen, ...)
- *     ringer:  change the state;  plat_doorbell_ring(&bell)
+ *     sleeper: look at the state; nothing to do: seen = plat_doorbell_arm(&bell, PLAT_BELL_ALL); look once more;
+ *              still nothing: plat_doorbell_wait(&bell, seen, deadline)
+ *     ringer:  change the state; plat_doorbell_ring(&bell, PLAT_BELL_ALL)
  *
- * No wake-up is lost: a ring after `seen` was read changes the word, and the wait then returns at once. */
+ * No wake-up is lost, whoever is killed where: doorbell.c says why. */
 typedef struct plat_doorbell {
     uint32_t rings;
-    uint32_t sleepers;
+    uint32_t armed;
 } plat_doorbell;
 
-uint32_t plat_doorbell_seen(plat_doorbell *bell);
-/* Wakes the sleeper. No system call if nobody sleeps. Any thread; async-signal-safe. */
-void plat_doorbell_ring(plat_doorbell *bell);
+/* What a ring is about, and what a sleeper wants to be woken for: they must have a bit in common. */
+#define PLAT_BELL_NEWS 1u
+#define PLAT_BELL_ENDS 2u
+#define PLAT_BELL_ALL (PLAT_BELL_NEWS | PLAT_BELL_ENDS)
+
+/* Announces a sleeper, before it looks for the last time. No system call. */
+uint32_t plat_doorbell_arm(plat_doorbell *bell, uint32_t wanted);
+/* Whether it has rung since then: also a way to learn of rings without sleeping. */
+bool plat_doorbell_has_rung(const plat_doorbell *bell, uint32_t seen);
+/* Wakes the sleepers who want it. No system call if there are none. Any thread; async-signal-safe. */
+void plat_doorbell_ring(plat_doorbell *bell, uint32_t about);
 /* Sleeps until the bell has rung since `seen`, or until the deadline. May return early. */
 void plat_doorbell_wait(plat_doorbell *bell, uint32_t seen, uint64_t deadline_ns);
 
 /* ---- process -------------------------------------------------------------------------------------------------------
- * Watches a process: `on_death(user_data)` is called once, in a thread of the watch's own, when it ends; at once if it has
- * ended already. The thread sleeps otherwise and takes no signals. Errors: NO_MEMORY, SYSTEM. */
+ * When a process began, in the system's own measure; with the pid it names a process for good. Errors: NOT_FOUND. */
+int plat_process_start_time(int pid, uint64_t *start_time);
+int plat_process_own_pid(void);
+
+/* Watches processes: `on_death(user_data, tag)` is called once for each that ends, in a thread of the watch's own, which
+ * sleeps otherwise and takes no signals. It must be quick and must not use the watch. Errors: NO_MEMORY, SYSTEM. */
 typedef struct plat_process_watch plat_process_watch;
-int plat_process_watch_open(int pid, void (*on_death)(void *user_data), void *user_data, plat_process_watch **watch);
+int plat_process_watch_open(void (*on_death)(void *user_data, uint32_t tag), void *user_data, plat_process_watch **watch);
+
+/* Adds a process under a tag that is not in use. `start_time` 0: whichever has the pid now. Any thread.
+ * Errors: NOT_FOUND (it has ended: on_death is not called), NO_MEMORY, SYSTEM (it cannot be watched). */
+int plat_process_watch_add(plat_process_watch *watch, int pid, uint64_t start_time, uint32_t tag);
+
+/* Takes it out: when it returns, on_death is not running for this tag and will not be called. Any thread. */
+void plat_process_watch_remove(plat_process_watch *watch, uint32_t tag);
 
 /* Ends the watch: when it returns, on_death is not running and will not be called. Not from on_death. In a child of the
  * process that opened it, which has no such thread, it only gives the memory back. NULL allowed. */
 void plat_process_watch_close(plat_process_watch *watch);
+
+/* A program started by this process, in a session of its own (no key of a terminal reaches it), its standard input and output
+ * leading nowhere. Its end sends no signal and is seen by no wait() of the application. One thread at a time. */
+typedef struct plat_child plat_child;
+
+/* `arguments` up to NULL, the program's name first. Errors: NOT_FOUND (no such program), NO_MEMORY, SYSTEM. */
+int plat_child_start(const char *path, const char *const *arguments, plat_child **child);
+int plat_child_pid(const plat_child *child);
+/* Reads what it wrote to standard error, without waiting; 0 if there is nothing now. */
+size_t plat_child_read(plat_child *child, char *text, size_t size_bytes);
+/* Whether it has ended; *exit_code is then its code, or 128 + n if signal n ended it. */
+bool plat_child_ended(plat_child *child, int *exit_code);
+/* Asks it to end. */
+void plat_child_stop(plat_child *child);
+/* Lets go: it goes on. NULL allowed. */
+void plat_child_close(plat_child *child);
+
+/* Where the program `name` is: beside the running one, or on the PATH. Errors: NOT_FOUND. */
+int plat_program_find(const char *name, char *path, size_t size_bytes);
 
 /* The process that started this one, or whoever took its place after its end. */
 int plat_parent_pid(void);
@@ -150,6 +190,9 @@ int plat_parent_pid(void);
 /* Makes sure that descriptors 0 to 2 are open, so that no object gets one of them and with it the program's output. First
  * thing in main. */
 void plat_streams_ensure(void);
+
+/* Bytes that nobody can guess. */
+void plat_random(void *bytes, size_t size_bytes);
 
 /* Physical cores that this process may use, at least 1. */
 int plat_core_count(void);

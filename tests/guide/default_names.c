@@ -43,7 +43,7 @@ int main(void) {
     test_step("the debugging section: ls");
     char output[4096];
     run("ls -lh /dev/shm/llama_cpp_shared_mem", output);
-    CHECK_SAY(strstr(output, "/dev/shm/llama_cpp_shared_mem") && strstr(output, "44K"), "ls -lh shows: %s", output);
+    CHECK_SAY(strstr(output, "/dev/shm/llama_cpp_shared_mem"), "ls -lh shows: %s", output);
     run("ls -la /dev/shm/sem.llama_cpp_*", output);
     for (int i = 0; i < 4; i++)
         CHECK_SAY(strstr(output, semaphores[i] + 1) != NULL, "%s is missing in: %s", semaphores[i] + 1, output);

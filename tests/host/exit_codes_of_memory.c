@@ -5,6 +5,8 @@
 #include <fcntl.h>
 #include <sys/mount.h>
 
+#define SMALLEST "-n", "5", "--slots", "1", "--request-size", "4K", "--response-size", "4K"
+
 static void fill_up(const char *path, long n_bytes) {
     int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
     CHECK(fd >= 0);
@@ -22,18 +24,19 @@ int main(void) {
         test_skip("no private mount namespace without root");
 
     test_step("full but for n pages");
-    /* 11 pages for the segment, one for each semaphore; directory entries are not counted. */
-    for (int pages = 0; pages <= 16; pages++) {
+    /* 35 pages for the smallest segment (12 for classic block and hub, 16 for the client records, 7 for one stream), one for
+     * each semaphore; directory entries are not counted. */
+    for (int pages = 0; pages <= 40; pages++) {
         CHECK(umount("/dev/shm") == 0);
         CHECK(mount("tmpfs", "/dev/shm", "tmpfs", 0, "mode=1777,size=1m") == 0);
         fill_up("/dev/shm/ballast", (1 << 20) - 4096L * pages);
-        host_start(&host, instance, "-n", "5", NULL);
-        if (pages < 15) {
+        host_start(&host, instance, SMALLEST, NULL);
+        if (pages < 39) {
             check_failure(&host, 6, "/dev/shm");
             continue;
         }
         attach(&client, &host);
-        /* Reserved at the start: with 15 pages it serves although nothing more can be had. */
+        /* Reserved at the start: with 39 pages it serves although nothing more can be had. */
         memset(client.block, 1, 40960);
         check_serves(&client);
         guide_close(&client);
@@ -46,7 +49,7 @@ int main(void) {
         snprintf(options, sizeof options, "mode=1777,size=1m,nr_inodes=%d", inodes);
         CHECK(umount("/dev/shm") == 0);
         CHECK(mount("tmpfs", "/dev/shm", "tmpfs", 0, options) == 0);
-        host_start(&host, instance, "-n", "5", NULL);
+        host_start(&host, instance, SMALLEST, NULL);
         if (inodes < 6) { /* one is the folder's */
             check_failure(&host, 6, "/dev/shm");
             continue;

@@ -1,10 +1,19 @@
-/* doorbell.c - a futex word and a count of its sleepers.
+/* doorbell.c - a futex word, and beside it a word that says whether anybody sleeps on it.
  *
- * Why no wake-up is lost. The sleeper (1) adds itself to `sleepers`, then (2) reads `rings` - in the kernel, which sleeps
- * only if the word still has the value seen before the sleeper looked at the state. The ringer (3) changes the state,
- * (4) adds to `rings`, then (5) reads `sleepers`. All four are sequentially consistent, so either (5) sees (1) and makes
- * the system call, or (2) sees (4) and does not sleep. A sleeper that is killed leaves `sleepers` too high: that costs
- * the ringers a system call each, never a wake-up.
+ *     sleeper: (1) seen = rings   (2) armed = (seen, wanted)   (3) looks at the state   (4) sleeps while rings == seen
+ *     ringer:  (5) changes the state   (6) armed?   (7) rings + 1   (8) wakes   (9) armed: what it saw at (6) -> 0
+ *
+ * Why no wake-up is lost. Between (2) and (3), and between (5) and (6), lies a full fence: either (6) sees (2) and the
+ * ringer goes on to (8), or (3) sees (5) and the sleeper does not sleep. If it goes on, (7) comes before (4), which then
+ * does not sleep, or (8) wakes it.
+ *
+ * Who is killed where. `armed` is taken back only after the wake-up, so a ringer that dies between (6) and (9) leaves it
+ * set, and the next one does it all again. The value carries the rings that were seen: a sleeper that has woken and armed
+ * again has written another value, which (9) does not touch. A sleeper that dies leaves `armed` set, which costs the next
+ * ringer one needless system call.
+ *
+ * Several sleepers. Those who saw the same `rings` share one value of `armed` and join their wishes in it. One that
+ * replaces an older value replaces that of sleepers who have been woken already, by the ring that made it older.
  */
 #define _GNU_SOURCE
 #include "internal.h"
@@ -15,24 +24,41 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-uint32_t plat_doorbell_seen(plat_doorbell *bell) {
-    /* acquire: pairs with (4), so that the state behind the ring is visible. */
-    return __atomic_load_n(&bell->rings, __ATOMIC_ACQUIRE);
+#define WISH_BITS 2
+
+uint32_t plat_doorbell_arm(plat_doorbell *bell, uint32_t wanted) {
+    for (;;) {
+        uint32_t seen = __atomic_load_n(&bell->rings, __ATOMIC_ACQUIRE);
+        uint32_t before = __atomic_load_n(&bell->armed, __ATOMIC_RELAXED);
+        uint32_t mine = seen << WISH_BITS | wanted;
+        if (before >> WISH_BITS == mine >> WISH_BITS) mine |= before;
+        /* Sequentially consistent, and a fence for the loads of (3): pairs with the fence before (6). */
+        if (__atomic_compare_exchange_n(&bell->armed, &before, mine, false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED)) {
+            __atomic_thread_fence(__ATOMIC_SEQ_CST);
+            return seen;
+        }
+    }
 }
 
-void plat_doorbell_ring(plat_doorbell *bell) {
+bool plat_doorbell_has_rung(const plat_doorbell *bell, uint32_t seen) {
+    /* acquire: pairs with (7), so that the state behind the ring is visible. */
+    return __atomic_load_n(&bell->rings, __ATOMIC_ACQUIRE) != seen;
+}
+
+void plat_doorbell_ring(plat_doorbell *bell, uint32_t about) {
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    uint32_t armed = __atomic_load_n(&bell->armed, __ATOMIC_RELAXED);
+    if ((armed & about) == 0) return;
     int saved_errno = errno; /* may run in a signal handler */
     __atomic_fetch_add(&bell->rings, 1, __ATOMIC_SEQ_CST);
-    if (__atomic_load_n(&bell->sleepers, __ATOMIC_SEQ_CST) != 0)
-        syscall(SYS_futex, &bell->rings, FUTEX_WAKE, INT32_MAX, NULL, NULL, 0);
+    syscall(SYS_futex, &bell->rings, FUTEX_WAKE, INT32_MAX, NULL, NULL, 0);
+    __atomic_compare_exchange_n(&bell->armed, &armed, 0, false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
     errno = saved_errno;
 }
 
 void plat_doorbell_wait(plat_doorbell *bell, uint32_t seen, uint64_t deadline_ns) {
     /* FUTEX_WAIT_BITSET takes an absolute monotonic time, FUTEX_WAIT only a relative one. */
     struct timespec deadline = plat_timespec(deadline_ns);
-    __atomic_fetch_add(&bell->sleepers, 1, __ATOMIC_SEQ_CST);
     syscall(SYS_futex, &bell->rings, FUTEX_WAIT_BITSET, seen, deadline_ns == PLAT_NEVER ? NULL : &deadline, NULL,
             FUTEX_BITSET_MATCH_ANY);
-    __atomic_fetch_sub(&bell->sleepers, 1, __ATOMIC_SEQ_CST);
 }

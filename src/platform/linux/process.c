@@ -1,4 +1,4 @@
-/* process.c - the death of other processes, the program's place, the machine's cores, the standard streams. */
+/* process.c - other processes' identity and death, the program's place, the machine's cores, the standard streams. */
 #define _GNU_SOURCE
 #include "internal.h"
 
@@ -11,7 +11,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/random.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -23,25 +25,76 @@ void plat_streams_ensure(void) {
     if (descriptor > 2) close(descriptor);
 }
 
+int plat_process_own_pid(void) {
+    return (int)getpid();
+}
+
+int plat_process_start_time(int pid, uint64_t *start_time) {
+    char path[32], line[1024];
+    snprintf(path, sizeof path, "/proc/%d/stat", pid);
+    FILE *file = fopen(path, "re");
+    if (!file) return plat_fail(PLAT_E_NOT_FOUND);
+    size_t length = fread(line, 1, sizeof line - 1, file);
+    fclose(file);
+    line[length] = 0;
+    /* The second field is the program's name in brackets and may hold anything, brackets too: field 22 is the 20th
+     * behind the last bracket. */
+    char *at = strrchr(line, ')');
+    for (int field = 2; at && field < 22; field++) at = strchr(at + 1, ' ');
+    unsigned long long ticks;
+    if (!at || sscanf(at, " %llu", &ticks) != 1) return plat_fail(PLAT_E_NOT_FOUND);
+    *start_time = ticks;
+    return PLAT_OK;
+}
+
+/* ---- watching ------------------------------------------------------------------------------------------------------ */
+
+typedef struct watched {
+    uint32_t tag;
+    int process; /* pidfd; -1: the entry is free */
+} watched;
+
 struct plat_process_watch {
-    int process;  /* pidfd, or -1 if the process had ended already */
-    int closing;  /* eventfd that ends the thread */
+    int processes; /* epoll over all pidfds and `closing` */
+    int closing;   /* eventfd that ends the thread */
     pid_t opener;
     pthread_t thread;
-    void (*on_death)(void *user_data);
+    pthread_mutex_t lock; /* guards the entries; held while on_death runs, so that a removed one is not called */
+    watched *entries;
+    size_t n_entries;
+    void (*on_death)(void *user_data, uint32_t tag);
     void *user_data;
 };
 
-static void *watch_process(void *argument) {
-    plat_process_watch *watch = argument;
-    struct pollfd sources[] = {{.fd = watch->closing, .events = POLLIN}, {.fd = watch->process, .events = POLLIN}};
-    if (watch->process >= 0) {
-        while (poll(sources, 2, -1) < 0 && errno == EINTR) {
-        }
-        if (sources[0].revents) return NULL;
-    }
-    watch->on_death(watch->user_data);
+#define TAG_CLOSING UINT64_MAX
+
+static watched *find_watched(plat_process_watch *watch, uint32_t tag) {
+    for (size_t i = 0; i < watch->n_entries; i++)
+        if (watch->entries[i].process >= 0 && watch->entries[i].tag == tag) return &watch->entries[i];
     return NULL;
+}
+
+static void report_death(plat_process_watch *watch, uint32_t tag) {
+    pthread_mutex_lock(&watch->lock);
+    watched *entry = find_watched(watch, tag);
+    struct pollfd ended = {.fd = entry ? entry->process : -1, .events = POLLIN};
+    /* The event may be older than the entry: the tag could have been removed and given again meanwhile. */
+    if (entry && poll(&ended, 1, 0) == 1) {
+        close(entry->process);
+        entry->process = -1;
+        watch->on_death(watch->user_data, tag);
+    }
+    pthread_mutex_unlock(&watch->lock);
+}
+
+static void *watch_processes(void *argument) {
+    plat_process_watch *watch = argument;
+    for (;;) {
+        struct epoll_event event;
+        if (epoll_wait(watch->processes, &event, 1, -1) != 1) continue;
+        if (event.data.u64 == TAG_CLOSING) return NULL;
+        report_death(watch, (uint32_t)event.data.u64);
+    }
 }
 
 /* A thread with a small stack that takes no signals. Returns 0 or an errno. */
@@ -60,23 +113,31 @@ static int start_quiet_thread(pthread_t *thread, void *(*run)(void *), void *arg
 }
 
 static void release_watch(plat_process_watch *watch) {
-    if (watch->process >= 0) close(watch->process);
+    for (size_t i = 0; i < watch->n_entries; i++)
+        if (watch->entries[i].process >= 0) close(watch->entries[i].process);
     if (watch->closing >= 0) close(watch->closing);
+    if (watch->processes >= 0) close(watch->processes);
+    pthread_mutex_destroy(&watch->lock);
+    free(watch->entries);
     free(watch);
 }
 
-int plat_process_watch_open(int pid, void (*on_death)(void *user_data), void *user_data, plat_process_watch **result) {
+int plat_process_watch_open(void (*on_death)(void *user_data, uint32_t tag), void *user_data,
+                            plat_process_watch **result) {
     *result = NULL;
     plat_process_watch *watch = malloc(sizeof *watch);
     if (!watch) return plat_fail(PLAT_E_NO_MEMORY);
     *watch = (plat_process_watch){.opener = getpid(), .on_death = on_death, .user_data = user_data};
+    pthread_mutex_init(&watch->lock, NULL);
     watch->closing = eventfd(0, EFD_CLOEXEC);
-    watch->process = (int)syscall(SYS_pidfd_open, pid, 0); /* close-on-exec by itself */
+    watch->processes = epoll_create1(EPOLL_CLOEXEC);
+    struct epoll_event closing = {.events = EPOLLIN, .data.u64 = TAG_CLOSING};
     int failed = 0;
-    if (watch->closing < 0 || (watch->process < 0 && errno != ESRCH))
+    if (watch->closing < 0 || watch->processes < 0 ||
+        epoll_ctl(watch->processes, EPOLL_CTL_ADD, watch->closing, &closing) < 0)
         failed = errno;
     else
-        failed = start_quiet_thread(&watch->thread, watch_process, watch);
+        failed = start_quiet_thread(&watch->thread, watch_processes, watch);
     if (failed) {
         release_watch(watch);
         errno = failed;
@@ -84,6 +145,53 @@ int plat_process_watch_open(int pid, void (*on_death)(void *user_data), void *us
     }
     *result = watch;
     return PLAT_OK;
+}
+
+/* An entry to use; NULL if memory ran out. */
+static watched *free_entry(plat_process_watch *watch) {
+    for (size_t i = 0; i < watch->n_entries; i++)
+        if (watch->entries[i].process < 0) return &watch->entries[i];
+    watched *larger = realloc(watch->entries, (watch->n_entries + 1) * sizeof *larger);
+    if (!larger) return NULL;
+    watch->entries = larger;
+    larger[watch->n_entries].process = -1;
+    return &larger[watch->n_entries++];
+}
+
+static int add_locked(plat_process_watch *watch, int process, uint32_t tag) {
+    watched *entry = free_entry(watch);
+    if (!entry) return plat_fail(PLAT_E_NO_MEMORY);
+    struct epoll_event death = {.events = EPOLLIN | EPOLLONESHOT, .data.u64 = tag};
+    if (epoll_ctl(watch->processes, EPOLL_CTL_ADD, process, &death) < 0) return plat_fail(PLAT_E_SYSTEM);
+    *entry = (watched){tag, process};
+    return PLAT_OK;
+}
+
+int plat_process_watch_add(plat_process_watch *watch, int pid, uint64_t start_time, uint32_t tag) {
+    int process = (int)syscall(SYS_pidfd_open, pid, 0); /* close-on-exec by itself */
+    if (process < 0) return errno == ESRCH || errno == EINVAL ? plat_fail(PLAT_E_NOT_FOUND) : plat_fail(PLAT_E_SYSTEM);
+    /* Looked at behind the pidfd: if the number had been given to another process before, its start time says so. */
+    uint64_t found;
+    int error = PLAT_OK;
+    if (start_time != 0 && (plat_process_start_time(pid, &found) < 0 || found != start_time))
+        error = plat_fail(PLAT_E_NOT_FOUND);
+    if (error == PLAT_OK) {
+        pthread_mutex_lock(&watch->lock);
+        error = add_locked(watch, process, tag);
+        pthread_mutex_unlock(&watch->lock);
+    }
+    if (error < 0) close(process);
+    return error;
+}
+
+void plat_process_watch_remove(plat_process_watch *watch, uint32_t tag) {
+    pthread_mutex_lock(&watch->lock);
+    watched *entry = find_watched(watch, tag);
+    if (entry) {
+        close(entry->process);
+        entry->process = -1;
+    }
+    pthread_mutex_unlock(&watch->lock);
 }
 
 void plat_process_watch_close(plat_process_watch *watch) {
@@ -96,6 +204,8 @@ void plat_process_watch_close(plat_process_watch *watch) {
     }
     release_watch(watch);
 }
+
+/* ---- this program and machine -------------------------------------------------------------------------------------- */
 
 int plat_parent_pid(void) {
     return (int)getppid();
@@ -149,4 +259,28 @@ bool plat_stream_try_write(int stream, const char *text, size_t n_bytes) {
     struct pollfd sink = {.fd = stream, .events = POLLOUT};
     if (n_bytes > 4096 || poll(&sink, 1, 0) <= 0 || !(sink.revents & POLLOUT)) return false;
     return write(stream, text, n_bytes) == (ssize_t)n_bytes;
+}
+
+int plat_program_find(const char *name, char *path, size_t size_bytes) {
+    char folder[4096];
+    if (plat_program_folder(folder, sizeof folder) == PLAT_OK) {
+        int length = snprintf(path, size_bytes, "%s/%s", folder, name);
+        if (length > 0 && (size_t)length < size_bytes && access(path, X_OK) == 0) return PLAT_OK;
+    }
+    const char *at = getenv("PATH");
+    while (at && *at) {
+        size_t n_bytes = strcspn(at, ":");
+        int length = snprintf(path, size_bytes, "%.*s/%s", (int)n_bytes, at, name);
+        if (n_bytes > 0 && length > 0 && (size_t)length < size_bytes && access(path, X_OK) == 0) return PLAT_OK;
+        at += n_bytes + (at[n_bytes] == ':');
+    }
+    errno = ENOENT;
+    return plat_fail(PLAT_E_NOT_FOUND);
+}
+
+void plat_random(void *bytes, size_t size_bytes) {
+    for (size_t done = 0; done < size_bytes;) {
+        ssize_t n = getrandom((char *)bytes + done, size_bytes - done, 0);
+        if (n > 0) done += (size_t)n;
+    }
 }

@@ -134,8 +134,9 @@ int plat_segment_open(const char *name, size_t size_bytes, plat_segment **result
     if (error == PLAT_OK) {
         segment->device = status.st_dev;
         segment->inode = status.st_ino;
+        if (size_bytes == 0) size_bytes = (size_t)status.st_size;
         /* A mapping beyond the object's end would fault at the first look. */
-        if (status.st_size < (off_t)size_bytes) {
+        if (size_bytes == 0 || status.st_size < (off_t)size_bytes) {
             errno = EINVAL;
             error = plat_fail(PLAT_E_UNEXPECTED);
         } else {
@@ -152,6 +153,10 @@ int plat_segment_open(const char *name, size_t size_bytes, plat_segment **result
 
 void *plat_segment_base(const plat_segment *segment) {
     return segment->base;
+}
+
+size_t plat_segment_size(const plat_segment *segment) {
+    return segment->size_bytes;
 }
 
 int plat_segment_owner_pid(const plat_segment *segment) {

@@ -1,0 +1,193 @@
+/* hub.c - see hub.h. */
+#include "hub.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define PAGE 4096u
+
+static uint64_t round_up(uint64_t size, uint64_t unit) {
+    return (size + unit - 1) / unit * unit;
+}
+
+void hub_plan(hub_geometry *geometry, uint32_t n_streams, uint32_t request_size, uint32_t log_size) {
+    hub_geometry g = {.client_size = sizeof(lipc_client_record), .n_clients = LIPC_CLIENTS_MAX, .n_streams = n_streams};
+    g.request_size = (uint32_t)round_up(request_size, PAGE);
+    g.log_size = (uint32_t)round_up(log_size, PAGE);
+    g.index_length = g.log_size / HUB_BYTES_PER_TOKEN;
+    g.clients_offset = LIPC_HUB_END;
+    g.streams_offset = round_up(g.clients_offset + (uint64_t)g.client_size * g.n_clients, PAGE);
+    g.request_offset = (uint32_t)round_up(sizeof(lipc_stream_header), PAGE);
+    g.log_offset = g.request_offset + g.request_size;
+    g.index_offset = g.log_offset + g.log_size;
+    g.stream_size = round_up(g.index_offset + (uint64_t)g.index_length * sizeof(lipc_token_record), PAGE);
+    g.segment_size = g.streams_offset + g.stream_size * n_streams;
+    *geometry = g;
+}
+
+bool hub_is_same_layout(const hub_geometry *a, const hub_geometry *b) {
+    return a->segment_size == b->segment_size && a->clients_offset == b->clients_offset &&
+           a->streams_offset == b->streams_offset && a->stream_size == b->stream_size &&
+           a->client_size == b->client_size && a->n_clients == b->n_clients && a->n_streams == b->n_streams &&
+           a->request_offset == b->request_offset && a->request_size == b->request_size &&
+           a->log_offset == b->log_offset && a->log_size == b->log_size && a->index_offset == b->index_offset &&
+           a->index_length == b->index_length;
+}
+
+static void free_everything(const hub_view *view) {
+    for (uint32_t i = 0; i < view->at.n_clients; i++) {
+        lipc_client_record *record = hub_client(view, i);
+        hub_client_free(view, i, __atomic_load_n(&record->claim, __ATOMIC_RELAXED));
+    }
+    for (uint32_t i = 0; i < view->at.n_streams; i++) {
+        lipc_stream_header *header = hub_stream(view, i);
+        uint64_t generation = __atomic_load_n(&header->claim, __ATOMIC_RELAXED) >> 32;
+        __atomic_store_n(&header->claim, (generation + 1) << 32, __ATOMIC_RELEASE);
+    }
+}
+
+void hub_begin(const hub_view *view, int host_pid, uint64_t host_start_time, const char *host_version) {
+    lipc_hub *hub = hub_of(view);
+    const hub_geometry *g = &view->at;
+    uint64_t magic = __atomic_load_n(&hub->magic, __ATOMIC_RELAXED);
+    uint32_t epoch = magic == LIPC_HUB_MAGIC ? hub->epoch : 0;
+    /* Nobody may take the old numbers for new ones: the magic goes first and comes back when all else stands. Words that
+     * sleepers and ringers use stay. */
+    __atomic_store_n(&hub->magic, 0, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&hub->state, 0, __ATOMIC_SEQ_CST);
+    memset((char *)hub + 8, 0, offsetof(lipc_hub, state) - 8);
+    memset(&hub->load_per_mille, 0, offsetof(lipc_hub, bell) - offsetof(lipc_hub, load_per_mille));
+    __atomic_store_n(&hub->shutdown, 0, __ATOMIC_RELAXED);
+    hub->layout_major = LIPC_LAYOUT_MAJOR;
+    hub->layout_minor = LIPC_LAYOUT_MINOR;
+    hub->host_pid = (uint32_t)host_pid;
+    hub->host_start_time = host_start_time;
+    hub->segment_size = g->segment_size;
+    hub->hub_size = sizeof *hub;
+    hub->epoch = epoch + 1;
+    hub->clients_offset = g->clients_offset;
+    hub->client_size = g->client_size;
+    hub->n_clients = g->n_clients;
+    hub->streams_offset = g->streams_offset;
+    hub->stream_size = g->stream_size;
+    hub->n_streams = g->n_streams;
+    hub->request_offset = g->request_offset;
+    hub->request_size = g->request_size;
+    hub->log_offset = g->log_offset;
+    hub->log_size = g->log_size;
+    hub->index_offset = g->index_offset;
+    hub->index_length = g->index_length;
+    snprintf(hub->host_version, sizeof hub->host_version, "%s", host_version);
+    free_everything(view);
+    /* release, both: pair with the acquires in hub_read. */
+    __atomic_store_n(&hub->magic, LIPC_HUB_MAGIC, __ATOMIC_RELEASE);
+    __atomic_store_n(&hub->state, LIPC_HUB_STARTING, __ATOMIC_RELEASE);
+}
+
+/* Whether [offset, offset + size) lies within [from, to). Nothing here can overflow. */
+static bool lies_within(uint64_t offset, uint64_t size, uint64_t from, uint64_t to) {
+    return offset >= from && offset <= to && size <= to - offset;
+}
+
+static bool fits_together(const hub_geometry *g, uint64_t mapped_size) {
+    if (g->segment_size > mapped_size || g->segment_size < LIPC_HUB_END) return false;
+    if (g->n_clients == 0 || g->n_clients > LIPC_CLIENTS_MAX || g->client_size < sizeof(lipc_client_record)) return false;
+    if (g->n_streams == 0 || g->n_streams > LIPC_STREAMS_MAX || g->stream_size > mapped_size) return false;
+    if (g->clients_offset % 64 || g->client_size % 64 || g->streams_offset % 64 || g->stream_size % 64) return false;
+    if (g->request_offset % 8 || g->log_offset % 8 || g->index_offset % 8) return false;
+    return lies_within(g->clients_offset, (uint64_t)g->client_size * g->n_clients, LIPC_HUB_END, g->segment_size) &&
+           lies_within(g->streams_offset, g->stream_size * g->n_streams, LIPC_HUB_END, g->segment_size) &&
+           lies_within(g->request_offset, g->request_size, sizeof(lipc_stream_header), g->stream_size) &&
+           lies_within(g->log_offset, g->log_size, sizeof(lipc_stream_header), g->stream_size) &&
+           lies_within(g->index_offset, (uint64_t)g->index_length * sizeof(lipc_token_record),
+                       sizeof(lipc_stream_header), g->stream_size);
+}
+
+hub_check hub_read(char *base, uint64_t mapped_size, hub_view *view, hub_identity *identity) {
+    lipc_hub *shared = (lipc_hub *)(base + LIPC_HUB_OFFSET);
+    uint64_t magic = __atomic_load_n(&shared->magic, __ATOMIC_ACQUIRE);
+    if (magic == 0) return HUB_NOT_YET;
+    if (magic != LIPC_HUB_MAGIC) return HUB_DAMAGED;
+    lipc_hub hub;
+    memcpy(&hub, shared, sizeof hub); /* once; from here on only the copy */
+    *identity = (hub_identity){hub.layout_major, hub.layout_minor, (int)hub.host_pid, hub.epoch, hub.host_start_time};
+    if (hub.layout_major != LIPC_LAYOUT_MAJOR) return HUB_OTHER_VERSION;
+    if (__atomic_load_n(&shared->state, __ATOMIC_ACQUIRE) == 0) return HUB_NOT_YET;
+    view->base = base;
+    view->at = (hub_geometry){
+        .segment_size = hub.segment_size, .clients_offset = hub.clients_offset, .streams_offset = hub.streams_offset,
+        .stream_size = hub.stream_size, .client_size = hub.client_size, .n_clients = hub.n_clients,
+        .n_streams = hub.n_streams, .request_offset = hub.request_offset, .request_size = hub.request_size,
+        .log_offset = hub.log_offset, .log_size = hub.log_size, .index_offset = hub.index_offset,
+        .index_length = hub.index_length,
+    };
+    return fits_together(&view->at, mapped_size) ? HUB_OK : HUB_DAMAGED;
+}
+
+/* ---- client records ------------------------------------------------------------------------------------------------ */
+
+/* Acquire and release: who gets a claim sees what the one before left; who sees a claim sees what came before it. */
+static bool change(uint64_t *word, uint64_t from, uint64_t to) {
+    return __atomic_compare_exchange_n(word, &from, to, false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
+}
+
+bool hub_client_attach(const hub_view *view, uint32_t pid, uint64_t start_time, uint32_t *index, uint64_t *claim) {
+    for (uint32_t i = 0; i < view->at.n_clients; i++) {
+        lipc_client_record *record = hub_client(view, i);
+        uint64_t free_claim = __atomic_load_n(&record->claim, __ATOMIC_RELAXED);
+        uint32_t generation = client_claim_generation(free_claim);
+        if (client_claim_phase(free_claim) != LIPC_CLIENT_FREE) continue;
+        if (!change(&record->claim, free_claim, client_claim(LIPC_CLIENT_ATTACHING, generation, pid))) continue;
+        record->start_time = start_time;
+        __atomic_store_n(&record->wish, LIPC_WISH_NONE, __ATOMIC_RELAXED);
+        *index = i;
+        *claim = client_claim(LIPC_CLIENT_ATTACHED, generation, pid);
+        __atomic_store_n(&record->claim, *claim, __ATOMIC_RELEASE);
+        return true;
+    }
+    return false;
+}
+
+void hub_client_leave(const hub_view *view, uint32_t index, uint64_t claim) {
+    change(&hub_client(view, index)->claim, claim,
+           client_claim(LIPC_CLIENT_LEAVING, client_claim_generation(claim), client_claim_pid(claim)));
+}
+
+void hub_client_free(const hub_view *view, uint32_t index, uint64_t claim) {
+    lipc_client_record *record = hub_client(view, index);
+    __atomic_store_n(&record->wish, LIPC_WISH_NONE, __ATOMIC_RELAXED);
+    __atomic_store_n(&record->queue_position, 0, __ATOMIC_RELAXED);
+    change(&record->claim, claim, client_claim(LIPC_CLIENT_FREE, client_claim_generation(claim) + 1, 0));
+}
+
+/* ---- wishes -------------------------------------------------------------------------------------------------------- */
+
+void hub_wish(const hub_view *view, uint32_t client) {
+    lipc_client_record *record = hub_client(view, client);
+    if (wish_phase(__atomic_load_n(&record->wish, __ATOMIC_RELAXED)) != LIPC_WISH_NONE) return;
+    uint64_t ticket = __atomic_fetch_add(&hub_of(view)->next_ticket, 1, __ATOMIC_RELAXED);
+    /* Sequentially consistent, with a fence behind it: see hub.h. */
+    __atomic_store_n(&record->wish, ticket << 18 | LIPC_WISH_WAITING, __ATOMIC_SEQ_CST);
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+}
+
+bool hub_wish_take(const hub_view *view, uint32_t client, uint32_t *stream) {
+    lipc_client_record *record = hub_client(view, client);
+    uint64_t wish = __atomic_load_n(&record->wish, __ATOMIC_ACQUIRE);
+    if (wish_phase(wish) != LIPC_WISH_GRANTED) return false;
+    *stream = wish_stream(wish);
+    __atomic_store_n(&record->wish, LIPC_WISH_NONE, __ATOMIC_RELEASE);
+    return true;
+}
+
+bool hub_wish_withdraw(const hub_view *view, uint32_t client, uint32_t *stream) {
+    lipc_client_record *record = hub_client(view, client);
+    uint64_t wish = __atomic_load_n(&record->wish, __ATOMIC_ACQUIRE);
+    if (wish_phase(wish) == LIPC_WISH_WAITING && change(&record->wish, wish, LIPC_WISH_NONE)) return false;
+    return hub_wish_take(view, client, stream);
+}
+
+bool hub_wish_grant(const hub_view *view, uint32_t client, uint64_t wish, uint32_t stream) {
+    uint64_t granted = wish_ticket(wish) << 18 | (uint64_t)stream << 2 | LIPC_WISH_GRANTED;
+    return change(&hub_client(view, client)->wish, wish, granted);
+}

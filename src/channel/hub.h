@@ -1,0 +1,132 @@
+/* hub.h - finding one's way in the segment: where the parts lie, who is attached, who waits. No system calls; waking is
+ * the caller's.
+ *
+ * After a death. A host that dies leaves everything as it is; its successor on the same object (hub_begin) frees what it
+ * finds and counts every generation on, so that nobody's old claim fits. A client that dies is found by the pid in its
+ * claim, at whatever step; the host then frees its streams, then its record.
+ */
+#ifndef CHANNEL_HUB_H
+#define CHANNEL_HUB_H
+
+#include "../platform/platform.h"
+#include "lipc/layout.h"
+
+#include <stdbool.h>
+
+/* Where the parts of one segment lie: computed by the host, read once and checked by a client. */
+typedef struct hub_geometry {
+    uint64_t segment_size, clients_offset, streams_offset, stream_size;
+    uint32_t client_size, n_clients, n_streams;
+    uint32_t request_offset, request_size, log_offset, log_size, index_offset, index_length;
+} hub_geometry;
+
+/* A mapped segment with its geometry. */
+typedef struct hub_view {
+    char *base;
+    hub_geometry at;
+} hub_view;
+
+/* Bounds of what a host may be asked for. */
+#define HUB_REQUEST_SIZE_MIN 4096u
+#define HUB_REQUEST_SIZE_MAX (256u << 20)
+#define HUB_LOG_SIZE_MIN 4096u
+#define HUB_LOG_SIZE_MAX (256u << 20)
+
+/* A token index has one record for each HUB_BYTES_PER_TOKEN bytes of log: tokens are rarely shorter on average. */
+#define HUB_BYTES_PER_TOKEN 4
+
+/* Lays a segment out. Sizes are rounded up to pages. */
+void hub_plan(hub_geometry *geometry, uint32_t n_streams, uint32_t request_size, uint32_t log_size);
+
+bool hub_is_same_layout(const hub_geometry *a, const hub_geometry *b);
+
+/* Host: makes the hub valid for clients, in state STARTING. On a segment that was adopted, with the same geometry, frees
+ * all records and streams and counts their generations on. */
+void hub_begin(const hub_view *view, int host_pid, uint64_t host_start_time, const char *host_version);
+
+typedef enum hub_check {
+    HUB_OK,
+    HUB_NOT_YET,       /* the host has not come so far */
+    HUB_OTHER_VERSION, /* of another major: only major, minor and host_pid are valid */
+    HUB_DAMAGED        /* not a hub, or numbers that do not fit together */
+} hub_check;
+
+typedef struct hub_identity {
+    uint16_t major, minor;
+    int host_pid;
+    uint32_t epoch;
+    uint64_t host_start_time;
+} hub_identity;
+
+/* Client: copies and checks. `mapped_size` is what is mapped at `base`, at least LIPC_HUB_END. */
+hub_check hub_read(char *base, uint64_t mapped_size, hub_view *view, hub_identity *identity);
+
+static inline lipc_hub *hub_of(const hub_view *view) {
+    return (lipc_hub *)(view->base + LIPC_HUB_OFFSET);
+}
+static inline lipc_client_record *hub_client(const hub_view *view, uint32_t index) {
+    return (lipc_client_record *)(view->base + view->at.clients_offset + (uint64_t)index * view->at.client_size);
+}
+static inline lipc_stream_header *hub_stream(const hub_view *view, uint32_t index) {
+    return (lipc_stream_header *)(view->base + view->at.streams_offset + index * view->at.stream_size);
+}
+
+/* The doorbells of the segment are those of the platform. */
+_Static_assert(sizeof(lipc_doorbell) == sizeof(plat_doorbell), "one doorbell");
+_Static_assert(LIPC_BELL_NEWS == PLAT_BELL_NEWS && LIPC_BELL_ENDS == PLAT_BELL_ENDS, "one meaning");
+static inline plat_doorbell *hub_bell(lipc_doorbell *bell) {
+    return (plat_doorbell *)bell;
+}
+
+/* ---- client records ------------------------------------------------------------------------------------------------ */
+
+static inline uint64_t client_claim(uint32_t phase, uint32_t generation, uint32_t pid) {
+    return (uint64_t)pid << 32 | (uint64_t)(generation & 0x0FFFFFFFu) << 4 | phase;
+}
+static inline uint32_t client_claim_phase(uint64_t claim) {
+    return (uint32_t)claim & 0xFu;
+}
+static inline uint32_t client_claim_generation(uint64_t claim) {
+    return (uint32_t)claim >> 4;
+}
+static inline uint32_t client_claim_pid(uint64_t claim) {
+    return (uint32_t)(claim >> 32);
+}
+
+/* Client: takes a record. Returns false if there is none. *claim is what the record then holds. The caller rings the host. */
+bool hub_client_attach(const hub_view *view, uint32_t pid, uint64_t start_time, uint32_t *index, uint64_t *claim);
+
+/* Client: leaves its record to the host, if it is still its own. The caller rings the host. */
+void hub_client_leave(const hub_view *view, uint32_t index, uint64_t claim);
+
+/* Host: frees a record that holds `claim`, its streams being freed already. */
+void hub_client_free(const hub_view *view, uint32_t index, uint64_t claim);
+
+/* ---- wishes: waiting for a stream ---------------------------------------------------------------------------------- */
+
+static inline uint32_t wish_phase(uint64_t wish) {
+    return (uint32_t)wish & 3u;
+}
+static inline uint32_t wish_stream(uint64_t wish) {
+    return (uint32_t)(wish >> 2) & 0xFFFFu;
+}
+static inline uint64_t wish_ticket(uint64_t wish) {
+    return wish >> 18;
+}
+
+/* Client: takes a ticket and waits, if it does not already. Having done so it must look for a free stream once more: the
+ * host that frees one before it sees the wish grants nothing. (Both sides: change one's own word, full fence, look at the
+ * other's.) The caller rings the host. */
+void hub_wish(const hub_view *view, uint32_t client);
+
+/* Client: the stream that was granted; taken from here on. Returns false if none was. */
+bool hub_wish_take(const hub_view *view, uint32_t client, uint32_t *stream);
+
+/* Client: no longer waits. If a stream was granted meanwhile, true: it is taken, *stream. */
+bool hub_wish_withdraw(const hub_view *view, uint32_t client, uint32_t *stream);
+
+/* Host: answers the wish that it read as `wish` with a stream that it has claimed for the client. False: the client has
+ * withdrawn. */
+bool hub_wish_grant(const hub_view *view, uint32_t client, uint64_t wish, uint32_t stream);
+
+#endif

@@ -1,0 +1,219 @@
+/* request.c - see request.h. One set of rules, applied by the client before it writes and by the host to what it reads. */
+#include "request.h"
+
+#include "../text/utf8.h"
+
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+static const char *const roles[] = {"system", "user", "assistant"};
+
+__attribute__((format(printf, 2, 3))) static bool refuse(char message[REQUEST_MESSAGE_SIZE], const char *format, ...) {
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(message, REQUEST_MESSAGE_SIZE, format, arguments);
+    va_end(arguments);
+    return false;
+}
+
+/* ---- the rules ----------------------------------------------------------------------------------------------------- */
+
+static bool check_real(const char *name, float value, float low, float high, char *message) {
+    if (isnan(value) || (value >= low && value <= high)) return true;
+    return refuse(message, "%s is %g: expected a number from %g to %g", name, (double)value, (double)low, (double)high);
+}
+
+static bool check_integer(const char *name, int32_t value, int32_t low, char *message) {
+    if (value == LIPC_INT_DEFAULT || value >= low) return true;
+    return refuse(message, "%s is %d: expected %d or more", name, value, low);
+}
+
+static bool check_numbers(const lipc_request_header *header, char *message) {
+    if (header->priority < -100 || header->priority > 100)
+        return refuse(message, "priority is %d: expected a number from -100 to 100", header->priority);
+    if (header->seed < LIPC_SEED_DEFAULT || header->seed >= UINT32_MAX)
+        return refuse(message, "seed is %lld: expected 0 to 4294967294, -1 (random) or -2 (the host's)",
+                      (long long)header->seed);
+    return check_integer("n_predict", header->n_predict, -1, message) &&
+           check_integer("top_k", header->top_k, 0, message) &&
+           check_integer("repeat_last_n", header->repeat_last_n, -1, message) &&
+           check_real("temperature", header->temperature, 0, 100, message) &&
+           check_real("min_p", header->min_p, 0, 1, message) && check_real("top_p", header->top_p, 0, 1, message) &&
+           check_real("repeat_penalty", header->repeat_penalty, 0.01f, 100, message) &&
+           check_real("frequency_penalty", header->frequency_penalty, -100, 100, message) &&
+           check_real("presence_penalty", header->presence_penalty, -100, 100, message);
+}
+
+/* A role comes from the other side and is shown: as much of it as is harmless. */
+static bool check_role(const char *role, char *message) {
+    char shown[24];
+    size_t length = 0;
+    for (size_t i = 0; i < sizeof roles / sizeof roles[0]; i++)
+        if (strcmp(role, roles[i]) == 0) return true;
+    for (; role[length] && length < sizeof shown - 1; length++)
+        shown[length] = role[length] >= 0x20 && role[length] < 0x7F ? role[length] : '?';
+    shown[length] = 0;
+    return refuse(message, "the role '%s' is unknown: expected system, user or assistant", shown);
+}
+
+static bool check_text(const char *what, size_t number, const char *text, size_t n_bytes, char *message) {
+    if (memchr(text, 0, n_bytes)) return refuse(message, "%s %zu contains a zero byte", what, number);
+    return utf8_is_valid(text, n_bytes) || refuse(message, "%s %zu is not valid UTF-8", what, number);
+}
+
+static bool check_stop(size_t number, const char *text, size_t n_bytes, char *message) {
+    if (number > LIPC_STOPS_MAX) return refuse(message, "more than %d stop strings", LIPC_STOPS_MAX);
+    if (n_bytes < 1 || n_bytes > LIPC_STOP_BYTES_MAX)
+        return refuse(message, "stop string %zu has %zu bytes: expected 1 to %d", number, n_bytes, LIPC_STOP_BYTES_MAX);
+    return check_text("stop string", number, text, n_bytes, message);
+}
+
+/* ---- client -------------------------------------------------------------------------------------------------------- */
+
+/* An item's bytes: its header, its text, and one to eight zero bytes. */
+static size_t item_size(size_t n_bytes) {
+    return sizeof(lipc_request_item) + (n_bytes + 8) / 8 * 8;
+}
+
+static lipc_request_header header_of(const lipc_request *request, size_t n_bytes) {
+    return (lipc_request_header){
+        .n_bytes = (uint32_t)n_bytes,
+        .flags = (request->detachable ? LIPC_FLAG_DETACHABLE : 0) | (request->ignore_eos ? LIPC_FLAG_IGNORE_EOS : 0) |
+                 (request->logprobs ? LIPC_FLAG_LOGPROBS : 0),
+        .n_predict = request->n_predict,
+        .temperature = request->temperature,
+        .min_p = request->min_p,
+        .top_p = request->top_p,
+        .top_k = request->top_k,
+        .repeat_penalty = request->repeat_penalty,
+        .frequency_penalty = request->frequency_penalty,
+        .presence_penalty = request->presence_penalty,
+        .repeat_last_n = request->repeat_last_n,
+        .priority = request->priority,
+        .seed = request->seed,
+        .n_items = (uint32_t)(request->n_messages + request->n_stops + (request->grammar ? 1 : 0)),
+    };
+}
+
+static bool measure(const lipc_request *request, size_t *n_bytes, char *message) {
+    if (request->n_messages < 1 || !request->messages) return refuse(message, "the request has no message");
+    if (request->n_messages > LIPC_ITEMS_MAX - LIPC_STOPS_MAX - 1)
+        return refuse(message, "%d messages are too many: expected at most %d", request->n_messages,
+                      LIPC_ITEMS_MAX - LIPC_STOPS_MAX - 1);
+    if (request->n_stops < 0 || (request->n_stops > 0 && !request->stops))
+        return refuse(message, "n_stops is %d, stops is %p", request->n_stops, (const void *)request->stops);
+    lipc_request_header header = header_of(request, 0);
+    if (!check_numbers(&header, message)) return false;
+    *n_bytes = sizeof header;
+    for (int32_t i = 0; i < request->n_messages; i++) {
+        const lipc_message *item = &request->messages[i];
+        if (!item->role || !item->text) return refuse(message, "message %d has no role or no text", i + 1);
+        size_t length = strlen(item->text);
+        if (!check_role(item->role, message) || !check_text("message", (size_t)i + 1, item->text, length, message))
+            return false;
+        *n_bytes += item_size(length);
+    }
+    for (int32_t i = 0; i < request->n_stops; i++) {
+        size_t length = request->stops[i] ? strlen(request->stops[i]) : 0;
+        if (!check_stop((size_t)i + 1, request->stops[i], length, message)) return false;
+        *n_bytes += item_size(length);
+    }
+    if (request->grammar) {
+        size_t length = strlen(request->grammar);
+        if (!check_text("grammar", 1, request->grammar, length, message)) return false;
+        *n_bytes += item_size(length);
+    }
+    return true;
+}
+
+int request_measure(const lipc_request *request, size_t *n_bytes, char message[REQUEST_MESSAGE_SIZE]) {
+    return measure(request, n_bytes, message) ? LIPC_E_OK : LIPC_E_INVALID;
+}
+
+static char *write_item(char *at, uint32_t kind, const char *role, const char *text) {
+    size_t n_bytes = strlen(text);
+    lipc_request_item item = {.kind = kind, .n_bytes = (uint32_t)n_bytes};
+    memcpy(item.role, role, strlen(role));
+    memcpy(at, &item, sizeof item);
+    memcpy(at + sizeof item, text, n_bytes);
+    memset(at + sizeof item + n_bytes, 0, item_size(n_bytes) - sizeof item - n_bytes);
+    return at + item_size(n_bytes);
+}
+
+void request_write(const lipc_request *request, size_t n_bytes, char *area) {
+    lipc_request_header header = header_of(request, n_bytes);
+    memcpy(area, &header, sizeof header);
+    char *at = area + sizeof header;
+    for (int32_t i = 0; i < request->n_messages; i++)
+        at = write_item(at, LIPC_ITEM_MESSAGE, request->messages[i].role, request->messages[i].text);
+    for (int32_t i = 0; i < request->n_stops; i++) at = write_item(at, LIPC_ITEM_STOP, "", request->stops[i]);
+    if (request->grammar) write_item(at, LIPC_ITEM_GRAMMAR, "", request->grammar);
+}
+
+/* ---- host ---------------------------------------------------------------------------------------------------------- */
+
+static bool read_item(const lipc_request_item *item, const char *text, request_view *view, char *message) {
+    switch (item->kind) {
+    case LIPC_ITEM_MESSAGE:
+        if (!memchr(item->role, 0, sizeof item->role)) return refuse(message, "a role is not terminated");
+        view->last_text = text;
+        return check_role(item->role, message) &&
+               check_text("message", ++view->n_messages, text, item->n_bytes, message);
+    case LIPC_ITEM_STOP:
+        if (!check_stop(view->n_stops + 1, text, item->n_bytes, message)) return false;
+        view->stops[view->n_stops++] = text;
+        return true;
+    case LIPC_ITEM_GRAMMAR:
+        if (view->grammar) return refuse(message, "more than one grammar");
+        view->grammar = text;
+        return check_text("grammar", 1, text, item->n_bytes, message);
+    default:
+        return refuse(message, "an item of the unknown kind %u", item->kind);
+    }
+}
+
+static bool read_request(const char *bytes, size_t n_bytes, request_view *view, char *message) {
+    lipc_request_header *header = &view->header;
+    *view = (request_view){0};
+    if (n_bytes < sizeof *header) return refuse(message, "the request has %zu bytes, less than its header", n_bytes);
+    memcpy(header, bytes, sizeof *header);
+    if (header->n_bytes != n_bytes)
+        return refuse(message, "the request says it has %u bytes, its stream %zu", header->n_bytes, n_bytes);
+    if (header->flags & ~(LIPC_FLAG_DETACHABLE | LIPC_FLAG_IGNORE_EOS | LIPC_FLAG_LOGPROBS))
+        return refuse(message, "unknown flags 0x%X", header->flags);
+    if (header->n_items > LIPC_ITEMS_MAX)
+        return refuse(message, "%u items are too many: expected at most %d", header->n_items, LIPC_ITEMS_MAX);
+    if (!check_numbers(header, message)) return false;
+    size_t at = sizeof *header;
+    for (uint32_t i = 0; i < header->n_items; i++) {
+        lipc_request_item item;
+        if (n_bytes - at < sizeof item) return refuse(message, "item %u lies beyond the request's end", i + 1);
+        memcpy(&item, bytes + at, sizeof item);
+        if (item.n_bytes > n_bytes || item_size(item.n_bytes) > n_bytes - at)
+            return refuse(message, "item %u says it has %u bytes, more than there are", i + 1, item.n_bytes);
+        const char *text = bytes + at + sizeof item;
+        if (text[item.n_bytes] != 0) return refuse(message, "the text of item %u is not terminated", i + 1);
+        if (!read_item(&item, text, view, message)) return false;
+        at += item_size(item.n_bytes);
+    }
+    if (at != n_bytes) return refuse(message, "%zu bytes behind the last item", n_bytes - at);
+    return view->n_messages > 0 || refuse(message, "the request has no message");
+}
+
+int request_read(const char *bytes, size_t n_bytes, request_view *view, char message[REQUEST_MESSAGE_SIZE]) {
+    return read_request(bytes, n_bytes, view, message) ? LIPC_E_OK : LIPC_E_REFUSED;
+}
+
+void request_messages(const char *bytes, lipc_message *messages, size_t n_messages) {
+    size_t at = sizeof(lipc_request_header);
+    for (size_t n = 0; n < n_messages;) {
+        lipc_request_item item;
+        memcpy(&item, bytes + at, sizeof item);
+        if (item.kind == LIPC_ITEM_MESSAGE)
+            messages[n++] = (lipc_message){bytes + at + offsetof(lipc_request_item, role),
+                                           bytes + at + sizeof item};
+        at += item_size(item.n_bytes);
+    }
+}

@@ -1,0 +1,161 @@
+/* stream.c - see stream.h. */
+#include "stream.h"
+
+#include "../text/utf8.h"
+#include "lipc/lipc.h"
+
+#include <string.h>
+
+/* ---- claims -------------------------------------------------------------------------------------------------------- */
+
+uint64_t stream_claim_now(const lipc_stream_header *header) {
+    return __atomic_load_n(&header->claim, __ATOMIC_ACQUIRE);
+}
+
+bool stream_change_claim(lipc_stream_header *header, uint64_t from, uint64_t to) {
+    /* Sequentially consistent: acquire what the last holder left, release what this one wrote, and keep freeing a stream
+     * in one order with looking for wishes (hub_wish). */
+    return __atomic_compare_exchange_n(&header->claim, &from, to, false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
+}
+
+bool stream_claim_free(const hub_view *view, uint32_t owner, uint32_t *index, uint64_t *claim) {
+    for (uint32_t i = 0; i < view->at.n_streams; i++) {
+        lipc_stream_header *header = hub_stream(view, i);
+        uint64_t free_claim = __atomic_load_n(&header->claim, __ATOMIC_SEQ_CST);
+        if (stream_claim_phase(free_claim) != LIPC_CLAIM_FREE) continue;
+        *claim = stream_claim(LIPC_CLAIM_CLAIMED, owner, stream_claim_generation(free_claim));
+        *index = i;
+        if (stream_change_claim(header, free_claim, *claim)) return true;
+    }
+    return false;
+}
+
+void stream_request_cancel(lipc_stream_header *header, uint32_t generation) {
+    __atomic_store_n(&header->cancel, (uint64_t)generation + 1, __ATOMIC_RELEASE);
+}
+
+bool stream_cancel_requested(const lipc_stream_header *header, uint32_t generation) {
+    /* acquire: what was cancelled before its release is ended before it is freed. */
+    return __atomic_load_n(&header->cancel, __ATOMIC_ACQUIRE) == (uint64_t)generation + 1;
+}
+
+void stream_watch(lipc_stream_header *header, uint32_t client) {
+    /* Sequentially consistent, before the first look: a host that publishes later rings. */
+    __atomic_fetch_or(&header->watchers[client / 64], UINT64_C(1) << (client % 64), __ATOMIC_SEQ_CST);
+}
+
+void stream_unwatch(lipc_stream_header *header, uint32_t client) {
+    __atomic_fetch_and(&header->watchers[client / 64], ~(UINT64_C(1) << (client % 64)), __ATOMIC_SEQ_CST);
+}
+
+/* ---- writing ------------------------------------------------------------------------------------------------------- */
+
+static void set_status(stream_writer *writer, uint32_t state, uint32_t end, int error) {
+    uint64_t status = (uint64_t)writer->generation << 32 | (uint64_t)(uint32_t)(-error & 0xFFFF) << 16 |
+                      (uint64_t)end << 8 | state;
+    __atomic_store_n(&writer->header->status, status, __ATOMIC_RELEASE);
+}
+
+static void publish(stream_writer *writer) {
+    /* release: pairs with the acquire in stream_look. */
+    __atomic_store_n(&writer->header->published, (uint64_t)writer->n_tokens << 32 | writer->n_bytes, __ATOMIC_RELEASE);
+}
+
+#define SHOW(field, value) __atomic_store_n(&writer->header->field, (value), __ATOMIC_RELAXED)
+
+void stream_writer_begin(stream_writer *writer, const hub_view *view, uint32_t index, uint32_t generation,
+                         uint64_t now_ns) {
+    *writer = (stream_writer){
+        .header = hub_stream(view, index), .log = stream_log(view, index), .index = stream_index(view, index),
+        .log_size = view->at.log_size, .index_length = view->at.index_length, .generation = generation,
+    };
+    /* Pairs with the fence in stream_is_current: a follower of the generation before, which copies bytes that are written
+     * from here on, finds that the claim has changed. */
+    __atomic_thread_fence(__ATOMIC_RELEASE);
+    publish(writer);
+    SHOW(queue_position, 0);
+    SHOW(n_prompt, 0);
+    SHOW(n_prompt_done, 0);
+    SHOW(seed, 0);
+    SHOW(submitted_ns, now_ns);
+    SHOW(started_ns, 0);
+    SHOW(first_token_ns, 0);
+    SHOW(ended_ns, 0);
+    writer->header->message[0] = 0;
+    set_status(writer, LIPC_STREAM_QUEUED, LIPC_END_NONE, 0);
+}
+
+void stream_writer_start(stream_writer *writer, uint32_t seed, uint64_t now_ns) {
+    writer->started_ns = now_ns;
+    SHOW(started_ns, now_ns);
+    SHOW(queue_position, 0);
+    SHOW(seed, seed);
+    set_status(writer, LIPC_STREAM_READING, LIPC_END_NONE, 0);
+}
+
+void stream_writer_prompt(stream_writer *writer, uint32_t n_prompt, uint32_t n_prompt_done) {
+    SHOW(n_prompt, n_prompt);
+    SHOW(n_prompt_done, n_prompt_done);
+}
+
+void stream_writer_position(stream_writer *writer, uint32_t position) {
+    SHOW(queue_position, position);
+}
+
+bool stream_writer_append(stream_writer *writer, const char *text, size_t n_bytes, const stream_token *token,
+                          uint64_t now_ns) {
+    size_t room = writer->log_size - writer->n_bytes;
+    size_t fitting = n_bytes <= room ? n_bytes : utf8_fit(text, n_bytes, room);
+    bool has_record = token && writer->n_tokens < writer->index_length;
+    memcpy(writer->log + writer->n_bytes, text, fitting);
+    writer->n_bytes += (uint32_t)fitting;
+    if (token && writer->n_tokens == 0) {
+        SHOW(first_token_ns, now_ns);
+        set_status(writer, LIPC_STREAM_GENERATING, LIPC_END_NONE, 0);
+    }
+    if (has_record) {
+        uint64_t time_us = (now_ns - writer->started_ns) / 1000;
+        writer->index[writer->n_tokens++] = (lipc_token_record){
+            writer->n_bytes, token->id, token->logprob, time_us > UINT32_MAX ? UINT32_MAX : (uint32_t)time_us};
+    }
+    publish(writer);
+    return fitting == n_bytes && (!token || has_record);
+}
+
+void stream_writer_end(stream_writer *writer, uint32_t end, int error, const char *message, uint64_t now_ns) {
+    SHOW(ended_ns, now_ns);
+    SHOW(queue_position, 0);
+    size_t n_bytes = utf8_fit(message, strlen(message), sizeof writer->header->message - 1);
+    memcpy(writer->header->message, message, n_bytes);
+    writer->header->message[n_bytes] = 0;
+    set_status(writer, LIPC_STREAM_ENDED, end, error);
+}
+
+/* ---- reading ------------------------------------------------------------------------------------------------------- */
+
+void stream_reader_begin(stream_reader *reader, const hub_view *view, uint32_t index, uint32_t generation) {
+    *reader = (stream_reader){
+        .header = hub_stream(view, index), .log = stream_log(view, index), .index = stream_index(view, index),
+        .log_size = view->at.log_size, .index_length = view->at.index_length, .generation = generation,
+    };
+}
+
+void stream_look(const stream_reader *reader, stream_sight *sight) {
+    *sight = (stream_sight){.state = LIPC_STREAM_QUEUED};
+    /* status before published: see stream.h. */
+    uint64_t status = __atomic_load_n(&reader->header->status, __ATOMIC_ACQUIRE);
+    if ((uint32_t)(status >> 32) != reader->generation || (status & 0xFF) == 0) return;
+    uint64_t published = __atomic_load_n(&reader->header->published, __ATOMIC_ACQUIRE);
+    sight->state = (uint32_t)(status & 0xFF);
+    sight->end = (uint32_t)(status >> 8) & 0xFF;
+    sight->error = -(int)((status >> 16) & 0xFFFF);
+    sight->n_bytes = (uint32_t)published;
+    sight->n_tokens = (uint32_t)(published >> 32);
+    if (sight->n_bytes > reader->log_size) sight->n_bytes = reader->log_size;
+    if (sight->n_tokens > reader->index_length) sight->n_tokens = reader->index_length;
+}
+
+bool stream_is_current(const stream_reader *reader) {
+    __atomic_thread_fence(__ATOMIC_ACQUIRE); /* the loads before this one stay before it */
+    return stream_claim_generation(__atomic_load_n(&reader->header->claim, __ATOMIC_RELAXED)) == reader->generation;
+}

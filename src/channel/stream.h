@@ -1,0 +1,125 @@
+/* stream.h - one request and its answer in shared memory: the claim, the host's writing, everybody's reading. No system
+ * calls; waking is the caller's.
+ *
+ * The host's side is a stream_writer, whose truth is private; a reader is a stream_reader, which keeps its own place.
+ *
+ *     1. bytes behind the published length     nobody looks there
+ *     2. the token's record behind the index   likewise
+ *     3. `published`: both new lengths         one release store: the reader's acquire makes 1 and 2 visible with it
+ *
+ * A host that dies after 1 or 2 has published nothing; after 3 all of it. A reader that dies was never waited for.
+ * `status` goes ahead of `published` when work begins, and follows it at the end: a reader that loads `status` first and
+ * finds ENDED finds everything in the `published` that it loads next.
+ */
+#ifndef CHANNEL_STREAM_H
+#define CHANNEL_STREAM_H
+
+#include "hub.h"
+
+/* ---- claims -------------------------------------------------------------------------------------------------------- */
+
+static inline uint64_t stream_claim(uint32_t phase, uint32_t owner, uint32_t generation) {
+    return (uint64_t)generation << 32 | (uint64_t)owner << 4 | phase;
+}
+static inline uint32_t stream_claim_phase(uint64_t claim) {
+    return (uint32_t)claim & 0xFu;
+}
+static inline uint32_t stream_claim_owner(uint64_t claim) {
+    return (uint32_t)(claim >> 4) & 0xFFFu;
+}
+static inline uint32_t stream_claim_generation(uint64_t claim) {
+    return (uint32_t)(claim >> 32);
+}
+
+/* The claim now; acquire: pairs with stream_change_claim. */
+uint64_t stream_claim_now(const lipc_stream_header *header);
+
+/* Changes a claim from a value that was read to another. False: somebody else has changed it. */
+bool stream_change_claim(lipc_stream_header *header, uint64_t from, uint64_t to);
+
+/* Claims a free stream for an owner. Returns false if there is none. */
+bool stream_claim_free(const hub_view *view, uint32_t owner, uint32_t *index, uint64_t *claim);
+
+/* Owner: asks for the end of the work on this generation. The caller rings the host. */
+void stream_request_cancel(lipc_stream_header *header, uint32_t generation);
+bool stream_cancel_requested(const lipc_stream_header *header, uint32_t generation);
+
+/* Clients: be rung for news of this stream, or no longer. */
+void stream_watch(lipc_stream_header *header, uint32_t client);
+void stream_unwatch(lipc_stream_header *header, uint32_t client);
+
+/* Where a stream's parts lie. */
+static inline char *stream_request(const hub_view *view, uint32_t index) {
+    return (char *)hub_stream(view, index) + view->at.request_offset;
+}
+static inline char *stream_log(const hub_view *view, uint32_t index) {
+    return (char *)hub_stream(view, index) + view->at.log_offset;
+}
+static inline lipc_token_record *stream_index(const hub_view *view, uint32_t index) {
+    return (lipc_token_record *)((char *)hub_stream(view, index) + view->at.index_offset);
+}
+
+/* ---- writing: host ------------------------------------------------------------------------------------------------- */
+
+typedef struct stream_writer {
+    lipc_stream_header *header;
+    char *log;
+    lipc_token_record *index;
+    uint32_t log_size, index_length;
+    uint32_t generation;
+    uint32_t n_bytes, n_tokens; /* published */
+    uint64_t started_ns;        /* of the answer; token times count from it */
+} stream_writer;
+
+/* Begins the answer to the request of a generation: nothing published, state QUEUED. */
+void stream_writer_begin(stream_writer *writer, const hub_view *view, uint32_t index, uint32_t generation,
+                         uint64_t now_ns);
+
+/* Its turn has come: state READING, with the seed that will be used. */
+void stream_writer_start(stream_writer *writer, uint32_t seed, uint64_t now_ns);
+
+void stream_writer_prompt(stream_writer *writer, uint32_t n_prompt, uint32_t n_prompt_done);
+void stream_writer_position(stream_writer *writer, uint32_t position);
+
+/* A token to be recorded with a text; NULL: text without one. */
+typedef struct stream_token {
+    int32_t id;
+    float logprob;
+} stream_token;
+
+/* Publishes text of whole characters, with its token's record. Returns false if there is no room for all of it: as many
+ * characters as fit are published, and the answer should end. */
+bool stream_writer_append(stream_writer *writer, const char *text, size_t n_bytes, const stream_token *token,
+                          uint64_t now_ns);
+
+/* The last word on this request. `error` is a lipc_error (0, or negative with a sentence in `message`), `end` a lipc_end. */
+void stream_writer_end(stream_writer *writer, uint32_t end, int error, const char *message, uint64_t now_ns);
+
+/* ---- reading: anybody ---------------------------------------------------------------------------------------------- */
+
+typedef struct stream_reader {
+    const lipc_stream_header *header;
+    const char *log;
+    const lipc_token_record *index;
+    uint32_t log_size, index_length;
+    uint32_t generation;
+} stream_reader;
+
+void stream_reader_begin(stream_reader *reader, const hub_view *view, uint32_t index, uint32_t generation);
+
+/* What a stream shows at one moment. Lengths are within the log and the index, whatever the segment holds. */
+typedef struct stream_sight {
+    uint32_t state;  /* lipc_stream_state; QUEUED also while the host has not seen the request */
+    uint32_t end;    /* lipc_end */
+    int error;       /* lipc_error */
+    uint32_t n_bytes;
+    uint32_t n_tokens;
+} stream_sight;
+
+void stream_look(const stream_reader *reader, stream_sight *sight);
+
+/* Whether the stream is still of the reader's generation. What was copied before is only good if this still holds
+ * afterwards. */
+bool stream_is_current(const stream_reader *reader);
+
+#endif

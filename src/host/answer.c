@@ -1,0 +1,29 @@
+/* answer.c - see answer.h. */
+#include "answer.h"
+
+#include "../platform/platform.h"
+
+void answer_request_defaults(engine_request *request, const host_options *options) {
+    *request = (engine_request){
+        .n_predict = options->n_predict,
+        .sampling = {.temperature = options->temperature,
+                     .min_p = options->min_p,
+                     .top_p = options->top_p,
+                     .top_k = options->top_k,
+                     .repeat_penalty = options->repeat_penalty,
+                     .repeat_last_n = options->repeat_last_n,
+                     .frequency_penalty = options->frequency_penalty,
+                     .presence_penalty = options->presence_penalty,
+                     .seed = answer_seed(options->seed),
+                     .ignore_eos = options->ignore_eos},
+    };
+}
+
+uint32_t answer_seed(int64_t wanted) {
+    uint32_t seed = (uint32_t)wanted;
+    while (wanted < 0 || seed == ENGINE_SEED_RANDOM) {
+        plat_random(&seed, sizeof seed);
+        wanted = 0;
+    }
+    return seed;
+}

@@ -1,0 +1,66 @@
+/* answer.h - one request on its way through the host, whichever channel it came by.
+ *
+ * A channel (classic_service, stream_service) owns the answer and fills in its first part when a request has arrived; the
+ * serving loop moves it from the queue to the engine and tells the channel what happens to it. All in the main thread.
+ *
+ *     channel takes a request -> queued -> started -> appended ... -> ended
+ *                                    \---------------------------------/
+ *
+ * `ended` is called exactly once for each answer, and last; the channel may then use the memory again.
+ */
+#ifndef HOST_ANSWER_H
+#define HOST_ANSWER_H
+
+#include "options.h"
+
+#include "../engine/engine.h"
+#include "../text/stops.h"
+#include "lipc/lipc.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+typedef struct answer answer;
+
+/* What the channel is told. Times are plat_clock_ns. */
+typedef struct answer_channel {
+    /* So many requests go first. */
+    void (*position)(answer *answer, uint32_t position);
+    /* Its turn has come. */
+    void (*started)(answer *answer, uint64_t now_ns);
+    /* The prompt has been read so far. */
+    void (*prompt)(answer *answer, uint32_t n_prompt, uint32_t n_prompt_done);
+    /* New text (n_bytes may be 0) after a token, or what was held back at the end (`progress` NULL). Returns false if
+     * there is no room for all of it. */
+    bool (*append)(answer *answer, const char *text, size_t n_bytes, const engine_progress *progress, uint64_t now_ns);
+    /* The answer is final. `error` is 0, or REFUSED or FAILED with a sentence in `message`. */
+    void (*ended)(answer *answer, lipc_end end, int error, const char *message, uint64_t now_ns);
+    /* Whether it is no longer wanted. A few loads; called in every step and inside evaluations. */
+    bool (*is_cancelled)(const answer *answer);
+} answer_channel;
+
+/* The classic channel's place among the clients, when turns are given. */
+#define ANSWER_CLIENT_CLASSIC UINT32_MAX
+
+struct answer {
+    /* The channel's. */
+    const answer_channel *channel;
+    uint32_t client;        /* turns are fair between these */
+    int32_t priority;       /* the highest goes first */
+    engine_request request; /* what it points to lives until `ended` */
+    stops *stops;           /* NULL: none; freed by the serving loop */
+
+    /* The serving loop's. */
+    unsigned number;        /* counts requests, for the log */
+    uint64_t arrived;       /* counts too: the order in the queue */
+    int sequence;           /* of the engine */
+    lipc_end cut;           /* why the loop ended it before the engine did; NONE if it did not */
+};
+
+/* A request without messages that leaves everything to the host's options. */
+void answer_request_defaults(engine_request *request, const host_options *options);
+
+/* A seed to use: the wanted one, or, if that is negative, a random one. */
+uint32_t answer_seed(int64_t wanted);
+
+#endif

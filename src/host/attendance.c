@@ -1,0 +1,122 @@
+/* attendance.c - see attendance.h. */
+#include "attendance.h"
+
+#include "log.h"
+
+#include <stdlib.h>
+
+typedef struct entry {
+    uint64_t claim; /* of the holder that is watched; its phase is ATTACHED whatever the record's */
+    bool is_known;
+    bool is_gone;
+    int has_died;   /* atomic: set by the watch's thread */
+} entry;
+
+struct attendance {
+    hub_view view;
+    plat_process_watch *watch;
+    plat_doorbell *host_bell;
+    entry entries[LIPC_CLIENTS_MAX];
+};
+
+static void on_death(void *user_data, uint32_t client) {
+    attendance *attendance = user_data;
+    /* release: pairs with the acquire in attendance_has_died. */
+    __atomic_store_n(&attendance->entries[client].has_died, 1, __ATOMIC_RELEASE);
+    plat_doorbell_ring(attendance->host_bell, PLAT_BELL_ALL);
+}
+
+attendance *attendance_open(const hub_view *view, plat_doorbell *host_bell) {
+    attendance *attendance = calloc(1, sizeof *attendance);
+    if (!attendance) return NULL;
+    attendance->view = *view;
+    attendance->host_bell = host_bell;
+    if (plat_process_watch_open(on_death, attendance, &attendance->watch) == PLAT_OK) return attendance;
+    free(attendance);
+    return NULL;
+}
+
+void attendance_close(attendance *attendance) {
+    if (!attendance) return;
+    plat_process_watch_close(attendance->watch);
+    free(attendance);
+}
+
+/* A claim's holder, without the step it is at. */
+static uint64_t holder_of(uint64_t claim) {
+    return client_claim(LIPC_CLIENT_ATTACHED, client_claim_generation(claim), client_claim_pid(claim));
+}
+
+static uint64_t claim_now(const attendance *attendance, uint32_t client) {
+    return __atomic_load_n(&hub_client(&attendance->view, client)->claim, __ATOMIC_ACQUIRE);
+}
+
+static void learn(attendance *attendance, uint32_t client, uint64_t claim) {
+    entry *entry = &attendance->entries[client];
+    lipc_client_record *record = hub_client(&attendance->view, client);
+    /* A client that is still attaching has not written it yet: then whoever has its pid now. */
+    uint64_t start_time = client_claim_phase(claim) == LIPC_CLIENT_ATTACHED
+                              ? __atomic_load_n(&record->start_time, __ATOMIC_RELAXED)
+                              : 0;
+    *entry = (struct entry){.claim = holder_of(claim), .is_known = true};
+    uint32_t pid = client_claim_pid(claim);
+    int error = pid <= INT32_MAX ? plat_process_watch_add(attendance->watch, (int)pid, start_time, client)
+                                 : PLAT_E_NOT_FOUND;
+    if (error == PLAT_OK) return;
+    entry->is_gone = true;
+    if (error != PLAT_E_NOT_FOUND)
+        log_line(LOG_LEVEL_WARN, "client %u, process %u, cannot be watched (%s) and is not served", client, pid,
+                 plat_os_error());
+}
+
+static void look_at(attendance *attendance, uint32_t client) {
+    entry *entry = &attendance->entries[client];
+    uint64_t claim = claim_now(attendance, client);
+    uint32_t phase = client_claim_phase(claim);
+    bool is_in_use = phase == LIPC_CLIENT_ATTACHING || phase == LIPC_CLIENT_ATTACHED || phase == LIPC_CLIENT_LEAVING;
+    if (!entry->is_known && is_in_use) learn(attendance, client, claim);
+    if (!entry->is_known) return;
+    /* Another holder than the one that is watched: only a client that breaks the rules writes that. Both lose it. */
+    if (phase == LIPC_CLIENT_LEAVING || holder_of(claim) != entry->claim || attendance_has_died(attendance, client))
+        entry->is_gone = true;
+}
+
+void attendance_look(attendance *attendance) {
+    for (uint32_t i = 0; i < attendance->view.at.n_clients; i++) look_at(attendance, i);
+}
+
+bool attendance_is_present(const attendance *attendance, uint32_t client) {
+    if (client >= attendance->view.at.n_clients || attendance->entries[client].is_gone) return false;
+    /* One that came after the last look is present too. */
+    uint32_t phase = client_claim_phase(claim_now(attendance, client));
+    return phase == LIPC_CLIENT_ATTACHING || phase == LIPC_CLIENT_ATTACHED;
+}
+
+bool attendance_has_died(const attendance *attendance, uint32_t client) {
+    return client < attendance->view.at.n_clients &&
+           __atomic_load_n(&attendance->entries[client].has_died, __ATOMIC_ACQUIRE) != 0;
+}
+
+void attendance_dismiss(attendance *attendance, void (*on_gone)(void *user_data, uint32_t client), void *user_data) {
+    uint32_t n_attached = 0;
+    for (uint32_t i = 0; i < attendance->view.at.n_clients; i++) {
+        entry *entry = &attendance->entries[i];
+        n_attached += entry->is_known && !entry->is_gone;
+        if (!entry->is_gone) continue;
+        plat_process_watch_remove(attendance->watch, i);
+        on_gone(user_data, i);
+        *entry = (struct entry){0};
+        hub_client_free(&attendance->view, i, claim_now(attendance, i));
+    }
+    __atomic_store_n(&hub_of(&attendance->view)->n_attached, n_attached, __ATOMIC_RELAXED);
+}
+
+void attendance_ring(attendance *attendance, uint32_t client, uint32_t about) {
+    if (client < attendance->view.at.n_clients)
+        plat_doorbell_ring(hub_bell(&hub_client(&attendance->view, client)->bell), about);
+}
+
+void attendance_ring_all(attendance *attendance, uint32_t about) {
+    for (uint32_t i = 0; i < attendance->view.at.n_clients; i++)
+        if (client_claim_phase(claim_now(attendance, i)) == LIPC_CLIENT_ATTACHED) attendance_ring(attendance, i, about);
+}

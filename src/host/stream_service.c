@@ -1,0 +1,452 @@
+/* stream_service.c - see stream_service.h. */
+#include "stream_service.h"
+
+#include "attendance.h"
+#include "log.h"
+
+#include "../channel/request.h"
+#include "../channel/stream.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef enum slot_phase {
+    SLOT_EMPTY,     /* no request of this stream is at hand */
+    SLOT_TAKEN,     /* a good request, not yet given to the serving loop */
+    SLOT_ANSWERING, /* the serving loop has it */
+    SLOT_ENDED      /* its answer is final and stays until nobody wants it */
+} slot_phase;
+
+/* What the host knows of one stream. */
+typedef struct slot {
+    answer answer; /* first: the serving loop's handle */
+    stream_service *service;
+    uint32_t index;
+    uint32_t generation;
+    slot_phase phase;
+    bool is_detachable;
+    bool is_unwanted;     /* released, or its owner is gone: to be freed */
+    uint64_t ended_order; /* the lowest ended first */
+    char *bytes;          /* the request */
+    engine_message *messages;
+    stream_writer writer;
+} slot;
+
+struct stream_service {
+    hub_view view;
+    const host_options *options;
+    attendance *attendance;
+    slot *slots;
+    uint64_t n_ended;
+};
+
+/* ---- opening and closing ------------------------------------------------------------------------------------------- */
+
+host_exit stream_service_open(const instance *instance, const host_options *options, plat_doorbell *bell,
+                              stream_service **result, char *message, size_t message_size) {
+    *result = NULL;
+    stream_service *service = calloc(1, sizeof *service);
+    if (service) {
+        service->view = instance->view;
+        service->options = options;
+        service->slots = calloc(instance->view.at.n_streams, sizeof *service->slots);
+    }
+    if (!service || !service->slots) {
+        snprintf(message, message_size, "not enough memory for %u streams", instance->view.at.n_streams);
+        stream_service_close(service);
+        return HOST_EXIT_FAILURE;
+    }
+    for (uint32_t i = 0; i < service->view.at.n_streams; i++) {
+        service->slots[i].service = service;
+        service->slots[i].index = i;
+    }
+    service->attendance = attendance_open(&service->view, bell);
+    if (!service->attendance) {
+        snprintf(message, message_size, "cannot watch the clients' processes: %s", plat_os_error());
+        stream_service_close(service);
+        return HOST_EXIT_FAILURE;
+    }
+    *result = service;
+    return HOST_EXIT_OK;
+}
+
+static void forget_request(slot *slot) {
+    free(slot->bytes);
+    free(slot->messages);
+    slot->bytes = NULL;
+    slot->messages = NULL;
+}
+
+void stream_service_close(stream_service *service) {
+    if (!service) return;
+    for (uint32_t i = 0; service->slots && i < service->view.at.n_streams; i++) {
+        if (service->slots[i].phase == SLOT_TAKEN) stops_free(service->slots[i].answer.stops);
+        forget_request(&service->slots[i]);
+    }
+    attendance_close(service->attendance);
+    free(service->slots);
+    free(service);
+}
+
+size_t stream_service_size(const stream_service *service) {
+    return service->view.at.n_streams;
+}
+
+/* ---- what all clients see ------------------------------------------------------------------------------------------ */
+
+#define SHOW(service, field, value) __atomic_store_n(&hub_of(&(service)->view)->field, (value), __ATOMIC_RELAXED)
+
+void stream_service_show_state(stream_service *service, uint32_t state) {
+    /* release: who sees READY sees the model's facts. */
+    __atomic_store_n(&hub_of(&service->view)->state, state, __ATOMIC_RELEASE);
+    attendance_ring_all(service->attendance, PLAT_BELL_ALL);
+}
+
+void stream_service_show_loading(stream_service *service, int per_mille) {
+    uint32_t before = __atomic_load_n(&hub_of(&service->view)->load_per_mille, __ATOMIC_RELAXED);
+    if ((uint32_t)per_mille == before) return;
+    SHOW(service, load_per_mille, (uint32_t)per_mille);
+    attendance_ring_all(service->attendance, PLAT_BELL_ALL);
+}
+
+void stream_service_show_model(stream_service *service, const engine_model_facts *facts) {
+    lipc_hub *hub = hub_of(&service->view);
+    snprintf(hub->model, sizeof hub->model, "%s", facts->description);
+    SHOW(service, load_per_mille, 1000);
+    SHOW(service, n_ctx, facts->n_ctx);
+    SHOW(service, n_ctx_trained, facts->n_ctx_trained);
+    SHOW(service, n_vocab, (uint32_t)facts->n_vocab);
+    SHOW(service, n_threads, (uint32_t)facts->n_threads);
+    SHOW(service, n_parallel, (uint32_t)facts->n_sequences);
+    SHOW(service, n_parameters, facts->n_parameters);
+    SHOW(service, model_bytes, facts->n_bytes);
+}
+
+void stream_service_show_load(stream_service *service, uint32_t n_running, uint32_t n_queued) {
+    SHOW(service, n_running, n_running);
+    SHOW(service, n_queued, n_queued);
+}
+
+bool stream_service_shutdown_requested(const stream_service *service) {
+    return __atomic_load_n(&hub_of(&service->view)->shutdown, __ATOMIC_ACQUIRE) != 0;
+}
+
+/* ---- ringing ------------------------------------------------------------------------------------------------------- */
+
+static lipc_stream_header *header_of(const slot *slot) {
+    return hub_stream(&slot->service->view, slot->index);
+}
+
+/* Rings everybody who watches the stream. A watcher enters itself (full barrier) and then looks; we publish and then, behind
+ * the fence, look who watches: one of the two sees the other. */
+static void ring_watchers(slot *slot, uint32_t about) {
+    const lipc_stream_header *header = header_of(slot);
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    for (uint32_t word = 0; word < LIPC_CLIENTS_MAX / 64; word++) {
+        uint64_t bits = __atomic_load_n(&header->watchers[word], __ATOMIC_RELAXED);
+        for (; bits; bits &= bits - 1)
+            attendance_ring(slot->service->attendance, word * 64 + (uint32_t)__builtin_ctzll(bits), about);
+    }
+}
+
+static bool is_watched(const slot *slot) {
+    const lipc_stream_header *header = header_of(slot);
+    uint64_t bits = 0;
+    for (uint32_t word = 0; word < LIPC_CLIENTS_MAX / 64; word++)
+        bits |= __atomic_load_n(&header->watchers[word], __ATOMIC_RELAXED);
+    return bits != 0;
+}
+
+/* ---- freeing ------------------------------------------------------------------------------------------------------- */
+
+/* Gives a stream back, whatever its claim is now. Those who still watch it find out by the generation. */
+static void free_stream(slot *slot) {
+    lipc_stream_header *header = header_of(slot);
+    uint64_t claim;
+    do {
+        claim = stream_claim_now(header);
+    } while (!stream_change_claim(header, claim, stream_claim(LIPC_CLAIM_FREE, 0, stream_claim_generation(claim) + 1)));
+    ring_watchers(slot, PLAT_BELL_ALL);
+    for (uint32_t word = 0; word < LIPC_CLIENTS_MAX / 64; word++)
+        __atomic_store_n(&header->watchers[word], 0, __ATOMIC_SEQ_CST);
+    slot->phase = SLOT_EMPTY;
+    slot->is_unwanted = false;
+}
+
+/* Frees a stream that nobody needs any more. One that others follow stays, for them to read to its end. */
+static void free_if_unwanted(slot *slot) {
+    if (slot->phase == SLOT_ENDED && slot->is_unwanted && !is_watched(slot)) free_stream(slot);
+}
+
+/* ---- the channel of answers ---------------------------------------------------------------------------------------- */
+
+static slot *slot_of(const answer *answer) {
+    return (slot *)answer;
+}
+
+static void on_position(answer *answer, uint32_t position) {
+    slot *slot = slot_of(answer);
+    if (__atomic_load_n(&slot->writer.header->queue_position, __ATOMIC_RELAXED) == position) return;
+    stream_writer_position(&slot->writer, position);
+    ring_watchers(slot, PLAT_BELL_NEWS);
+}
+
+static void on_started(answer *answer, uint64_t now_ns) {
+    stream_writer_start(&slot_of(answer)->writer, answer->request.sampling.seed, now_ns);
+    ring_watchers(slot_of(answer), PLAT_BELL_ALL);
+}
+
+static void on_prompt(answer *answer, uint32_t n_prompt, uint32_t n_prompt_done) {
+    stream_writer_prompt(&slot_of(answer)->writer, n_prompt, n_prompt_done);
+    ring_watchers(slot_of(answer), PLAT_BELL_NEWS);
+}
+
+static bool on_append(answer *answer, const char *text, size_t n_bytes, const engine_progress *progress,
+                      uint64_t now_ns) {
+    slot *slot = slot_of(answer);
+    bool is_first = slot->writer.n_bytes == 0;
+    const stream_token token = progress ? (stream_token){progress->token, progress->logprob} : (stream_token){0};
+    bool has_room = stream_writer_append(&slot->writer, text, n_bytes, progress ? &token : NULL, now_ns);
+    ring_watchers(slot, is_first ? PLAT_BELL_ALL : PLAT_BELL_NEWS);
+    return has_room;
+}
+
+static void on_ended(answer *answer, lipc_end end, int error, const char *message, uint64_t now_ns) {
+    slot *slot = slot_of(answer);
+    forget_request(slot);
+    slot->phase = SLOT_ENDED;
+    slot->ended_order = ++slot->service->n_ended;
+    stream_writer_end(&slot->writer, end, error, message, now_ns);
+    ring_watchers(slot, PLAT_BELL_ALL);
+    free_if_unwanted(slot);
+}
+
+/* Also between two looks: inside an evaluation nobody looks. */
+static bool is_cancelled(const answer *answer) {
+    const slot *slot = slot_of(answer);
+    const lipc_stream_header *header = header_of(slot);
+    uint64_t claim = stream_claim_now(header);
+    if (slot->is_unwanted || stream_cancel_requested(header, slot->generation)) return true;
+    if (stream_claim_phase(claim) == LIPC_CLAIM_RELEASED) return true;
+    return stream_claim_phase(claim) == LIPC_CLAIM_SUBMITTED && !slot->is_detachable &&
+           attendance_has_died(slot->service->attendance, stream_claim_owner(claim));
+}
+
+static const answer_channel stream_channel = {on_position, on_started, on_prompt, on_append, on_ended, is_cancelled};
+
+/* ---- taking requests ----------------------------------------------------------------------------------------------- */
+
+static void refuse(slot *slot, int error, const char *message) {
+    log_line(LOG_LEVEL_WARN, "a request of client %u refused: %s", slot->answer.client, message);
+    on_ended(&slot->answer, error == LIPC_E_FAILED ? LIPC_END_FAILED : LIPC_END_REFUSED, error, message,
+             plat_clock_ns());
+}
+
+static int32_t integer_or(int32_t wanted, int32_t otherwise) {
+    return wanted == LIPC_INT_DEFAULT ? otherwise : wanted;
+}
+
+static float real_or(float wanted, float otherwise) {
+    return isnan(wanted) ? otherwise : wanted;
+}
+
+/* What the request wants, where it says so; otherwise what the host's options say. */
+static void apply_parameters(const lipc_request_header *header, const host_options *options, engine_request *request) {
+    engine_sampling *sampling = &request->sampling;
+    answer_request_defaults(request, options);
+    request->n_predict = integer_or(header->n_predict, request->n_predict);
+    request->wants_logprobs = (header->flags & LIPC_FLAG_LOGPROBS) != 0;
+    sampling->temperature = real_or(header->temperature, sampling->temperature);
+    sampling->min_p = real_or(header->min_p, sampling->min_p);
+    sampling->top_p = real_or(header->top_p, sampling->top_p);
+    sampling->top_k = integer_or(header->top_k, sampling->top_k);
+    sampling->repeat_penalty = real_or(header->repeat_penalty, sampling->repeat_penalty);
+    sampling->frequency_penalty = real_or(header->frequency_penalty, sampling->frequency_penalty);
+    sampling->presence_penalty = real_or(header->presence_penalty, sampling->presence_penalty);
+    sampling->repeat_last_n = integer_or(header->repeat_last_n, sampling->repeat_last_n);
+    sampling->ignore_eos |= (header->flags & LIPC_FLAG_IGNORE_EOS) != 0;
+    if (header->seed != LIPC_SEED_DEFAULT) sampling->seed = answer_seed(header->seed);
+}
+
+/* Fills slot->messages with what lies in slot->bytes. */
+static bool list_messages(slot *slot, size_t n_messages) {
+    lipc_message *listed = calloc(n_messages, sizeof *listed);
+    slot->messages = calloc(n_messages, sizeof *slot->messages);
+    if (listed && slot->messages) {
+        request_messages(slot->bytes, listed, n_messages);
+        for (size_t i = 0; i < n_messages; i++) slot->messages[i] = (engine_message){listed[i].role, listed[i].text};
+    }
+    free(listed);
+    return slot->messages != NULL;
+}
+
+/* Reads the private copy of the request into the answer. Returns 0 or the error, with a sentence. */
+static int read_request(slot *slot, size_t n_bytes, char message[REQUEST_MESSAGE_SIZE]) {
+    request_view view;
+    answer *answer = &slot->answer;
+    int error = request_read(slot->bytes, n_bytes, &view, message);
+    if (error < 0) return error;
+    slot->is_detachable = (view.header.flags & LIPC_FLAG_DETACHABLE) != 0;
+    answer->priority = view.header.priority;
+    apply_parameters(&view.header, slot->service->options, &answer->request);
+    answer->request.grammar = view.grammar;
+    answer->request.n_messages = view.n_messages;
+    if (list_messages(slot, view.n_messages) && stops_new(view.stops, view.n_stops, &answer->stops)) {
+        answer->request.messages = slot->messages;
+        return LIPC_E_OK;
+    }
+    snprintf(message, REQUEST_MESSAGE_SIZE, "not enough memory for a request of %zu bytes", n_bytes);
+    return LIPC_E_FAILED;
+}
+
+/* Copies the request of a new generation, once, and checks the copy. */
+static void take(slot *slot, uint64_t claim) {
+    const hub_view *view = &slot->service->view;
+    const lipc_stream_header *header = header_of(slot);
+    char message[REQUEST_MESSAGE_SIZE];
+    uint32_t n_bytes = __atomic_load_n(&header->request_bytes, __ATOMIC_RELAXED);
+    slot->generation = stream_claim_generation(claim);
+    slot->is_detachable = slot->is_unwanted = false;
+    slot->answer = (answer){.channel = &stream_channel, .client = stream_claim_owner(claim)};
+    stream_writer_begin(&slot->writer, view, slot->index, slot->generation, plat_clock_ns());
+    if (n_bytes > view->at.request_size) {
+        snprintf(message, sizeof message, "the request has %u bytes, its area %u; start the host with a larger "
+                 "--request-size", n_bytes, view->at.request_size);
+        refuse(slot, LIPC_E_REFUSED, message);
+        return;
+    }
+    slot->bytes = malloc(n_bytes ? n_bytes : 1);
+    if (!slot->bytes) {
+        refuse(slot, LIPC_E_FAILED, "not enough memory for a request");
+        return;
+    }
+    memcpy(slot->bytes, stream_request(view, slot->index), n_bytes);
+    int error = read_request(slot, n_bytes, message);
+    if (error < 0)
+        refuse(slot, error, message);
+    else
+        slot->phase = SLOT_TAKEN;
+}
+
+answer *stream_service_take(stream_service *service) {
+    for (uint32_t i = 0; i < service->view.at.n_streams; i++) {
+        slot *slot = &service->slots[i];
+        if (slot->phase != SLOT_TAKEN) continue;
+        slot->phase = SLOT_ANSWERING;
+        return &slot->answer;
+    }
+    return NULL;
+}
+
+/* ---- looking ------------------------------------------------------------------------------------------------------- */
+
+/* The owner of a submitted stream is gone. */
+static void lose_owner(slot *slot, uint64_t claim) {
+    uint32_t phase = slot->is_detachable ? LIPC_CLAIM_DETACHED : LIPC_CLAIM_RELEASED;
+    stream_change_claim(header_of(slot), claim, stream_claim(phase, LIPC_NO_OWNER, stream_claim_generation(claim)));
+    if (!slot->is_detachable) slot->is_unwanted = true;
+}
+
+static void look_at(stream_service *service, slot *slot) {
+    uint64_t claim = stream_claim_now(header_of(slot));
+    bool has_owner = attendance_is_present(service->attendance, stream_claim_owner(claim));
+    /* A stream at hand changes its generation only through us: somebody scribbled over the claim. */
+    bool is_lost = slot->phase != SLOT_EMPTY && stream_claim_generation(claim) != slot->generation;
+    uint32_t phase = is_lost ? LIPC_CLAIM_FREE : stream_claim_phase(claim);
+    switch (phase) {
+    case LIPC_CLAIM_SUBMITTED:
+        if (slot->phase == SLOT_EMPTY) take(slot, claim);
+        if (!has_owner) lose_owner(slot, claim);
+        break;
+    case LIPC_CLAIM_DETACHED:
+        if (slot->phase == SLOT_EMPTY) take(slot, claim);
+        break;
+    case LIPC_CLAIM_CLAIMED:
+        if (slot->phase != SLOT_EMPTY) slot->is_unwanted = true;
+        else if (!has_owner) free_stream(slot);
+        break;
+    case LIPC_CLAIM_RELEASED:
+        if (slot->phase == SLOT_EMPTY) free_stream(slot);
+        else slot->is_unwanted = true;
+        break;
+    default: /* FREE, or no phase at all */
+        if (slot->phase != SLOT_EMPTY) slot->is_unwanted = true;
+        else if (phase != LIPC_CLAIM_FREE) free_stream(slot);
+    }
+    free_if_unwanted(slot);
+}
+
+static void on_gone(void *user_data, uint32_t client) {
+    stream_service *service = user_data;
+    for (uint32_t i = 0; i < service->view.at.n_streams; i++) {
+        stream_unwatch(header_of(&service->slots[i]), client);
+        free_if_unwanted(&service->slots[i]);
+    }
+}
+
+void stream_service_look(stream_service *service) {
+    attendance_look(service->attendance);
+    for (uint32_t i = 0; i < service->view.at.n_streams; i++) look_at(service, &service->slots[i]);
+    attendance_dismiss(service->attendance, on_gone, service);
+}
+
+/* ---- granting wishes ----------------------------------------------------------------------------------------------- */
+
+/* The client with the lowest ticket above `ticket`; false if none waits. */
+static bool next_wish(const stream_service *service, uint64_t ticket, uint32_t *client, uint64_t *wish) {
+    bool is_found = false;
+    for (uint32_t i = 0; i < service->view.at.n_clients; i++) {
+        uint64_t candidate = __atomic_load_n(&hub_client(&service->view, i)->wish, __ATOMIC_ACQUIRE);
+        if (wish_phase(candidate) != LIPC_WISH_WAITING || wish_ticket(candidate) < ticket) continue;
+        if ((is_found && wish_ticket(candidate) >= wish_ticket(*wish)) || !attendance_is_present(service->attendance, i))
+            continue;
+        *client = i;
+        *wish = candidate;
+        is_found = true;
+    }
+    return is_found;
+}
+
+/* Frees the answer that ended longest ago and that nobody owns. */
+static bool evict(stream_service *service) {
+    slot *oldest = NULL;
+    for (uint32_t i = 0; i < service->view.at.n_streams; i++) {
+        slot *slot = &service->slots[i];
+        bool is_detached = stream_claim_phase(stream_claim_now(header_of(slot))) == LIPC_CLAIM_DETACHED;
+        if (slot->phase != SLOT_ENDED || !(slot->is_unwanted || is_detached)) continue;
+        if (!oldest || slot->ended_order < oldest->ended_order) oldest = slot;
+    }
+    if (oldest) free_stream(oldest);
+    return oldest != NULL;
+}
+
+static bool grant(stream_service *service, uint32_t client, uint64_t wish) {
+    uint32_t stream;
+    uint64_t claim;
+    if (!stream_claim_free(&service->view, client, &stream, &claim) &&
+        !(evict(service) && stream_claim_free(&service->view, client, &stream, &claim)))
+        return false;
+    if (!hub_wish_grant(&service->view, client, wish, stream)) free_stream(&service->slots[stream]);
+    attendance_ring(service->attendance, client, PLAT_BELL_ALL);
+    return true;
+}
+
+void stream_service_grant(stream_service *service, uint32_t n_queued) {
+    uint32_t client = 0;
+    uint64_t wish = 0, ticket = 0;
+    bool is_full = false;
+    /* Behind everything that was freed: see hub_wish. */
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    for (uint32_t position = n_queued; next_wish(service, ticket, &client, &wish); ticket = wish_ticket(wish) + 1) {
+        is_full = is_full || !grant(service, client, wish);
+        if (!is_full) continue;
+        lipc_client_record *record = hub_client(&service->view, client);
+        if (__atomic_load_n(&record->queue_position, __ATOMIC_RELAXED) != position) {
+            __atomic_store_n(&record->queue_position, position, __ATOMIC_RELAXED);
+            attendance_ring(service->attendance, client, PLAT_BELL_NEWS);
+        }
+        position++;
+    }
+}

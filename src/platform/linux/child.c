@@ -1,0 +1,103 @@
+/* child.c - starting a program that belongs to a library and not to the application around it.
+ *
+ * The child is made by clone() without an exit signal: its end raises no SIGCHLD, and a wait() of the application for
+ * "any child" does not see it. Only we, who ask with __WALL, reap it.
+ */
+#define _GNU_SOURCE
+#include "internal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+struct plat_child {
+    pid_t pid;
+    int errors; /* what it writes to standard error; without waiting */
+    bool has_ended;
+    int exit_code;
+};
+
+/* In the child, which shares nothing with the parent but open files; only async-signal-safe calls. */
+static _Noreturn void become(const char *path, char *const *arguments, int nowhere, int errors, int refused) {
+    sigset_t none;
+    sigemptyset(&none);
+    setsid();
+    for (int number = 1; number < NSIG; number++) signal(number, SIG_DFL);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+    if (dup2(nowhere, 0) >= 0 && dup2(nowhere, 1) >= 0 && dup2(errors, 2) >= 0) execve(path, arguments, environ);
+    int reason = errno;
+    while (write(refused, &reason, sizeof reason) < 0 && errno == EINTR) {
+    }
+    _exit(127);
+}
+
+/* Why the program could not be executed; 0 once it is. The pipe closes by itself when it is. */
+static int read_refusal(int refused) {
+    int reason = 0;
+    while (read(refused, &reason, sizeof reason) < 0 && errno == EINTR) {
+    }
+    return reason;
+}
+
+int plat_child_start(const char *path, const char *const *arguments, plat_child **result) {
+    int errors[2] = {-1, -1}, refused[2] = {-1, -1}, nowhere = -1, reason = 0;
+    *result = NULL;
+    plat_child *child = calloc(1, sizeof *child);
+    if (!child) return plat_fail(PLAT_E_NO_MEMORY);
+    child->errors = -1;
+    nowhere = open("/dev/null", O_RDWR | O_CLOEXEC);
+    if (nowhere < 0 || pipe2(errors, O_CLOEXEC) < 0 || pipe2(refused, O_CLOEXEC) < 0) {
+        reason = errno;
+    } else {
+        child->pid = (pid_t)syscall(SYS_clone, 0, NULL, NULL, NULL, NULL);
+        if (child->pid == 0) become(path, (char *const *)arguments, nowhere, errors[1], refused[1]);
+        if (child->pid < 0) reason = errno;
+    }
+    if (errors[1] >= 0) close(errors[1]);
+    if (refused[1] >= 0) close(refused[1]);
+    if (reason == 0 && (reason = read_refusal(refused[0])) != 0) waitpid(child->pid, NULL, __WALL);
+    if (nowhere >= 0) close(nowhere);
+    if (refused[0] >= 0) close(refused[0]);
+    child->errors = errors[0];
+    if (reason != 0) {
+        plat_child_close(child);
+        errno = reason;
+        return plat_fail(reason == ENOENT || reason == EACCES ? PLAT_E_NOT_FOUND : PLAT_E_SYSTEM);
+    }
+    fcntl(child->errors, F_SETFL, O_NONBLOCK);
+    *result = child;
+    return PLAT_OK;
+}
+
+int plat_child_pid(const plat_child *child) {
+    return (int)child->pid;
+}
+
+size_t plat_child_read(plat_child *child, char *text, size_t size_bytes) {
+    ssize_t n_bytes = read(child->errors, text, size_bytes);
+    return n_bytes > 0 ? (size_t)n_bytes : 0;
+}
+
+bool plat_child_ended(plat_child *child, int *exit_code) {
+    int status;
+    if (!child->has_ended && waitpid(child->pid, &status, WNOHANG | __WALL) == child->pid) {
+        child->has_ended = true;
+        child->exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+    }
+    *exit_code = child->exit_code;
+    return child->has_ended;
+}
+
+void plat_child_stop(plat_child *child) {
+    if (!child->has_ended) kill(child->pid, SIGTERM);
+}
+
+void plat_child_close(plat_child *child) {
+    if (!child) return;
+    if (child->errors >= 0) close(child->errors);
+    free(child);
+}
