@@ -42,6 +42,9 @@ static void free_everything(const hub_view *view) {
     for (uint32_t i = 0; i < view->at.n_streams; i++) {
         lipc_stream_header *header = hub_stream(view, i);
         uint64_t generation = __atomic_load_n(&header->claim, __ATOMIC_RELAXED) >> 32;
+        /* Before the claim: a client that takes the stream enters itself, and must stay. */
+        for (uint32_t word = 0; word < LIPC_CLIENTS_MAX / 64; word++)
+            __atomic_store_n(&header->watchers[word], 0, __ATOMIC_RELAXED);
         __atomic_store_n(&header->claim, (generation + 1) << 32, __ATOMIC_RELEASE);
     }
 }

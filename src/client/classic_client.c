@@ -119,24 +119,6 @@ static void close_objects(lipc_classic *handle) {
     handle->block = NULL;
 }
 
-/* Words a failed plat_ call. */
-static int fail_object(int plat_error, const char *object_name) {
-    char user[64];
-    switch (plat_error) {
-    case PLAT_E_NOT_FOUND:
-        return lipc_fail(LIPC_E_NO_HOST, "there is no %s: no host is running under this name", object_name);
-    case PLAT_E_FOREIGN_USER:
-        plat_object_user(object_name, user, sizeof user);
-        return lipc_fail(LIPC_E_ACCESS, "%s belongs to the user '%s'; choose another name", object_name, user);
-    case PLAT_E_UNEXPECTED:
-        return lipc_fail(LIPC_E_LAYOUT, "%s is not what a host makes (wrong kind or too short)", object_name);
-    case PLAT_E_NO_MEMORY:
-        return lipc_fail(LIPC_E_NO_MEMORY, "not enough memory to open %s", object_name);
-    default:
-        return lipc_fail(LIPC_E_SYSTEM, "cannot open %s: %s", object_name, plat_os_error());
-    }
-}
-
 /* Opens the five objects. NO_HOST if one of them is not there (yet). */
 static int open_objects(lipc_classic *handle) {
     char object_name[NAMES_OBJECT_SIZE];
@@ -153,7 +135,7 @@ static int open_objects(lipc_classic *handle) {
         error = plat_semaphore_open(object_name, wanted[i].semaphore);
     }
     if (error < 0) {
-        int result = fail_object(error, object_name);
+        int result = lipc_fail_object(error, object_name);
         close_objects(handle);
         return result;
     }

@@ -1,5 +1,7 @@
-/* error.c - version, error names and texts, and the last sentence of each thread. */
+/* error.c - version, names and texts of errors and ends, and the last sentence of each thread. */
 #include "error.h"
+
+#include "../platform/platform.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -10,6 +12,12 @@ static const struct { int number; const char *name, *text; } errors[] = {
 #define ERROR_ROW(number, name, text) {number, "LIPC_E_" #name, text},
     LIPC_ERROR_MAP(ERROR_ROW)
 #undef ERROR_ROW
+};
+
+static const struct { int number; const char *text; } ends[] = {
+#define END_ROW(number, name, text) {number, text},
+    LIPC_END_MAP(END_ROW)
+#undef END_ROW
 };
 
 const char *lipc_version(void) {
@@ -28,6 +36,12 @@ const char *lipc_error_text(int error) {
     return "unknown error";
 }
 
+const char *lipc_end_text(int end) {
+    for (size_t i = 0; i < sizeof ends / sizeof ends[0]; i++)
+        if (ends[i].number == end) return ends[i].text;
+    return "unknown";
+}
+
 const char *lipc_error_message(void) {
     return last_message;
 }
@@ -38,4 +52,21 @@ int lipc_fail(int error, const char *format, ...) {
     vsnprintf(last_message, sizeof last_message, format, arguments);
     va_end(arguments);
     return error;
+}
+
+int lipc_fail_object(int plat_error, const char *object_name) {
+    char user[64];
+    switch (plat_error) {
+    case PLAT_E_NOT_FOUND:
+        return lipc_fail(LIPC_E_NO_HOST, "there is no %s: no host is running under this name", object_name);
+    case PLAT_E_FOREIGN_USER:
+        plat_object_user(object_name, user, sizeof user);
+        return lipc_fail(LIPC_E_ACCESS, "%s belongs to the user '%s'; choose another name", object_name, user);
+    case PLAT_E_UNEXPECTED:
+        return lipc_fail(LIPC_E_LAYOUT, "%s is not what a host makes (wrong kind or too short)", object_name);
+    case PLAT_E_NO_MEMORY:
+        return lipc_fail(LIPC_E_NO_MEMORY, "not enough memory to open %s", object_name);
+    default:
+        return lipc_fail(LIPC_E_SYSTEM, "cannot open %s: %s", object_name, plat_os_error());
+    }
 }

@@ -7,4 +7,7 @@
 /* Records the sentence for lipc_error_message and returns `error`. */
 __attribute__((format(printf, 2, 3))) int lipc_fail(int error, const char *format, ...);
 
+/* The same for a plat_ call that failed to open a host's object. */
+int lipc_fail_object(int plat_error, const char *object_name);
+
 #endif

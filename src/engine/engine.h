@@ -29,6 +29,7 @@ typedef enum engine_error {
 
 #define ENGINE_SEED_RANDOM UINT32_MAX
 #define ENGINE_MESSAGE_SIZE 512
+#define ENGINE_SEQUENCES_DEFAULT 4
 
 /* What both kinds of engine ask of their surroundings while they work. */
 typedef struct engine_callbacks {
@@ -45,7 +46,7 @@ typedef struct engine_callbacks {
 typedef struct engine_model_facts {
     char description[128]; /* architecture, size, type of weights, as the library words it */
     char template_name[32];/* "the model's own", "chatml" or "plain" */
-    uint32_t n_ctx;        /* tokens of context that each sequence has */
+    uint32_t n_ctx;        /* tokens of context that each sequence has; 0: no limit (replay) */
     uint32_t n_ctx_trained;
     int32_t n_vocab;
     int32_t n_threads;
@@ -67,7 +68,8 @@ typedef struct engine_sampling {
     float min_p;             /* 0: off */
     float top_p;             /* 1: off */
     int32_t top_k;           /* 0: off */
-    float repeat_penalty;    /* 1: off. The three penalties look at the last repeat_last_n tokens */
+    float repeat_penalty;    /* 1: off. The three penalties look at the last repeat_last_n tokens,
+                                those of the prompt among them */
     float frequency_penalty; /* 0: off */
     float presence_penalty;  /* 0: off */
     int32_t repeat_last_n;   /* 0: none, -1: the whole context */
@@ -79,7 +81,7 @@ typedef struct engine_request {
     const engine_message *messages;
     size_t n_messages;
     int32_t n_predict;   /* tokens of answer at most; negative: as many as fit */
-    const char *grammar; /* GBNF with the rule "root"; NULL or "": any text */
+    const char *grammar; /* GBNF with the rule "root" (see grammar.h); NULL or "": any text */
     bool wants_logprobs; /* engine_progress.logprob is filled in: one pass over the vocabulary for each token */
     engine_sampling sampling;
 } engine_request;
@@ -90,7 +92,7 @@ typedef enum engine_end {
     ENGINE_END_LIMIT,     /* n_predict tokens were made */
     ENGINE_END_CONTEXT,   /* the context is full */
     ENGINE_END_CANCELLED, /* engine_cancel, or `interrupted` */
-    ENGINE_END_FAILED     /* the library failed; engine_message_text says how */
+    ENGINE_END_FAILED     /* the library failed; engine->message says how */
 } engine_end;
 
 /* "end of turn", "token limit", ... : for people. */
@@ -137,7 +139,7 @@ typedef struct llama_engine_options {
     const char *model_path;
     uint32_t n_ctx;       /* tokens of context of each sequence; 0: as the model was trained, but at most n_ctx_limit */
     uint32_t n_ctx_limit; /* 0: no limit */
-    int32_t n_sequences;  /* answers at a time, at least 1 */
+    int32_t n_sequences;  /* answers at a time; 0: up to ENGINE_SEQUENCES_DEFAULT, fewer if their caches are large */
     int32_t n_threads;    /* 0: one for each physical core; for a small model one */
     int32_t n_gpu_layers; /* layers to offload where a device is found; negative: all */
     engine_callbacks callbacks;

@@ -1,15 +1,17 @@
 /* grammar.c - see grammar.h.
  *
- * Reading: the same recursive descent as the library's, into the same rules: a group and a repetition become rules of
- * their own, so that what is counted here is what the library will have.
+ * Reading: recursive descent. A group becomes a rule of its own, and so do the optional ones of a repetition: S{m,n} is
+ * m times S and then, for the rest, rules "S and the next of these rules, or nothing".
  *
- * Judging: the library keeps a set of stacks of positions, one for each way the text so far can be read. Before each
- * character it replaces the topmost rule by its alternatives until all stacks have a character on top. So dangerous are:
- *   - a rule that can come back to itself without a character, leaving something on the stack: stacks without end. The
- *     library looks for that, but does not see that a rule is empty if all its parts are;
- *   - a rule out of which no character and no end is ever reached: no stack is left, which the library does not survive;
- *   - many ways from one position to its first characters: time and memory. The library's search for left recursion
- *     follows each of them, too.
+ * Judging: matching keeps a set of stacks of positions, one for each way the text so far can be read. Before each
+ * character the topmost rule of each is replaced by its alternatives until all stacks have a character on top. So
+ * refused are:
+ *   - a rule that can come back to itself without a character, leaving something on the stack: stacks without end;
+ *   - a rule out of which no character and no end is ever reached: a mistake for sure.
+ *
+ * Matching: stacks share what they have in common. A node is a position and the node below it; equal ones exist once.
+ * The number of stacks can still grow with every character, so work is counted, and there is a most of it for each
+ * token.
  */
 #include "grammar.h"
 
@@ -23,10 +25,10 @@
 
 #define MAX_NESTING 100          /* parentheses */
 #define MAX_ELEMENTS 200000      /* of all rules, repetitions written out; bounds the work of reading, too */
-#define MAX_REPETITIONS 2000     /* the library's own limit: MAX_REPETITION_THRESHOLD */
+#define MAX_REPETITIONS 2000     /* as many as llama.cpp allows */
 #define MAX_LEFT_DEPTH 2500      /* rules that begin with rules that begin with rules ... */
-#define MAX_WAYS 20000           /* from one position to its first characters */
-#define MAX_WAYS_OF_ALL 20000000 /* of all rules together */
+#define MAX_WORK 50000000        /* from one accepted piece to the next: some tenths of a second */
+#define MAX_NODES 1000000        /* of all stacks: some 30 MB */
 #define NO_MAXIMUM UINT64_MAX
 #define CHUNK_BYTES 65536
 #define N_BUCKETS 1024
@@ -35,8 +37,21 @@ typedef enum element_kind { ELEMENT_END, ELEMENT_ALTERNATIVE, ELEMENT_RULE, ELEM
 
 typedef struct element {
     element_kind kind;
-    uint32_t rule; /* of ELEMENT_RULE */
+    uint32_t number; /* of ELEMENT_RULE: the rule; of ELEMENT_CHARACTER: the class */
 } element;
+
+/* Inclusive. */
+typedef struct range {
+    uint32_t low;
+    uint32_t high;
+    struct range *next;
+} range;
+
+typedef struct class {
+    bool is_inverse;
+    uint32_t n_ranges;
+    range *ranges;
+} class;
 
 typedef struct elements {
     element *items;
@@ -57,7 +72,6 @@ typedef struct rule {
     uint32_t low;
     bool is_open;
     uint32_t component;
-    uint64_t n_ways;
 } rule;
 
 typedef struct chunk {
@@ -67,6 +81,7 @@ typedef struct chunk {
     _Alignas(max_align_t) char bytes[];
 } chunk;
 
+/* Reads and judges. */
 typedef struct reader {
     const char *text;
     const char *at;
@@ -76,12 +91,14 @@ typedef struct reader {
     uint32_t n_rules;
     uint32_t n_rules_room;
     uint32_t buckets[N_BUCKETS]; /* named rules: number and one */
+    class *classes;
+    uint32_t n_classes;
+    uint32_t n_classes_room;
     uint32_t *open_rules; /* Tarjan's stack */
     uint32_t n_open;
     uint32_t n_visited;
     uint32_t n_components;
-    uint64_t n_ways;
-    chunk *chunks; /* all that is read lives until the end */
+    chunk *chunks; /* all that is read lives in them */
     char *message;
     size_t message_size;
 } reader;
@@ -138,9 +155,9 @@ static bool reserve(reader *reader, elements *list, size_t n_more) {
     return true;
 }
 
-static bool append(reader *reader, elements *list, element_kind kind, uint32_t rule) {
+static bool append(reader *reader, elements *list, element_kind kind, uint32_t number) {
     if (!reserve(reader, list, 1)) return false;
-    list->items[list->n_items++] = (element){kind, rule};
+    list->items[list->n_items++] = (element){kind, number};
     return true;
 }
 
@@ -187,6 +204,30 @@ static void define_rule(reader *reader, uint32_t number, const elements *body) {
     reader->rules[number].body = *body;
 }
 
+static bool add_class(reader *reader, elements *rule, bool is_inverse, uint32_t *number) {
+    if (reader->n_classes == reader->n_classes_room) {
+        uint32_t n_room = 2 * reader->n_classes_room + 64;
+        class *larger = take_memory(reader, n_room * sizeof *larger);
+        if (!larger) return false;
+        if (reader->n_classes > 0) memcpy(larger, reader->classes, reader->n_classes * sizeof *larger);
+        reader->classes = larger;
+        reader->n_classes_room = n_room;
+    }
+    *number = reader->n_classes++;
+    reader->classes[*number] = (class){is_inverse, 0, NULL};
+    return append(reader, rule, ELEMENT_CHARACTER, *number);
+}
+
+static bool add_range(reader *reader, uint32_t number, uint32_t low, uint32_t high) {
+    range *added = take_memory(reader, sizeof *added);
+    if (!added) return false;
+    if (++reader->n_elements > MAX_ELEMENTS) return refuse(reader, "too large");
+    *added = (range){low, high, reader->classes[number].ranges};
+    reader->classes[number].ranges = added;
+    reader->classes[number].n_ranges++;
+    return true;
+}
+
 /* ---- reading ------------------------------------------------------------------------------------------------------- */
 
 static bool is_digit(char c) {
@@ -216,50 +257,76 @@ static int character_length(const char *text) {
     return (int)utf8_character(text, strnlen(text, 4), &incomplete);
 }
 
+/* The code point of the first n_bytes at `text`, one valid character. */
+static uint32_t code_point(const char *text, int n_bytes) {
+    static const unsigned char masks[] = {0, 0x7F, 0x1F, 0x0F, 0x07};
+    uint32_t value = (unsigned char)text[0] & masks[n_bytes];
+    for (int i = 1; i < n_bytes; i++) value = value << 6 | ((unsigned char)text[i] & 0x3F);
+    return value;
+}
+
+static bool read_hex(reader *reader, int n_digits, uint32_t *value) {
+    *value = 0;
+    for (int i = 0; i < n_digits; i++) {
+        char c = reader->at[2 + i];
+        if (!is_hex(c)) return refuse(reader, "%d hexadecimal digits are needed after '\\%c'", n_digits, reader->at[1]);
+        *value = *value << 4 | (uint32_t)(is_digit(c) ? c - '0' : (c | 0x20) - 'a' + 10);
+    }
+    reader->at += 2 + n_digits;
+    return true;
+}
+
 /* One character of a literal or a class. */
-static bool read_character(reader *reader) {
+static bool read_character(reader *reader, uint32_t *value) {
     const char *at = reader->at;
     if (*at == 0) return refuse(reader, "it ends inside a literal or a class");
     if (*at != '\\') {
+        *value = code_point(at, character_length(at));
         reader->at += character_length(at);
         return true;
     }
-    int n_hex = at[1] == 'x' ? 2 : at[1] == 'u' ? 4 : at[1] == 'U' ? 8 : 0;
-    if (n_hex == 0 && (at[1] == 0 || !strchr("trn\\\"[]-", at[1])))
-        return refuse(reader, "an unknown escape after '\\'");
-    for (int i = 0; i < n_hex; i++)
-        if (!is_hex(at[2 + i])) return refuse(reader, "%d hexadecimal digits are needed after '\\%c'", n_hex, at[1]);
-    reader->at += 2 + n_hex;
+    if (at[1] == 'x') return read_hex(reader, 2, value);
+    if (at[1] == 'u') return read_hex(reader, 4, value);
+    if (at[1] == 'U') return read_hex(reader, 8, value);
+    if (at[1] == 0 || !strchr("trn\\\"[]-", at[1])) return refuse(reader, "an unknown escape after '\\'");
+    *value = at[1] == 't' ? '\t' : at[1] == 'r' ? '\r' : at[1] == 'n' ? '\n' : (unsigned char)at[1];
+    reader->at += 2;
     return true;
 }
 
 static bool read_literal(reader *reader, elements *rule) {
+    uint32_t number, value;
     for (reader->at++; *reader->at != '"';)
-        if (!read_character(reader) || !append(reader, rule, ELEMENT_CHARACTER, 0)) return false;
+        if (!read_character(reader, &value) || !add_class(reader, rule, false, &number) ||
+            !add_range(reader, number, value, value))
+            return false;
     reader->at++;
     return true;
 }
 
-/* A class is one character; its parts are counted, but do not matter here. An empty one is nothing at all, as it is to the
- * library. */
 static bool read_class(reader *reader, elements *rule) {
-    size_t n_before = rule->n_items;
-    if (*++reader->at == '^') reader->at++;
+    uint32_t number, low, high;
+    bool is_inverse = reader->at[1] == '^';
+    reader->at += is_inverse ? 2 : 1;
+    if (*reader->at != ']' && !add_class(reader, rule, is_inverse, &number)) return false;
     while (*reader->at != ']') {
-        if (!read_character(reader)) return false;
-        if (rule->n_items == n_before && !append(reader, rule, ELEMENT_CHARACTER, 0)) return false;
-        if (++reader->n_elements > MAX_ELEMENTS) return refuse(reader, "too large");
-        if (reader->at[0] != '-' || reader->at[1] == ']') continue;
-        reader->at++;
-        if (!read_character(reader)) return false;
+        if (!read_character(reader, &low)) return false;
+        high = low;
+        if (reader->at[0] == '-' && reader->at[1] != ']') {
+            reader->at++;
+            if (!read_character(reader, &high)) return false;
+        }
+        if (!add_range(reader, number, low, high)) return false;
     }
     reader->at++;
     return true;
 }
 
+/* '.': what is in no range, and there are none. */
 static bool read_any(reader *reader, elements *rule) {
+    uint32_t number;
     reader->at++;
-    return append(reader, rule, ELEMENT_CHARACTER, 0);
+    return add_class(reader, rule, true, &number);
 }
 
 static bool read_number(reader *reader, uint64_t *number) {
@@ -288,15 +355,15 @@ static bool read_bounds(reader *reader, bool in_group, uint64_t *minimum, uint64
     }
     if (*reader->at != '}') return refuse(reader, "'}' is missing behind a repetition");
     if (*minimum > MAX_REPETITIONS) return refuse(reader, "more than %d repetitions", MAX_REPETITIONS);
-    /* To the library that would be almost 2^64 repetitions. */
-    if (*maximum < *minimum) return refuse(reader, "a repetition of at least %d and at most %d", (int)*minimum, (int)*maximum);
+    if (*maximum < *minimum)
+        return refuse(reader, "a repetition of at least %d and at most %d", (int)*minimum, (int)*maximum);
     if (*maximum > MAX_REPETITIONS) *maximum = NO_MAXIMUM;
     return true;
 }
 
-/* Repeats the last symbol of the rule, which begins at `symbol`: S{m,n} becomes m times S and then, for the rest, rules
- * "S and the next of these rules, or nothing". `weight` counts as the library does. */
-static bool repeat(reader *reader, elements *rule, size_t symbol, uint64_t minimum, uint64_t maximum, uint64_t *weight) {
+/* Repeats the last symbol of the rule, which begins at `symbol`. `weight` counts as llama.cpp does. */
+static bool repeat(reader *reader, elements *rule, size_t symbol, uint64_t minimum, uint64_t maximum,
+                   uint64_t *weight) {
     if (symbol == rule->n_items) return refuse(reader, "a repetition of nothing");
     bool is_open = maximum == NO_MAXIMUM;
     uint64_t n_times = !is_open && maximum > 0 ? maximum : minimum > 0 ? minimum : 1;
@@ -315,7 +382,8 @@ static bool repeat(reader *reader, elements *rule, size_t symbol, uint64_t minim
         optional = (elements){0};
         if (!add_rule(reader, NULL, 0, &number) || !append_all(reader, &optional, &once)) return false;
         if ((i > 0 || is_open) && !append(reader, &optional, ELEMENT_RULE, is_open ? number : last)) return false;
-        if (!append(reader, &optional, ELEMENT_ALTERNATIVE, 0) || !append(reader, &optional, ELEMENT_END, 0)) return false;
+        if (!append(reader, &optional, ELEMENT_ALTERNATIVE, 0) || !append(reader, &optional, ELEMENT_END, 0))
+            return false;
         define_rule(reader, number, &optional);
         last = number;
     }
@@ -410,7 +478,7 @@ static bool read_rule(reader *reader) {
     return true;
 }
 
-static bool read_grammar(reader *reader) {
+static bool read_grammar(reader *reader, uint32_t *root) {
     bool has_root = false;
     for (skip_space(reader, true); *reader->at;)
         if (!read_rule(reader)) return false;
@@ -418,7 +486,9 @@ static bool read_grammar(reader *reader) {
     for (uint32_t r = 0; r < reader->n_rules; r++) {
         const rule *rule = &reader->rules[r];
         if (!rule->is_defined) return refuse(reader, "has no rule '%.*s'", (int)rule->n_name, rule->name);
-        has_root = has_root || (rule->n_name == 4 && memcmp(rule->name, "root", 4) == 0);
+        if (rule->n_name != 4 || memcmp(rule->name, "root", 4) != 0) continue;
+        has_root = true;
+        *root = r;
     }
     return has_root || refuse(reader, "has no rule 'root'");
 }
@@ -430,7 +500,7 @@ static bool ends_alternative(const element *element) {
 }
 
 static bool can_be_empty(const reader *reader, const element *element) {
-    return element->kind == ELEMENT_RULE && reader->rules[element->rule].can_be_empty;
+    return element->kind == ELEMENT_RULE && reader->rules[element->number].can_be_empty;
 }
 
 /* Looks at a rule with what is known of the others; returns whether that told something new. */
@@ -444,7 +514,7 @@ static bool learn(const reader *reader, rule *rule) {
             continue;
         }
         if (!at_start) continue;
-        if (element->kind == ELEMENT_CHARACTER || reader->rules[element->rule].reaches_character)
+        if (element->kind == ELEMENT_CHARACTER || reader->rules[element->number].reaches_character)
             rule->reaches_character = true;
         at_start = can_be_empty(reader, element);
     }
@@ -472,51 +542,21 @@ static bool check_alive(reader *reader) {
     return true;
 }
 
-/* Ways from each position of a rule to its first characters, the rules on them counted. Ways inside the rule's own
- * component are counted once: the library follows none twice. Returns those of the rule itself. */
-static uint64_t count_ways(const reader *reader, const rule *rule, uint64_t *n_most) {
-    uint64_t n_behind = 1, n_all = 1;
-    for (size_t i = rule->body.n_items; i-- > 0;) {
-        const element *element = &rule->body.items[i];
-        if (ends_alternative(element)) {
-            if (i + 1 < rule->body.n_items) n_all += n_behind;
-            n_behind = 1;
-            continue;
-        }
-        uint64_t n_own = 1;
-        if (element->kind == ELEMENT_RULE && reader->rules[element->rule].component != rule->component)
-            n_own = reader->rules[element->rule].n_ways;
-        n_behind = n_own + (can_be_empty(reader, element) ? n_behind : 0);
-        if (n_behind > MAX_WAYS) n_behind = MAX_WAYS + 1;
-        if (n_behind > *n_most) *n_most = n_behind;
-    }
-    n_all += n_behind;
-    if (n_all > *n_most) *n_most = n_all;
-    return n_all < MAX_WAYS ? n_all : MAX_WAYS;
-}
-
-/* All rules of the component are open and lie on top of the stack. */
-static bool close_component(reader *reader, uint32_t first) {
-    uint32_t component = ++reader->n_components, n_open = reader->n_open;
-    while (reader->open_rules[--n_open] != first) continue;
-    for (uint32_t i = n_open; i < reader->n_open; i++) reader->rules[reader->open_rules[i]].component = component;
-    for (uint32_t i = n_open; i < reader->n_open; i++) {
-        rule *rule = &reader->rules[reader->open_rules[i]];
-        uint64_t n_most = 0;
-        rule->is_open = false;
-        rule->n_ways = count_ways(reader, rule, &n_most);
-        reader->n_ways += rule->n_ways;
-        if (n_most > MAX_WAYS || reader->n_ways > MAX_WAYS_OF_ALL)
-            return refuse(reader, "leaves too many ways to go on at one place");
-    }
-    reader->n_open = n_open;
-    return true;
+/* All rules of the component lie on top of the stack. */
+static void close_component(reader *reader, uint32_t first) {
+    uint32_t component = ++reader->n_components, number;
+    do {
+        number = reader->open_rules[--reader->n_open];
+        reader->rules[number].is_open = false;
+        reader->rules[number].component = component;
+    } while (number != first);
 }
 
 /* Follows what can stand at the beginning of a rule. */
 static bool visit(reader *reader, uint32_t number, int depth) {
     rule *rule = &reader->rules[number];
-    if (depth > MAX_LEFT_DEPTH) return refuse(reader, "has more than %d rules that begin with each other", MAX_LEFT_DEPTH);
+    if (depth > MAX_LEFT_DEPTH)
+        return refuse(reader, "has more than %d rules that begin with each other", MAX_LEFT_DEPTH);
     rule->order = rule->low = ++reader->n_visited;
     rule->is_open = true;
     reader->open_rules[reader->n_open++] = number;
@@ -528,13 +568,14 @@ static bool visit(reader *reader, uint32_t number, int depth) {
             continue;
         }
         if (at_start && element->kind == ELEMENT_RULE) {
-            const struct rule *next = &reader->rules[element->rule];
-            if (next->order == 0 && !visit(reader, element->rule, depth + 1)) return false;
+            const struct rule *next = &reader->rules[element->number];
+            if (next->order == 0 && !visit(reader, element->number, depth + 1)) return false;
             if (next->is_open && next->low < rule->low) rule->low = next->low;
         }
         at_start = at_start && can_be_empty(reader, element);
     }
-    return rule->low != rule->order || close_component(reader, number);
+    if (rule->low == rule->order) close_component(reader, number);
+    return true;
 }
 
 /* A rule that can come back to itself must have nothing behind the place where it does. */
@@ -549,7 +590,7 @@ static bool check_left_recursion(reader *reader) {
                 continue;
             }
             if (at_start && element->kind == ELEMENT_RULE && !ends_alternative(element + 1) &&
-                reader->rules[element->rule].component == rule->component)
+                reader->rules[element->number].component == rule->component)
                 return refuse_rule(reader, rule, "can begin with itself");
             at_start = at_start && can_be_empty(reader, element);
         }
@@ -567,15 +608,335 @@ static bool judge(reader *reader) {
     return check_left_recursion(reader);
 }
 
-bool grammar_check(const char *grammar, char *message, size_t message_size) {
-    reader reader = {.text = grammar, .message = message, .message_size = message_size};
-    if (!utf8_is_valid(grammar, strlen(grammar))) return refuse(&reader, "is not valid UTF-8");
-    reader.at = grammar;
-    bool is_good = read_grammar(&reader) && judge(&reader);
-    while (reader.chunks) {
-        chunk *next = reader.chunks->next;
-        free(reader.chunks);
-        reader.chunks = next;
+/* ---- matching ------------------------------------------------------------------------------------------------------ */
+
+/* A position in a rule, and the node to go on with at the end of the rule. Number 0 is the end of the text. */
+typedef struct node {
+    const element *at;
+    uint32_t below;
+    uint32_t next_in_bucket;
+    uint32_t visited; /* in the expansion of that number */
+} node;
+
+typedef struct numbers {
+    uint32_t *items;
+    size_t n_items;
+    size_t n_room;
+} numbers;
+
+/* Bytes of a character that is not complete. */
+typedef struct partial {
+    uint32_t value;
+    uint32_t lowest; /* of all characters of that length: smaller ones are written shorter */
+    int n_left;
+} partial;
+
+struct grammar {
+    chunk *chunks;
+    const rule *rules;
+    const class *classes;
+
+    node *nodes;
+    uint32_t n_nodes;
+    uint32_t n_nodes_room;
+    uint32_t *buckets; /* node numbers; as many as there is room for nodes, a power of two */
+    uint32_t n_expansions;
+    uint64_t n_work;
+    bool is_exhausted;
+
+    numbers stacks; /* where the text stands: nodes at a character, perhaps 0 */
+    partial partial;
+    bool is_dead_end[128];       /* known: no text goes on with that byte, there are many tokens that try */
+    numbers todo, now, next; /* for expanding, and for trying bytes */
+};
+
+static bool put(grammar *grammar, numbers *list, uint32_t number) {
+    if (list->n_items == list->n_room) {
+        size_t n_room = 2 * list->n_room + 64;
+        uint32_t *larger = realloc(list->items, n_room * sizeof *larger);
+        if (!larger) {
+            grammar->is_exhausted = true;
+            return false;
+        }
+        list->items = larger;
+        list->n_room = n_room;
     }
-    return is_good;
+    list->items[list->n_items++] = number;
+    return true;
+}
+
+static uint32_t *bucket_of(grammar *grammar, const element *at, uint32_t below) {
+    uint64_t hash = ((uint64_t)(uintptr_t)at / sizeof *at * 31 + below) * 0x9E3779B97F4A7C15u;
+    return &grammar->buckets[(hash >> 32) & (grammar->n_nodes_room - 1)];
+}
+
+static bool make_room(grammar *grammar) {
+    uint32_t n_room = grammar->n_nodes_room ? 2 * grammar->n_nodes_room : 256;
+    node *nodes = n_room > MAX_NODES ? NULL : realloc(grammar->nodes, n_room * sizeof *nodes);
+    if (nodes) grammar->nodes = nodes;
+    uint32_t *buckets = nodes ? calloc(n_room, sizeof *buckets) : NULL;
+    if (!buckets) {
+        grammar->is_exhausted = true;
+        return false;
+    }
+    free(grammar->buckets);
+    grammar->buckets = buckets;
+    grammar->n_nodes_room = n_room;
+    for (uint32_t n = 1; n < grammar->n_nodes; n++) {
+        uint32_t *bucket = bucket_of(grammar, nodes[n].at, nodes[n].below);
+        nodes[n].next_in_bucket = *bucket;
+        *bucket = n;
+    }
+    return true;
+}
+
+/* The node of a position; the one below it if nothing is left of its rule. So tail calls leave nothing on the stack. */
+static uint32_t find_node(grammar *grammar, const element *at, uint32_t below) {
+    if (ends_alternative(at)) return below;
+    uint32_t *bucket = bucket_of(grammar, at, below);
+    for (uint32_t n = *bucket; n > 0; n = grammar->nodes[n].next_in_bucket, grammar->n_work++)
+        if (grammar->nodes[n].at == at && grammar->nodes[n].below == below) return n;
+    if (grammar->n_nodes == grammar->n_nodes_room) {
+        if (!make_room(grammar)) return below;
+        bucket = bucket_of(grammar, at, below);
+    }
+    grammar->nodes[grammar->n_nodes] = (node){at, below, *bucket, 0};
+    return *bucket = grammar->n_nodes++;
+}
+
+/* Adds to `stacks` what a node comes to without a character. */
+static void expand(grammar *grammar, uint32_t number, numbers *stacks) {
+    grammar->todo.n_items = 0;
+    put(grammar, &grammar->todo, number);
+    while (grammar->todo.n_items > 0 && !grammar->is_exhausted) {
+        uint32_t n = grammar->todo.items[--grammar->todo.n_items];
+        if (++grammar->n_work > MAX_WORK) grammar->is_exhausted = true;
+        if (grammar->nodes[n].visited == grammar->n_expansions) continue;
+        grammar->nodes[n].visited = grammar->n_expansions;
+        const element *at = grammar->nodes[n].at;
+        if (n == 0 || at->kind == ELEMENT_CHARACTER) {
+            put(grammar, stacks, n);
+            continue;
+        }
+        uint32_t below = find_node(grammar, at + 1, grammar->nodes[n].below);
+        const elements *body = &grammar->rules[at->number].body;
+        for (size_t i = 0; i < body->n_items; i++) {
+            if (i == 0 || body->items[i - 1].kind == ELEMENT_ALTERNATIVE)
+                put(grammar, &grammar->todo, find_node(grammar, &body->items[i], below));
+            grammar->n_work++;
+        }
+    }
+}
+
+static bool class_has(const class *class, uint32_t value) {
+    for (const range *range = class->ranges; range; range = range->next)
+        if (range->low <= value && value <= range->high) return !class->is_inverse;
+    return class->is_inverse;
+}
+
+/* Whether one of the characters from `low` to `high` may be in the class. */
+static bool class_may_have(const class *class, uint32_t low, uint32_t high) {
+    for (const range *range = class->ranges; range; range = range->next) {
+        if (class->is_inverse && range->low <= low && high <= range->high) return false;
+        if (!class->is_inverse && range->low <= high && low <= range->high) return true;
+    }
+    return class->is_inverse;
+}
+
+static void take_character(grammar *grammar, const numbers *stacks, uint32_t value, numbers *next) {
+    next->n_items = 0;
+    grammar->n_expansions++;
+    for (size_t i = 0; i < stacks->n_items && !grammar->is_exhausted; i++) {
+        uint32_t n = stacks->items[i];
+        if (n == 0) continue;
+        const node *node = &grammar->nodes[n];
+        const class *class = &grammar->classes[node->at->number];
+        grammar->n_work += 1 + class->n_ranges;
+        if (grammar->n_work > MAX_WORK) grammar->is_exhausted = true;
+        if (class_has(class, value))
+            expand(grammar, find_node(grammar, node->at + 1, node->below), next);
+    }
+}
+
+/* Whether a character that has only begun can become one that fits. */
+static bool may_complete(grammar *grammar, const numbers *stacks, partial partial) {
+    uint32_t low = partial.value << 6 * partial.n_left;
+    uint32_t high = low | ((1u << 6 * partial.n_left) - 1);
+    if (high < partial.lowest || low > 0x10FFFF || (low >= 0xD800 && high <= 0xDFFF)) return false;
+    if (low < partial.lowest) low = partial.lowest;
+    for (size_t i = 0; i < stacks->n_items; i++) {
+        uint32_t n = stacks->items[i];
+        if (n == 0) continue;
+        const class *class = &grammar->classes[grammar->nodes[n].at->number];
+        grammar->n_work += 1 + class->n_ranges;
+        if (class_may_have(class, low, high)) return true;
+    }
+    return false;
+}
+
+/* Adds a byte to a character; returns false if it is none then. Complete when n_left is 0. */
+static bool add_byte(partial *partial, unsigned char byte) {
+    if (partial->n_left > 0) {
+        if ((byte & 0xC0) != 0x80) return false;
+        partial->value = partial->value << 6 | (byte & 0x3F);
+        if (--partial->n_left > 0) return true;
+        return partial->value >= partial->lowest && partial->value <= 0x10FFFF &&
+               (partial->value < 0xD800 || partial->value > 0xDFFF);
+    }
+    if (byte < 0x80) *partial = (struct partial){byte, 0, 0};
+    else if (byte >= 0xC2 && byte <= 0xDF) *partial = (struct partial){byte & 0x1F, 0x80, 1};
+    else if (byte >= 0xE0 && byte <= 0xEF) *partial = (struct partial){byte & 0x0F, 0x800, 2};
+    else if (byte >= 0xF0 && byte <= 0xF4) *partial = (struct partial){byte & 0x07, 0x10000, 3};
+    else return false;
+    return byte != 0; /* a zero byte would end the text for its readers */
+}
+
+/* Leaves where the text would stand in grammar->now and *partial. */
+static bool try_bytes(grammar *grammar, const char *bytes, size_t n_bytes, partial *partial) {
+    *partial = grammar->partial;
+    const numbers *stacks = &grammar->stacks;
+    for (size_t i = 0; i < n_bytes; i++) {
+        if (!add_byte(partial, (unsigned char)bytes[i])) return false;
+        if (partial->n_left > 0) continue;
+        take_character(grammar, stacks, partial->value, &grammar->next);
+        numbers taken = grammar->next;
+        grammar->next = grammar->now;
+        grammar->now = taken;
+        stacks = &grammar->now;
+        if (grammar->is_exhausted || stacks->n_items == 0) return false;
+    }
+    if (partial->n_left > 0 && !may_complete(grammar, stacks, *partial)) return false;
+    if (grammar->n_work > MAX_WORK) grammar->is_exhausted = true;
+    if (stacks == &grammar->now) return true;
+    grammar->now.n_items = 0;
+    for (size_t i = 0; i < stacks->n_items; i++) put(grammar, &grammar->now, stacks->items[i]);
+    return !grammar->is_exhausted;
+}
+
+bool grammar_fits(grammar *grammar, const char *bytes, size_t n_bytes) {
+    partial partial;
+    if (n_bytes == 0 || grammar->is_exhausted) return false;
+    unsigned char first = (unsigned char)bytes[0];
+    if (first < sizeof grammar->is_dead_end && grammar->is_dead_end[first]) return false;
+    if (try_bytes(grammar, bytes, n_bytes, &partial)) return true;
+    if (first < sizeof grammar->is_dead_end && !try_bytes(grammar, bytes, 1, &partial))
+        grammar->is_dead_end[first] = true;
+    return false;
+}
+
+/* Gives up the nodes that were only tried: what the stacks need moves to the front. A node lies behind the one below
+ * it, so one pass downwards marks and one upwards moves. */
+static void forget_tried(grammar *grammar) {
+    uint32_t n_kept = 1, mark = ++grammar->n_expansions;
+    node *nodes = grammar->nodes;
+    for (size_t i = 0; i < grammar->stacks.n_items; i++) nodes[grammar->stacks.items[i]].visited = mark;
+    for (uint32_t n = grammar->n_nodes; n-- > 1;)
+        if (nodes[n].visited == mark) nodes[nodes[n].below].visited = mark;
+    memset(grammar->buckets, 0, grammar->n_nodes_room * sizeof *grammar->buckets);
+    for (uint32_t n = 1; n < grammar->n_nodes; n++) {
+        if (nodes[n].visited != mark) continue;
+        uint32_t below = nodes[n].below ? nodes[nodes[n].below].next_in_bucket : 0;
+        nodes[n].next_in_bucket = n_kept++; /* its new number, until it has moved */
+        nodes[n].below = below;
+    }
+    for (size_t i = 0; i < grammar->stacks.n_items; i++) {
+        uint32_t *stack = &grammar->stacks.items[i];
+        if (*stack > 0) *stack = nodes[*stack].next_in_bucket;
+    }
+    n_kept = 1;
+    for (uint32_t n = 1; n < grammar->n_nodes; n++) {
+        if (nodes[n].visited != mark) continue;
+        uint32_t *bucket = bucket_of(grammar, nodes[n].at, nodes[n].below);
+        nodes[n_kept] = (node){nodes[n].at, nodes[n].below, *bucket, 0};
+        *bucket = n_kept++;
+    }
+    grammar->n_nodes = n_kept;
+    nodes[0].visited = 0;
+    grammar->n_expansions = 0;
+}
+
+void grammar_accept(grammar *grammar, const char *bytes, size_t n_bytes) {
+    partial partial;
+    if (grammar->is_exhausted || !try_bytes(grammar, bytes, n_bytes, &partial)) return;
+    numbers stood = grammar->stacks;
+    grammar->stacks = grammar->now;
+    grammar->now = stood;
+    grammar->partial = partial;
+    forget_tried(grammar);
+    memset(grammar->is_dead_end, 0, sizeof grammar->is_dead_end);
+    grammar->n_work = 0;
+}
+
+bool grammar_can_end(const grammar *grammar) {
+    if (grammar->partial.n_left > 0) return false;
+    for (size_t i = 0; i < grammar->stacks.n_items; i++)
+        if (grammar->stacks.items[i] == 0) return true;
+    return false;
+}
+
+bool grammar_is_exhausted(const grammar *grammar) {
+    return grammar->is_exhausted;
+}
+
+/* ---- the whole ----------------------------------------------------------------------------------------------------- */
+
+static void free_chunks(chunk *chunks) {
+    while (chunks) {
+        chunk *next = chunks->next;
+        free(chunks);
+        chunks = next;
+    }
+}
+
+/* Puts the text at the beginning of the rule. */
+static bool begin(grammar *grammar, uint32_t root) {
+    if (!make_room(grammar)) return false;
+    grammar->nodes[0] = (node){NULL, 0, 0, 0};
+    grammar->n_nodes = 1;
+    grammar->n_expansions = 1;
+    const elements *body = &grammar->rules[root].body;
+    for (size_t i = 0; i < body->n_items; i++)
+        if (i == 0 || body->items[i - 1].kind == ELEMENT_ALTERNATIVE)
+            expand(grammar, find_node(grammar, &body->items[i], 0), &grammar->stacks);
+    return !grammar->is_exhausted;
+}
+
+grammar *grammar_new(const char *text, char *message, size_t message_size) {
+    uint32_t root = 0;
+    reader reader = {.text = text, .message = message, .message_size = message_size};
+    grammar *grammar = NULL;
+    if (!utf8_is_valid(text, strlen(text))) {
+        refuse(&reader, "is not valid UTF-8");
+        return NULL;
+    }
+    reader.at = text;
+    if (!read_grammar(&reader, &root) || !judge(&reader)) goto fail;
+    grammar = calloc(1, sizeof *grammar);
+    if (!grammar) {
+        refuse(&reader, "needs more memory than there is");
+        goto fail;
+    }
+    grammar->chunks = reader.chunks;
+    grammar->rules = reader.rules;
+    grammar->classes = reader.classes;
+    if (begin(grammar, root)) return grammar;
+    refuse(&reader, "can be read in too many ways from its beginning");
+    grammar_free(grammar);
+    return NULL;
+
+fail:
+    free_chunks(reader.chunks);
+    return NULL;
+}
+
+void grammar_free(grammar *grammar) {
+    if (!grammar) return;
+    free_chunks(grammar->chunks);
+    free(grammar->nodes);
+    free(grammar->buckets);
+    free(grammar->stacks.items);
+    free(grammar->todo.items);
+    free(grammar->now.items);
+    free(grammar->next.items);
+    free(grammar);
 }

@@ -1,9 +1,11 @@
-/* grammar.h - looks at a grammar (GBNF) before the library does.
+/* grammar.h - reads a grammar (GBNF, as llama.cpp's) and says which text fits it, piece by piece.
  *
- * The library is C++ that was written for grammars of friends: it prints what it cannot read to standard error, with the
- * whole grammar; it recurses as deep as the grammar is nested; and there are grammars with which it never ends, takes all
- * memory, or ends the process. Grammars come from clients. So each is read here first, by the library's own rules, and
- * only what the library can live with is handed on.
+ * Not the library's own, which is C++ for grammars of friends: it prints what it cannot read to standard error,
+ * recurses as deep as a grammar is nested, and there are grammars of five lines with which a token takes minutes and
+ * all memory, or which end the process. Grammars come from clients, and a client must not stop the host. Here all work
+ * is bounded.
+ *
+ * Not in it: tokens by name or number (<...>, !<...>). A class of no characters ([]) is nothing, as in the library.
  */
 #ifndef ENGINE_GRAMMAR_H
 #define ENGINE_GRAMMAR_H
@@ -11,8 +13,26 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* Whether the grammar can be given to the library; if not, `message` says why, with the line. The library may still refuse
- * it (left recursion), but in good order. Tokens by name or number (<...>, !<...>) are refused. Pure, any thread. */
-bool grammar_check(const char *grammar, char *message, size_t message_size);
+/* A grammar, and how far a text has come in it. One thread at a time. */
+typedef struct grammar grammar;
+
+/* NULL if the grammar cannot be used; `message` then says why, with the line. The caller frees it. */
+grammar *grammar_new(const char *text, char *message, size_t message_size);
+
+/* Whether the text may go on with these bytes, which may end inside a character. No bytes never fit. */
+bool grammar_fits(grammar *grammar, const char *bytes, size_t n_bytes);
+
+/* The text goes on with bytes that fit. */
+void grammar_accept(grammar *grammar, const char *bytes, size_t n_bytes);
+
+/* Whether the text may end here. */
+bool grammar_can_end(const grammar *grammar);
+
+/* True from when there were so many ways to read the text that no more were followed, or memory ran out: then nothing
+ * fits any more. */
+bool grammar_is_exhausted(const grammar *grammar);
+
+/* NULL allowed. */
+void grammar_free(grammar *grammar);
 
 #endif

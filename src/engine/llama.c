@@ -3,10 +3,11 @@
  * Loading, chat template, evaluation of all sequences in one batch, sampling, and turning tokens back into whole
  * characters.
  *
- * The same request with the same seed gives the same text as long as libllama computes the same logits. It does when the
- * sequence is alone. Beside others its tokens are evaluated in batches of another shape, for which the library may choose
- * other kernels: the last bits of the logits can differ, and with them, rarely, a choice between tokens that are almost
- * equally likely. Nothing else of one sequence reaches another: each has its own cells, samplers and random numbers.
+ * The same request with the same seed gives the same text as long as libllama computes the same logits. It does when
+ * the sequence is alone. Beside others its tokens are evaluated in batches of another shape, for which the library may
+ * choose other kernels: the logits differ a little (by 0.000002 in a text the embedded model is sure of, by 0.005 in
+ * nonsense sampled at temperature 3), and with them, rarely, a choice between tokens that are almost equally likely.
+ * Nothing else of one sequence reaches another: each has its own cells, samplers and random numbers.
  */
 #define _GNU_SOURCE
 #include "engine.h"
@@ -48,7 +49,7 @@ struct sequence {
     bool is_cancelled;
     bool wants_logprobs;
     struct llama_sampler *sampler; /* a chain, without the grammar */
-    struct llama_sampler *grammar; /* NULL: any text */
+    struct grammar *grammar;       /* NULL: any text */
     llama_token *prompt;
     int32_t n_prompt;
     int32_t n_prompt_done;
@@ -85,7 +86,8 @@ struct llama_engine {
     char *piece;               /* what a token's bytes are decoded into */
     size_t piece_size;
 
-    char library_error[ENGINE_MESSAGE_SIZE]; /* the library's first line at error level: the cause, not its consequences */
+    /* The library's first line at error level: the cause, not its consequences. */
+    char library_error[ENGINE_MESSAGE_SIZE];
     int last_per_mille;
 };
 
@@ -230,8 +232,16 @@ static bool flash_attention_pays(const struct llama_model *model) {
 static uint64_t choose_context(const struct llama_engine *engine) {
     uint32_t n_trained = (uint32_t)llama_model_n_ctx_train(engine->model);
     uint32_t n_limit = engine->options.n_ctx_limit;
-    uint64_t n_ctx = engine->options.n_ctx ? engine->options.n_ctx : n_limit && n_trained > n_limit ? n_limit : n_trained;
+    uint64_t n_ctx = n_limit && n_trained > n_limit ? n_limit : n_trained;
+    if (engine->options.n_ctx) n_ctx = engine->options.n_ctx;
     return (n_ctx + CONTEXT_PIECE - 1) / CONTEXT_PIECE * CONTEXT_PIECE;
+}
+
+/* Answers at a time when nobody says: each has a cache for the whole context, and who loads a large model expects its
+ * memory to go into one. */
+static int32_t default_sequences(const struct llama_engine *engine) {
+    double room = CACHES_DEFAULT_BYTES / cache_bytes(engine->model, choose_context(engine));
+    return room >= ENGINE_SEQUENCES_DEFAULT ? ENGINE_SEQUENCES_DEFAULT : room >= 2 ? (int32_t)room : 1;
 }
 
 static int check_memory(struct llama_engine *engine, uint64_t n_ctx) {
@@ -242,10 +252,12 @@ static int check_memory(struct llama_engine *engine, uint64_t n_ctx) {
         llama_model_is_hybrid(engine->model) || llama_model_n_swa(engine->model) != 0)
         return ENGINE_OK;
     if (n_sequences == 1)
-        say(engine, "a context of %llu tokens needs %.1f GB of memory, %.1f GB are available; give a smaller one with -c N",
+        say(engine,
+            "a context of %llu tokens needs %.1f GB of memory, %.1f GB are available; give a smaller one with -c N",
             (unsigned long long)n_ctx, needed / 1e9, (double)available / 1e9);
     else
-        say(engine, "%d contexts of %llu tokens need %.1f GB of memory, %.1f GB are available; give smaller ones with -c N",
+        say(engine,
+            "%d contexts of %llu tokens need %.1f GB of memory, %.1f GB are available; give smaller ones with -c N",
             n_sequences, (unsigned long long)n_ctx, needed / 1e9, (double)available / 1e9);
     return ENGINE_E_CONTEXT;
 }
@@ -427,26 +439,21 @@ static struct llama_sampler *make_sampler(const struct llama_engine *engine, con
 _Static_assert(ENGINE_SEED_RANDOM == LLAMA_DEFAULT_SEED, "the random seed is the library's");
 
 /* Fills sequence->grammar. Errors: GRAMMAR, NO_MEMORY. */
-static int make_grammar(struct llama_engine *engine, struct sequence *sequence, const char *grammar) {
+static int make_grammar(struct llama_engine *engine, struct sequence *sequence, const char *text) {
     char reason[256];
-    if (!grammar || grammar[0] == 0) return ENGINE_OK;
-    if (!grammar_check(grammar, reason, sizeof reason)) {
-        say(engine, "the grammar cannot be used: %s", reason);
-        return ENGINE_E_GRAMMAR;
-    }
+    if (!text || text[0] == 0) return ENGINE_OK;
     if (!engine->candidates)
         engine->candidates = malloc((size_t)engine->base.facts.n_vocab * sizeof *engine->candidates);
     if (!engine->candidates) return ENGINE_E_NO_MEMORY;
-    engine->library_error[0] = 0;
-    sequence->grammar = llama_sampler_init_grammar(engine->vocab, grammar, "root");
+    sequence->grammar = grammar_new(text, reason, sizeof reason);
     if (sequence->grammar) return ENGINE_OK;
-    say(engine, "the grammar cannot be used: %s", library_reason(engine));
+    say(engine, "the grammar cannot be used: %s", reason);
     return ENGINE_E_GRAMMAR;
 }
 
 static void release_answer(struct sequence *sequence) {
     if (sequence->sampler) llama_sampler_free(sequence->sampler);
-    if (sequence->grammar) llama_sampler_free(sequence->grammar);
+    grammar_free(sequence->grammar);
     free(sequence->prompt);
     *sequence = (struct sequence){.text = sequence->text, .text_size = sequence->text_size};
 }
@@ -596,7 +603,8 @@ static void fill_batch(struct llama_engine *engine) {
         } else {
             const llama_token *slice = sequence->prompt + sequence->n_prompt_done;
             bool is_last = sequence->n_slice == n_left && sequence->n_predict != 0;
-            sequence->logits_at = add_to_batch(&engine->batch, s, slice, sequence->n_slice, sequence->n_prompt_done, is_last);
+            sequence->logits_at =
+                add_to_batch(&engine->batch, s, slice, sequence->n_slice, sequence->n_prompt_done, is_last);
         }
     }
 }
@@ -664,15 +672,14 @@ static bool is_possible(const llama_token_data *candidate) {
     return candidate->logit > -INFINITY;
 }
 
-static bool grammar_allows(struct sequence *sequence, llama_token token) {
-    llama_token_data one = {token, 0, 0};
-    llama_token_data_array array = {&one, 1, -1, false};
-    llama_sampler_apply(sequence->grammar, &array);
-    return is_possible(&one);
+/* Whether the grammar allows a token that does not end the answer. */
+static bool is_allowed(struct llama_engine *engine, struct sequence *sequence, llama_token token) {
+    size_t n_bytes = token_bytes(engine, token);
+    return grammar_fits(sequence->grammar, engine->piece, n_bytes);
 }
 
-/* The token that the chain selected. Not one without any probability: with a random number of zero the library takes the
- * first candidate, whatever it is, and the grammar would end the process on a token that it does not allow. */
+/* The token that the chain selected. Not one without any probability: with a random number of zero the library takes
+ * the first candidate, whatever it is. */
 static llama_token selected_token(const llama_token_data_array *array) {
     if (array->selected >= 0 && is_possible(&array->data[array->selected])) return array->data[array->selected].id;
     for (size_t i = 0; i < array->size; i++)
@@ -684,37 +691,42 @@ static llama_token selected_token(const llama_token_data_array *array) {
 static engine_end sample_allowed(struct llama_engine *engine, struct sequence *sequence, const float *logits,
                                  llama_token *token) {
     llama_token_data_array array = all_candidates(engine, logits);
-    llama_sampler_apply(sequence->grammar, &array);
-    bool can_end = false, can_go_on = false;
-    for (size_t i = 0; i < array.size && !can_go_on; i++) {
-        if (!is_possible(&array.data[i])) continue;
-        if (llama_vocab_is_eog(engine->vocab, array.data[i].id)) can_end = true;
-        else can_go_on = true;
+    bool can_end = grammar_can_end(sequence->grammar), can_go_on = false;
+    for (size_t i = 0; i < array.size; i++) {
+        bool ends = llama_vocab_is_eog(engine->vocab, array.data[i].id);
+        if (ends ? can_end : is_allowed(engine, sequence, array.data[i].id)) can_go_on = can_go_on || !ends;
+        else array.data[i].logit = -INFINITY;
+    }
+    if (grammar_is_exhausted(sequence->grammar)) {
+        say(engine, "the grammar leaves too many ways to read the answer after %d tokens of it", sequence->n_tokens);
+        return ENGINE_END_FAILED;
     }
     if (can_go_on) {
         llama_sampler_apply(sequence->sampler, &array);
         *token = selected_token(&array);
         if (*token != LLAMA_TOKEN_NULL) return ENGINE_END_NONE;
     }
-    if (can_end) return ENGINE_END_TURN; /* the grammar is complete, also for those who ignore the model's wish to end */
+    if (can_end) return ENGINE_END_TURN; /* the grammar is complete: also for those who ignore the model's end */
     say(engine, "no token of the model fits the grammar after %d tokens of the answer", sequence->n_tokens);
     return ENGINE_END_FAILED;
 }
 
-/* First without the grammar: mostly the model says what it allows, and asking it about one token is much cheaper than about
- * the whole vocabulary. A token it does not allow is sampled again among all that it does; that adds up to the same
- * probabilities as asking it first. */
+/* First without the grammar: mostly the model says what it allows, and asking it about one token is much cheaper than
+ * about the whole vocabulary. A token it does not allow is sampled again among all that it does; without top_k, top_p
+ * and min_p that adds up to the same probabilities as asking it first. */
 static engine_end sample_with_grammar(struct llama_engine *engine, struct sequence *sequence, llama_token *token) {
     const float *logits = llama_get_logits_ith(engine->context, sequence->logits_at);
     llama_token_data_array array = all_candidates(engine, logits);
     llama_sampler_apply(sequence->sampler, &array);
     *token = selected_token(&array);
-    if (*token == LLAMA_TOKEN_NULL || !grammar_allows(sequence, *token)) {
+    bool ends = *token != LLAMA_TOKEN_NULL && llama_vocab_is_eog(engine->vocab, *token);
+    if (ends && grammar_can_end(sequence->grammar)) return ENGINE_END_TURN;
+    if (*token == LLAMA_TOKEN_NULL || ends || !is_allowed(engine, sequence, *token)) {
         engine_end end = sample_allowed(engine, sequence, logits, token);
         if (end != ENGINE_END_NONE) return end;
+        if (llama_vocab_is_eog(engine->vocab, *token)) return ENGINE_END_TURN;
     }
-    if (llama_vocab_is_eog(engine->vocab, *token)) return ENGINE_END_TURN;
-    llama_sampler_accept(sequence->grammar, *token);
+    grammar_accept(sequence->grammar, engine->piece, token_bytes(engine, *token));
     llama_sampler_accept(sequence->sampler, *token);
     return ENGINE_END_NONE;
 }
@@ -876,19 +888,24 @@ static void collect_facts(struct llama_engine *engine) {
     facts->n_bytes = llama_model_size(engine->model);
 }
 
+static int fail_memory(struct llama_engine *engine) {
+    say(engine, "not enough memory for the engine");
+    return ENGINE_E_NO_MEMORY;
+}
+
 static int open_parts(struct llama_engine *engine) {
     int error = check_model_file(engine);
     if (error < 0) return error;
     engine->piece_size = PIECE_SIZE;
     engine->piece = malloc(PIECE_SIZE);
-    engine->sequences = calloc((size_t)engine->base.facts.n_sequences, sizeof *engine->sequences);
-    if (!engine->piece || !engine->sequences) {
-        say(engine, "not enough memory for the engine");
-        return ENGINE_E_NO_MEMORY;
-    }
+    if (!engine->piece) return fail_memory(engine);
     load_backends();
     llama_backend_init();
     if ((error = load_model(engine)) < 0) return error;
+    engine->base.facts.n_sequences =
+        engine->options.n_sequences > 0 ? engine->options.n_sequences : default_sequences(engine);
+    engine->sequences = calloc((size_t)engine->base.facts.n_sequences, sizeof *engine->sequences);
+    if (!engine->sequences) return fail_memory(engine);
     engine->base.facts.n_threads =
         engine->options.n_threads > 0 ? engine->options.n_threads : default_threads(engine->model);
     if ((error = make_context(engine)) < 0) return error;
@@ -939,7 +956,6 @@ int llama_engine_open(const llama_engine_options *options, engine **result, char
         return ENGINE_E_NO_MEMORY;
     }
     engine->base.operations = &operations;
-    engine->base.facts.n_sequences = options->n_sequences > 0 ? options->n_sequences : 1;
     engine->options = *options;
     engine->last_per_mille = -1;
     llama_log_set(on_library_log, engine);

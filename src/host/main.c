@@ -121,7 +121,7 @@ static int open_model(const host_options *options, const engine_callbacks *callb
         .model_path = host.model_path,
         .n_ctx = options->n_ctx > 0 ? (uint32_t)options->n_ctx : 0,
         .n_ctx_limit = options->n_ctx < 0 ? HOST_CTX_DEFAULT_MAX : 0,
-        .n_sequences = options->n_parallel > 0 ? options->n_parallel : HOST_PARALLEL_DEFAULT,
+        .n_sequences = options->n_parallel,
         .n_threads = options->n_threads,
         .n_gpu_layers = options->n_gpu_layers,
         .callbacks = *callbacks,

@@ -49,7 +49,7 @@ static const option_spec options_table[] = {
     {"-c", "--ctx-size", NULL, "N", "LLAMA_ARG_CTX_SIZE", KIND_INTEGER, FIELD(n_ctx), -1, INT32_MAX, "-1",
      "tokens of context; 0: as trained, -1: that, at most 4096", false},
     {"-np", "--parallel", NULL, "N", "LLAMA_ARG_N_PARALLEL", KIND_INTEGER, FIELD(n_parallel), 0, 256, "0",
-     "answers at a time, sharing the context; 0: 4", false},
+     "answers at a time, each with its context; 0: up to 4", false},
     {"-t", "--threads", NULL, "N", "LLAMA_ARG_THREADS", KIND_INTEGER, FIELD(n_threads), 0, 512, "0",
      "threads; 0: one for each core, one for a small model", false},
     {"-ngl", "--gpu-layers", "--n-gpu-layers", "N", "LLAMA_ARG_N_GPU_LAYERS", KIND_INTEGER, FIELD(n_gpu_layers), -1,

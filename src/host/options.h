@@ -28,7 +28,7 @@ typedef struct host_options {
     float presence_penalty;
     int64_t seed;           /* negative: another one for each request */
     int32_t n_slots;        /* streams in the segment */
-    int32_t n_parallel;     /* answers made at a time; 0: HOST_PARALLEL_DEFAULT, with a replay as many as slots */
+    int32_t n_parallel;     /* answers made at a time; 0: as the engine sees fit, with a replay as many as slots */
     uint32_t request_size;  /* bytes of each stream's request area and of its response log */
     uint32_t response_size;
     const char *replay_path;/* NULL: a model. Points into argv or the environment */
@@ -42,7 +42,6 @@ typedef struct host_options {
 
 /* Models are trained with contexts whose cache would fill the machine; nobody who said nothing wants that. */
 #define HOST_CTX_DEFAULT_MAX 4096
-#define HOST_PARALLEL_DEFAULT 4
 
 /* Fills `options` from the defaults, then the environment, then the command line; the later wins. Returns false with one
  * sentence in `message` (what, which value, what to do) if an option or a value is wrong. */

@@ -170,6 +170,7 @@ static void update_queue(server *server) {
 static void start_first(server *server) {
     answer *answer = server->waiting[0];
     memmove(server->waiting, server->waiting + 1, --server->n_waiting * sizeof *server->waiting);
+    uint64_t turn_ns = plat_clock_ns();
     int error = engine_admit(server->engine, &answer->request, &answer->sequence);
     if (error < 0) {
         bool is_ours = error == ENGINE_E_NO_MEMORY || error == ENGINE_E_BUSY;
@@ -178,7 +179,7 @@ static void start_first(server *server) {
     }
     server->by_sequence[answer->sequence] = answer;
     server->running[server->n_running++] = answer;
-    answer->channel->started(answer, plat_clock_ns());
+    answer->channel->started(answer, turn_ns);
 }
 
 static void give_turns(server *server) {
@@ -245,17 +246,18 @@ static uint64_t sleep_until(const server *server) {
     return due_ns < longest_ns ? due_ns : longest_ns;
 }
 
-/* Steps until somebody rings, an answer ends, or there is nothing to do and the host has slept. */
+/* Steps until somebody rings, an answer ends, or there is nothing to do and the host has slept. At least one step, so that
+ * a client that never stops ringing holds nobody up. */
 static void work(server *server, uint32_t seen) {
-    while (!plat_doorbell_has_rung(server->bell, seen)) {
+    do {
         if (must_stop(server)) return;
-        if (server->n_running == 0 || engine_next_step_ns(server->engine) > plat_clock_ns()) {
+        if (server->n_running > 0 && engine_next_step_ns(server->engine) <= plat_clock_ns()) {
+            if (step(server)) return;
+        } else {
             plat_doorbell_wait(server->bell, seen, sleep_until(server));
             if (server->n_running == 0) return;
-            continue;
         }
-        if (step(server)) return;
-    }
+    } while (!plat_doorbell_has_rung(server->bell, seen));
 }
 
 void server_run(server *server) {

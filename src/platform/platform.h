@@ -163,7 +163,8 @@ void plat_process_watch_remove(plat_process_watch *watch, uint32_t tag);
 void plat_process_watch_close(plat_process_watch *watch);
 
 /* A program started by this process, in a session of its own (no key of a terminal reaches it), its standard input and output
- * leading nowhere. Its end sends no signal and is seen by no wait() of the application. One thread at a time. */
+ * leading nowhere. Its end raises SIGCHLD, as that of any child; an application that then waits for all its children, or ignores
+ * the signal, only takes the exit code away. One thread at a time. */
 typedef struct plat_child plat_child;
 
 /* `arguments` up to NULL, the program's name first. Errors: NOT_FOUND (no such program), NO_MEMORY, SYSTEM. */
@@ -171,7 +172,8 @@ int plat_child_start(const char *path, const char *const *arguments, plat_child 
 int plat_child_pid(const plat_child *child);
 /* Reads what it wrote to standard error, without waiting; 0 if there is nothing now. */
 size_t plat_child_read(plat_child *child, char *text, size_t size_bytes);
-/* Whether it has ended; *exit_code is then its code, or 128 + n if signal n ended it. */
+/* Whether it has ended; *exit_code is then its code, or 128 + n if signal n ended it, or that the application took it. */
+#define PLAT_EXIT_UNKNOWN (-1)
 bool plat_child_ended(plat_child *child, int *exit_code);
 /* Asks it to end. */
 void plat_child_stop(plat_child *child);

@@ -1,5 +1,6 @@
-/* stops.c - see stops.h. Each stop string has its own matcher (Knuth, Morris and Pratt): how many of its first bytes the
- * text ends with. What is held back is always the beginning of a stop string, so it is not kept but taken from there. */
+/* stops.c - see stops.h. Each stop string has its own matcher (Knuth, Morris and Pratt): how many of its first bytes
+ * the text ends with. What is held back is always the beginning of a stop string, so it is not kept but taken from
+ * there. */
 #include "stops.h"
 
 #include <stdint.h>
@@ -86,7 +87,8 @@ bool stops_new(const char *const *strings, size_t n_strings, stops **result) {
 }
 
 /* The first n_out bytes of the held text and the piece behind it, copied only where they lie in both. */
-static bool join(stops *stops, const matcher *held_by, size_t n_held, const char *text, size_t n_out, const char **out) {
+static bool join(stops *stops, const matcher *held_by, size_t n_held, const char *text, size_t n_out,
+                 const char **out) {
     *out = n_held ? held_by->string : text;
     if (n_held == 0 || n_out <= n_held) return true;
     if (stops->joined_size < n_out) {

@@ -81,13 +81,24 @@ int main(void) {
     for (size_t i = 0; i < sizeof variables / sizeof variables[0]; i++)
         unsetenv(variables[i]);
 
+    test_step("sizes");
+    CHECK(PARSE("--request-size", "5000", "--response-size", "2M"));
+    CHECK_INT(options.request_size, ==, 5000);
+    CHECK_INT(options.response_size, ==, 2 << 20);
+    CHECK(PARSE("--request-size=64k"));
+    CHECK_INT(options.request_size, ==, 64 << 10);
+    CHECK_INT(options.response_size, ==, 1 << 20);
+
     test_step("bounds");
     CHECK(PARSE("--name", "012345678901234567890123456789012345678901234567890123456789012"));
     CHECK(!PARSE("--name", "0123456789012345678901234567890123456789012345678901234567890123"));
     static const char *const wrong[][2] = {{"-n", "2147483648"}, {"-n", "-2"}, {"-n", "1e3"}, {"-n", "0x10"},
                                            {"-c", "9223372036854775808"}, {"--seed", "4294967295"}, {"--temp", "-0.1"},
                                            {"--temp", "1,5"}, {"--top-p", "1.01"}, {"--name", "/x"}, {"--name", "\n"},
-                                           {"--log-level", "INFO"}, {"--version", "--no"}, {"--helpme", NULL},
+                                           {"--log-level", "INFO"}, {"--slots", "0"}, {"--slots", "1025"}, {"-np", "257"},
+                                           {"--request-size", "4095"}, {"--request-size", "257M"},
+                                           {"--response-size", "K"}, {"--response-size", "1MB"},
+                                           {"--response-size", "-1M"}, {"--rate", "-1"}, {"--repeat-penalty", "0"}, {"--version", "--no"}, {"--helpme", NULL},
                                            {"--model", NULL}, {"-mfile", NULL}, {"--predic", "3"}, {"", NULL}};
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
         CHECK_SAY(!PARSE(wrong[i][0], wrong[i][1]), "%s %s was accepted", wrong[i][0], wrong[i][1]);

@@ -1,13 +1,15 @@
 /* child.c - starting a program that belongs to a library and not to the application around it.
  *
- * The child is made by clone() without an exit signal: its end raises no SIGCHLD, and a wait() of the application for
- * "any child" does not see it. Only we, who ask with __WALL, reap it.
+ * The end of a program that has been executed raises SIGCHLD in its parent, whatever clone() was told, and an application
+ * that waits for any child, or ignores SIGCHLD, takes its exit code. So that this does no harm the child is known by a pidfd:
+ * it tells whether it has ended and cannot reach a stranger who was given the same pid.
  */
 #define _GNU_SOURCE
 #include "internal.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/syscall.h>
@@ -16,7 +18,8 @@
 
 struct plat_child {
     pid_t pid;
-    int errors; /* what it writes to standard error; without waiting */
+    int process; /* pidfd; -1: the kernel has none (before 5.3) */
+    int errors;  /* what it writes to standard error; without waiting */
     bool has_ended;
     int exit_code;
 };
@@ -48,7 +51,7 @@ int plat_child_start(const char *path, const char *const *arguments, plat_child 
     *result = NULL;
     plat_child *child = calloc(1, sizeof *child);
     if (!child) return plat_fail(PLAT_E_NO_MEMORY);
-    child->errors = -1;
+    child->errors = child->process = -1;
     nowhere = open("/dev/null", O_RDWR | O_CLOEXEC);
     if (nowhere < 0 || pipe2(errors, O_CLOEXEC) < 0 || pipe2(refused, O_CLOEXEC) < 0) {
         reason = errno;
@@ -69,6 +72,7 @@ int plat_child_start(const char *path, const char *const *arguments, plat_child 
         return plat_fail(reason == ENOENT || reason == EACCES ? PLAT_E_NOT_FOUND : PLAT_E_SYSTEM);
     }
     fcntl(child->errors, F_SETFL, O_NONBLOCK);
+    child->process = (int)syscall(SYS_pidfd_open, child->pid, 0); /* close-on-exec by itself */
     *result = child;
     return PLAT_OK;
 }
@@ -82,22 +86,39 @@ size_t plat_child_read(plat_child *child, char *text, size_t size_bytes) {
     return n_bytes > 0 ? (size_t)n_bytes : 0;
 }
 
+/* Whether the process is gone, although its exit code was not for us. */
+static bool is_taken_away(const plat_child *child) {
+    struct pollfd process = {.fd = child->process, .events = POLLIN};
+    return child->process < 0 || poll(&process, 1, 0) == 1;
+}
+
 bool plat_child_ended(plat_child *child, int *exit_code) {
     int status;
-    if (!child->has_ended && waitpid(child->pid, &status, WNOHANG | __WALL) == child->pid) {
-        child->has_ended = true;
-        child->exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+    if (!child->has_ended) {
+        pid_t reaped = waitpid(child->pid, &status, WNOHANG | __WALL);
+        if (reaped == child->pid) {
+            child->has_ended = true;
+            child->exit_code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+        } else if (reaped < 0 && errno == ECHILD && is_taken_away(child)) {
+            child->has_ended = true;
+            child->exit_code = PLAT_EXIT_UNKNOWN;
+        }
     }
     *exit_code = child->exit_code;
     return child->has_ended;
 }
 
 void plat_child_stop(plat_child *child) {
-    if (!child->has_ended) kill(child->pid, SIGTERM);
+    if (child->has_ended) return;
+    if (child->process >= 0)
+        syscall(SYS_pidfd_send_signal, child->process, SIGTERM, NULL, 0);
+    else
+        kill(child->pid, SIGTERM);
 }
 
 void plat_child_close(plat_child *child) {
     if (!child) return;
+    if (child->process >= 0) close(child->process);
     if (child->errors >= 0) close(child->errors);
     free(child);
 }

@@ -1,0 +1,500 @@
+/* client.c - a process's place in a host: finding or starting one, attaching, watching, waiting, leaving. */
+#include "internal.h"
+
+#include "../text/utf8.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* How often a host that is not there yet is looked for. The namespace watch announces new objects; that a host has taken old
+ * ones over, or has come so far that it can be attached to, nothing announces. */
+#define LOOK_SLICE_MS 5
+/* The longest sleep. Everything that matters rings; this is for a bell that somebody scribbled over. */
+#define SLEEP_MOST_MS 1000
+/* Where a host cannot be watched (a kernel before 5.3): how soon its death is noticed. */
+#define UNWATCHED_SLICE_MS 5
+/* For how long a close waits for a host that it has asked to end. */
+#define REAP_MS 100
+/* A hub that is written at this moment can look damaged for a moment. */
+#define DAMAGED_LOOKS 20
+
+static uint64_t earlier(uint64_t a, uint64_t b) {
+    return a < b ? a : b;
+}
+
+/* ---- whose it is, and whether it lives ----------------------------------------------------------------------------- */
+
+bool client_is_own(const lipc_client *client) {
+    return client->opener_pid == plat_process_own_pid();
+}
+
+static lipc_client_record *record_of(const lipc_client *client) {
+    return hub_client(&client->view, client->index);
+}
+
+bool client_is_lost(const lipc_client *client) {
+    /* The first acquire pairs with the release in on_host_death. The claim is another's as soon as a new host has taken the
+     * segment over, which may be before the watch has told us of the old one's death. */
+    return __atomic_load_n(&client->is_host_dead, __ATOMIC_ACQUIRE) ||
+           __atomic_load_n(&client->is_closed, __ATOMIC_ACQUIRE) ||
+           __atomic_load_n(&record_of(client)->claim, __ATOMIC_ACQUIRE) != client->claim;
+}
+
+int client_fail_lost(lipc_client *client) {
+    if (__atomic_load_n(&client->is_closed, __ATOMIC_ACQUIRE))
+        return lipc_fail(LIPC_E_HOST_GONE, "the client of this stream was closed");
+    return lipc_fail(LIPC_E_HOST_GONE, "the host of '%s', process %d, ended or was killed; open a new client",
+                     client->name, client->host_pid);
+}
+
+static plat_doorbell *bell_of(const lipc_client *client) {
+    return hub_bell(&record_of(client)->bell);
+}
+
+/* In the watch's thread. The flag before the ring: who sleeps has looked at the flag after arming. */
+static void on_host_death(void *user_data, uint32_t tag) {
+    (void)tag;
+    lipc_client *client = user_data;
+    __atomic_store_n(&client->is_host_dead, true, __ATOMIC_RELEASE);
+    plat_doorbell_ring(bell_of(client), PLAT_BELL_ALL);
+}
+
+void client_ring_host(lipc_client *client) {
+    plat_doorbell_ring(hub_bell(&hub_of(&client->view)->bell), PLAT_BELL_ALL);
+}
+
+void client_copy_text(char *text, size_t size_bytes, const char *shared, size_t shared_size) {
+    char copy[256];
+    if (shared_size > sizeof copy) shared_size = sizeof copy;
+    memcpy(copy, shared, shared_size);
+    text[utf8_repair(copy, strnlen(copy, shared_size), text, size_bytes - 1)] = 0;
+}
+
+/* ---- waiting ------------------------------------------------------------------------------------------------------- */
+
+client_wait client_wait_begin(lipc_client *client, int timeout_ms) {
+    /* The interrupts are counted from here on: one that comes before the first sleep ends it, too. */
+    return (client_wait){client, timeout_ms == 0 ? 0 : plat_deadline_ns(timeout_ms),
+                         __atomic_load_n(&client->interrupts, __ATOMIC_ACQUIRE)};
+}
+
+uint32_t client_wait_arm(const client_wait *wait, uint32_t wanted) {
+    return plat_doorbell_arm(bell_of(wait->client), wanted);
+}
+
+int client_wait_sleep(const client_wait *wait, uint32_t seen, uint64_t until_ns) {
+    lipc_client *client = wait->client;
+    if (__atomic_load_n(&client->interrupts, __ATOMIC_ACQUIRE) != wait->interrupts)
+        return lipc_fail(LIPC_E_CANCELLED, "interrupted by lipc_client_interrupt");
+    if (wait->deadline_ns == 0 || plat_clock_ns() >= wait->deadline_ns)
+        return lipc_fail(LIPC_E_TIMEOUT, "the time-out passed");
+    int slice_ms = client->is_unwatched ? UNWATCHED_SLICE_MS : SLEEP_MOST_MS;
+    plat_doorbell_wait(bell_of(client), seen,
+                       earlier(earlier(until_ns, wait->deadline_ns), plat_deadline_ns(slice_ms)));
+    if (client->is_unwatched && plat_segment_owner_pid(client->segment) != client->host_pid)
+        __atomic_store_n(&client->is_host_dead, true, __ATOMIC_RELEASE);
+    return LIPC_E_OK;
+}
+
+void lipc_client_interrupt(lipc_client *client) {
+    if (!client) return;
+    __atomic_fetch_add(&client->interrupts, 1, __ATOMIC_RELEASE);
+    plat_doorbell_ring(bell_of(client), PLAT_BELL_ALL);
+}
+
+/* ---- attaching ----------------------------------------------------------------------------------------------------- */
+
+typedef enum attempt {
+    ATTEMPT_ATTACHED,
+    ATTEMPT_NO_HOST, /* none runs */
+    ATTEMPT_NOT_YET, /* one runs, and has not come so far */
+    ATTEMPT_FAILED   /* the error is recorded */
+} attempt;
+
+static void close_segment(lipc_client *client) {
+    plat_process_watch_close(client->watch); /* first: it may be about to ring */
+    plat_segment_close(client->segment);
+    client->watch = NULL;
+    client->segment = NULL;
+}
+
+static attempt fail_attempt(int *error, int recorded) {
+    *error = recorded;
+    return ATTEMPT_FAILED;
+}
+
+/* Reads the hub of the live host `pid`. */
+static attempt read_hub(lipc_client *client, int pid, int *n_damaged, hub_identity *identity, int *error) {
+    if (plat_segment_size(client->segment) < LIPC_HUB_END)
+        return fail_attempt(error, lipc_fail(LIPC_E_LAYOUT, "the host of '%s', process %d, is an older one without the "
+                                             "modern channel: use the classic one, or start a newer host",
+                                             client->name, pid));
+    hub_check check = hub_read(plat_segment_base(client->segment), plat_segment_size(client->segment), &client->view,
+                               identity);
+    if (check == HUB_DAMAGED && ++*n_damaged >= DAMAGED_LOOKS)
+        return fail_attempt(error, lipc_fail(LIPC_E_LAYOUT, "the shared memory of the host of '%s', process %d, is "
+                                             "damaged: restart the host", client->name, pid));
+    /* What a dead host left, before its successor has written its own. */
+    if (check == HUB_NOT_YET || check == HUB_DAMAGED || identity->host_pid != pid) return ATTEMPT_NOT_YET;
+    if (check == HUB_OTHER_VERSION)
+        return fail_attempt(error, lipc_fail(LIPC_E_LAYOUT, "the host of '%s', process %d, speaks version %u.%u of the "
+                                             "channel, this library %d.%d: use the library of the host's release",
+                                             client->name, pid, identity->major, identity->minor, LIPC_LAYOUT_MAJOR,
+                                             LIPC_LAYOUT_MINOR));
+    return ATTEMPT_ATTACHED;
+}
+
+static attempt watch_host(lipc_client *client, const hub_identity *identity, int *error) {
+    __atomic_store_n(&client->is_host_dead, false, __ATOMIC_RELAXED);
+    client->is_unwatched = false;
+    if (plat_process_watch_open(on_host_death, client, &client->watch) < 0)
+        return fail_attempt(error, lipc_fail(LIPC_E_SYSTEM, "cannot watch the host: %s", plat_os_error()));
+    switch (plat_process_watch_add(client->watch, identity->host_pid, identity->host_start_time, 0)) {
+    case PLAT_OK: return ATTEMPT_ATTACHED;
+    case PLAT_E_NOT_FOUND: return ATTEMPT_NO_HOST;
+    case PLAT_E_NO_MEMORY: return fail_attempt(error, lipc_fail(LIPC_E_NO_MEMORY, "not enough memory to watch the host"));
+    default: client->is_unwatched = true; return ATTEMPT_ATTACHED;
+    }
+}
+
+/* Takes a record. The bell that the watch rings is in it, so this comes before the watch. */
+static attempt take_record(lipc_client *client, int *error) {
+    uint64_t start_time;
+    if (plat_process_start_time(client->opener_pid, &start_time) < 0)
+        return fail_attempt(error, lipc_fail(LIPC_E_SYSTEM, "cannot read the start time of this process: is /proc there?"));
+    if (hub_client_attach(&client->view, (uint32_t)client->opener_pid, start_time, &client->index, &client->claim))
+        return ATTEMPT_ATTACHED;
+    return fail_attempt(error, lipc_fail(LIPC_E_FULL, "the host of '%s', process %d, has no room for another client: "
+                                         "all %u records are taken", client->name, client->host_pid,
+                                         client->view.at.n_clients));
+}
+
+static attempt attach_to(lipc_client *client, int pid, int *n_damaged, int *error) {
+    hub_identity identity;
+    attempt result = read_hub(client, pid, n_damaged, &identity, error);
+    if (result != ATTEMPT_ATTACHED) return result;
+    client->host_pid = pid;
+    result = take_record(client, error);
+    if (result != ATTEMPT_ATTACHED) return result;
+    result = watch_host(client, &identity, error);
+    /* If it ended before the watch was there, the pid may be somebody else's by now, and the record a successor's. */
+    if (result == ATTEMPT_ATTACHED && (plat_segment_owner_pid(client->segment) != pid || client_is_lost(client)))
+        result = ATTEMPT_NO_HOST;
+    if (result != ATTEMPT_ATTACHED) hub_client_leave(&client->view, client->index, client->claim);
+    client_ring_host(client);
+    return result;
+}
+
+static attempt try_attach(lipc_client *client, int *n_damaged, int *error) {
+    char object_name[NAMES_OBJECT_SIZE];
+    names_object(object_name, client->name, LIPC_SUFFIX_SEGMENT);
+    int failed = plat_segment_open(object_name, 0, &client->segment);
+    if (failed < 0) {
+        *error = lipc_fail_object(failed, object_name);
+        return failed == PLAT_E_NOT_FOUND ? ATTEMPT_NO_HOST : ATTEMPT_FAILED;
+    }
+    int pid = plat_segment_is_current(client->segment) ? plat_segment_owner_pid(client->segment) : 0;
+    attempt result = pid ? attach_to(client, pid, n_damaged, error) : ATTEMPT_NO_HOST;
+    if (result == ATTEMPT_NO_HOST)
+        *error = lipc_fail(LIPC_E_NO_HOST, "the objects of '%s' are there, but their host is dead; start it again",
+                           client->name);
+    if (result == ATTEMPT_NOT_YET)
+        *error = lipc_fail(LIPC_E_TIMEOUT, "the host of '%s', process %d, could not be attached to in time: it has not "
+                           "come so far", client->name, pid);
+    if (result != ATTEMPT_ATTACHED) close_segment(client);
+    return result;
+}
+
+/* ---- a host of one's own ------------------------------------------------------------------------------------------- */
+
+/* What a host that has ended says to its starter. */
+static int fail_started(lipc_client *client, int exit_code) {
+    const char *line = started_host_last_line(client->started);
+    if (!line[0]) line = "it said nothing";
+    if (exit_code == PLAT_EXIT_UNKNOWN)
+        return lipc_fail(LIPC_E_HOST_GONE, "the host that was started as '%s' ended: %s", client->name, line);
+    return lipc_fail(LIPC_E_HOST_GONE, "the host that was started as '%s' ended with code %d: %s", client->name,
+                     exit_code, line);
+}
+
+static void forget_started(lipc_client *client) {
+    started_host_close(client->started);
+    client->started = NULL;
+}
+
+/* How a host ends that finds its name taken, as the README documents it. */
+#define EXIT_NAME_OWNED 7
+
+/* No host runs: starts one. `has_ended`: one that was started has ended before it was looked for, with that code. */
+static int see_to_host(lipc_client *client, const lipc_client_options *options, bool has_ended, int exit_code,
+                       int no_host) {
+    if (options->start == LIPC_START_NEVER) return no_host;
+    if (client->started) {
+        if (!has_ended) return LIPC_E_OK;
+        if (exit_code != EXIT_NAME_OWNED) return fail_started(client, exit_code);
+        forget_started(client); /* another was faster, and is gone, too */
+    }
+    return started_host_open(options, client->name, &client->started);
+}
+
+/* One that this client started and that runs now belongs to it; one that lost the race against another is forgotten. */
+static void settle_started(lipc_client *client) {
+    if (client->started && started_host_pid(client->started) != client->host_pid) forget_started(client);
+}
+
+static int find_host(lipc_client *client, const lipc_client_options *options, plat_namespace_watch *objects) {
+    uint64_t deadline_ns = plat_deadline_ns(options->timeout_ms);
+    for (int n_damaged = 0, error = LIPC_E_OK, exit_code = 0;;) {
+        /* Before the look: if ours has ended because another was faster, that one is found. */
+        bool has_ended = client->started && started_host_has_ended(client->started, &exit_code);
+        attempt result = try_attach(client, &n_damaged, &error);
+        if (result == ATTEMPT_ATTACHED) {
+            settle_started(client);
+            return LIPC_E_OK;
+        }
+        if (result == ATTEMPT_FAILED) return error;
+        if (result == ATTEMPT_NO_HOST) {
+            error = see_to_host(client, options, has_ended, exit_code, error);
+            if (error < 0) return error;
+        }
+        if (plat_clock_ns() >= deadline_ns) {
+            if (result == ATTEMPT_NOT_YET) return error;
+            return lipc_fail(LIPC_E_TIMEOUT, "the host that was started as '%s' could not be attached to within %d ms",
+                             client->name, options->timeout_ms);
+        }
+        plat_namespace_wait(objects, earlier(deadline_ns, plat_deadline_ns(LOOK_SLICE_MS)));
+    }
+}
+
+static int attach(lipc_client *client, const lipc_client_options *options) {
+    plat_namespace_watch *objects;
+    if (plat_namespace_watch_open(&objects) < 0)
+        return lipc_fail(LIPC_E_SYSTEM, "cannot watch for the host's objects: %s", plat_os_error());
+    int result = find_host(client, options, objects);
+    plat_namespace_watch_close(objects);
+    return result;
+}
+
+/* ---- opening ------------------------------------------------------------------------------------------------------- */
+
+void lipc_client_options_init(lipc_client_options *options) {
+    if (options) *options = (lipc_client_options){.struct_size = sizeof *options, .timeout_ms = 10000};
+}
+
+/* What the caller's structure holds of ours; the rest stays at its default. */
+static int take_options(const lipc_client_options *given, lipc_client_options *options) {
+    lipc_client_options_init(options);
+    if (given) {
+        size_t size = given->struct_size;
+        if (size < sizeof given->struct_size)
+            return lipc_fail(LIPC_E_INVALID, "struct_size is %zu: call lipc_client_options_init first", size);
+        memcpy(options, given, size < sizeof *options ? size : sizeof *options);
+    }
+    if (!options->name) options->name = LIPC_DEFAULT_NAME;
+    if (!names_is_instance(options->name))
+        return lipc_fail(LIPC_E_INVALID, "the name '%.64s' is not valid: " NAMES_RULE, options->name);
+    if (options->start < LIPC_START_NEVER || options->start > LIPC_START_DETACHED)
+        return lipc_fail(LIPC_E_INVALID, "start is %d: expected 0 to %d", options->start, LIPC_START_DETACHED);
+    if (options->wakes_per_second < 0)
+        return lipc_fail(LIPC_E_INVALID, "wakes_per_second is %d: expected 0 or more", options->wakes_per_second);
+    return LIPC_E_OK;
+}
+
+int lipc_client_open(const lipc_client_options *given, lipc_client **result) {
+    lipc_client_options options;
+    if (!result) return lipc_fail(LIPC_E_INVALID, "the place for the client is NULL");
+    *result = NULL;
+    int error = take_options(given, &options);
+    if (error < 0) return error;
+    lipc_client *client = calloc(1, sizeof *client);
+    if (!client) return lipc_fail(LIPC_E_NO_MEMORY, "not enough memory for a client");
+    snprintf(client->name, sizeof client->name, "%s", options.name);
+    client->opener_pid = plat_process_own_pid();
+    client->frame_ns = options.wakes_per_second > 0 ? 1000000000u / (uint64_t)options.wakes_per_second : 0;
+    client->n_references = 1;
+    pthread_mutex_init(&client->lock, NULL);
+    error = attach(client, &options);
+    if (error == LIPC_E_OK) {
+        *result = client;
+        return LIPC_E_OK;
+    }
+    if (client->started && started_host_is_with_me(client->started)) started_host_stop(client->started);
+    started_host_close(client->started);
+    pthread_mutex_destroy(&client->lock);
+    free(client);
+    return error;
+}
+
+/* ---- status -------------------------------------------------------------------------------------------------------- */
+
+#define SHOWN(field) __atomic_load_n(&hub->field, __ATOMIC_RELAXED)
+
+static void read_status(lipc_client *client, lipc_host_status *status) {
+    lipc_hub *hub = hub_of(&client->view);
+    /* acquire: what the host wrote before this state is visible. */
+    uint32_t state = __atomic_load_n(&hub->state, __ATOMIC_ACQUIRE);
+    if (state < LIPC_HUB_STARTING || state > LIPC_HUB_ENDING) state = LIPC_HUB_STARTING;
+    uint32_t per_mille = SHOWN(load_per_mille);
+    *status = (lipc_host_status){
+        .state = (int32_t)state,
+        .load_per_mille = per_mille <= 1000 ? (int32_t)per_mille : 1000,
+        .host_pid = client->host_pid,
+        .n_clients = (int32_t)SHOWN(n_attached),
+        .n_streams = (int32_t)client->view.at.n_streams,
+        .n_running = (int32_t)SHOWN(n_running),
+        .n_queued = (int32_t)SHOWN(n_queued),
+        .request_size = client->view.at.request_size,
+        .response_size = client->view.at.log_size,
+    };
+    client_copy_text(status->host_version, sizeof status->host_version, hub->host_version, sizeof hub->host_version);
+    if (state >= LIPC_HUB_READY) {
+        status->n_parallel = (int32_t)SHOWN(n_parallel);
+        status->n_ctx = (int32_t)SHOWN(n_ctx);
+        status->n_ctx_trained = (int32_t)SHOWN(n_ctx_trained);
+        status->n_vocab = (int32_t)SHOWN(n_vocab);
+        status->n_threads = (int32_t)SHOWN(n_threads);
+        status->n_parameters = SHOWN(n_parameters);
+        status->model_bytes = SHOWN(model_bytes);
+        client_copy_text(status->model, sizeof status->model, hub->model, sizeof hub->model);
+    }
+    /* Looked at last: what was read is this host's if it is still not lost. */
+    if (client_is_lost(client)) status->state = LIPC_HOST_GONE;
+}
+
+int lipc_client_status(lipc_client *client, lipc_host_status *status) {
+    if (!client || !status) return lipc_fail(LIPC_E_INVALID, "the client or the place for its status is NULL");
+    read_status(client, status);
+    return LIPC_E_OK;
+}
+
+/* The last words of a host that ended before it was ready. */
+static int fail_not_ready(lipc_client *client) {
+    int exit_code = 0, result = LIPC_E_OK;
+    pthread_mutex_lock(&client->lock);
+    if (client->started && started_host_has_ended(client->started, &exit_code))
+        result = fail_started(client, exit_code);
+    pthread_mutex_unlock(&client->lock);
+    return result < 0 ? result : client_fail_lost(client);
+}
+
+static void listen_to_started(lipc_client *client) {
+    pthread_mutex_lock(&client->lock);
+    if (client->started) started_host_listen(client->started);
+    pthread_mutex_unlock(&client->lock);
+}
+
+int lipc_client_wait_ready(lipc_client *client, int timeout_ms, lipc_status_fn on_status, void *user_data) {
+    lipc_host_status status, shown = {.state = 0};
+    if (!client) return lipc_fail(LIPC_E_INVALID, "the client is NULL");
+    client_wait wait = client_wait_begin(client, timeout_ms);
+    for (;;) {
+        uint32_t seen = client_wait_arm(&wait, PLAT_BELL_ALL);
+        read_status(client, &status);
+        listen_to_started(client);
+        if (on_status && (status.state != shown.state || status.load_per_mille != shown.load_per_mille)) {
+            shown = status;
+            if (on_status(user_data, &status) != 0)
+                return lipc_fail(LIPC_E_CANCELLED, "cancelled by the callback while the host was loading");
+        }
+        if (status.state == LIPC_HOST_READY) return LIPC_E_OK;
+        if (status.state == LIPC_HOST_GONE) return fail_not_ready(client);
+        int result = client_wait_sleep(&wait, seen, PLAT_NEVER);
+        if (result == LIPC_E_TIMEOUT)
+            return lipc_fail(result, "the host of '%s', process %d, was not ready within %d ms: it has loaded %d %% of its "
+                             "model", client->name, client->host_pid, timeout_ms, status.load_per_mille / 10);
+        if (result < 0) return result;
+    }
+}
+
+/* ---- the end ------------------------------------------------------------------------------------------------------- */
+
+static void ask_to_end(lipc_client *client) {
+    /* release: pairs with the host's acquire; nothing else goes with it. */
+    __atomic_store_n(&hub_of(&client->view)->shutdown, 1, __ATOMIC_RELEASE);
+    client_ring_host(client);
+}
+
+int lipc_client_shutdown(lipc_client *client, int timeout_ms) {
+    if (!client) return lipc_fail(LIPC_E_INVALID, "the client is NULL");
+    if (client_is_lost(client))
+        return lipc_fail(LIPC_E_NO_HOST, "the host of '%s', process %d, had ended already", client->name,
+                         client->host_pid);
+    client_wait wait = client_wait_begin(client, timeout_ms);
+    ask_to_end(client);
+    for (;;) {
+        uint32_t seen = client_wait_arm(&wait, PLAT_BELL_ALL);
+        if (client_is_lost(client)) return LIPC_E_OK;
+        int result = client_wait_sleep(&wait, seen, PLAT_NEVER);
+        if (result == LIPC_E_TIMEOUT)
+            return lipc_fail(result, "the host of '%s', process %d, did not end within %d ms", client->name,
+                             client->host_pid, timeout_ms);
+        if (result < 0) return result;
+    }
+}
+
+void client_hold_locked(lipc_client *client) {
+    client->n_references++;
+}
+
+void client_let_go_locked(lipc_client *client) {
+    client->n_references--;
+}
+
+static void destroy(lipc_client *client) {
+    close_segment(client);
+    pthread_mutex_destroy(&client->lock);
+    free(client);
+}
+
+void client_let_go(lipc_client *client) {
+    if (!client_is_own(client)) { /* a child after fork(): alone, and the lock may be held for good */
+        if (--client->n_references == 0) destroy(client);
+        return;
+    }
+    pthread_mutex_lock(&client->lock);
+    bool is_last = --client->n_references == 0;
+    pthread_mutex_unlock(&client->lock);
+    if (is_last) destroy(client);
+}
+
+/* Ends a host that was to end with its client, and gives it a moment, so that usually nothing of it is left behind. */
+static void end_started(lipc_client *client) {
+    int exit_code;
+    if (!client->started) return;
+    if (started_host_is_with_me(client->started) && !started_host_has_ended(client->started, &exit_code)) {
+        uint64_t deadline_ns = plat_deadline_ns(REAP_MS);
+        started_host_stop(client->started);
+        while (!__atomic_load_n(&client->is_host_dead, __ATOMIC_ACQUIRE) && plat_clock_ns() < deadline_ns) {
+            uint32_t seen = plat_doorbell_arm(bell_of(client), PLAT_BELL_ALL);
+            if (__atomic_load_n(&client->is_host_dead, __ATOMIC_ACQUIRE)) break;
+            plat_doorbell_wait(bell_of(client), seen, deadline_ns);
+        }
+    }
+    forget_started(client);
+}
+
+/* Leaves the record to the host, which frees it and ends our streams. */
+static void leave(lipc_client *client) {
+    pthread_mutex_lock(&client->lock);
+    bool was_lost = client_is_lost(client);
+    __atomic_store_n(&client->is_closed, true, __ATOMIC_RELEASE);
+    streams_drop_waiting(client);
+    if (!was_lost) hub_client_leave(&client->view, client->index, client->claim);
+    pthread_mutex_unlock(&client->lock);
+    if (was_lost) return;
+    plat_doorbell_ring(bell_of(client), PLAT_BELL_ALL); /* whoever still waits on a stream */
+    if (client->started && started_host_is_with_me(client->started)) ask_to_end(client);
+    client_ring_host(client);
+}
+
+void lipc_client_close(lipc_client *client) {
+    if (!client) return;
+    if (client_is_own(client)) {
+        leave(client);
+        end_started(client);
+        plat_process_watch_close(client->watch);
+        client->watch = NULL;
+    }
+    client_let_go(client);
+}

@@ -1,0 +1,472 @@
+/* sequences.c - src/engine/llama.c on the embedded model: answers made beside others are those made alone, wherever
+ * they come and go; cancelling, limits, grammars, penalties and log probabilities do what engine.h says.
+ *
+ * Beside others the library may round differently (see llama.c). The embedded model is sure of its answers: at
+ * temperature 0 the difference between its first and second choice is many orders larger, so the texts must be the
+ * same.
+ */
+#include "../support/harness.h"
+#include "../support/test_model.h"
+
+#include "engine/engine.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { N_SEQUENCES = 5, N_QUESTIONS = 8, MAX_ANSWER = 16384, MAX_TOKENS = 2048 };
+
+static const char *const questions[N_QUESTIONS] = {
+    "What is C++?", "Explain pointers in C++", "What is a semaphore?", "What is shared memory?",
+    "Explain C++ pointers in detail", "What is a process?", "Your question here", "What is a language model?"};
+
+typedef struct answer {
+    char text[MAX_ANSWER];
+    size_t n;
+    float logprobs[MAX_TOKENS];
+    engine_end end;
+    engine_progress last;
+    int n_steps;
+} answer;
+
+static engine *model;
+static engine_progress progress[N_SEQUENCES];
+static answer answers[N_SEQUENCES], alone[N_QUESTIONS];
+static int interrupt_after = -1; /* questions of the library until `interrupted` says yes; negative: never */
+
+static bool interrupted(void *user_data) {
+    (void)user_data;
+    if (interrupt_after > 0) interrupt_after--;
+    return interrupt_after == 0;
+}
+
+static engine *open_model(int n_sequences, uint32_t n_ctx) {
+    char path[4096], message[ENGINE_MESSAGE_SIZE];
+    engine *engine;
+    llama_engine_options options = {.model_path = test_model_path(path, "tutor.gguf"), .n_ctx = n_ctx,
+                                    .n_sequences = n_sequences, .callbacks = {.interrupted = interrupted}};
+    CHECK_SAY(llama_engine_open(&options, &engine, message, sizeof message) == 0, "%s", message);
+    CHECK_INT(engine->facts.n_sequences, ==, n_sequences);
+    return engine;
+}
+
+static engine_request ask(const char *question) {
+    static engine_message messages[N_SEQUENCES + 1];
+    static size_t next;
+    engine_message *message = &messages[next++ % (N_SEQUENCES + 1)];
+    *message = (engine_message){"user", question};
+    return (engine_request){.messages = message, .n_messages = 1, .n_predict = -1,
+                            .sampling = {.top_p = 1, .repeat_penalty = 1, .repeat_last_n = 64, .seed = 1}};
+}
+
+static int admit(const engine_request *request) {
+    int sequence = -1;
+    CHECK_SAY(engine_admit(model, request, &sequence) == 0, "%s", model->message);
+    CHECK(sequence >= 0 && sequence < model->facts.n_sequences);
+    memset(&answers[sequence], 0, sizeof answers[sequence]);
+    return sequence;
+}
+
+static size_t step(void) {
+    size_t n_moved = engine_step(model, progress);
+    for (size_t i = 0; i < n_moved; i++) {
+        const engine_progress *entry = &progress[i];
+        answer *answer = &answers[entry->sequence];
+        CHECK_INT(answer->end, ==, ENGINE_END_NONE);
+        CHECK(answer->n + entry->n_bytes < MAX_ANSWER && entry->n_tokens < MAX_TOKENS);
+        CHECK(test_is_utf8(entry->text, entry->n_bytes));
+        memcpy(answer->text + answer->n, entry->text, entry->n_bytes);
+        answer->n += entry->n_bytes;
+        if (entry->has_token) answer->logprobs[entry->n_tokens - 1] = entry->logprob;
+        answer->end = entry->end;
+        answer->last = *entry;
+        answer->n_steps++;
+    }
+    return n_moved;
+}
+
+static const answer *run(int sequence) {
+    while (answers[sequence].end == ENGINE_END_NONE) CHECK(step() > 0);
+    return &answers[sequence];
+}
+
+static const answer *run_request(const engine_request *request) {
+    return run(admit(request));
+}
+
+static void answer_alone(void) {
+    for (int q = 0; q < N_QUESTIONS; q++) {
+        engine_request request = ask(questions[q]);
+        alone[q] = *run_request(&request);
+        CHECK_INT(alone[q].end, ==, ENGINE_END_TURN);
+        CHECK_INT(alone[q].n, >, 20);
+        CHECK(isnan(alone[q].logprobs[0]));
+    }
+}
+
+/* Five at a time, admitted at different moments, until each question was answered several times. One of seven is
+ * cancelled on its way, and must have got no further than a beginning of its answer. */
+static void answer_together(void) {
+    uint64_t random = 7;
+    int question_of[N_SEQUENCES], n_running = 0, n_admitted = 0, n_cancelled = 0;
+    while (n_admitted < 40 || n_running > 0) {
+        while (n_admitted < 40 && n_running < N_SEQUENCES && test_random(&random, 8) == 0) {
+            int question = n_admitted++ % N_QUESTIONS;
+            engine_request request = ask(questions[question]);
+            question_of[admit(&request)] = question;
+            n_running++;
+        }
+        if (test_random(&random, 150) == 0) engine_cancel(model, (int)test_random(&random, N_SEQUENCES));
+        CHECK(engine_next_step_ns(model) == (n_running > 0 ? 0 : UINT64_MAX));
+        size_t n_moved = step();
+        CHECK_INT(n_moved, ==, n_running);
+        for (size_t i = 0; i < n_moved; i++) {
+            int sequence = progress[i].sequence;
+            const answer *expected = &alone[question_of[sequence]], *got = &answers[sequence];
+            if (progress[i].end == ENGINE_END_NONE) continue;
+            n_running--;
+            if (progress[i].end == ENGINE_END_CANCELLED) {
+                n_cancelled++;
+                CHECK(!progress[i].has_token && test_is_prefix(got->text, got->n, expected->text));
+                continue;
+            }
+            CHECK_INT(progress[i].end, ==, ENGINE_END_TURN);
+            CHECK_TEXT(got->text, expected->text);
+            CHECK_INT(got->last.n_tokens, ==, expected->last.n_tokens);
+        }
+    }
+    CHECK(n_cancelled > 0);
+}
+
+/* The caller frees it. */
+static char *long_question(size_t n_words) {
+    static const char word[] = "words ";
+    char *text = malloc(n_words * (sizeof word - 1) + 1);
+    CHECK(text != NULL);
+    for (size_t i = 0; i < n_words; i++) memcpy(text + i * (sizeof word - 1), word, sizeof word);
+    return text;
+}
+
+/* While long prompts are read, those who generate get a token from every step, and a newcomer is not kept waiting. */
+static void read_long_prompts(void) {
+    char *text = long_question(900);
+    engine_request fast = ask("What is C++?"), slow = ask(text);
+    slow.n_predict = 1;
+    int generating = admit(&fast);
+    step();
+    int reading[3] = {admit(&slow), admit(&slow), admit(&slow)};
+    step();
+    CHECK_INT(answers[reading[0]].last.n_prompt_done, >, 100);
+    CHECK_INT(answers[reading[0]].last.n_prompt_done, <, answers[reading[0]].last.n_prompt / 2);
+    for (int r = 1; r < 3; r++)
+        CHECK_INT(abs(answers[reading[r]].last.n_prompt_done - answers[reading[0]].last.n_prompt_done), <=, 1);
+    int newcomer = admit(&fast);
+    step();
+    CHECK_INT(answers[newcomer].last.n_prompt_done, ==, answers[newcomer].last.n_prompt);
+    CHECK_INT(answers[newcomer].last.n_tokens, ==, 1);
+    CHECK_INT(answers[generating].last.n_tokens, ==, 3);
+    /* Cancelled while its prompt is read. */
+    engine_cancel(model, reading[1]);
+    step();
+    CHECK_INT(answers[reading[1]].end, ==, ENGINE_END_CANCELLED);
+    CHECK_INT(answers[reading[1]].n, ==, 0);
+    run(reading[0]);
+    run(reading[2]);
+    CHECK_INT(answers[reading[0]].end, ==, ENGINE_END_LIMIT);
+    CHECK_TEXT(answers[reading[0]].text, answers[reading[2]].text);
+    CHECK_TEXT(run(generating)->text, alone[0].text);
+    CHECK_TEXT(run(newcomer)->text, alone[0].text);
+    free(text);
+}
+
+static void end_in_every_way(void) {
+    engine_request request = ask("What is C++?");
+    request.n_predict = 0;
+    const answer *got = run_request(&request);
+    CHECK_INT(got->end, ==, ENGINE_END_LIMIT);
+    CHECK_INT(got->last.n_tokens, ==, 0);
+    CHECK_INT(got->last.n_prompt_done, ==, got->last.n_prompt);
+    request.n_predict = 5;
+    got = run_request(&request);
+    CHECK_INT(got->end, ==, ENGINE_END_LIMIT);
+    CHECK_INT(got->last.n_tokens, ==, 5);
+    CHECK(test_is_prefix(got->text, got->n, alone[0].text));
+    request.n_predict = -1;
+    request.sampling.ignore_eos = true;
+    got = run_request(&request);
+    CHECK_INT(got->end, ==, ENGINE_END_CONTEXT);
+    CHECK_INT(got->last.n_prompt + got->last.n_tokens, ==, model->facts.n_ctx);
+
+    char *text = long_question(5000);
+    int sequence;
+    request = ask(text);
+    CHECK_INT(engine_admit(model, &request, &sequence), ==, ENGINE_E_TOO_LONG);
+    free(text);
+    request = ask("What is C++?");
+    for (int i = 0; i < N_SEQUENCES; i++) admit(&request);
+    CHECK_INT(engine_admit(model, &request, &sequence), ==, ENGINE_E_BUSY);
+    /* Only cancelled ones: nothing is evaluated, so nobody asks whether to interrupt. */
+    interrupt_after = 1;
+    for (int i = 0; i < N_SEQUENCES; i++) engine_cancel(model, i);
+    CHECK_INT(step(), ==, N_SEQUENCES);
+    CHECK_INT(interrupt_after, ==, 1);
+    interrupt_after = -1;
+    for (int i = 0; i < N_SEQUENCES; i++) CHECK_INT(answers[i].end, ==, ENGINE_END_CANCELLED);
+    CHECK_INT(step(), ==, 0);
+}
+
+/* `interrupted`, in the middle of an evaluation, ends all; the next answers know nothing of it. */
+static void interrupt_all(void) {
+    engine_request request = ask(questions[1]);
+    for (int i = 0; i < 3; i++) admit(&request);
+    for (int i = 0; i < 9; i++) step();
+    interrupt_after = 3;
+    CHECK_INT(step(), ==, 3);
+    interrupt_after = -1;
+    for (int i = 0; i < 3; i++) CHECK_INT(answers[i].end, ==, ENGINE_END_CANCELLED);
+    CHECK(engine_next_step_ns(model) == UINT64_MAX);
+    CHECK_TEXT(run_request(&request)->text, alone[1].text);
+}
+
+static void sample(void) {
+    engine_request request = ask("What is C++?");
+    char first[MAX_ANSWER];
+    request.sampling.temperature = 3;
+    request.n_predict = 40;
+    strcpy(first, run_request(&request)->text);
+    CHECK(strcmp(first, alone[0].text) != 0);
+    CHECK_TEXT(run_request(&request)->text, first);
+    request.sampling.seed = 2;
+    CHECK(strcmp(run_request(&request)->text, first) != 0);
+    request.sampling.seed = 1;
+    request.sampling.top_k = 1;
+    CHECK(test_is_prefix(run_request(&request)->text, 20, alone[0].text));
+}
+
+/* Each sequence has random numbers of its own. On a model that finds all tokens equally likely, whatever the library
+ * rounds: on the embedded one, at such a temperature, the last bits of the logits decide sooner or later. */
+static void sample_beside_others(void) {
+    char path[] = "/tmp/lipc-sequences-XXXXXX", first[MAX_ANSWER], message[ENGINE_MESSAGE_SIZE];
+    int fd = mkstemp(path);
+    CHECK(fd >= 0);
+    close(fd);
+    test_model_write(path, 100);
+    llama_engine_options options = {.model_path = path, .n_ctx = 512, .n_sequences = 3};
+    CHECK_SAY(llama_engine_open(&options, &model, message, sizeof message) == 0, "%s", message);
+    unlink(path);
+    engine_request request = ask("x");
+    request.sampling.temperature = 1;
+    request.n_predict = 50;
+    request.wants_logprobs = true;
+    strcpy(first, run_request(&request)->text);
+    for (int i = 0; i < answers[0].last.n_tokens; i++)
+        CHECK_SAY(fabs(answers[0].logprobs[i] + log(model->facts.n_vocab)) < 1e-5, "%f is not the logarithm of 1 / %d",
+                  answers[0].logprobs[i], model->facts.n_vocab);
+    engine_request other = request;
+    other.sampling.seed = 2;
+    other.n_predict = 30;
+    int beside[2] = {admit(&other), admit(&request)};
+    step();
+    CHECK_TEXT(run_request(&request)->text, first);
+    CHECK_TEXT(run(beside[1])->text, first);
+    CHECK_INT(answers[beside[0]].end, ==, ENGINE_END_LIMIT);
+    CHECK(!test_is_prefix(answers[beside[0]].text, answers[beside[0]].n, first));
+    engine_close(model);
+}
+
+static int most_of_one_token(const engine_request *request) {
+    static int counts[65536];
+    int most = 0;
+    memset(counts, 0, sizeof counts);
+    int sequence = admit(request);
+    while (answers[sequence].end == ENGINE_END_NONE) {
+        step();
+        if (progress[0].has_token && ++counts[progress[0].token] > most) most = counts[progress[0].token];
+    }
+    return most;
+}
+
+static void penalise(void) {
+    engine_request request = ask("Explain C++ pointers in detail");
+    request.n_predict = 60;
+    int before = most_of_one_token(&request);
+    request.sampling.presence_penalty = 100;
+    request.sampling.repeat_last_n = -1;
+    CHECK_INT(before, >, 2);
+    CHECK_INT(most_of_one_token(&request), ==, 1);
+    request.sampling.repeat_last_n = 0;
+    CHECK_INT(most_of_one_token(&request), ==, before);
+    request.sampling.repeat_last_n = INT32_MAX; /* no more than the context is reserved */
+    CHECK_INT(most_of_one_token(&request), ==, 1);
+    request.sampling.presence_penalty = 0;
+    request.sampling.repeat_penalty = 3;
+    CHECK_INT(most_of_one_token(&request), <, before);
+}
+
+static void look_at_logprobs(void) {
+    engine_request request = ask("What is C++?");
+    request.wants_logprobs = true;
+    const answer *got = run_request(&request);
+    CHECK_TEXT(got->text, alone[0].text);
+    double sum = 0;
+    for (int i = 0; i < got->last.n_tokens; i++) {
+        CHECK(got->logprobs[i] <= 1e-6f && got->logprobs[i] > -3);
+        sum += got->logprobs[i];
+    }
+    CHECK(sum / got->last.n_tokens > -0.5); /* it knows this answer by heart */
+    CHECK(sum < 0);
+
+    /* They are the model's own, before sampling: tokens that a grammar forces can be as unlikely as they like. */
+    request.grammar = "root ::= \"qqqqq\"";
+    got = run_request(&request);
+    CHECK_TEXT(got->text, "qqqqq");
+    CHECK(got->logprobs[0] < -3 && isfinite(got->logprobs[0]));
+}
+
+static void follow_grammars(void) {
+    engine_request request = ask("What is C++?");
+    request.grammar = "root ::= \"yes\" | \"no\"";
+    const answer *got = run_request(&request);
+    CHECK(strcmp(got->text, "yes") == 0 || strcmp(got->text, "no") == 0);
+    CHECK_INT(got->end, ==, ENGINE_END_TURN);
+    request.sampling.ignore_eos = true;
+    got = run_request(&request);
+    CHECK_INT(got->end, ==, ENGINE_END_TURN);
+    CHECK(strcmp(got->text, "yes") == 0 || strcmp(got->text, "no") == 0);
+    request.sampling.ignore_eos = false;
+
+    /* At any temperature, beside others without a grammar, and with characters of several bytes. */
+    request.sampling.temperature = 5;
+    request.grammar = "# numbers\nroot ::= (digit digit? \"\\u2192\" [é-ü] \", \"){3} \"🚀\" end\n"
+                      "digit ::= [0-9]\nend ::= \"!\"+ \".\"";
+    request.n_predict = 200;
+    engine_request plain = ask(questions[2]);
+    int beside = admit(&plain);
+    int n_complete = 0;
+    for (uint32_t seed = 0; seed < 20; seed++) {
+        request.sampling.seed = seed;
+        got = run_request(&request);
+        if (seed == 0) CHECK_TEXT(run(beside)->text, alone[2].text);
+        if (got->end == ENGINE_END_LIMIT) continue;
+        CHECK_INT(got->end, ==, ENGINE_END_TURN);
+        n_complete++;
+        const char *rocket = strstr(got->text, ", 🚀!");
+        CHECK_SAY(rocket && got->text[got->n - 1] == '.' && got->text[0] >= '0' && got->text[0] <= '9', "'%s'",
+                  got->text);
+    }
+    CHECK_INT(n_complete, >, 10);
+
+    /* What the model says anyway is allowed: the grammar changes nothing. */
+    request = ask(questions[0]);
+    request.grammar = "root ::= [^\\x00]*";
+    CHECK_TEXT(run_request(&request)->text, alone[0].text);
+
+    /* One that cannot be fulfilled: a character that is none. */
+    request.grammar = "root ::= \"a\" [\\U00FFFFFF]";
+    got = run_request(&request);
+    CHECK_INT(got->end, ==, ENGINE_END_FAILED);
+    CHECK_TEXT(got->text, "a");
+    CHECK_SAY(strstr(model->message, "grammar"), "%s", model->message);
+
+    /* One that can be read in twice as many ways after each character: given up, before it takes time or memory. */
+    request.grammar = "root ::= [a-z ] root root | [a-z ] root [a-y ] | [a-z ]";
+    got = run_request(&request);
+    CHECK_INT(got->end, ==, ENGINE_END_FAILED);
+    CHECK_SAY(strstr(model->message, "too many ways"), "%s", model->message);
+    request.grammar = NULL;
+    CHECK_TEXT(run_request(&request)->text, alone[0].text);
+}
+
+static void refuse_grammars(void) {
+    static const struct { const char *grammar, *reason; } bad[] = {
+        {"x", "'::='"},
+        {"root ::= \"a\n", "inside a literal"},
+        {"root ::= (\"a\"", "')'"},
+        {"root ::= [a-", "or a class"},
+        {"root ::= x", "no rule 'x'"},
+        {"x ::= \"a\"", "no rule 'root'"},
+        {"# nothing", "no rule 'root'"},
+        {"root ::= \"\\q\"", "escape"},
+        {"root ::= \"\\x4\"", "hexadecimal"},
+        {"root ::= *", "repetition of nothing"},
+        {"root ::= \"a\"\nx ::= \"b\" )", "line 2"},
+        {"root ::= \"a\"{3,1}", "at least 3 and at most 1"},
+        {"root ::= \"a\"{5000}", "2000"},
+        {"root ::= (\"a\"? \"b\"?){99999999999999999999}", "2000"},
+        {"root ::= <think>", "tokens"},
+        {"root ::= \"\xff\"", "UTF-8"},
+        {"root ::= root \"a\" | \"b\"", "begin with itself"},
+        {"root ::= x root \"a\" | \"b\"\nx ::= y y\ny ::= \"\" | \"c\"", "begin with itself"},
+        {"root ::= \"a\" x\nx ::= x", "never comes"},
+    };
+    int sequence;
+    engine_request request = ask("x");
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        request.grammar = bad[i].grammar;
+        CHECK_INT(engine_admit(model, &request, &sequence), ==, ENGINE_E_GRAMMAR);
+        CHECK_SAY(strstr(model->message, bad[i].reason), "'%s': %s", bad[i].grammar, model->message);
+    }
+    /* As deep and as wide as it gets. */
+    size_t size = 1 << 20;
+    char *large = malloc(size + 1);
+    memset(large, '(', size);
+    memcpy(large, "root ::= ", 9);
+    large[size] = 0;
+    request.grammar = large;
+    CHECK_INT(engine_admit(model, &request, &sequence), ==, ENGINE_E_GRAMMAR);
+    size_t n = 0;
+    n += (size_t)sprintf(large, "root ::= r0\n");
+    for (int i = 0; i < 60; i++) n += (size_t)sprintf(large + n, "r%d ::= r%d \"a\" | r%d \"b\"\n", i, i + 1, i + 1);
+    sprintf(large + n, "r60 ::= \"c\"");
+    CHECK_INT(engine_admit(model, &request, &sequence), ==, ENGINE_E_GRAMMAR);
+    CHECK_SAY(strstr(model->message, "too many ways"), "%s", model->message);
+    n = (size_t)sprintf(large, "root ::= r0\n");
+    for (int i = 0; i < 20000; i++) n += (size_t)sprintf(large + n, "r%d ::= r%d\n", i, i + 1);
+    sprintf(large + n, "r20000 ::= \"c\"");
+    CHECK_INT(engine_admit(model, &request, &sequence), ==, ENGINE_E_GRAMMAR);
+    free(large);
+}
+
+int main(void) {
+    test_begin("sequences", 170);
+    test_step("a context of %d tokens for each of %d sequences", 2048, N_SEQUENCES);
+    model = open_model(N_SEQUENCES, 2000);
+    CHECK_INT(model->facts.n_ctx, ==, 2048);
+    test_step("each question alone");
+    answer_alone();
+    test_step("together, coming and going");
+    answer_together();
+    test_step("long prompts");
+    read_long_prompts();
+    test_step("ends");
+    end_in_every_way();
+    test_step("interrupted");
+    interrupt_all();
+    test_step("seeds");
+    sample();
+    test_step("penalties");
+    penalise();
+    test_step("log probabilities");
+    look_at_logprobs();
+    test_step("grammars");
+    follow_grammars();
+    test_step("bad grammars");
+    refuse_grammars();
+    engine_close(model);
+
+    test_step("seeds beside others");
+    sample_beside_others();
+
+    test_step("a context smaller than a slice");
+    model = open_model(1, 64);
+    CHECK_INT(model->facts.n_ctx, ==, 256);
+    char *text = long_question(60);
+    engine_request request = ask(text);
+    CHECK_INT(run_request(&request)->end, !=, ENGINE_END_FAILED);
+    CHECK_INT(answers[0].last.n_prompt, >, 64);
+    free(text);
+    engine_close(model);
+    return test_end();
+}
