@@ -1,4 +1,4 @@
-// The complete example as a program of its own: what it prints, its exit codes, and that its death takes its host
+// The examples as programs of their own: what they print, their exit codes, and that their death takes their host
 // along.
 using System.Diagnostics;
 using System.Text;
@@ -78,15 +78,69 @@ public class ExampleTests
         await EventuallyAsync(() => ObjectsOf(surroundings.Name).Length == 0, "its objects are gone");
     }
 
-    private static Process Start(params string[] arguments)
+    [HostFact]
+    public async Task The_modern_example_holds_a_conversation()
+    {
+        using Surroundings surroundings = new();
+        using Process program = StartProgram("ModernConsole.dll", HostPath, "--temp", "0");
+        await program.StandardInput.WriteAsync("What is C++?\n\nWhat is a pointer?\n");
+        program.StandardInput.Close();
+        (string output, string errors) = await ReadAsync(program);
+        Assert.Equal(0, program.ExitCode);
+        Assert.Matches(@"^> .+\n> > .+\n> \n$", output);
+        Assert.Equal(2, errors.Split("tokens, ").Length - 1);
+        Assert.Contains(", process ", errors, StringComparison.Ordinal);
+        Assert.Empty(ObjectsOf(surroundings.Name));
+    }
+
+    [HostFact]
+    public async Task The_interrupt_key_cancels_an_answer_of_the_modern_example_and_then_the_program()
+    {
+        using Surroundings surroundings = new();
+        using TemporaryFolder folder = new();
+        string answer = Path.Combine(folder.Path, "answer.txt");
+        await File.WriteAllTextAsync(answer, Replay.Words(10_000));
+        using Process program = StartProgram("ModernConsole.dll", HostPath, "--replay", answer, "--rate", "100");
+        await program.StandardInput.WriteAsync("What is C++?\n");
+        char[] beginning = new char["> w0".Length];
+        Assert.Equal(beginning.Length, await program.StandardOutput.ReadBlockAsync(beginning));
+        Signal(program.Id, SigInt);
+        while (await program.StandardError.ReadLineAsync() is string line)
+        {
+            if (line.StartsWith("[cancelled after ", StringComparison.Ordinal))
+            {
+                break;
+            }
+        }
+        Assert.False(program.HasExited);
+        program.StandardInput.Close();
+        await ReadAsync(program);
+        Assert.Equal(0, program.ExitCode);
+        Assert.Empty(ObjectsOf(surroundings.Name));
+    }
+
+    [LimitedFact]
+    public async Task The_modern_example_explains_what_is_wrong()
+    {
+        using Surroundings surroundings = new();
+        using Process program = StartProgram("ModernConsole.dll", "./no/such/host");
+        (_, string errors) = await ReadAsync(program);
+        Assert.Equal(1, program.ExitCode);
+        Assert.Contains("./no/such/host", errors, StringComparison.Ordinal);
+    }
+
+    private static Process Start(params string[] arguments) => StartProgram("CSharpStreamingExample.dll", arguments);
+
+    private static Process StartProgram(string file, params string[] arguments)
     {
         ProcessStartInfo start = new("dotnet")
         {
+            RedirectStandardInput = true,
             RedirectStandardOutput = true,
             RedirectStandardError = true,
             StandardOutputEncoding = Encoding.UTF8,
         };
-        start.ArgumentList.Add(Path.Combine(AppContext.BaseDirectory, "CSharpStreamingExample.dll"));
+        start.ArgumentList.Add(Path.Combine(AppContext.BaseDirectory, file));
         foreach (string argument in arguments)
         {
             start.ArgumentList.Add(argument);

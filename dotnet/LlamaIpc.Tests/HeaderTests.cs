@@ -1,6 +1,7 @@
 // The C# side carries numbers of the C headers. These tests read the headers and compare, in both directions.
 using System.Globalization;
 using System.Reflection;
+using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using System.Text.RegularExpressions;
 using LlamaIpc.Native;
@@ -19,66 +20,80 @@ public class HeaderTests
     public void Every_constant_of_the_layout_is_the_same()
     {
         Dictionary<string, object> inHeader = [];
-        foreach (Match define in Regex.Matches(LayoutHeader, @"^#define LIPC_(\w+)[ \t]+(""[^""]*""|\w+)", RegexOptions.Multiline))
+        string header = WithoutComments(LayoutHeader);
+        foreach (Match define in Regex.Matches(header, @"^#define LIPC_(\w+)[ \t]+(.+)$", RegexOptions.Multiline))
         {
-            string value = define.Groups[2].Value;
-            inHeader[Pascal(define.Groups[1].Value)] =
-                value.StartsWith('"') ? value.Trim('"')
-                : int.TryParse(value, CultureInfo.InvariantCulture, out int number) ? number
-                : inHeader[Pascal(value["LIPC_".Length..])];
+            inHeader[Pascal(define.Groups[1].Value)] = Constant(define.Groups[2].Value.Trim(), inHeader);
         }
-        Assert.Contains("SegmentSize", inHeader.Keys);
+        Assert.Contains("HubEnd", inHeader.Keys);
 
-        Dictionary<string, object> here =
-            typeof(Layout).GetFields(Constants).ToDictionary(field => field.Name, field => field.GetRawConstantValue()!);
+        Dictionary<string, object> here = typeof(Layout).GetFields(Constants).ToDictionary(
+            field => field.Name,
+            field => field.GetRawConstantValue() is string text
+                ? (object)text
+                : Convert.ToDecimal(field.GetRawConstantValue(), CultureInfo.InvariantCulture));
         Assert.Equal(inHeader.OrderBy(pair => pair.Key), here.OrderBy(pair => pair.Key));
     }
 
     [Fact]
-    public void Every_field_of_the_classic_block_has_the_same_place_and_size()
+    public void Every_field_of_the_layout_has_the_same_place_and_size()
     {
-        Dictionary<string, int> expected = [];
-        foreach (Match offset in Regex.Matches(
-            LayoutHeader, @"LIPC_LAYOUT_ASSERT\(offsetof\(lipc_classic_block, (\w+)\) == (\d+)\);"))
+        Dictionary<string, Structure> inHeader = Structures(LayoutHeader);
+        Type[] here = typeof(Layout).GetNestedTypes(BindingFlags.NonPublic);
+        Assert.Equal(inHeader.Keys.Select(Pascal).Order(), here.Select(type => type.Name).Order());
+        foreach ((string name, Structure structure) in inHeader)
         {
-            expected[Pascal(offset.Groups[1].Value) + "Offset"] = Number(offset.Groups[2]);
+            Dictionary<string, int> expected = new() { ["Size"] = structure.Size };
+            foreach (Field field in structure.Fields)
+            {
+                expected[Pascal(field.Name) + "Offset"] = field.Offset;
+                expected[Pascal(field.Name) + "Size"] = field.Size;
+            }
+            Dictionary<string, int> found = here.Single(type => type.Name == Pascal(name)).GetFields(Constants)
+                .ToDictionary(field => field.Name, field => (int)field.GetRawConstantValue()!);
+            Assert.Equal(expected.OrderBy(pair => pair.Key), found.OrderBy(pair => pair.Key));
         }
-        string body = Regex.Match(LayoutHeader, @"typedef struct lipc_classic_block \{(.*?)\}", RegexOptions.Singleline).Groups[1].Value;
-        foreach (Match field in Regex.Matches(body, @"(char|uint8_t|int32_t) (\w+)(?:\[LIPC_(\w+)\])?;"))
-        {
-            int element = field.Groups[1].Value == "int32_t" ? 4 : 1;
-            int count = field.Groups[3].Success
-                ? (int)typeof(Layout).GetField(Pascal(field.Groups[3].Value), Constants)!.GetRawConstantValue()!
-                : 1;
-            expected[Pascal(field.Groups[2].Value) + "Size"] = element * count;
-        }
-        expected["Size"] = Number(Regex.Match(LayoutHeader, @"sizeof\(lipc_classic_block\) == (\d+)\)").Groups[1]);
-        Assert.Equal(2 * 9 + 1, expected.Count);
-
-        Dictionary<string, int> here = typeof(Layout.ClassicBlock).GetFields(Constants)
-            .ToDictionary(field => field.Name, field => (int)field.GetRawConstantValue()!);
-        Assert.Equal(expected.OrderBy(pair => pair.Key), here.OrderBy(pair => pair.Key));
-
-        // The block is packed: each field begins where the one before it ends.
-        int end = 0;
-        foreach (Match field in Regex.Matches(body, @"(?:char|uint8_t|int32_t) (\w+)(?:\[\w+\])?;"))
-        {
-            string name = Pascal(field.Groups[1].Value);
-            Assert.Equal(end, here[name + "Offset"]);
-            end += here[name + "Size"];
-        }
-        Assert.Equal(Layout.ClassicBlock.Size, end);
     }
 
     [Fact]
-    public void Every_error_has_the_same_number_and_name()
+    public void What_this_file_reads_out_of_the_layout_is_what_the_header_asserts()
     {
-        Dictionary<string, int> inHeader = Regex.Matches(ApiHeader, @"X\((-?\d+), (\w+), ""[^""]*""\)")
-            .ToDictionary(row => Pascal(row.Groups[2].Value), row => Number(row.Groups[1]));
-        Assert.NotEmpty(inHeader);
+        Dictionary<string, Structure> structures = Structures(LayoutHeader);
+        MatchCollection offsets = Regex.Matches(LayoutHeader, @"_ASSERT\(offsetof\(lipc_(\w+), (\w+)\) == (\d+)\);");
+        MatchCollection sizes = Regex.Matches(LayoutHeader, @"_ASSERT\(sizeof\(lipc_(\w+)\) == (\d+)\);");
+        Assert.True(offsets.Count > 9 && sizes.Count > 1);
+        Assert.All(offsets, offset => Assert.Equal(
+            Number(offset.Groups[3]),
+            structures[offset.Groups[1].Value].Fields.Single(field => field.Name == offset.Groups[2].Value).Offset));
+        Assert.All(sizes, size => Assert.Equal(Number(size.Groups[2]), structures[size.Groups[1].Value].Size));
+    }
 
-        Dictionary<string, int> here = Enum.GetValues<LipcError>().ToDictionary(error => error.ToString(), error => (int)error);
-        Assert.Equal(inHeader.OrderBy(pair => pair.Key), here.OrderBy(pair => pair.Key));
+    [Fact]
+    public void Every_error_has_the_same_number_and_name() => AssertSameMap<LipcError>("LIPC_ERROR_MAP");
+
+    [Fact]
+    public void Every_end_has_the_same_number_and_name() => AssertSameMap<LlamaEnd>("LIPC_END_MAP");
+
+    [Fact]
+    public void Every_state_and_policy_has_the_same_number_and_name()
+    {
+        AssertSame<LlamaHostState>(Regex.Matches(ApiHeader, @"LIPC_HOST_(?<name>\w+) = (?<number>\d+)"));
+        AssertSame<LlamaStreamState>(Regex.Matches(ApiHeader, @"LIPC_STREAM_(?<name>\w+) = (?<number>\d+)"));
+        AssertSame<HostStart>(Regex.Matches(ApiHeader, @"LIPC_START_(?<name>\w+) = (?<number>\d+)"));
+    }
+
+    [Fact]
+    public void Every_special_number_of_a_request_is_the_same()
+    {
+        string[] defines =
+        [
+            "LIPC_INT_DEFAULT INT32_MIN",
+            $"LIPC_SEED_RANDOM INT64_C({LlamaRequest.RandomSeed})",
+            $"LIPC_SEED_DEFAULT INT64_C({LipcRequest.SeedDefault})",
+            $"LIPC_STREAM_ID_SIZE {LlamaStream.IdSize}",
+        ];
+        Assert.All(defines, define => Assert.Contains($"#define {define}\n", ApiHeader, StringComparison.Ordinal));
+        Assert.Equal(int.MinValue, LipcRequest.IntDefault);
     }
 
     [Fact]
@@ -90,6 +105,15 @@ public class HeaderTests
             Assert.Equal(error.ToString(), Pascal(name["LIPC_E_".Length..]));
             Assert.NotEqual("", NativeMethods.ErrorText((int)error));
         }
+    }
+
+    [Fact]
+    public void Every_end_has_a_text_in_the_library()
+    {
+        string[] texts = [.. Enum.GetValues<LlamaEnd>().Select(end => NativeMethods.EndText((int)end))];
+        Assert.Equal(texts.Length, texts.Distinct().Count());
+        Assert.DoesNotContain("unknown", texts);
+        Assert.Equal("unknown", NativeMethods.EndText(99));
     }
 
     [Fact]
@@ -108,28 +132,36 @@ public class HeaderTests
         // function.
         string source = File.ReadAllText(Path.Combine(TestEnvironment.Root, "dotnet", "LlamaIpc", "Native", "NativeMethods.cs"));
         string[] imported = [.. Regex.Matches(source, @"EntryPoint = ""(\w+)""").Select(match => match.Groups[1].Value).Order()];
-        Assert.Equal(inHeader, imported);
+        Assert.Equal(inHeader.Except(["lipc_stream_ask", "lipc_stream_run"]), imported);
     }
 
     [Fact]
-    public unsafe void The_result_structure_is_the_same()
+    public void Every_structure_of_the_library_is_the_same()
     {
-        string body = Regex.Match(ApiHeader, @"typedef struct lipc_classic_result \{(.*?)\} lipc_classic_result;", RegexOptions.Singleline).Groups[1].Value;
-        body = Regex.Replace(body, @"/\*.*?\*/", "", RegexOptions.Singleline);
-        string[] inHeader = [.. Regex.Matches(body, @"([\w ]+?[ *])(\w+);").Select(
-            field => Pascal(field.Groups[2].Value) + ":" + field.Groups[1].Value.Trim() switch
-            {
-                "const char *" => "Byte*",
-                "size_t" => "UIntPtr",
-                "int32_t" => "Int32",
-                string other => other,
-            })];
+        Dictionary<string, Structure> inHeader = Structures(ApiHeader);
+        Assert.Equal(8, inHeader.Count);
+        foreach ((string name, Structure structure) in inHeader)
+        {
+            Type here =
+                typeof(LipcRequest).Assembly.GetType($"LlamaIpc.Native.Lipc{Pascal(name)}", throwOnError: true)!;
+            Assert.Equal(
+                structure.Fields.Select(field => (Pascal(field.Name), field.Type, field.Offset, field.Size)),
+                here.GetFields(BindingFlags.Instance | BindingFlags.NonPublic)
+                    .Select(field => (field.Name, CType(field), (int)Marshal.OffsetOf(here, field.Name), SizeOf(field)))
+                    .OrderBy(field => field.Item3));
+            Assert.Equal(structure.Size, Marshal.SizeOf(here));
+        }
+    }
 
-        string[] here = [.. typeof(LipcClassicResult).GetFields(BindingFlags.Instance | BindingFlags.NonPublic)
-            .OrderBy(field => (int)Marshal.OffsetOf<LipcClassicResult>(field.Name))
-            .Select(field => $"{field.Name}:{field.FieldType.Name}")];
-        Assert.Equal(inHeader, here);
-        Assert.Equal(40, sizeof(LipcClassicResult));
+    [Fact]
+    public unsafe void Structures_that_grow_have_the_size_that_the_library_knows()
+    {
+        LipcClientOptions options;
+        NativeMethods.ClientOptionsInit(&options);
+        Assert.Equal((uint)sizeof(LipcClientOptions), options.StructSize);
+        LipcRequest request;
+        NativeMethods.RequestInit(&request);
+        Assert.Equal((uint)sizeof(LipcRequest), request.StructSize);
     }
 
     [Fact]
@@ -145,6 +177,112 @@ public class HeaderTests
         Assert.Contains("SIGKILL", HostExitCode.Describe(137));
         Assert.Equal("not an exit code of the host", HostExitCode.Describe(99));
     }
+
+    private static void AssertSameMap<T>(string macro)
+        where T : struct, Enum
+    {
+        string map = Regex.Match(ApiHeader, $@"#define {macro}\(X\).*?\n\n", RegexOptions.Singleline).Value;
+        AssertSame<T>(Regex.Matches(map, @"X\((?<number>-?\d+), (?<name>\w+), ""[^""]*""\)"));
+    }
+
+    private static void AssertSame<T>(MatchCollection rows)
+        where T : struct, Enum
+    {
+        Dictionary<string, int> inHeader =
+            rows.ToDictionary(row => Pascal(row.Groups["name"].Value), row => Number(row.Groups["number"]));
+        Assert.NotEmpty(inHeader);
+        Dictionary<string, int> here = Enum.GetValues<T>().ToDictionary(
+            value => value.ToString(), value => Convert.ToInt32(value, CultureInfo.InvariantCulture));
+        Assert.Equal(inHeader.OrderBy(pair => pair.Key), here.OrderBy(pair => pair.Key));
+    }
+
+    // ---- Reading headers ----
+
+    private sealed record Field(string Name, string Type, int Offset, int Size);
+
+    private sealed record Structure(List<Field> Fields, int Size, int Alignment);
+
+    /// <summary>The structures of a header by their names without "lipc_", laid out by C's rules for x86-64.</summary>
+    private static Dictionary<string, Structure> Structures(string header)
+    {
+        Dictionary<string, Structure> structures = [];
+        string text = WithoutComments(header);
+        const string Pattern = @"typedef struct lipc_(\w+) \{(.*?)\} lipc_\1;";
+        foreach (Match match in Regex.Matches(text, Pattern, RegexOptions.Singleline))
+        {
+            bool isPacked = text[..match.Index].TrimEnd().EndsWith("#pragma pack(push, 1)", StringComparison.Ordinal);
+            structures[match.Groups[1].Value] = LayOut(match.Groups[2].Value, isPacked, structures);
+        }
+        return structures;
+    }
+
+    private static Structure LayOut(string body, bool isPacked, Dictionary<string, Structure> earlier)
+    {
+        List<Field> fields = [];
+        int end = 0;
+        int alignment = 1;
+        foreach (Match match in Regex.Matches(body, @"([\w ]+?)([ *]+(?:const \*)?)(\w+)(?:\[(\w+)\])?;"))
+        {
+            string type = match.Groups[2].Value.Contains('*')
+                ? new string('*', match.Groups[2].Value.Count(c => c == '*'))
+                : match.Groups[1].Value.Trim();
+            Structure? inner = earlier.GetValueOrDefault(type.Replace("lipc_", "", StringComparison.Ordinal));
+            int size = inner?.Size ?? Size(type);
+            int own = isPacked ? 1 : inner?.Alignment ?? size;
+            int count = match.Groups[4].Success ? Length(match.Groups[4].Value) : 1;
+            end = (end + own - 1) / own * own;
+            string fullType = match.Groups[4].Success ? type + "[]" : type;
+            fields.Add(new Field(match.Groups[3].Value, fullType, end, size * count));
+            end += size * count;
+            alignment = Math.Max(alignment, own);
+        }
+        return new Structure(fields, (end + alignment - 1) / alignment * alignment, alignment);
+    }
+
+    private static int Size(string type) => type switch
+    {
+        "char" or "uint8_t" => 1,
+        "uint16_t" => 2,
+        "int32_t" or "uint32_t" or "float" => 4,
+        "int64_t" or "uint64_t" or "size_t" or "*" or "**" => 8,
+        _ => throw new NotSupportedException($"a field of type {type}"),
+    };
+
+    /// <summary>The length of an array, as a number or the name of one.</summary>
+    private static int Length(string text) => int.TryParse(text, CultureInfo.InvariantCulture, out int length)
+        ? length
+        : (int)typeof(Layout).GetField(Pascal(text["LIPC_".Length..]), Constants)!.GetRawConstantValue()!;
+
+    /// <summary>The C type of a field of a structure here.</summary>
+    private static string CType(FieldInfo field) => field.GetCustomAttribute<FixedBufferAttribute>() != null ? "char[]"
+        : field.FieldType.IsPointer ? field.FieldType.GetElementType()!.IsPointer ? "**" : "*"
+        : field.FieldType == typeof(int) ? "int32_t"
+        : field.FieldType == typeof(uint) ? "uint32_t"
+        : field.FieldType == typeof(long) ? "int64_t"
+        : field.FieldType == typeof(ulong) ? "uint64_t"
+        : field.FieldType == typeof(nuint) ? "size_t"
+        : field.FieldType == typeof(float) ? "float"
+        : field.FieldType.Name;
+
+    private static int SizeOf(FieldInfo field) =>
+        field.GetCustomAttribute<FixedBufferAttribute>()?.Length ?? Size(CType(field));
+
+    /// <summary>The value of a #define: a text, a number, or a sum of earlier ones.</summary>
+    private static object Constant(string value, Dictionary<string, object> earlier)
+    {
+        if (value.StartsWith('"'))
+        {
+            return value.Trim('"');
+        }
+        value = Regex.Replace(value, @"U?INT64_C\((\w+)\)", "$1").Trim('(', ')');
+        return value.Split('+', StringSplitOptions.TrimEntries).Sum(term =>
+            term.StartsWith("LIPC_", StringComparison.Ordinal) ? (decimal)earlier[Pascal(term["LIPC_".Length..])]
+            : term.StartsWith("0x", StringComparison.Ordinal) ? Convert.ToUInt64(term.TrimEnd('u'), 16)
+            : decimal.Parse(term.TrimEnd('u'), CultureInfo.InvariantCulture));
+    }
+
+    private static string WithoutComments(string header) =>
+        Regex.Replace(header, @"/\*.*?\*/", "", RegexOptions.Singleline);
 
     private static string Header(string file) =>
         File.ReadAllText(Path.Combine(TestEnvironment.Root, "include", "lipc", file));

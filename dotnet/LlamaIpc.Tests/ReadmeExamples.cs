@@ -6,6 +6,133 @@ namespace LlamaIpc.Tests;
 
 internal static class ReadmeExamples
 {
+    // ---- LlamaClient ----
+
+    internal static async Task AskAsync()
+    {
+        await using LlamaClient client = await LlamaClient.ConnectAsync();
+
+        Console.WriteLine(await client.AskAsync("What is C++?"));
+    }
+
+    internal static async Task StreamAsync(LlamaClient client, Func<bool> enough, CancellationToken cancellationToken)
+    {
+        await foreach (string piece in client.StreamAsync("Explain C++ pointers in detail", cancellationToken))
+        {
+            Console.Write(piece);
+            if (enough())
+            {
+                break;
+            }
+        }
+    }
+
+    internal static async Task<LlamaRequest> ConversationAsync(LlamaClient client, CancellationToken cancellationToken)
+    {
+        var request = new LlamaRequest
+        {
+            Messages =
+            [
+                LlamaMessage.System("You are a helpful tutor"),
+                LlamaMessage.User("What is C++?"),
+                LlamaMessage.Assistant("A programming language."),
+                LlamaMessage.User("What is a pointer?"),
+            ],
+            MaxTokens = 200,
+            Temperature = 0.2f,
+            Stops = ["\n\n"],
+        };
+        string answer = await client.AskAsync(request, cancellationToken);
+        return answer.Length > 0 ? request : throw new InvalidOperationException("no answer");
+    }
+
+    internal static async Task DetailsAsync(
+        LlamaClient client, LlamaRequest request, CancellationToken cancellationToken)
+    {
+        using LlamaStream stream = client.OpenStream(request);
+        await foreach (string piece in stream.ReadAllAsync(cancellationToken))
+        {
+            Console.Write(piece);
+        }
+        LlamaResult result = stream.Result!;
+        Console.WriteLine($" [{result.End}: {result.Tokens} tokens, {result.TokensPerSecond:F0} a second]");
+        foreach (LlamaToken token in stream.GetTokens())
+        {
+            Console.WriteLine($"{token.Id} after {token.Time.TotalMilliseconds:F1} ms");
+        }
+    }
+
+    internal static Action Frames(LlamaStream stream, TextBox answerBox, Label statusLabel)
+    {
+        void OnFrame()
+        {
+            while (stream.TryRead(out string? piece))
+            {
+                answerBox.Text += piece;
+            }
+            LlamaProgress progress = stream.Progress;
+            statusLabel.Text = progress.State switch
+            {
+                LlamaStreamState.Queued => $"{progress.QueuePosition} before this one",
+                LlamaStreamState.Reading => $"Reading: {progress.PromptTokensDone} of {progress.PromptTokens}",
+                LlamaStreamState.Generating => $"{progress.Tokens} tokens",
+                _ => $"{progress.End}, {progress.Tokens} tokens",
+            };
+        }
+        return OnFrame;
+    }
+
+    internal static async Task FindAgainAsync(LlamaClient client, LlamaRequest request)
+    {
+        LlamaStream stream = client.OpenStream(request with { Detachable = true });
+        long offset = stream.Offset;
+        string id = stream.Detach();
+
+        using LlamaStream again = client.Attach(id, offset);
+        await foreach (string piece in again)
+        {
+            Console.Write(piece);
+        }
+    }
+
+    internal static async Task ConnectAsync(Label statusLabel, CancellationToken cancellationToken)
+    {
+        var options = new LlamaClientOptions
+        {
+            InstanceName = "my_application",
+            Start = HostStart.WithMe,
+            HostPath = "./build/chatbot",
+            HostArguments = ["-m", "models/my-model.gguf", "--ctx-size", "8192"],
+            WakesPerSecond = 30,
+        };
+        var loading = new Progress<LlamaHostStatus>(
+            status => statusLabel.Text = $"{status.State}: {100 * status.LoadProgress:F0} %");
+        await using LlamaClient client = await LlamaClient.ConnectAsync(options, loading, cancellationToken);
+    }
+
+    internal static async Task FailuresAsync(
+        LlamaClient client, LlamaRequest request, CancellationToken cancellationToken)
+    {
+        try
+        {
+            Console.WriteLine(await client.AskAsync(request, cancellationToken));
+        }
+        catch (RequestCanceledException e)
+        {
+            Console.WriteLine($"{e.PartialResponse} [cancelled]");
+        }
+        catch (AnswerTruncatedException e)
+        {
+            Console.WriteLine($"{e.PartialResponse} [{e.End}]");
+        }
+        catch (HostGoneException e)
+        {
+            Console.WriteLine($"{e.PartialResponse} [{e.Message}]"); // connect again for a new host
+        }
+    }
+
+    // ---- The class of the guide ----
+
     internal static string AtOnce()
     {
         using var client = new LlamaCppStreamingClient();

@@ -9,7 +9,45 @@ public class ReadmeTests
 {
     [Fact]
     public void Every_example_is_compiled_word_for_word() =>
-        CodeBlocks.AssertCompiled(Path.Combine(Root, "dotnet", "README.md"), "ReadmeExamples.cs", expectedBlocks: 6);
+        CodeBlocks.AssertCompiled(Path.Combine(Root, "dotnet", "README.md"), "ReadmeExamples.cs", expectedBlocks: 14);
+
+    [HostFact]
+    public async Task The_examples_of_the_modern_client_work()
+    {
+        using Surroundings surroundings = new();
+        await using LlamaClient client = await LlamaClient.ConnectAsync(new() { HostPath = "./build/chatbot" });
+        await ReadmeExamples.AskAsync();
+        int pieces = 0;
+        await ReadmeExamples.StreamAsync(client, () => ++pieces == 3, CancellationToken.None);
+        Assert.Equal(3, pieces);
+        LlamaRequest request = await ReadmeExamples.ConversationAsync(client, CancellationToken.None);
+        await ReadmeExamples.DetailsAsync(client, request, CancellationToken.None);
+        await ReadmeExamples.FindAgainAsync(client, request);
+        await ReadmeExamples.FailuresAsync(client, request, new CancellationToken(canceled: true));
+        LlamaRequest endless = request with { IgnoreEos = true, MaxTokens = null };
+        await ReadmeExamples.FailuresAsync(client, endless, CancellationToken.None);
+
+        using UiThread ui = new();
+        using LlamaStream stream = client.OpenStream(request);
+        TextBox answer = null!;
+        Label status = null!;
+        Action onFrame = null!;
+        await ui.InvokeAsync(
+            () => onFrame = ReadmeExamples.Frames(stream, answer = new TextBox(), status = new Label()));
+        while (stream.Result is null)
+        {
+            await ui.InvokeAsync(onFrame);
+        }
+        await ui.InvokeAsync(() =>
+        {
+            Assert.Equal(stream.Text, answer.Text);
+            Assert.EndsWith(" tokens", status.Text, StringComparison.Ordinal);
+            Assert.StartsWith(stream.Result.End.ToString(), status.Text, StringComparison.Ordinal);
+        });
+        Task connecting = null!;
+        await ui.InvokeAsync(() => connecting = ReadmeExamples.ConnectAsync(status, CancellationToken.None));
+        await Assert.ThrowsAsync<HostStartException>(() => connecting); // There is no such model.
+    }
 
     [HostFact]
     public async Task The_examples_work()

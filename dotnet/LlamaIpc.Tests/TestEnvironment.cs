@@ -82,6 +82,14 @@ internal static partial class TestEnvironment
         }
     }
 
+    /// <summary>Options of the modern channel for a host of a test's own, with the embedded model.</summary>
+    internal static LlamaClientOptions ModernOptions(params string[] arguments) => new()
+    {
+        HostPath = HostPath,
+        InstanceName = NewName(),
+        HostArguments = ["--temp", "0", .. arguments],
+    };
+
     /// <summary>Runs a blocking call on a thread of its own, so that the test's time limit can end it.</summary>
     internal static Task<T> Blocking<T>(Func<T> call) => Task.Factory.StartNew(
         call, CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default);
@@ -138,6 +146,11 @@ internal static partial class TestEnvironment
                 || name.Contains("_shared_mem", StringComparison.Ordinal)
                 || name.Contains("_sem_", StringComparison.Ordinal))];
 
+    /// <summary>The threads of this process that wait in the native library.</summary>
+    internal static int WaiterThreads() =>
+        Directory.GetDirectories("/proc/self/task")
+            .Count(folder => ReadOrEmpty(folder + "/comm") == "LlamaIpc waiter\n");
+
     /// <summary>Sends a signal, by its number on Linux.</summary>
     internal static void Signal(int processId, int signal) => Assert.Equal(0, Kill(processId, signal));
 
@@ -167,11 +180,13 @@ internal static partial class TestEnvironment
         }
     }
 
-    private static string CommandLine(int processId)
+    private static string CommandLine(int processId) => ReadOrEmpty($"/proc/{processId}/cmdline");
+
+    private static string ReadOrEmpty(string path)
     {
         try
         {
-            return File.ReadAllText($"/proc/{processId}/cmdline");
+            return File.ReadAllText(path);
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
@@ -201,6 +216,52 @@ internal sealed class TemporaryFolder : IDisposable
     internal string Path { get; } = Directory.CreateTempSubdirectory("lipc-test-").FullName;
 
     public void Dispose() => Directory.Delete(Path, recursive: true);
+}
+
+/// <summary>A client of a host of its own that plays a text instead of running a model.</summary>
+internal sealed class Replay : IAsyncDisposable
+{
+    private readonly TemporaryFolder folder;
+
+    private Replay(TemporaryFolder folder, string text, LlamaClient client)
+    {
+        this.folder = folder;
+        Text = text;
+        Client = client;
+    }
+
+    /// <summary>A text of so many words, each a token of the replay, with characters of one to four bytes.</summary>
+    internal static string Words(int count) => string.Concat(Enumerable.Range(0, count).Select(i => $"w{i}äЖ€🎉 "));
+
+    internal string Text { get; }
+
+    internal LlamaClient Client { get; }
+
+    internal LlamaClientOptions Options { get; private init; } = new();
+
+    internal static async Task<Replay> StartAsync(
+        string text, int rate, int wakesPerSecond = 0, params string[] arguments)
+    {
+        TemporaryFolder folder = new();
+        string path = System.IO.Path.Combine(folder.Path, "answer.txt");
+        await File.WriteAllTextAsync(path, text);
+        LlamaClientOptions options = TestEnvironment.ModernOptions() with
+        {
+            HostArguments = ["--replay", path, "--rate", $"{rate}", .. arguments],
+            WakesPerSecond = wakesPerSecond,
+        };
+        return new Replay(folder, text, await LlamaClient.ConnectAsync(options)) { Options = options };
+    }
+
+    /// <summary>Another client of the same host.</summary>
+    internal Task<LlamaClient> AnotherClientAsync() =>
+        LlamaClient.ConnectAsync(Options with { Start = HostStart.Never });
+
+    public async ValueTask DisposeAsync()
+    {
+        await Client.DisposeAsync();
+        folder.Dispose();
+    }
 }
 
 /// <summary>Values of environment variables and a current folder, until disposed.</summary>

@@ -53,7 +53,7 @@ internal sealed partial class HostProcess
     /// <exception cref="HostStartException">There is no such program, or the system refuses to run it.</exception>
     internal static HostProcess Start(LlamaCppClientOptions options, string name)
     {
-        string executable = FindExecutable(options.ExecutablePath);
+        string executable = HostProgram.Find(options.ExecutablePath);
         ProcessStartInfo start = new(executable)
         {
             UseShellExecute = false,
@@ -169,34 +169,6 @@ internal sealed partial class HostProcess
             yield return argument;
         }
     }
-
-    private static string FindExecutable(string path)
-    {
-        string[] folders = Path.GetFileName(path) == path
-            ? [AppContext.BaseDirectory, Environment.CurrentDirectory, .. SearchPath()]
-            : [Environment.CurrentDirectory];
-        string[] endings = OperatingSystem.IsWindows() && !Path.HasExtension(path) ? [".exe", ""] : [""];
-
-        foreach (string folder in folders)
-        {
-            foreach (string ending in endings)
-            {
-                string candidate = Path.GetFullPath(path + ending, Path.GetFullPath(folder));
-                if (File.Exists(candidate))
-                {
-                    return candidate;
-                }
-            }
-        }
-        throw new HostStartException(
-            LipcError.System,
-            $"The host program '{path}' was not found. Looked in: {string.Join(", ", folders)}. "
-            + "Build it first, or give its path.");
-    }
-
-    private static string[] SearchPath() =>
-        (Environment.GetEnvironmentVariable("PATH") ?? "").Split(
-            Path.PathSeparator, StringSplitOptions.RemoveEmptyEntries);
 
     [LibraryImport("libc", EntryPoint = "kill")]
     private static partial int Kill(int processId, int signal);

@@ -36,4 +36,16 @@ public enum LipcError
 
     /// <summary>The shared memory is not of the expected form.</summary>
     Layout = -10,
+
+    /// <summary>The host cannot serve this request.</summary>
+    Refused = -11,
+
+    /// <summary>The model failed while answering.</summary>
+    Failed = -12,
+
+    /// <summary>The host has no room for another client.</summary>
+    Full = -13,
+
+    /// <summary>The stream does not exist any more.</summary>
+    Gone = -14,
 }

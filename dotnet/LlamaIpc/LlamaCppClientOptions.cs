@@ -62,17 +62,6 @@ public sealed record LlamaCppClientOptions
     /// </summary>
     public HostAttachMode AttachToRunningHost { get; init; } = HostAttachMode.AttachOrStart;
 
-    /// <summary>The instance name that is in force.</summary>
-    internal string EffectiveName()
-    {
-        if (InstanceName != null)
-        {
-            return InstanceName;
-        }
-        string? fromEnvironment = Environment.GetEnvironmentVariable("LIPC_NAME");
-        return string.IsNullOrEmpty(fromEnvironment) ? Layout.DefaultName : fromEnvironment;
-    }
-
     /// <summary>Throws if a value makes no sense.</summary>
     internal void Validate()
     {

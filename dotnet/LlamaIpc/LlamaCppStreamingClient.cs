@@ -350,7 +350,7 @@ public sealed class LlamaCppStreamingClient : IDisposable, IAsyncDisposable
     /// <summary>As <see cref="Shutdown"/>, without blocking a thread of the pool.</summary>
     /// <param name="timeout">How long to wait; <see cref="Timeout.InfiniteTimeSpan"/> waits without limit.</param>
     /// <exception cref="HostTimeoutException">It is still there after the time-out.</exception>
-    public Task ShutdownAsync(TimeSpan timeout) => RunOnOwnThread(() => Shutdown(timeout));
+    public Task ShutdownAsync(TimeSpan timeout) => WaiterThread.RunOnOwn(() => Shutdown(timeout));
 
     /// <summary>
     /// Closes the client. A request that is under way ends with an <see cref="OperationCanceledException"/>. A host
@@ -375,7 +375,8 @@ public sealed class LlamaCppStreamingClient : IDisposable, IAsyncDisposable
 
     /// <summary>As <see cref="Dispose"/>, without blocking the caller.</summary>
     /// <returns>Ends when the client is closed.</returns>
-    public ValueTask DisposeAsync() => IsDisposed ? ValueTask.CompletedTask : new ValueTask(RunOnOwnThread(Dispose));
+    public ValueTask DisposeAsync() =>
+        IsDisposed ? ValueTask.CompletedTask : new ValueTask(WaiterThread.RunOnOwn(Dispose));
 
     /// <summary>Lets a forgotten client's thread and host end.</summary>
     ~LlamaCppStreamingClient()
@@ -486,18 +487,6 @@ public sealed class LlamaCppStreamingClient : IDisposable, IAsyncDisposable
         }
     }
 
-    private static async Task RunOnOwnThread(Action action)
-    {
-        WaiterThread thread = new();
-        Task<bool> done = thread.Run(() =>
-        {
-            action();
-            return true;
-        });
-        thread.Stop();
-        await done.ConfigureAwait(false);
-    }
-
     // ---- Connecting ----
 
     private void Connect(LlamaCppClientOptions wanted, Deadline deadline, CancellationToken cancellationToken)
@@ -527,7 +516,7 @@ public sealed class LlamaCppStreamingClient : IDisposable, IAsyncDisposable
     /// <summary>Makes a fresh handle, and parts with a host of an earlier connection.</summary>
     private void OpenHandle(LlamaCppClientOptions wanted)
     {
-        string wantedName = wanted.EffectiveName();
+        string wantedName = Instance.EffectiveName(wanted.InstanceName);
         LipcClassicHandle opened = LipcClassicHandle.Open(wantedName);
         lock (stateLock)
         {
@@ -736,7 +725,9 @@ public sealed class LlamaCppStreamingClient : IDisposable, IAsyncDisposable
         lastPromptWasCut = result.PromptCut != 0;
 
         stream?.ThrowHandlerFailure();
-        if (error == (int)LipcError.Ok && (IsDisposed || hostToldToEnd))
+        // A host that was told to end may also be gone before it has acknowledged that this answer is cancelled.
+        bool isEndedByShutdown = hostToldToEnd && operation.CancelRequested && error == (int)LipcError.HostGone;
+        if ((error == (int)LipcError.Ok && (IsDisposed || hostToldToEnd)) || isEndedByShutdown)
         {
             error = (int)LipcError.Cancelled;
         }
@@ -768,7 +759,8 @@ public sealed class LlamaCppStreamingClient : IDisposable, IAsyncDisposable
     {
         try
         {
-            return new NativeOperation(current);
+            return new NativeOperation(
+                current, static handle => NativeMethods.ClassicCancel((LipcClassicHandle)handle));
         }
         catch (ObjectDisposedException)
         {

@@ -37,6 +37,17 @@ public class LlamaIpcException : Exception
     /// <summary>The number of tokens in <see cref="PartialResponse"/>.</summary>
     public int TokensGenerated { get; }
 
+    /// <summary>The exception for an error code.</summary>
+    internal static LlamaIpcException Of(LipcError error, string message, FailureContext? context = null) =>
+        error switch
+        {
+            LipcError.HostGone => new HostGoneException(message, context),
+            LipcError.NoHost => new HostNotFoundException(message),
+            LipcError.Timeout => new HostTimeoutException(message, context),
+            LipcError.Refused => new RequestRefusedException(message, context),
+            _ => new LlamaIpcException(error, message, context),
+        };
+
     private static string ComposeMessage(string message, FailureContext? context)
     {
         if (context is null)
@@ -73,8 +84,9 @@ public sealed class HostNotFoundException : LlamaIpcException
 }
 
 /// <summary>
-/// The host ended or was killed while it was needed. Call <see cref="LlamaCppStreamingClient.Initialize(string)"/>
-/// again to connect to a new one.
+/// The host ended or was killed while it was needed. Connect to a new one:
+/// <see cref="LlamaClient.ConnectAsync(LlamaClientOptions, IProgress{LlamaHostStatus}, CancellationToken)"/>, or
+/// <see cref="LlamaCppStreamingClient.Initialize(string)"/> again.
 /// </summary>
 public sealed class HostGoneException : LlamaIpcException
 {
@@ -91,6 +103,38 @@ public sealed class HostTimeoutException : LlamaIpcException
         : base(LipcError.Timeout, message, context)
     {
     }
+}
+
+/// <summary>
+/// The host cannot serve the request: it is longer than the host has room for, its grammar is malformed, or the like.
+/// The message says what.
+/// </summary>
+public sealed class RequestRefusedException : LlamaIpcException
+{
+    internal RequestRefusedException(string message, FailureContext? context)
+        : base(LipcError.Refused, message, context)
+    {
+    }
+}
+
+/// <summary>
+/// The answer is not whole: it ended because there was no more room for it.
+/// <see cref="LlamaIpcException.PartialResponse"/> holds it. Thrown by the calls that return nothing but text;
+/// <see cref="LlamaStream.Result"/> tells the same without an exception.
+/// </summary>
+public sealed class AnswerTruncatedException : LlamaIpcException
+{
+    internal AnswerTruncatedException(LlamaResult result)
+        : base(
+            LipcError.Ok,
+            $"The answer is not whole: {Native.NativeMethods.EndText((int)result.End)}.",
+            new FailureContext([], null, result.Text, result.Tokens))
+    {
+        End = result.End;
+    }
+
+    /// <summary>Why the answer ended.</summary>
+    public LlamaEnd End { get; }
 }
 
 /// <summary>The request was cancelled, and the host's work on it stopped. Holds what had arrived.</summary>

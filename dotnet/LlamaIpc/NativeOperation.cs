@@ -1,26 +1,32 @@
 // A native call that can be cancelled.
-using LlamaIpc.Native;
+using System.Runtime.InteropServices;
 
 namespace LlamaIpc;
 
 /// <summary>
 /// The scope of one native call that waits. It keeps the handle open, and it makes cancelling reliable:
-/// lipc_classic_cancel reaches a call that is waiting and is otherwise forgotten, so a cancellation that comes just
-/// before the call begins to wait is repeated until the call has returned, and never reaches a later one.
+/// lipc_classic_cancel and lipc_client_interrupt reach a call that is waiting and are otherwise forgotten, so a
+/// cancellation that comes just before the call begins to wait is repeated until the call has returned, and never
+/// reaches a later one.
 /// </summary>
 internal sealed class NativeOperation : IDisposable
 {
     private const int RepeatMs = 2;
 
     private readonly object gate = new();
-    private readonly LipcClassicHandle handle;
+    private readonly SafeHandle handle;
+    private readonly Action<SafeHandle> cancel;
     private bool active;
     private bool cancelRequested;
     private Timer? repeat;
 
-    internal NativeOperation(LipcClassicHandle handle)
+    /// <summary>Begins the scope.</summary>
+    /// <param name="handle">The handle that the call waits on.</param>
+    /// <param name="cancel">The native function that makes a call waiting on it return.</param>
+    internal NativeOperation(SafeHandle handle, Action<SafeHandle> cancel)
     {
         this.handle = handle;
+        this.cancel = cancel;
         handle.DangerousAddRef(ref active);
     }
 
@@ -55,7 +61,7 @@ internal sealed class NativeOperation : IDisposable
                 return;
             }
             Volatile.Write(ref cancelRequested, true);
-            NativeMethods.ClassicCancel(handle);
+            cancel(handle);
             repeat = new Timer(static operation => ((NativeOperation)operation!).Repeat(), this, RepeatMs, RepeatMs);
         }
     }
@@ -66,7 +72,7 @@ internal sealed class NativeOperation : IDisposable
         {
             if (active)
             {
-                NativeMethods.ClassicCancel(handle);
+                cancel(handle);
             }
         }
     }

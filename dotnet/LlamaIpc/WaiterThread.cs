@@ -6,30 +6,57 @@ namespace LlamaIpc;
 /// <summary>
 /// Runs pieces of work one after the other on a thread of its own, which starts with the first of them.
 /// </summary>
-internal sealed class WaiterThread
+internal sealed class WaiterThread(string name = "LlamaIpc waiter")
 {
     private readonly object gate = new();
     private readonly Queue<Action> work = new();
     private bool started;
     private bool stopped;
 
+    /// <summary>Runs a piece of work that waits, seldom needed, on a thread that is made for it.</summary>
+    internal static async Task<T> RunOnOwn<T>(Func<T> function)
+    {
+        WaiterThread thread = new("LlamaIpc call");
+        Task<T> done = thread.Run(function);
+        thread.Stop();
+        return await done.ConfigureAwait(false);
+    }
+
+    /// <inheritdoc cref="RunOnOwn{T}(Func{T})"/>
+    internal static Task RunOnOwn(Action action) => RunOnOwn(() =>
+    {
+        action();
+        return true;
+    });
+
     /// <summary>Runs a function on the thread. What it throws comes out of the task.</summary>
     internal Task<T> Run<T>(Func<T> function)
     {
         // Continuations elsewhere: they are the caller's code and must not occupy this thread.
         TaskCompletionSource<T> completion = new(TaskCreationOptions.RunContinuationsAsynchronously);
+        bool isPosted = TryPost(() => Complete(function, completion));
+        ObjectDisposedException.ThrowIf(!isPosted, typeof(LlamaCppStreamingClient));
+        return completion.Task;
+    }
+
+    /// <summary>Runs something that throws nothing on the thread. False: the thread has been told to end.</summary>
+    internal bool TryPost(Action action)
+    {
         lock (gate)
         {
-            ObjectDisposedException.ThrowIf(stopped, typeof(LlamaCppStreamingClient));
-            work.Enqueue(() => Complete(function, completion));
+            if (stopped)
+            {
+                return false;
+            }
+            work.Enqueue(action);
             if (!started)
             {
                 started = true;
-                new Thread(Loop) { IsBackground = true, Name = "LlamaIpc waiter" }.Start();
+                new Thread(Loop) { IsBackground = true, Name = name }.Start();
             }
             Monitor.Pulse(gate);
+            return true;
         }
-        return completion.Task;
     }
 
     /// <summary>Ends the thread after the work it has. Does not wait for it.</summary>

@@ -31,6 +31,8 @@
 /* Tokens evaluated in one step: large enough that evaluation runs at full speed, small enough that the host
  * gets to look around. Cancelling does not wait for it: see abandon_evaluation(). */
 #define SLICE_TOKENS 512
+/* What the caches of several answers may take together when nobody says how many there shall be. */
+#define CACHES_DEFAULT_BYTES (512.0 * 1024 * 1024)
 /* Below this one thread is as fast as several: see default_threads(). */
 #define SMALL_MODEL_PARAMETERS 8000000u
 /* A token's piece is rarely longer than a word; the buffer grows if a model has a longer one. */

@@ -226,12 +226,17 @@ static bool pass_on(server *server, answer *answer, const engine_progress *progr
     return true;
 }
 
-/* Moves all answers on. Returns whether one of them has ended, so that others may have their turn. */
-static bool step(server *server) {
-    bool has_ended = false;
+/* The engine's next step is then due at once. */
+static void cancel_unwanted(server *server) {
     for (size_t i = 0; i < server->n_running; i++)
         if (server->is_stopping || server->running[i]->channel->is_cancelled(server->running[i]))
             engine_cancel(server->engine, server->running[i]->sequence);
+}
+
+/* Moves all answers on. Returns whether one of them has ended, so that others may have their turn. */
+static bool step(server *server) {
+    bool has_ended = false;
+    cancel_unwanted(server);
     size_t n_moved = engine_step(server->engine, server->progress);
     uint64_t now_ns = plat_clock_ns();
     for (size_t i = 0; i < n_moved; i++) {
@@ -251,6 +256,7 @@ static uint64_t sleep_until(const server *server) {
 static void work(server *server, uint32_t seen) {
     do {
         if (must_stop(server)) return;
+        cancel_unwanted(server);
         if (server->n_running > 0 && engine_next_step_ns(server->engine) <= plat_clock_ns()) {
             if (step(server)) return;
         } else {

@@ -1,4 +1,5 @@
 // Finds the file of liblipc.
+using System.Diagnostics.CodeAnalysis;
 using System.Reflection;
 using System.Runtime.InteropServices;
 
@@ -73,6 +74,8 @@ internal static class NativeLibraryResolver
         return $"{system}-{RuntimeInformation.ProcessArchitecture.ToString().ToLowerInvariant()}";
     }
 
+    [UnconditionalSuppressMessage(
+        "SingleFile", "IL3000", Justification = "In a single file there is no such folder: the path is empty, and not used.")]
     private static IEnumerable<string> ApplicationFolders()
     {
         string application = AppContext.BaseDirectory;

@@ -1,24 +1,11 @@
 // The functions of include/lipc/lipc.h, one declaration each, in the header's order. A test checks that none is
-// missing.
+// missing but those that only shorten programs in C: lipc_stream_ask and lipc_stream_run.
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 
 [assembly: DisableRuntimeMarshalling]
 
 namespace LlamaIpc.Native;
-
-/// <summary>An answer, or as much of one as there is: <c>lipc_classic_result</c>.</summary>
-[StructLayout(LayoutKind.Sequential)]
-internal unsafe struct LipcClassicResult
-{
-    internal byte* Text;
-    internal nuint NBytes;
-    internal nuint NNewFrom;
-    internal int NTokens;
-    internal int NUpdates;
-    internal int Complete;
-    internal int PromptCut;
-}
 
 internal static unsafe partial class NativeMethods
 {
@@ -44,6 +31,88 @@ internal static unsafe partial class NativeMethods
     [LibraryImport(Library, EntryPoint = "lipc_error_message")]
     [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
     private static partial byte* ErrorMessageText();
+
+    [LibraryImport(Library, EntryPoint = "lipc_client_options_init")]
+    [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
+    internal static partial void ClientOptionsInit(LipcClientOptions* options);
+
+    [LibraryImport(Library, EntryPoint = "lipc_client_open")]
+    [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
+    internal static partial int ClientOpen(LipcClientOptions* options, out LipcClientHandle client);
+
+    [LibraryImport(Library, EntryPoint = "lipc_client_status")]
+    [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
+    internal static partial int ClientStatus(LipcClientHandle client, LipcHostStatus* status);
+
+    [LibraryImport(Library, EntryPoint = "lipc_client_wait_ready")]
+    [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
+    internal static partial int ClientWaitReady(
+        LipcClientHandle client,
+        int timeoutMs,
+        delegate* unmanaged[Cdecl]<void*, LipcHostStatus*, int> onStatus,
+        void* userData);
+
+    [LibraryImport(Library, EntryPoint = "lipc_client_interrupt")]
+    [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
+    internal static partial void ClientInterrupt(LipcClientHandle client);
+
+    [LibraryImport(Library, EntryPoint = "lipc_client_shutdown")]
+    [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
+    internal static partial int ClientShutdown(LipcClientHandle client, int timeoutMs);
+
+    [LibraryImport(Library, EntryPoint = "lipc_client_close")]
+    [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
+    internal static partial void ClientClose(IntPtr client);
+
+    [LibraryImport(Library, EntryPoint = "lipc_request_init")]
+    [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
+    internal static partial void RequestInit(LipcRequest* request);
+
+    [LibraryImport(Library, EntryPoint = "lipc_stream_open")]
+    [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
+    internal static partial int StreamOpen(LipcClientHandle client, LipcRequest* request, out LipcStreamHandle stream);
+
+    [LibraryImport(Library, EntryPoint = "lipc_stream_read")]
+    [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
+    internal static partial int StreamRead(LipcStreamHandle stream, int timeoutMs, LipcDelta* delta);
+
+    [LibraryImport(Library, EntryPoint = "lipc_stream_wait_any")]
+    [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
+    internal static partial int StreamWaitAny(IntPtr* streams, nuint nStreams, int timeoutMs, nuint* index);
+
+    [LibraryImport(Library, EntryPoint = "lipc_end_text")]
+    [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
+    private static partial byte* EndTextText(int end);
+
+    [LibraryImport(Library, EntryPoint = "lipc_stream_progress")]
+    [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
+    internal static partial int StreamProgress(LipcStreamHandle stream, LipcProgress* progress);
+
+    [LibraryImport(Library, EntryPoint = "lipc_stream_tokens")]
+    [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
+    internal static partial int StreamTokens(
+        LipcStreamHandle stream, nuint first, LipcToken* tokens, nuint nTokens, nuint* nCopied);
+
+    [LibraryImport(Library, EntryPoint = "lipc_stream_cancel")]
+    [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
+    internal static partial void StreamCancel(LipcStreamHandle stream);
+
+    [LibraryImport(Library, EntryPoint = "lipc_stream_id")]
+    [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
+    internal static partial int StreamId(LipcStreamHandle stream, byte* text);
+
+    [LibraryImport(Library, EntryPoint = "lipc_stream_detach")]
+    [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
+    internal static partial void StreamDetach(IntPtr stream);
+
+    [LibraryImport(Library, EntryPoint = "lipc_stream_attach")]
+    [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
+    internal static partial int StreamAttach(
+        LipcClientHandle client, byte* id, ulong offset, int readOnly, out LipcStreamHandle stream);
+
+    [LibraryImport(Library, EntryPoint = "lipc_stream_close")]
+    [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
+    internal static partial void StreamClose(IntPtr stream);
 
     [LibraryImport(Library, EntryPoint = "lipc_classic_open", StringMarshalling = StringMarshalling.Utf8)]
     [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
@@ -91,6 +160,8 @@ internal static unsafe partial class NativeMethods
 
     internal static string ErrorText(int error) => Text(ErrorTextText(error));
 
+    internal static string EndText(int end) => Text(EndTextText(end));
+
     /// <summary>
     /// What the last failed call of this thread found. The library keeps it per thread until that thread's next call,
     /// so it has to be read right after the call that failed.
@@ -101,5 +172,5 @@ internal static unsafe partial class NativeMethods
         return message.Length > 0 ? message : ErrorText(error);
     }
 
-    private static string Text(byte* text) => Marshal.PtrToStringUTF8((IntPtr)text) ?? "";
+    internal static string Text(byte* text) => Marshal.PtrToStringUTF8((IntPtr)text) ?? "";
 }
