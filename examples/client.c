@@ -2,8 +2,8 @@
  *
  *     client [question [instance name]]
  *
- * The answer goes to standard output as it is made, everything else to standard error. Ctrl-C cancels the answer; what has
- * arrived by then has been shown.
+ * The answer goes to standard output as it is made, everything else to standard error. Ctrl-C cancels the answer; what
+ * has arrived by then has been shown.
  */
 #include <lipc/lipc.h>
 

@@ -7,8 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* How often a host that is not there yet is looked for. The namespace watch announces new objects; that a host has taken old
- * ones over, or has come so far that it can be attached to, nothing announces. */
+/* How often a host that is not there yet is looked for. The namespace watch announces new objects; that a host has
+ * taken old ones over, or has come so far that it can be attached to, nothing announces. */
 #define LOOK_SLICE_MS 5
 /* The longest sleep. Everything that matters rings; this is for a bell that somebody scribbled over. */
 #define SLEEP_MOST_MS 1000
@@ -16,6 +16,8 @@
 #define UNWATCHED_SLICE_MS 5
 /* For how long a close waits for a host that it has asked to end. */
 #define REAP_MS 100
+/* For how long the end of a host is waited for that was started when another already ran. Usually some milliseconds. */
+#define LOSER_MS 1000
 /* A hub that is written at this moment can look damaged for a moment. */
 #define DAMAGED_LOOKS 20
 
@@ -34,8 +36,8 @@ static lipc_client_record *record_of(const lipc_client *client) {
 }
 
 bool client_is_lost(const lipc_client *client) {
-    /* The first acquire pairs with the release in on_host_death. The claim is another's as soon as a new host has taken the
-     * segment over, which may be before the watch has told us of the old one's death. */
+    /* The first acquire pairs with the release in on_host_death. The claim is another's as soon as a new host has taken
+     * the segment over, which may be before the watch has told us of the old one's death. */
     return __atomic_load_n(&client->is_host_dead, __ATOMIC_ACQUIRE) ||
            __atomic_load_n(&client->is_closed, __ATOMIC_ACQUIRE) ||
            __atomic_load_n(&record_of(client)->claim, __ATOMIC_ACQUIRE) != client->claim;
@@ -153,8 +155,11 @@ static attempt watch_host(lipc_client *client, const hub_identity *identity, int
     switch (plat_process_watch_add(client->watch, identity->host_pid, identity->host_start_time, 0)) {
     case PLAT_OK: return ATTEMPT_ATTACHED;
     case PLAT_E_NOT_FOUND: return ATTEMPT_NO_HOST;
-    case PLAT_E_NO_MEMORY: return fail_attempt(error, lipc_fail(LIPC_E_NO_MEMORY, "not enough memory to watch the host"));
-    default: client->is_unwatched = true; return ATTEMPT_ATTACHED;
+    case PLAT_E_NO_MEMORY:
+        return fail_attempt(error, lipc_fail(LIPC_E_NO_MEMORY, "not enough memory to watch the host"));
+    default:
+        client->is_unwatched = true;
+        return ATTEMPT_ATTACHED;
     }
 }
 
@@ -162,7 +167,7 @@ static attempt watch_host(lipc_client *client, const hub_identity *identity, int
 static attempt take_record(lipc_client *client, int *error) {
     uint64_t start_time;
     if (plat_process_start_time(client->opener_pid, &start_time) < 0)
-        return fail_attempt(error, lipc_fail(LIPC_E_SYSTEM, "cannot read the start time of this process: is /proc there?"));
+        return fail_attempt(error, lipc_fail(LIPC_E_SYSTEM, "cannot read this process's start time: is /proc there?"));
     if (hub_client_attach(&client->view, (uint32_t)client->opener_pid, start_time, &client->index, &client->claim))
         return ATTEMPT_ATTACHED;
     return fail_attempt(error, lipc_fail(LIPC_E_FULL, "the host of '%s', process %d, has no room for another client: "
@@ -226,10 +231,10 @@ static void forget_started(lipc_client *client) {
 /* How a host ends that finds its name taken, as the README documents it. */
 #define EXIT_NAME_OWNED 7
 
-/* No host runs: starts one. `has_ended`: one that was started has ended before it was looked for, with that code. */
-static int see_to_host(lipc_client *client, const lipc_client_options *options, bool has_ended, int exit_code,
-                       int no_host) {
-    if (options->start == LIPC_START_NEVER) return no_host;
+/* No host runs: starts one, if that is wanted. `has_ended`: one that was started has ended before it was looked for,
+ * with that code. */
+static int see_to_host(lipc_client *client, const lipc_client_options *options, bool has_ended, int exit_code) {
+    if (options->start == LIPC_START_NEVER) return LIPC_E_OK;
     if (client->started) {
         if (!has_ended) return LIPC_E_OK;
         if (exit_code != EXIT_NAME_OWNED) return fail_started(client, exit_code);
@@ -238,9 +243,18 @@ static int see_to_host(lipc_client *client, const lipc_client_options *options, 
     return started_host_open(options, client->name, &client->started);
 }
 
-/* One that this client started and that runs now belongs to it; one that lost the race against another is forgotten. */
+/* One that this client started and that runs now belongs to it. One that lost the race against another's may not know
+ * yet, and would take the name when the other gives it up: so its end is waited for while the other still has the
+ * name. */
 static void settle_started(lipc_client *client) {
-    if (client->started && started_host_pid(client->started) != client->host_pid) forget_started(client);
+    if (!client->started || started_host_pid(client->started) == client->host_pid) return;
+    uint64_t deadline_ns = plat_deadline_ns(LOSER_MS);
+    plat_doorbell nobody_rings = {0};
+    int exit_code;
+    started_host_stop(client->started);
+    while (!started_host_has_ended(client->started, &exit_code) && plat_clock_ns() < deadline_ns)
+        plat_doorbell_wait(&nobody_rings, 0, plat_deadline_ns(1));
+    forget_started(client);
 }
 
 static int find_host(lipc_client *client, const lipc_client_options *options, plat_namespace_watch *objects) {
@@ -255,11 +269,11 @@ static int find_host(lipc_client *client, const lipc_client_options *options, pl
         }
         if (result == ATTEMPT_FAILED) return error;
         if (result == ATTEMPT_NO_HOST) {
-            error = see_to_host(client, options, has_ended, exit_code, error);
-            if (error < 0) return error;
+            int failed = see_to_host(client, options, has_ended, exit_code);
+            if (failed < 0) return failed;
         }
         if (plat_clock_ns() >= deadline_ns) {
-            if (result == ATTEMPT_NOT_YET) return error;
+            if (result == ATTEMPT_NOT_YET || options->start == LIPC_START_NEVER) return error;
             return lipc_fail(LIPC_E_TIMEOUT, "the host that was started as '%s' could not be attached to within %d ms",
                              client->name, options->timeout_ms);
         }
@@ -401,8 +415,8 @@ int lipc_client_wait_ready(lipc_client *client, int timeout_ms, lipc_status_fn o
         if (status.state == LIPC_HOST_GONE) return fail_not_ready(client);
         int result = client_wait_sleep(&wait, seen, PLAT_NEVER);
         if (result == LIPC_E_TIMEOUT)
-            return lipc_fail(result, "the host of '%s', process %d, was not ready within %d ms: it has loaded %d %% of its "
-                             "model", client->name, client->host_pid, timeout_ms, status.load_per_mille / 10);
+            return lipc_fail(result, "the host of '%s', process %d, was not ready within %d ms: it has loaded %d %% of "
+                             "its model", client->name, client->host_pid, timeout_ms, status.load_per_mille / 10);
         if (result < 0) return result;
     }
 }

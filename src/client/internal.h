@@ -3,9 +3,9 @@
  * Locks. lipc_stream.lock guards one stream's cursor and copies; lipc_client.lock the client's requests that wait, its
  * watches and its streams' claims. Whoever takes both takes the stream's first. Nobody sleeps with one.
  *
- * Life. A stream holds its client: the mapping and the memory go with the last handle. A client that was closed, has lost its
- * host or its record is "lost": from then on nothing is written into the segment in its name, because the places that were
- * its own may be somebody else's.
+ * Life. A stream holds its client: the mapping and the memory go with the last handle. A client that was closed, has
+ * lost its host or its record is "lost": from then on nothing is written into the segment in its name, because the
+ * places that were its own may be somebody else's.
  *
  * Sleeping. Always on the client's own bell in the segment. The host rings it; so do, for this process alone, the watch
  * when the host has died, lipc_client_interrupt, and lipc_client_close.

@@ -1,7 +1,7 @@
 /* start_host.c - see start_host.h.
  *
- * A program that has ended stays in the system's table until its parent asks for its exit code. One that outlives its handle
- * is remembered, and asked when the next handle is opened or closed.
+ * A program that has ended stays in the system's table until its parent asks for its exit code. One that outlives its
+ * handle is remembered, and asked when the next handle is opened or closed.
  */
 #include "start_host.h"
 
@@ -91,8 +91,8 @@ int started_host_open(const lipc_client_options *options, const char *name, star
     reap_left();
     if (!path) {
         if (plat_program_find(HOST_PROGRAM, found, sizeof found) < 0)
-            return lipc_fail(LIPC_E_NO_HOST, "no host runs as '%s', and there is no program " HOST_PROGRAM " beside this "
-                             "one or on the PATH: set host_path", name);
+            return lipc_fail(LIPC_E_NO_HOST, "no host runs as '%s', and there is no program " HOST_PROGRAM " beside "
+                             "this one or on the PATH: set host_path", name);
         path = found;
     }
     started_host *host = calloc(1, sizeof *host);

@@ -1,8 +1,8 @@
 /* stream.c - requests and their answers: submitting, waiting for a place, reading, finding again, giving back.
  *
  * A request either has a place, which is a stream of the segment, or waits for one in the client's queue. Whoever calls
- * anything on the client moves that queue on (move_queue): there is no thread for it. From is_placed on, the stream's index,
- * generation and reader do not change.
+ * anything on the client moves that queue on (move_queue): there is no thread for it. From is_placed on, the stream's
+ * index, generation and reader do not change.
  */
 #include "internal.h"
 
@@ -95,13 +95,19 @@ static bool has_id(const lipc_stream_header *header, const uint8_t id[ID_BYTES])
 
 static void watch(lipc_client *client, uint32_t index) {
     client->n_watching[index]++;
-    /* Also if another handle watches already: that may be for a generation before, whose watchers the host took back. */
+    /* Also if another handle watches already: that may be for a generation before, whose watchers the host took
+     * back. */
     stream_watch(hub_stream(&client->view, index), client->index);
 }
 
 static void unwatch(lipc_client *client, uint32_t index) {
-    if (--client->n_watching[index] == 0 && !client_is_lost(client))
-        stream_unwatch(hub_stream(&client->view, index), client->index);
+    lipc_stream_header *header = hub_stream(&client->view, index);
+    if (--client->n_watching[index] > 0 || client_is_lost(client)) return;
+    stream_unwatch(header, client->index);
+    /* A stream that its owner has given back is kept for those who watch it; the last of them tells the host. Fence:
+     * either the host, which has seen the claim, finds us gone, or we see the claim. */
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    if (stream_claim_phase(stream_claim_now(header)) == LIPC_CLAIM_RELEASED) client_ring_host(client);
 }
 
 static void give_place(lipc_stream *stream, uint32_t index, uint64_t claim) {
@@ -120,8 +126,8 @@ static bool change_own_claim(lipc_client *client, uint32_t index, uint64_t from,
     return true;
 }
 
-/* Writes a request into the stream that is claimed for it, and hands it over. If that fails the stream is not ours any more:
- * reading it says so. */
+/* Writes a request into the stream that is claimed for it, and hands it over. If that fails the stream is not ours any
+ * more: reading it says so. */
 static void submit(lipc_stream *stream, uint32_t index, uint64_t claim, const char *request, size_t n_bytes) {
     lipc_client *client = stream->client;
     lipc_stream_header *header = hub_stream(&client->view, index);
@@ -197,8 +203,8 @@ static void withdraw_wish(lipc_client *client) {
     if (hub_wish_withdraw(&client->view, client->index, &index)) take_granted(client, index);
 }
 
-/* Asks the host for a stream. One that is freed before the host sees the wish is granted to nobody, so it is looked for once
- * more (hub_wish). True: there was one, and the wish is withdrawn. */
+/* Asks the host for a stream. One that is freed before the host sees the wish is granted to nobody, so it is looked for
+ * once more (hub_wish). True: there was one, and the wish is withdrawn. */
 static bool wish(lipc_client *client) {
     uint32_t index;
     uint64_t claim;
@@ -266,8 +272,8 @@ static int encode(const lipc_client *client, const lipc_request *given, char **b
     memcpy(&request, given, size < sizeof request ? size : sizeof request);
     if (request_measure(&request, n_bytes, message) < 0) return lipc_fail(LIPC_E_INVALID, "%s", message);
     if (*n_bytes > client->view.at.request_size)
-        return lipc_fail(LIPC_E_REFUSED, "the request needs %zu bytes, the host of '%s' takes %u: start it with a larger "
-                         "--request-size", *n_bytes, client->name, client->view.at.request_size);
+        return lipc_fail(LIPC_E_REFUSED, "the request needs %zu bytes, the host of '%s' takes %u: start it with a "
+                         "larger --request-size", *n_bytes, client->name, client->view.at.request_size);
     *bytes = malloc(*n_bytes);
     if (!*bytes) return lipc_fail(LIPC_E_NO_MEMORY, "not enough memory for a request of %zu bytes", *n_bytes);
     request_write(&request, *n_bytes, *bytes);
@@ -358,8 +364,8 @@ static int report_end(lipc_stream *stream, const stream_sight *sight) {
     case LIPC_END_REFUSED:
         return lipc_fail(LIPC_E_REFUSED, "%s", message[0] ? message : "the host refused the request");
     case LIPC_END_HOST_ENDED:
-        return lipc_fail(LIPC_E_HOST_GONE, "the host of '%s', process %d, was told to end before the answer was complete",
-                         stream->client->name, stream->client->host_pid);
+        return lipc_fail(LIPC_E_HOST_GONE, "the host of '%s', process %d, was told to end before the answer was "
+                         "complete", stream->client->name, stream->client->host_pid);
     default:
         return lipc_fail(LIPC_E_FAILED, "%s", message[0] ? message : "the model failed while answering");
     }
@@ -432,7 +438,8 @@ static int take_text(lipc_stream *stream, const stream_sight *sight, lipc_delta 
     return LIPC_E_OK;
 }
 
-/* One look. `takes_text`: also in the middle of the answer. False: there is nothing; otherwise *result is what the read returns. */
+/* One look. `takes_text`: also in the middle of the answer. False: there is nothing; otherwise *result is what the read
+ * returns. */
 static bool look(lipc_stream *stream, bool takes_text, lipc_delta *delta, int *result) {
     stream_sight sight;
     move_queue(stream->client);
@@ -452,7 +459,8 @@ static bool look(lipc_stream *stream, bool takes_text, lipc_delta *delta, int *r
 
 /* ---- waiting for one of several ------------------------------------------------------------------------------------ */
 
-/* Whether a stream has something at `now_ns`. If not, and its next frame is still to come, *until_ns is at most that. */
+/* Whether a stream has something at `now_ns`. If not, and its next frame is still to come, *until_ns is at most
+ * that. */
 static bool has_something(lipc_stream *stream, uint64_t now_ns, uint64_t *until_ns) {
     stream_sight sight;
     pthread_mutex_lock(&stream->lock);
@@ -479,9 +487,9 @@ static bool find_ready(lipc_stream *const *streams, size_t n_streams, size_t fir
 
 /* Waits until one has something.
  *
- * Paced, a waiting call hears only what must not be late (ENDS) for as long as a frame runs, and looks for text when it is
- * over. A frame runs from the moment that text was returned, and from a ring for NEWS that was about something else: the
- * client has one bell for all its streams. */
+ * Paced, a waiting call hears only what must not be late (ENDS) for as long as a frame runs, and looks for text when it
+ * is over. A frame runs from the moment that text was returned, and from a ring for NEWS that was about something else:
+ * the client has one bell for all its streams. */
 static int wait_for(lipc_stream *const *streams, size_t n_streams, size_t first, const client_wait *wait,
                     size_t *index) {
     uint64_t frame_ns = wait->client->frame_ns, quiet_until_ns = 0, until_ns;

@@ -226,7 +226,7 @@ static bool pass_on(server *server, answer *answer, const engine_progress *progr
     return true;
 }
 
-/* The engine's next step is then due at once. */
+/* The engine's next step is then due at once, however long it would otherwise be till then. */
 static void cancel_unwanted(server *server) {
     for (size_t i = 0; i < server->n_running; i++)
         if (server->is_stopping || server->running[i]->channel->is_cancelled(server->running[i]))
@@ -256,7 +256,6 @@ static uint64_t sleep_until(const server *server) {
 static void work(server *server, uint32_t seen) {
     do {
         if (must_stop(server)) return;
-        cancel_unwanted(server);
         if (server->n_running > 0 && engine_next_step_ns(server->engine) <= plat_clock_ns()) {
             if (step(server)) return;
         } else {
@@ -277,6 +276,7 @@ void server_run(server *server) {
             stream_service_show_state(server->streams, LIPC_HUB_ENDING);
         }
         give_turns(server);
+        cancel_unwanted(server);
         stream_service_grant(server->streams, (uint32_t)server->n_waiting);
         if (server->is_draining && server->n_running == 0) return;
         if (server->is_stopping)

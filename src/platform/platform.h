@@ -162,9 +162,9 @@ void plat_process_watch_remove(plat_process_watch *watch, uint32_t tag);
  * process that opened it, which has no such thread, it only gives the memory back. NULL allowed. */
 void plat_process_watch_close(plat_process_watch *watch);
 
-/* A program started by this process, in a session of its own (no key of a terminal reaches it), its standard input and output
- * leading nowhere. Its end raises SIGCHLD, as that of any child; an application that then waits for all its children, or ignores
- * the signal, only takes the exit code away. One thread at a time. */
+/* A program started by this process, in a session of its own (no key of a terminal reaches it), its standard input and
+ * output leading nowhere. Its end raises SIGCHLD, as that of any child; an application that then waits for all its
+ * children, or ignores the signal, only takes the exit code away. One thread at a time. */
 typedef struct plat_child plat_child;
 
 /* `arguments` up to NULL, the program's name first. Errors: NOT_FOUND (no such program), NO_MEMORY, SYSTEM. */

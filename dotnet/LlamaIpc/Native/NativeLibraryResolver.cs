@@ -75,7 +75,7 @@ internal static class NativeLibraryResolver
     }
 
     [UnconditionalSuppressMessage(
-        "SingleFile", "IL3000", Justification = "In a single file there is no such folder: the path is empty, and not used.")]
+        "SingleFile", "IL3000", Justification = "In a single file the path is empty, and then it is not used.")]
     private static IEnumerable<string> ApplicationFolders()
     {
         string application = AppContext.BaseDirectory;

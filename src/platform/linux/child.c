@@ -1,8 +1,8 @@
 /* child.c - starting a program that belongs to a library and not to the application around it.
  *
- * The end of a program that has been executed raises SIGCHLD in its parent, whatever clone() was told, and an application
- * that waits for any child, or ignores SIGCHLD, takes its exit code. So that this does no harm the child is known by a pidfd:
- * it tells whether it has ended and cannot reach a stranger who was given the same pid.
+ * The end of a program that has been executed raises SIGCHLD in its parent, whatever clone() was told, and an
+ * application that waits for any child, or ignores SIGCHLD, takes its exit code. So that this does no harm the child is
+ * known by a pidfd: it tells whether it has ended and cannot reach a stranger who was given the same pid.
  */
 #define _GNU_SOURCE
 #include "internal.h"

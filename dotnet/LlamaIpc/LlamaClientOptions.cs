@@ -1,0 +1,71 @@
+// How a LlamaClient finds its host.
+namespace LlamaIpc;
+
+/// <summary>What to do if no host runs under the name. The numbers are those of <c>lipc_start</c>.</summary>
+public enum HostStart
+{
+    /// <summary>Fail with a <see cref="HostNotFoundException"/>.</summary>
+    Never = 0,
+
+    /// <summary>Start one that ends when the client is disposed or this process ends.</summary>
+    WithMe = 1,
+
+    /// <summary>Start one that stays, for others and for later.</summary>
+    Detached = 2,
+}
+
+/// <summary>How a <see cref="LlamaClient"/> finds or starts its host, and how it waits.</summary>
+public sealed record LlamaClientOptions
+{
+    /// <summary>
+    /// The instance name, which tells several hosts of one user apart; null: the environment variable LIPC_NAME, and
+    /// without it "llama_cpp".
+    /// </summary>
+    public string? InstanceName { get; init; }
+
+    /// <summary>What to do if no host runs under the name.</summary>
+    public HostStart Start { get; init; } = HostStart.WithMe;
+
+    /// <summary>
+    /// The host program. A path with a folder in it is taken relative to the current folder; a bare name is looked for
+    /// in the application's folder, the current folder and PATH.
+    /// </summary>
+    public string HostPath { get; init; } = "chatbot";
+
+    /// <summary>
+    /// Arguments for a host that is started, in the spelling of <c>chatbot --help</c>, one element each:
+    /// <c>["-m", "model.gguf"]</c>. A running host does not see them.
+    /// </summary>
+    public IReadOnlyList<string> HostArguments { get; init; } = [];
+
+    /// <summary>
+    /// How long finding or starting a host and attaching to it may take. Loading the model is not part of it: that
+    /// takes as long as it takes, shows its progress and can be cancelled.
+    /// </summary>
+    public TimeSpan AttachTimeout { get; init; } = TimeSpan.FromSeconds(10);
+
+    /// <summary>
+    /// Whether connecting includes waiting until the host has loaded its model. Otherwise the client is there at once;
+    /// requests may be sent, and wait.
+    /// </summary>
+    public bool WaitUntilReady { get; init; } = true;
+
+    /// <summary>
+    /// How often new text in the middle of an answer may wake this process: 0, the default, for every token; N at most
+    /// N times a second, with more text at a time. The first text and the end always come at once.
+    /// </summary>
+    public int WakesPerSecond { get; init; }
+
+    /// <summary>Throws if a value makes no sense.</summary>
+    internal void Validate()
+    {
+        ArgumentException.ThrowIfNullOrWhiteSpace(HostPath);
+        ArgumentNullException.ThrowIfNull(HostArguments);
+        if (!Enum.IsDefined(Start))
+        {
+            throw new ArgumentOutOfRangeException(nameof(Start), Start, "Not a value of HostStart.");
+        }
+        Deadline.CheckTimeout(AttachTimeout, nameof(AttachTimeout));
+        ArgumentOutOfRangeException.ThrowIfNegative(WakesPerSecond);
+    }
+}

@@ -1,0 +1,108 @@
+// What a host says about itself.
+using LlamaIpc.Native;
+
+namespace LlamaIpc;
+
+/// <summary>The states of a host, with the numbers of <c>lipc_host_state</c>.</summary>
+public enum LlamaHostState
+{
+    /// <summary>It begins.</summary>
+    Starting = 1,
+
+    /// <summary>It loads its model; <see cref="LlamaHostStatus.LoadProgress"/> says how far it is.</summary>
+    Loading = 2,
+
+    /// <summary>It serves.</summary>
+    Ready = 3,
+
+    /// <summary>It finishes what it has and takes nothing new.</summary>
+    Ending = 4,
+
+    /// <summary>Its process has ended.</summary>
+    Gone = 5,
+}
+
+/// <summary>A host at one moment.</summary>
+public sealed record LlamaHostStatus
+{
+    internal unsafe LlamaHostStatus(in LipcHostStatus native)
+    {
+        State = (LlamaHostState)native.State;
+        LoadProgress = native.LoadPerMille / 1000.0;
+        ProcessId = native.HostPid;
+        Clients = native.NClients;
+        StreamPlaces = native.NStreams;
+        Running = native.NRunning;
+        Queued = native.NQueued;
+        Parallel = native.NParallel;
+        ContextTokens = native.NCtx;
+        TrainedContextTokens = native.NCtxTrained;
+        VocabularyTokens = native.NVocab;
+        Threads = native.NThreads;
+        Parameters = (long)native.NParameters;
+        ModelBytes = (long)native.ModelBytes;
+        RequestBytes = (long)native.RequestSize;
+        ResponseBytes = (long)native.ResponseSize;
+        fixed (byte* model = native.Model, version = native.HostVersion)
+        {
+            Model = NativeMethods.Text(model);
+            HostVersion = NativeMethods.Text(version);
+        }
+    }
+
+    /// <summary>What it is doing.</summary>
+    public LlamaHostState State { get; }
+
+    /// <summary>How much of the model is loaded, 0 to 1.</summary>
+    public double LoadProgress { get; }
+
+    /// <summary>The id of its process.</summary>
+    public int ProcessId { get; }
+
+    /// <summary>The clients that are attached.</summary>
+    public int Clients { get; }
+
+    /// <summary>The places for streams that there are.</summary>
+    public int StreamPlaces { get; }
+
+    /// <summary>The answers being made.</summary>
+    public int Running { get; }
+
+    /// <summary>The requests that wait for their turn.</summary>
+    public int Queued { get; }
+
+    /// <summary>The answers that can be made at a time.</summary>
+    public int Parallel { get; }
+
+    /// <summary>
+    /// The tokens of context of each answer, prompt included; 0 until the model is loaded, as all below.
+    /// </summary>
+    public int ContextTokens { get; }
+
+    /// <summary>The tokens of context that the model was trained for.</summary>
+    public int TrainedContextTokens { get; }
+
+    /// <summary>The tokens that the model knows.</summary>
+    public int VocabularyTokens { get; }
+
+    /// <summary>The threads that the model runs on.</summary>
+    public int Threads { get; }
+
+    /// <summary>The parameters of the model.</summary>
+    public long Parameters { get; }
+
+    /// <summary>The size of the model.</summary>
+    public long ModelBytes { get; }
+
+    /// <summary>The bytes that a request may have; known from the start.</summary>
+    public long RequestBytes { get; }
+
+    /// <summary>The bytes that an answer may have; known from the start.</summary>
+    public long ResponseBytes { get; }
+
+    /// <summary>What the model is, in words.</summary>
+    public string Model { get; }
+
+    /// <summary>The version of the host program.</summary>
+    public string HostVersion { get; }
+}

@@ -1,0 +1,376 @@
+// One request and its answer.
+using System.Diagnostics.CodeAnalysis;
+using System.Runtime.CompilerServices;
+using LlamaIpc.Native;
+
+namespace LlamaIpc;
+
+/// <summary>
+/// A request and its answer, which grows in shared memory whether or not it is read: reading late costs nothing and
+/// loses nothing.
+/// </summary>
+/// <remarks>
+/// <para>
+/// Read it with <c>await foreach</c>, or with <see cref="TryRead"/> whenever it suits, for instance once for each
+/// frame. One reader at a time; all other members may be used from any thread.
+/// </para>
+/// <para>
+/// The text of an answer that was cancelled or failed is never mistaken for a whole one: its end is an exception, which
+/// holds what had arrived. Disposing ends the host's work; so does forgetting the stream.
+/// </para>
+/// </remarks>
+public sealed class LlamaStream : IAsyncEnumerable<string>, IDisposable
+{
+    /// <summary>With the zero byte.</summary>
+    internal const int IdSize = 33;
+
+    private readonly LlamaClient client;
+    private readonly LipcStreamHandle handle;
+    private readonly StreamAwaiter awaiter;
+    private readonly bool canBeDetached;
+    private readonly bool limitWasAskedFor;
+
+    /// <summary>Held while reading: what a native read gives lives until the next one.</summary>
+    private readonly object gate = new();
+
+    private AnswerText text;
+    private long offset;
+    private string? id;
+    private int readers;
+    private volatile LlamaProgress progress = new(default);
+    private volatile LlamaResult? result;
+    private volatile string? closedBecause;
+
+    internal LlamaStream(
+        LlamaClient client, LipcStreamHandle handle, long offset, bool canBeDetached, bool limitWasAskedFor)
+    {
+        this.client = client;
+        this.handle = handle;
+        this.offset = offset;
+        this.canBeDetached = canBeDetached;
+        this.limitWasAskedFor = limitWasAskedFor;
+        awaiter = new StreamAwaiter(handle);
+    }
+
+    /// <summary>
+    /// The stream's unguessable id, 32 hexadecimal digits, for <see cref="LlamaClient.Attach"/>.
+    /// </summary>
+    public unsafe string Id
+    {
+        get
+        {
+            if (id is null)
+            {
+                ObjectDisposedException.ThrowIf(closedBecause != null, this);
+                byte* digits = stackalloc byte[IdSize];
+                int error = NativeMethods.StreamId(handle, digits);
+                id = error == (int)LipcError.Ok
+                    ? NativeMethods.Text(digits)
+                    : throw LlamaIpcException.Of((LipcError)error, NativeMethods.LastErrorMessage(error));
+            }
+            return id;
+        }
+    }
+
+    /// <summary>How far the answer is. Costs no system call. After the end, and once closed: as it was then.</summary>
+    public unsafe LlamaProgress Progress
+    {
+        get
+        {
+            LipcProgress native;
+            try
+            {
+                int error = NativeMethods.StreamProgress(handle, &native);
+                if (error is (int)LipcError.Ok or (int)LipcError.HostGone)
+                {
+                    progress = new LlamaProgress(native);
+                }
+            }
+            catch (ObjectDisposedException)
+            {
+                // What was seen last stands.
+            }
+            return progress;
+        }
+    }
+
+    /// <summary>
+    /// How the answer ended; null until its end has been read, be that the end of a whole answer or an exception.
+    /// </summary>
+    public LlamaResult? Result => result;
+
+    /// <summary>The text that has been read so far.</summary>
+    public string Text
+    {
+        get
+        {
+            lock (gate)
+            {
+                return text.Substring(0);
+            }
+        }
+    }
+
+    /// <summary>
+    /// Where in the answer, in bytes of UTF-8, the next read begins: with it and <see cref="Id"/>, the reading can go
+    /// on later, in another process too.
+    /// </summary>
+    public long Offset
+    {
+        get
+        {
+            lock (gate)
+            {
+                return offset;
+            }
+        }
+    }
+
+    /// <summary>
+    /// Takes what is new, without waiting and without a system call on either side: for programs that look once for
+    /// each frame. False: there is nothing new, for now or, if <see cref="Result"/> is there, for good.
+    /// </summary>
+    /// <param name="piece">The new text, whole characters.</param>
+    /// <exception cref="RequestCanceledException">It was cancelled. What had arrived has been read before.</exception>
+    /// <exception cref="RequestRefusedException">The host cannot serve the request.</exception>
+    /// <exception cref="HostGoneException">The host ended. What had arrived has been read before.</exception>
+    /// <exception cref="LlamaIpcException">The model failed, or the stream that was followed is gone.</exception>
+    public bool TryRead([NotNullWhen(true)] out string? piece)
+    {
+        ObjectDisposedException.ThrowIf(closedBecause != null, this);
+        piece = ReadNew(CancellationToken.None);
+        return piece != null;
+    }
+
+    /// <summary>
+    /// The pieces of the answer as they arrive, whole characters each; joined, they are the whole answer. Blocks no
+    /// thread of the pool. Leaving the loop stops the host's work.
+    /// </summary>
+    /// <param name="cancellationToken">
+    /// Stops the host's work; the loop then ends with a <see cref="RequestCanceledException"/>, which holds what had
+    /// arrived.
+    /// </param>
+    /// <exception cref="RequestCanceledException">It was cancelled, or the stream or its client was closed.</exception>
+    /// <exception cref="RequestRefusedException">The host cannot serve the request.</exception>
+    /// <exception cref="HostGoneException">The host ended.</exception>
+    /// <exception cref="LlamaIpcException">The model failed, or the stream that was followed is gone.</exception>
+    /// <exception cref="InvalidOperationException">Another loop is reading.</exception>
+    public async IAsyncEnumerable<string> ReadAllAsync(
+        [EnumeratorCancellation] CancellationToken cancellationToken = default)
+    {
+        ObjectDisposedException.ThrowIf(closedBecause != null, this);
+        if (Interlocked.Exchange(ref readers, 1) != 0)
+        {
+            throw new InvalidOperationException("Another loop is reading this stream.");
+        }
+        bool isComplete = false;
+        try
+        {
+            using CancellationTokenRegistration onCancel = cancellationToken.UnsafeRegister(
+                static stream => ((LlamaStream)stream!).StopReading(), this);
+            while (!isComplete)
+            {
+                ThrowIfCancelled(cancellationToken);
+                if (ReadNew(cancellationToken) is string piece)
+                {
+                    yield return piece;
+                }
+                else if (result != null)
+                {
+                    isComplete = true;
+                }
+                else
+                {
+                    await WaitForNewsAsync(cancellationToken).ConfigureAwait(false);
+                }
+            }
+        }
+        finally
+        {
+            Volatile.Write(ref readers, 0);
+            if (!isComplete)
+            {
+                Cancel();
+            }
+        }
+    }
+
+    /// <inheritdoc/>
+    public IAsyncEnumerator<string> GetAsyncEnumerator(CancellationToken cancellationToken = default) =>
+        ReadAllAsync(cancellationToken).GetAsyncEnumerator(cancellationToken);
+
+    /// <summary>
+    /// The tokens of the answer so far, from one of them on. Costs no system call.
+    /// </summary>
+    /// <param name="first">How many tokens to leave out.</param>
+    /// <exception cref="HostGoneException">The host ended.</exception>
+    public unsafe IReadOnlyList<LlamaToken> GetTokens(int first = 0)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegative(first);
+        ObjectDisposedException.ThrowIf(closedBecause != null, this);
+        const int Portion = 128;
+        LipcToken* portion = stackalloc LipcToken[Portion];
+        List<LlamaToken> tokens = [];
+        nuint copied;
+        do
+        {
+            int error = NativeMethods.StreamTokens(handle, (nuint)(first + tokens.Count), portion, Portion, &copied);
+            if (error != (int)LipcError.Ok)
+            {
+                throw LlamaIpcException.Of((LipcError)error, NativeMethods.LastErrorMessage(error));
+            }
+            foreach (LipcToken token in new ReadOnlySpan<LipcToken>(portion, (int)copied))
+            {
+                tokens.Add(new LlamaToken(
+                    token.Id,
+                    float.IsNaN(token.Logprob) ? null : token.Logprob,
+                    (long)token.End,
+                    LlamaProgress.Span(token.TimeNs)));
+            }
+        }
+        while (copied == Portion);
+        return tokens;
+    }
+
+    /// <summary>
+    /// Ends the host's work; reads then give the text there is and a <see cref="RequestCanceledException"/>. Does
+    /// nothing to an answer that has ended or is only followed. Never blocks.
+    /// </summary>
+    public void Cancel()
+    {
+        try
+        {
+            NativeMethods.StreamCancel(handle);
+        }
+        catch (ObjectDisposedException)
+        {
+            // Closed: its work has ended, or is not ours any more.
+        }
+    }
+
+    /// <summary>
+    /// Lets go of the stream without ending its work, and closes it on this side. A loop that is reading ends with a
+    /// <see cref="RequestCanceledException"/>.
+    /// </summary>
+    /// <returns>The <see cref="Id"/>, with which <see cref="LlamaClient.Attach"/> finds it again.</returns>
+    /// <exception cref="InvalidOperationException">
+    /// The request was not <see cref="LlamaRequest.Detachable"/>.
+    /// </exception>
+    public string Detach()
+    {
+        if (!canBeDetached)
+        {
+            throw new InvalidOperationException("The request was not detachable: set LlamaRequest.Detachable.");
+        }
+        string kept = Id;
+        closedBecause ??= "The stream was detached; its work goes on.";
+        client.Streams.Release(awaiter);
+        handle.LetGo();
+        return kept;
+    }
+
+    /// <summary>
+    /// Closes the stream and ends the host's work on it. A loop that is reading ends with a
+    /// <see cref="RequestCanceledException"/>. Never blocks.
+    /// </summary>
+    public void Dispose()
+    {
+        closedBecause ??= "The stream was disposed.";
+        client.Streams.Release(awaiter);
+        handle.Dispose();
+    }
+
+    /// <summary>Throws if the answer had no room, for callers that are given nothing but its text.</summary>
+    internal void ThrowIfTruncated()
+    {
+        if (result is { IsTruncated: true })
+        {
+            throw new AnswerTruncatedException(result);
+        }
+    }
+
+    // ---- Reading ----
+
+    private ValueTask WaitForNewsAsync(CancellationToken cancellationToken)
+    {
+        ValueTask news = client.Streams.WaitAsync(awaiter);
+        if (cancellationToken.IsCancellationRequested || closedBecause != null)
+        {
+            // It came before the wait began, and so has not ended it.
+            client.Streams.Release(awaiter);
+        }
+        return news;
+    }
+
+    private void StopReading()
+    {
+        Cancel();
+        client.Streams.Release(awaiter);
+    }
+
+    /// <summary>
+    /// New text; null if there is none: then <see cref="result"/> tells whether there will be more. Throws what the
+    /// answer ended with, if that is not its own end.
+    /// </summary>
+    private unsafe string? ReadNew(CancellationToken cancellationToken)
+    {
+        lock (gate)
+        {
+            LipcDelta delta;
+            int error;
+            try
+            {
+                error = NativeMethods.StreamRead(handle, 0, &delta);
+            }
+            catch (ObjectDisposedException)
+            {
+                throw Cancelled(cancellationToken);
+            }
+            if (error == (int)LipcError.Timeout)
+            {
+                return null;
+            }
+            if (error == (int)LipcError.Ok && delta.NBytes > 0)
+            {
+                return Append(delta);
+            }
+            string message = error == (int)LipcError.Ok ? "" : NativeMethods.LastErrorMessage(error);
+            result ??= new LlamaResult(text.Substring(0), Progress, limitWasAskedFor);
+            return error == (int)LipcError.Ok ? null : throw Failure((LipcError)error, message, cancellationToken);
+        }
+    }
+
+    private unsafe string Append(in LipcDelta delta)
+    {
+        int before = text.Length;
+        text = text.Append(new ReadOnlySpan<byte>(delta.Text, checked((int)delta.NBytes)));
+        offset = (long)(delta.Offset + delta.NBytes);
+        return text.Substring(before);
+    }
+
+    private void ThrowIfCancelled(CancellationToken cancellationToken)
+    {
+        if (!cancellationToken.IsCancellationRequested)
+        {
+            return;
+        }
+        // What has arrived comes along, but its reader does not wait until the host has stopped.
+        while (ReadNew(cancellationToken) != null)
+        {
+        }
+        throw Cancelled(cancellationToken);
+    }
+
+    // ---- Failures ----
+
+    private Exception Failure(LipcError error, string message, CancellationToken cancellationToken) =>
+        error == LipcError.Cancelled || client.IsDisposed || cancellationToken.IsCancellationRequested
+            ? Cancelled(cancellationToken)
+            : LlamaIpcException.Of(error, message, new FailureContext([], null, Text, progress.Tokens));
+
+    private RequestCanceledException Cancelled(CancellationToken cancellationToken) => new(
+        closedBecause ?? (client.IsDisposed ? "The client was disposed." : "The request was cancelled."),
+        Text,
+        Progress.Tokens,
+        cancellationToken.IsCancellationRequested ? cancellationToken : CancellationToken.None);
+}

@@ -1,0 +1,132 @@
+// The structures of include/lipc/lipc.h, in the header's order and with its names. A test compares the places, sizes
+// and types of all fields with the header.
+using System.Runtime.InteropServices;
+
+namespace LlamaIpc.Native;
+
+/// <summary>How to find or start a host: <c>lipc_client_options</c>.</summary>
+[StructLayout(LayoutKind.Sequential)]
+internal unsafe struct LipcClientOptions
+{
+    internal uint StructSize;
+    internal int Start;
+    internal byte* Name;
+    internal byte* HostPath;
+    internal byte** HostArguments;
+    internal int TimeoutMs;
+    internal int WakesPerSecond;
+}
+
+/// <summary>What a host says about itself: <c>lipc_host_status</c>.</summary>
+[StructLayout(LayoutKind.Sequential)]
+internal unsafe struct LipcHostStatus
+{
+    internal int State;
+    internal int LoadPerMille;
+    internal int HostPid;
+    internal int NClients;
+    internal int NStreams;
+    internal int NRunning;
+    internal int NQueued;
+    internal int NParallel;
+    internal int NCtx;
+    internal int NCtxTrained;
+    internal int NVocab;
+    internal int NThreads;
+    internal ulong NParameters;
+    internal ulong ModelBytes;
+    internal ulong RequestSize;
+    internal ulong ResponseSize;
+    internal fixed byte Model[128];
+    internal fixed byte HostVersion[16];
+}
+
+/// <summary>One message of a conversation: <c>lipc_message</c>.</summary>
+[StructLayout(LayoutKind.Sequential)]
+internal unsafe struct LipcMessage
+{
+    internal byte* Role;
+    internal byte* Text;
+}
+
+/// <summary>A request: <c>lipc_request</c>.</summary>
+[StructLayout(LayoutKind.Sequential)]
+internal unsafe struct LipcRequest
+{
+    internal const int IntDefault = int.MinValue;
+    internal const long SeedRandom = -1;
+    internal const long SeedDefault = -2;
+
+    internal uint StructSize;
+    internal int NMessages;
+    internal LipcMessage* Messages;
+    internal int NPredict;
+    internal int TopK;
+    internal float Temperature;
+    internal float MinP;
+    internal float TopP;
+    internal float RepeatPenalty;
+    internal float FrequencyPenalty;
+    internal float PresencePenalty;
+    internal int RepeatLastN;
+    internal int Priority;
+    internal long Seed;
+    internal byte* Grammar;
+    internal byte** Stops;
+    internal int NStops;
+    internal int Detachable;
+    internal int IgnoreEos;
+    internal int Logprobs;
+}
+
+/// <summary>New text of an answer: <c>lipc_delta</c>.</summary>
+[StructLayout(LayoutKind.Sequential)]
+internal unsafe struct LipcDelta
+{
+    internal byte* Text;
+    internal nuint NBytes;
+    internal ulong Offset;
+}
+
+/// <summary>How far a stream is: <c>lipc_progress</c>.</summary>
+[StructLayout(LayoutKind.Sequential)]
+internal struct LipcProgress
+{
+    internal int State;
+    internal int End;
+    internal int Error;
+    internal int QueuePosition;
+    internal int NPrompt;
+    internal int NPromptDone;
+    internal int NTokens;
+    internal int Reserved;
+    internal ulong NBytes;
+    internal ulong QueuedNs;
+    internal ulong PromptNs;
+    internal ulong GenerateNs;
+    internal uint Seed;
+    internal uint Reserved2;
+}
+
+/// <summary>One token of an answer: <c>lipc_token</c>.</summary>
+[StructLayout(LayoutKind.Sequential)]
+internal struct LipcToken
+{
+    internal ulong End;
+    internal int Id;
+    internal float Logprob;
+    internal ulong TimeNs;
+}
+
+/// <summary>An answer, or as much of one as there is: <c>lipc_classic_result</c>.</summary>
+[StructLayout(LayoutKind.Sequential)]
+internal unsafe struct LipcClassicResult
+{
+    internal byte* Text;
+    internal nuint NBytes;
+    internal nuint NNewFrom;
+    internal int NTokens;
+    internal int NUpdates;
+    internal int Complete;
+    internal int PromptCut;
+}

@@ -1,0 +1,48 @@
+/* fuzz_request.c - src/channel/request.h over arbitrary bytes: what the host accepts is terminated, valid text within
+ * the request, with numbers in their bounds; what it refuses has a sentence. */
+#include "fuzz.h"
+
+#include "channel/request.h"
+#include "text/utf8.h"
+
+#include <string.h>
+
+static void must_be_text(const char *text, const uint8_t *data, size_t size) {
+    const char *begin = (const char *)data;
+    MUST(text >= begin && text < begin + size);
+    size_t n_bytes = strnlen(text, size - (size_t)(text - begin));
+    MUST(text + n_bytes < begin + size && utf8_is_valid(text, n_bytes));
+}
+
+static void check_accepted(const request_view *view, const uint8_t *data, size_t size) {
+    static lipc_message messages[LIPC_ITEMS_MAX];
+    MUST(view->header.n_bytes == size && view->header.n_items <= LIPC_ITEMS_MAX);
+    MUST(view->n_messages >= 1 && view->n_messages <= LIPC_ITEMS_MAX && view->n_stops <= LIPC_STOPS_MAX);
+    MUST(view->header.priority >= -100 && view->header.priority <= 100 && view->header.seed >= LIPC_SEED_DEFAULT);
+    MUST(!(view->header.temperature < 0) && !(view->header.temperature > 100));
+    request_messages((const char *)data, messages, view->n_messages);
+    for (size_t i = 0; i < view->n_messages; i++) {
+        must_be_text(messages[i].role, data, size);
+        must_be_text(messages[i].text, data, size);
+        MUST(strlen(messages[i].role) < sizeof((lipc_request_item *)0)->role);
+    }
+    MUST(view->last_text == messages[view->n_messages - 1].text);
+    for (size_t i = 0; i < view->n_stops; i++) {
+        must_be_text(view->stops[i], data, size);
+        MUST(strlen(view->stops[i]) >= 1 && strlen(view->stops[i]) <= LIPC_STOP_BYTES_MAX);
+    }
+    if (view->grammar) must_be_text(view->grammar, data, size);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+    char message[REQUEST_MESSAGE_SIZE] = "";
+    request_view view;
+    int error = request_read((const char *)data, size, &view, message);
+    if (error == LIPC_E_OK) {
+        check_accepted(&view, data, size);
+    } else {
+        MUST(error == LIPC_E_REFUSED && message[0] != 0);
+        MUST(memchr(message, 0, sizeof message) && utf8_is_valid(message, strlen(message)));
+    }
+    return 0;
+}

@@ -1,0 +1,177 @@
+/* readiness.c - a client attaches while the host is still loading: it sees how far, its requests wait and are then served; a
+ * host that is told to end finishes what it has and takes nothing new. */
+#include "modern_test.h"
+
+typedef struct seen {
+    int n_calls, n_loading, last_per_mille, last_state, stop_after;
+} seen;
+
+static int on_status(void *user_data, const lipc_host_status *status) {
+    seen *seen = user_data;
+    seen->n_calls++;
+    CHECK_INT(status->load_per_mille, >=, 0);
+    CHECK_INT(status->load_per_mille, <=, 1000);
+    CHECK_SAY(status->state > seen->last_state || status->load_per_mille >= seen->last_per_mille,
+              "state %d, %d after state %d, %d", status->state, status->load_per_mille, seen->last_state,
+              seen->last_per_mille);
+    CHECK_SAY(status->state != seen->last_state || status->load_per_mille != seen->last_per_mille,
+              "called without a change: state %d, %d", status->state, status->load_per_mille);
+    seen->n_loading += status->state == LIPC_HOST_LOADING;
+    seen->last_per_mille = status->load_per_mille;
+    seen->last_state = status->state;
+    return seen->n_calls == seen->stop_after;
+}
+
+/* Starts a host and stops it while it loads. Returns false if it was too fast. */
+static bool catch_loading(test_host *host, const char *instance, const char *const *arguments, segment *segment) {
+    host_start_with(host, instance, NULL, arguments);
+    *segment = segment_of(instance, host->pid, LIPC_HUB_LOADING);
+    kill(host->pid, SIGSTOP);
+    if (hub_state(segment) == LIPC_HUB_LOADING && hub_in(segment)->load_per_mille < 1000)
+        return true;
+    kill(host->pid, SIGCONT);
+    segment_close(segment);
+    host_kill(host);
+    return false;
+}
+
+static void loading(const char *instance) {
+    test_host host;
+    segment segment;
+    seen seen = {.last_per_mille = -1};
+    bool is_caught = false;
+    lipc_delta delta;
+    lipc_host_status status;
+    test_step("attached while it loads");
+    for (int i = 0; i < 100 && !is_caught; i++)
+        is_caught = catch_loading(&host, instance, EMBEDDED("-np", "1", "-n", "100"), &segment);
+    CHECK_SAY(is_caught, "the host is never seen loading");
+    lipc_client *client = client_of(instance);
+    CHECK_LIPC(lipc_client_status(client, &status), LIPC_E_OK);
+    CHECK_INT(status.state, ==, LIPC_HOST_LOADING);
+    CHECK_INT(status.host_pid, ==, host.pid);
+    CHECK_INT(status.n_ctx, ==, 0);
+    CHECK_INT(status.request_size, ==, 256 * 1024);
+    CHECK_INT(status.response_size, ==, 1024 * 1024);
+    CHECK_LIPC(lipc_client_wait_ready(client, 20, NULL, NULL), LIPC_E_TIMEOUT);
+    lipc_stream *first = ask(client, QUESTION), *second = ask(client, QUESTION);
+    CHECK_LIPC(lipc_stream_read(first, 20, &delta), LIPC_E_TIMEOUT);
+    CHECK_INT(progress_of(first).state, ==, LIPC_STREAM_QUEUED);
+    kill(host.pid, SIGCONT);
+    CHECK_LIPC(lipc_client_wait_ready(client, soon(), on_status, &seen), LIPC_E_OK);
+    printf("  %d changes seen, %d of them while loading\n", seen.n_calls, seen.n_loading);
+    CHECK_INT(seen.n_calls, >, 0);
+    CHECK_INT(seen.last_state, ==, LIPC_HOST_READY);
+    reading one = read_to_end(first);
+    CHECK_INT(one.code, ==, 0);
+    CHECK_INT(one.n_bytes, >, 0);
+    check_answer(second, one.text, one.n_bytes);
+    free(one.text);
+
+    /* Once ready it stays so, and the facts are there. */
+    CHECK_LIPC(lipc_client_wait_ready(client, 0, NULL, NULL), LIPC_E_OK);
+    CHECK_LIPC(lipc_client_status(client, &status), LIPC_E_OK);
+    CHECK_INT(status.load_per_mille, ==, 1000);
+    CHECK_INT(status.n_ctx, >, 0);
+    CHECK_INT(status.n_vocab, ==, 1280);
+    CHECK_INT(status.n_parallel, ==, 1);
+    CHECK_INT(status.n_streams, ==, 8);
+    CHECK_INT(status.n_clients, ==, 1);
+    CHECK_INT(status.n_parameters, ==, 1016960);
+    CHECK_INT(strlen(status.model), >, 0);
+    CHECK_INT(strlen(status.host_version), >, 0);
+    lipc_stream_close(first);
+    lipc_stream_close(second);
+    lipc_client_close(client);
+    end_host(&host, &segment);
+}
+
+/* All of the way, unless it is too fast for us. */
+static void all_the_way(const char *instance) {
+    int most = 0;
+    test_step("load progress");
+    for (int i = 0; i < 5; i++) {
+        test_host host;
+        seen seen = {.last_per_mille = -1};
+        host_start(&host, instance, NULL);
+        lipc_client *client = client_of(instance);
+        CHECK_LIPC(lipc_client_wait_ready(client, soon(), on_status, &seen), LIPC_E_OK);
+        CHECK_INT(seen.last_state, ==, LIPC_HOST_READY);
+        CHECK_INT(seen.last_per_mille, ==, 1000);
+        most = seen.n_loading > most ? seen.n_loading : most;
+        lipc_client_close(client);
+        host_stop(&host);
+    }
+    printf("  %d steps seen at best\n", most);
+    CHECK_INT(most, >, 2);
+}
+
+static void cancelled_by_callback(const char *instance) {
+    test_host host;
+    segment segment;
+    seen seen = {.last_per_mille = -1, .stop_after = 1};
+    bool is_caught = false;
+    test_step("the callback ends the waiting");
+    for (int i = 0; i < 100 && !is_caught; i++)
+        is_caught = catch_loading(&host, instance, EMBEDDED("-n", "5"), &segment);
+    lipc_client *client = client_of(instance);
+    kill(host.pid, SIGCONT);
+    CHECK_LIPC(lipc_client_wait_ready(client, soon(), on_status, &seen), LIPC_E_CANCELLED);
+    CHECK_INT(seen.n_calls, ==, 1);
+    CHECK_LIPC(lipc_client_wait_ready(client, soon(), NULL, NULL), LIPC_E_OK);
+    lipc_client_close(client);
+    end_host(&host, &segment);
+}
+
+/* SIGTERM and a client's wish mean the same: what runs is finished, what waits is not, nothing new is taken. */
+static void ending(const char *instance, const script *script) {
+    for (int way = 0; way < 2; way++) {
+        test_host host;
+        reading text = {0};
+        lipc_delta delta;
+        lipc_stream *late;
+        lipc_host_status status;
+        test_step("told to end by %s", way ? "a signal" : "a client");
+        segment segment = host_ready(&host, instance, REPLAY(*script, "--rate", "200", "-np", "1"));
+        lipc_client *client = client_of(instance), *other = client_of(instance);
+        lipc_stream *running = ask(client, "runs"), *queued = ask(client, "waits");
+        read_until(running, &text, 1);
+        if (way)
+            kill(host.pid, SIGTERM);
+        else
+            CHECK_LIPC(lipc_client_shutdown(other, 0), LIPC_E_TIMEOUT);
+        CHECK_LIPC(lipc_stream_read(queued, soon(), &delta), LIPC_E_HOST_GONE);
+        CHECK_INT(progress_of(queued).end, ==, LIPC_END_HOST_ENDED);
+        CHECK_LIPC(lipc_client_status(client, &status), LIPC_E_OK);
+        CHECK_INT(status.state, ==, LIPC_HOST_ENDING);
+        late = ask(other, "too late");
+        CHECK_LIPC(lipc_stream_read(late, soon(), &delta), LIPC_E_HOST_GONE);
+        CHECK_INT(text.n_bytes, <, script->n_bytes);
+        read_until(running, &text, script->n_bytes);
+        CHECK_TEXT(text.text, script->text);
+        CHECK(!read_some(running, soon(), &text));
+        CHECK_INT(text.code, ==, 0);
+        host_expect_exit(&host, 0, SOON_MS);
+        CHECK_INT(objects_count(instance), ==, 0);
+        lipc_stream_close(late);
+        lipc_stream_close(running);
+        lipc_stream_close(queued);
+        lipc_client_close(client);
+        lipc_client_close(other);
+        free(text.text);
+        segment_close(&segment);
+    }
+}
+
+int main(void) {
+    char instance[64];
+    test_begin("readiness", 60);
+    script script = script_new(600);
+    test_instance(instance, "ready");
+    loading(instance);
+    all_the_way(instance);
+    cancelled_by_callback(instance);
+    ending(instance, &script);
+    free(script.text);
+    return test_end();
+}

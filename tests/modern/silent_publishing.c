@@ -1,0 +1,283 @@
+/* silent_publishing.c - text that nobody sleeps for costs no system call on either side, and a reader that wants to be woken
+ * at most 60 times a second is, with nothing late at the beginning or the end.
+ *
+ * Promised: no system call while publishing with nobody asleep; at most 62 wake-ups in any second at 60.
+ */
+#include "modern_test.h"
+
+enum { WAKES = 60, PROMISED_WAKES = 62, LATE_MS = 5 };
+
+static double wall_s(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
+
+/* ---- No system call ---- */
+
+static bool every_thread_is_traced(pid_t pid) {
+    for (int tid = pid; tid < pid + 64; tid++) {
+        char path[64], line[256];
+        int tracer = 1;
+        snprintf(path, sizeof path, "/proc/%d/task/%d/status", (int)pid, tid);
+        FILE *status = fopen(path, "r");
+        while (status && fgets(line, sizeof line, status))
+            sscanf(line, "TracerPid: %d", &tracer);
+        if (status)
+            fclose(status);
+        if (tracer == 0)
+            return false;
+    }
+    return true;
+}
+
+/* Follows the host with strace, which writes into `output`. Where that is not allowed nothing can be shown. */
+static pid_t trace(pid_t pid, const char *calls, const char *output) {
+    char pid_text[16];
+    snprintf(pid_text, sizeof pid_text, "%d", (int)pid);
+    pid_t tracer = fork();
+    CHECK(tracer >= 0);
+    if (tracer == 0) {
+        execlp("strace", "strace", "-f", "-qq", "-ttt", "-e", calls, "-o", output, "-p", pid_text, (char *)NULL);
+        _exit(127);
+    }
+    int status;
+    bool has_ended = false;
+    CHECK_SAY(WAITED(SOON_MS, (has_ended = waitpid(tracer, &status, WNOHANG) == tracer) || every_thread_is_traced(pid)),
+              "strace does not attach");
+    if (has_ended)
+        test_skip("strace is missing or may not trace: status %x", (unsigned)status);
+    return tracer;
+}
+
+static void trace_end(pid_t tracer) {
+    int status;
+    kill(tracer, SIGINT);
+    CHECK_INT(waitpid(tracer, &status, 0), ==, tracer);
+}
+
+/* Calls of the trace between two moments of the wall clock whose line holds `part`. */
+static int calls_between(const char *output, double begin_s, double end_s, const char *part) {
+    char line[512];
+    int n = 0;
+    FILE *file = fopen(output, "r");
+    CHECK(file != NULL);
+    while (fgets(line, sizeof line, file)) {
+        int thread;
+        double when;
+        if (sscanf(line, "%d %lf", &thread, &when) != 2 || when < begin_s || when > end_s || !strstr(line, part))
+            continue;
+        if (n++ < 5)
+            printf("  %s", line);
+    }
+    fclose(file);
+    return n;
+}
+
+/* Looks without waiting, as a user interface does for each frame, and remembers when it saw the first and the last text
+ * before the end. */
+static void poll_to_end(const segment *segment, lipc_stream *stream, const script *script, double *first_s,
+                        double *last_s) {
+    reading text = {0};
+    lipc_client_record *record = record_in(segment, 0);
+    lipc_stream_header *header = stream_in(segment, 0);
+    for (;;) {
+        double looked_s = wall_s();
+        bool was_running = state_of(header) != LIPC_STREAM_ENDED;
+        bool has_text = read_some(stream, 0, &text);
+        CHECK_SAY(NOW(record->bell.armed) == 0, "a reader that only looks has armed its bell");
+        if (has_text && *first_s == 0)
+            *first_s = wall_s();
+        if (has_text && was_running)
+            *last_s = looked_s;
+        if (!has_text && text.code != LIPC_E_TIMEOUT)
+            break;
+    }
+    CHECK_SAY(text.code == 0, "%s: %s", lipc_error_name(text.code), lipc_error_message());
+    CHECK(script_has(script, 0, text.text, text.n_bytes));
+    free(text.text);
+}
+
+static void nobody_sleeps(const char *rate, const char *calls, const char *part, int n_predict, const script *script) {
+    char instance[64], output[64];
+    test_host host;
+    double first_s = 0, last_s = 0;
+    test_step("%s of the host while a reader only looks, --rate %s", calls, rate);
+    test_instance(instance, "silent");
+    int fd = memfd_create("trace", MFD_CLOEXEC);
+    snprintf(output, sizeof output, "/proc/%d/fd/%d", (int)getpid(), fd);
+    segment segment = host_ready(&host, instance, REPLAY(*script, "--rate", rate, "--response-size", "8M"));
+    lipc_client *client = client_of(instance);
+    CHECK(WAITED(SOON_MS, NOW(hub_in(&segment)->n_attached) == 1));
+    pid_t tracer = trace(host.pid, calls, output);
+    lipc_request request = request_of("go on");
+    request.ignore_eos = 1;
+    request.n_predict = n_predict;
+    lipc_stream *stream = submit(client, &request);
+    poll_to_end(&segment, stream, script, &first_s, &last_s);
+    int n_tokens = progress_of(stream).n_tokens;
+    trace_end(tracer);
+    CHECK_INT(n_tokens, ==, n_predict);
+    int n_calls = calls_between(output, first_s, last_s, part), n_all = calls_between(output, 0, 1e12, part);
+    printf("  %d such calls in %.0f ms between the first and the last of %d tokens, %d in all\n", n_calls,
+           (last_s - first_s) * 1e3, n_tokens, n_all);
+    CHECK(last_s > first_s);
+    CHECK_INT(n_calls, ==, 0);
+    close(fd);
+    lipc_stream_close(stream);
+    lipc_client_close(client);
+    end_host(&host, &segment);
+}
+
+/* The trace shows wake-ups where there are some. */
+static void somebody_sleeps(const script *script) {
+    char instance[64], output[64];
+    test_host host;
+    test_step("the same with a reader that sleeps");
+    test_instance(instance, "heard");
+    int fd = memfd_create("trace", MFD_CLOEXEC);
+    snprintf(output, sizeof output, "/proc/%d/fd/%d", (int)getpid(), fd);
+    segment segment = host_ready(&host, instance, REPLAY(*script, "--rate", "200"));
+    lipc_client *client = client_of(instance);
+    pid_t tracer = trace(host.pid, "trace=futex", output);
+    lipc_request request = request_of("go on");
+    request.n_predict = 50;
+    lipc_stream *stream = submit(client, &request);
+    check_answer(stream, script->text, tokens_end(script, 50));
+    trace_end(tracer);
+    int n_calls = calls_between(output, 0, 1e12, "FUTEX_WAKE");
+    printf("  %d wake-ups for 50 tokens\n", n_calls);
+    CHECK_INT(n_calls, >, 10);
+    close(fd);
+    lipc_stream_close(stream);
+    lipc_client_close(client);
+    end_host(&host, &segment);
+}
+
+/* ---- Paced ---- */
+
+static long voluntary_switches(void) {
+    char line[256];
+    long n = -1;
+    FILE *status = fopen("/proc/thread-self/status", "r");
+    CHECK(status != NULL);
+    while (fgets(line, sizeof line, status))
+        sscanf(line, "voluntary_ctxt_switches: %ld", &n);
+    fclose(status);
+    return n;
+}
+
+/* The most events in any second, of events counted as `counts` at `times`. */
+static long most_in_a_second(const double *times_ms, const long *counts, int n) {
+    long most = 0;
+    for (int first = 0, last = 0; first < n; first++) {
+        while (last + 1 < n && times_ms[last + 1] - times_ms[first] < 1000)
+            last++;
+        long events = counts[last] - counts[first] + 1;
+        if (events > most)
+            most = events;
+    }
+    return most;
+}
+
+static void paced(const script *script) {
+    enum { MOST = 4000, N_PREDICT = 6000 };
+    static double times_ms[MOST];
+    static long returns[MOST], switches[MOST];
+    char instance[64];
+    test_host host;
+    lipc_client_options options;
+    lipc_client *client;
+    reading text = {0};
+    int n = 0;
+    test_step("at most %d wake-ups a second, 2,000 tokens a second", WAKES);
+    test_instance(instance, "paced");
+    segment segment = host_ready(&host, instance, REPLAY(*script, "--rate", "2000"));
+    lipc_client_options_init(&options);
+    options.name = instance;
+    options.wakes_per_second = WAKES;
+    CHECK_LIPC(lipc_client_open(&options, &client), LIPC_E_OK);
+    lipc_request request = request_of("go on");
+    request.ignore_eos = 1;
+    request.n_predict = N_PREDICT;
+    lipc_stream *stream = submit(client, &request);
+    uint64_t first_ns = 0, last_ns = 0;
+    while (n < MOST && read_some(stream, soon(), &text)) {
+        last_ns = now_ns();
+        first_ns = first_ns ? first_ns : last_ns;
+        times_ms[n] = (double)last_ns / 1e6;
+        returns[n] = n;
+        switches[n] = voluntary_switches();
+        n++;
+    }
+    uint64_t end_ns = now_ns();
+    CHECK_SAY(text.code == 0, "%s: %s", lipc_error_name(text.code), lipc_error_message());
+    CHECK(script_has(script, 0, text.text, text.n_bytes));
+    CHECK_INT(progress_of(stream).n_tokens, ==, N_PREDICT);
+    const lipc_stream_header *header = stream_in(&segment, 0);
+    double first_late = (double)(int64_t)(first_ns - header->first_token_ns) / 1e6;
+    double last_late = (double)(int64_t)(last_ns - header->ended_ns) / 1e6;
+    double end_late = (double)(int64_t)(end_ns - header->ended_ns) / 1e6;
+    long most_returns = most_in_a_second(times_ms, returns, n), most_switches = most_in_a_second(times_ms, switches, n);
+    printf("  %d reads in %.0f ms; in any second at most %ld reads and %ld times asleep (promised: %d)\n", n,
+           times_ms[n - 1] - times_ms[0], most_returns, most_switches, PROMISED_WAKES);
+    printf("  late: first text %.2f ms, last text %.2f ms, end %.2f ms\n", first_late, last_late, end_late);
+    CHECK_INT(most_returns, <=, PROMISED_WAKES);
+    /* Whatever else makes this process sleep counts, too. */
+    CHECK_INT(most_switches, <=, PROMISED_WAKES * 2);
+    CHECK_INT(n, >, 60);
+    CHECK_SAY(first_late <= test_scaled(LATE_MS * GENEROUS), "the first text came %.1f ms late", first_late);
+    CHECK_SAY(last_late <= test_scaled(LATE_MS * GENEROUS), "the last text came %.1f ms late", last_late);
+    CHECK_SAY(end_late <= test_scaled(LATE_MS * GENEROUS), "the end came %.1f ms late", end_late);
+    free(text.text);
+    lipc_stream_close(stream);
+    lipc_client_close(client);
+    end_host(&host, &segment);
+}
+
+/* Between two reads of a slow answer the pace does not hold anything up. */
+static void paced_but_slow(const script *script) {
+    char instance[64];
+    test_host host;
+    lipc_client_options options;
+    lipc_client *client;
+    reading text = {0};
+    double latest = 0;
+    test_step("the same with 20 tokens a second: each comes at once");
+    test_instance(instance, "slow");
+    segment segment = host_ready(&host, instance, REPLAY(*script, "--rate", "20"));
+    lipc_client_options_init(&options);
+    options.name = instance;
+    options.wakes_per_second = WAKES;
+    CHECK_LIPC(lipc_client_open(&options, &client), LIPC_E_OK);
+    lipc_request request = request_of("go on");
+    request.n_predict = 20;
+    lipc_stream *stream = submit(client, &request);
+    for (int n = 0; read_some(stream, soon(), &text); n++) {
+        lipc_token token;
+        size_t n_copied;
+        uint64_t read_ns = now_ns();
+        CHECK_LIPC(lipc_stream_tokens(stream, (size_t)n, &token, 1, &n_copied), LIPC_E_OK);
+        CHECK_INT(n_copied, ==, 1);
+        latest = fmax(latest, (double)(int64_t)(read_ns - stream_in(&segment, 0)->started_ns - token.time_ns) / 1e6);
+    }
+    CHECK_INT(text.code, ==, 0);
+    printf("  at most %.2f ms late\n", latest);
+    CHECK_SAY(latest <= test_scaled(LATE_MS * GENEROUS), "a token came %.1f ms late", latest);
+    free(text.text);
+    lipc_stream_close(stream);
+    lipc_client_close(client);
+    end_host(&host, &segment);
+}
+
+int main(void) {
+    test_begin("silent_publishing", 90);
+    script script = script_new(8000);
+    paced(&script);
+    paced_but_slow(&script);
+    nobody_sleeps("0", "trace=all", "", 1000000, &script);
+    nobody_sleeps("2000", "trace=futex", "FUTEX_WAKE", 4000, &script);
+    somebody_sleeps(&script);
+    free(script.text);
+    return test_end();
+}
