@@ -1,20 +1,20 @@
 /* layout.h - the one definition of the shared memory.
  *
- * Every process that touches the segment, in whichever language, agrees on the numbers in this file and on nothing else.
- * C programs include it; the C# library carries the same numbers and a test compares them with the ones below; the
- * normative text is docs/protocol.md.
+ * Every process that touches the segment, in whichever language, agrees on the numbers in this file and on nothing
+ * else. C programs include it; the C# library carries the same numbers and a test compares them with the ones below;
+ * the normative text is docs/protocol.md.
  *
  *     0        classic block     the channel of the streaming guide, as old clients know it
  *     45056    hub               what the host is, where everything that follows lies, its doorbell
  *     49152    client records    one for each attached process
  *     ...      streams           one for each request and its answer
  *
- * Rules for everything behind the classic block. Little-endian, naturally aligned, fixed width. Each word has one writer
- * at a time, named beside it: "host", "client" (the process that holds the record) or "owner" (the client that holds the
- * stream); words that several write are changed by compare-and-swap or another atomic operation, and say so. Words of
- * different writers lie on different cache lines of 64 bytes. Reserved bytes are zero when written and ignored when read.
- * Offsets and sizes of the parts come from the hub, not from this file. "Release" and "acquire" name the order of the one
- * store or load that makes others visible; everything else may be relaxed.
+ * Rules for everything behind the classic block. Little-endian, naturally aligned, fixed width. Each word has one
+ * writer at a time, named beside it: "host", "client" (the process that holds the record) or "owner" (the client that
+ * holds the stream); words that several write are changed by compare-and-swap or another atomic operation, and say
+ * so. Words of different writers lie on different cache lines of 64 bytes. Reserved bytes are zero when written and
+ * ignored when read. Offsets and sizes of the parts come from the hub, not from this file. "Release" and "acquire"
+ * name the order of the one store or load that makes others visible; everything else may be relaxed.
  */
 #ifndef LIPC_LAYOUT_H
 #define LIPC_LAYOUT_H
@@ -211,13 +211,14 @@ LIPC_LAYOUT_ASSERT(sizeof(lipc_hub) == 1024);
  *           bits 4 to 31   generation: one more each time the record is freed; never reset
  *           bits 32 to 63  process id of the holder; 0 if free
  *   A client takes a free record by CAS (FREE, g, 0) -> (ATTACHING, g, pid), writes its start time, and stores
- *   (ATTACHED, g, pid), release. It leaves with (LEAVING, g, pid). The host alone frees: (FREE, g + 1, 0), after the streams.
- *   A process that dies at any of these is found by its pid.
+ *   (ATTACHED, g, pid), release. It leaves with (LEAVING, g, pid). The host alone frees: (FREE, g + 1, 0), after the
+ *   streams. A process that dies at any of these is found by its pid.
  * wish      bits 0 to 1    LIPC_WISH_*
  *           bits 2 to 17   index of the granted stream
  *           bits 18 to 63  ticket
- *   A client that finds no free stream takes a ticket and stores WAITING; the host claims a stream for the lowest ticket and
- *   answers by CAS WAITING -> GRANTED; the client takes it and stores NONE, or withdraws by CAS WAITING -> NONE. */
+ *   A client that finds no free stream takes a ticket and stores WAITING; the host claims a stream for the lowest
+ *   ticket and answers by CAS WAITING -> GRANTED; the client takes it and stores NONE, or withdraws by CAS WAITING
+ *   -> NONE. */
 typedef struct lipc_client_record {
     uint64_t claim;           /* client and host, CAS */
     uint64_t start_time;      /* client: its process' start in the system's own measure (Linux: field 22 of
@@ -255,7 +256,7 @@ LIPC_LAYOUT_ASSERT(sizeof(lipc_client_record) == 256);
  *   (FREE, g) -> (CLAIMED, owner, g) by a client, or by the host for one whose wish it grants
  *   (CLAIMED, owner, g) -> (SUBMITTED, owner, g) by the owner, release: the request stands
  *   (CLAIMED or SUBMITTED, owner, g) -> (RELEASED, owner, g) by the owner: no longer wanted
- *   (SUBMITTED, owner, g) -> (DETACHED, none, g) by the owner who lets go, or by the host when the owner has died or left
+ *   (SUBMITTED, owner, g) -> (DETACHED, none, g) by the owner who lets go, or by the host when the owner has gone
  *   (DETACHED, none, g) -> (SUBMITTED, owner, g) by whoever attaches
  *   anything -> (FREE, g + 1) by the host
  *   All by CAS: who finds another value than it expects has lost the stream.
@@ -324,8 +325,8 @@ typedef struct lipc_token_record {
 LIPC_LAYOUT_ASSERT(sizeof(lipc_token_record) == 16);
 
 /* ---- Requests -----------------------------------------------------------------------------------------------------
- * What the request area holds: this header, then n_items items. NaN, LIPC_INT_DEFAULT and LIPC_SEED_DEFAULT leave a value
- * to the host's own option. */
+ * What the request area holds: this header, then n_items items. NaN, LIPC_INT_DEFAULT and LIPC_SEED_DEFAULT leave a
+ * value to the host's own option. */
 typedef struct lipc_request_header {
     uint32_t n_bytes;   /* of header and items; equal to request_bytes */
     uint32_t flags;     /* LIPC_FLAG_*; unknown ones are refused */

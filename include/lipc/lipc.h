@@ -21,11 +21,11 @@
  *   Text        UTF-8. What you pass in is zero-terminated and copied; what you get stays the library's and lives as
  *               long as the function that returns it says.
  *   Time-outs   Milliseconds; negative waits without limit, 0 only looks. Clock jumps do not disturb them.
- *   Structures  Those that you fill begin with the default values that their _init function writes. Fields are only ever
- *               added at the end, and `struct_size` tells the library which ones you know.
- *   Silence     The library never prints, exits, installs signal handlers or changes the locale. It reaps no child but a
- *               host that it started itself. An attached client has one thread, which sleeps until the host's process
- *               ends and takes no signals.
+ *   Structures  Those that you fill begin with the default values that their _init function writes. Fields are only
+ *               ever added at the end, and `struct_size` tells the library which ones you know.
+ *   Silence     The library never prints, exits, installs signal handlers or changes the locale. It reaps no child
+ *               but a host that it started itself. An attached client has one thread, which sleeps until the host's
+ *               process ends and takes no signals.
  *   Processes   A handle belongs to the process that opened it; after fork() the child may only close it.
  */
 #ifndef LIPC_LIPC_H
@@ -86,8 +86,8 @@ LIPC_API const char *lipc_error_message(void);
  * be opened on it. Open one for each process, not one for each request.
  *
  * Threads: every function may be called from any thread at any time, several at once, except that lipc_client_close may
- * not run at the same time as another call on the same client, and lipc_stream_close not at the same time as another call
- * on the same stream.
+ * not run at the same time as another call on the same client, and lipc_stream_close not at the same time as another
+ * call on the same stream.
  */
 typedef struct lipc_client lipc_client;
 
@@ -112,10 +112,10 @@ typedef struct lipc_client_options {
 
 LIPC_API void lipc_client_options_init(lipc_client_options *options);
 
-/* Attaches to the host of an instance, or starts one first; `options` may be NULL. Returns as soon as it is attached: the
- * host may still be loading its model (lipc_client_wait_ready), and requests may be made already.
- * Errors: INVALID (a bad name or option), NO_HOST, HOST_GONE (the host that was started ended: the message holds its last
- * line), TIMEOUT, ACCESS, LAYOUT (the running host speaks another version: the message names both), FULL (too many
+/* Attaches to the host of an instance, or starts one first; `options` may be NULL. Returns as soon as it is attached:
+ * the host may still be loading its model (lipc_client_wait_ready), and requests may be made already.
+ * Errors: INVALID (a bad name or option), NO_HOST, HOST_GONE (the host that was started ended: the message holds its
+ * last line), TIMEOUT, ACCESS, LAYOUT (the running host speaks another version: the message names both), FULL (too many
  * clients), NO_MEMORY, SYSTEM. On error *client is NULL. */
 LIPC_API int lipc_client_open(const lipc_client_options *options, lipc_client **client);
 
@@ -166,8 +166,8 @@ LIPC_API void lipc_client_interrupt(lipc_client *client);
  * Errors: TIMEOUT, NO_HOST (it had ended already), CANCELLED, INVALID. */
 LIPC_API int lipc_client_shutdown(lipc_client *client, int timeout_ms);
 
-/* Leaves the host. Streams that are still open end, detachable ones go on; their handles stay valid until they are closed
- * and report HOST_GONE. Ends a host that was started WITH_ME. NULL is allowed. Cannot fail. */
+/* Leaves the host. Streams that are still open end, detachable ones go on; their handles stay valid until they are
+ * closed and report HOST_GONE. Ends a host that was started WITH_ME. NULL is allowed. Cannot fail. */
 LIPC_API void lipc_client_close(lipc_client *client);
 
 /* ==== Streams =======================================================================================================
@@ -232,9 +232,9 @@ typedef struct lipc_delta {
 /* Reads what is new since the last read, waiting for it if there is nothing. 0 with n_bytes > 0: new text; 0 with
  * n_bytes = 0: the answer is complete and has been read to its end. With timeout_ms = 0 it only looks, without a system
  * call on either side: for user interfaces that look once for each frame.
- * Errors: TIMEOUT (nothing new in time; the stream goes on), CANCELLED (lipc_stream_cancel; all text has been read before
- * this is returned; or lipc_client_interrupt: the stream goes on), REFUSED, FAILED, HOST_GONE (what had arrived has been
- * read before), GONE (a followed stream whose place was given to another), INVALID. */
+ * Errors: TIMEOUT (nothing new in time; the stream goes on), CANCELLED (lipc_stream_cancel; all text has been read
+ * before this is returned; or lipc_client_interrupt: the stream goes on), REFUSED, FAILED, HOST_GONE (what had
+ * arrived has been read before), GONE (a followed stream whose place was given to another), INVALID. */
 LIPC_API int lipc_stream_read(lipc_stream *stream, int timeout_ms, lipc_delta *delta);
 
 /* Called in the reading thread with each piece of new text. Return 0 to go on, anything else to cancel the stream. */
@@ -306,30 +306,32 @@ typedef struct lipc_token {
     uint64_t time_ns; /* from the request's turn to its publication, in steps of a microsecond; at most 71 minutes */
 } lipc_token;
 
-/* Copies the records of tokens `first`, `first` + 1, ... as far as they exist, at most n_tokens; *n_copied says how many.
- * No blocking. Errors: INVALID, HOST_GONE, GONE. */
+/* Copies the records of tokens `first`, `first` + 1, ... as far as they exist, at most n_tokens; *n_copied says how
+ * many. No blocking. Errors: INVALID, HOST_GONE, GONE. */
 LIPC_API int lipc_stream_tokens(lipc_stream *stream, size_t first, lipc_token *tokens, size_t n_tokens, size_t *n_copied);
 
-/* Ends the work on a stream; reads then return the text there is and CANCELLED. Does nothing to one that has ended or that
- * is only followed. Never blocks, cannot fail. */
+/* Ends the work on a stream; reads then return the text there is and CANCELLED. Does nothing to one that has ended or
+ * that is only followed. Never blocks, cannot fail. */
 LIPC_API void lipc_stream_cancel(lipc_stream *stream);
 
-/* The stream's unguessable id, 32 hexadecimal digits and a zero byte, into `text`. With it a detachable stream can be found
- * again, and any stream followed, as long as the host keeps it: until its owner closes it or, if it has none, until its place is
- * needed. */
+/* The stream's unguessable id, 32 hexadecimal digits and a zero byte, into `text`. With it a detachable stream can be
+ * found again, and any stream followed, as long as the host keeps it: until its owner closes it or, if it has none,
+ * until its place is needed. */
 #define LIPC_STREAM_ID_SIZE 33
 LIPC_API int lipc_stream_id(lipc_stream *stream, char text[LIPC_STREAM_ID_SIZE]);
 
-/* Lets go of a detachable stream without ending its work, and frees the handle. For others the same as close. NULL allowed. */
+/* Lets go of a detachable stream without ending its work, and frees the handle. For others the same as close. A
+ * request that still waits for a place goes on waiting as long as its client is open, and gets it with the next call
+ * on that client. NULL allowed. */
 LIPC_API void lipc_stream_detach(lipc_stream *stream);
 
-/* Finds a stream by its id and reads it from byte `offset` on (moved back to the beginning of its character). Its owner has
- * let go of it, or has died: this client becomes its owner. Otherwise, or with `read_only` = 1, it is only followed.
- * Errors: GONE (no such stream), INVALID (not an id), HOST_GONE, NO_MEMORY. */
+/* Finds a stream by its id and reads it from byte `offset` on (moved back to the beginning of its character). Its
+ * owner has let go of it, or has died: this client becomes its owner. Otherwise, or with `read_only` = 1, it is only
+ * followed. Errors: GONE (no such stream), INVALID (not an id), HOST_GONE, NO_MEMORY. */
 LIPC_API int lipc_stream_attach(lipc_client *client, const char *id, uint64_t offset, int read_only, lipc_stream **stream);
 
-/* Frees the handle. The owner's close ends the work and gives the stream's place back; a follower's changes nothing. Before
- * or after lipc_client_close. NULL is allowed. Cannot fail. */
+/* Frees the handle. The owner's close ends the work and gives the stream's place back; a follower's changes nothing.
+ * Before or after lipc_client_close. NULL is allowed. Cannot fail. */
 LIPC_API void lipc_stream_close(lipc_stream *stream);
 
 /* ==== The classic channel ===========================================================================================
@@ -344,9 +346,9 @@ LIPC_API void lipc_stream_close(lipc_stream *stream);
  */
 typedef struct lipc_classic lipc_classic;
 
-/* Makes a handle for the host of instance `name` (NULL: the default, "llama_cpp"). Connects to nothing yet; no blocking.
- * Errors: INVALID (a name longer than 63 bytes, empty, or with other characters than letters, digits, '_', '-', '.'),
- * NO_MEMORY, SYSTEM. On error *handle is NULL. */
+/* Makes a handle for the host of instance `name` (NULL: the default, "llama_cpp"). Connects to nothing yet; no
+ * blocking. Errors: INVALID (a name longer than 63 bytes, empty, or with other characters than letters, digits, '_',
+ * '-', '.'), NO_MEMORY, SYSTEM. On error *handle is NULL. */
 LIPC_API int lipc_classic_open(const char *name, lipc_classic **handle);
 
 /* Waits until a host runs under the name and can serve: its objects exist and it has loaded its model. A model can take
@@ -374,8 +376,8 @@ typedef int (*lipc_classic_update_fn)(void *user_data, const lipc_classic_result
 
 /* Sends a request and waits for the whole answer. `system_prompt` may be NULL or empty. An empty user prompt gets an
  * empty answer.
- * On success *result is the complete answer. An answer that was cut short because somebody told the host to end counts as
- * HOST_GONE. On CANCELLED, TIMEOUT and HOST_GONE it holds what had arrived (possibly
+ * On success *result is the complete answer. An answer that was cut short because somebody told the host to end
+ * counts as HOST_GONE. On CANCELLED, TIMEOUT and HOST_GONE it holds what had arrived (possibly
  * nothing: text is then ""), so that it can be shown; after TIMEOUT the host is told to stop. `result` may be NULL.
  * The time-out covers waiting for the host to be free as well as the answer.
  * Errors: INVALID (no user prompt, text that is not UTF-8), TIMEOUT, CANCELLED, HOST_GONE, NO_HOST (not connected),

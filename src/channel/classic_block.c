@@ -1,10 +1,10 @@
 /* classic_block.c - see classic_block.h.
  *
- * The two counters lie at odd offsets (40962 and 40967), where C11 atomics cannot be used. A plain four-byte store there
- * is one instruction on every machine we build for, and single-copy atomic: both words lie inside one cache line on
- * x86-64 (offsets 2 and 7 of it) and inside one 16-byte granule on Armv8.4 and later. Nothing depends on their order:
- * the text is published by its own byte, completion by its own flag. The sanitizer for data races is told to look away
- * from these four functions only.
+ * The two counters lie at odd offsets (40962 and 40967), where C11 atomics cannot be used. A plain four-byte store
+ * there is one instruction on every machine we build for, and single-copy atomic: both words lie inside one cache
+ * line on x86-64 (offsets 2 and 7 of it) and inside one 16-byte granule on Armv8.4 and later. Nothing depends on
+ * their order: the text is published by its own byte, completion by its own flag. The sanitizer for data races is
+ * told to look away from these four functions only.
  */
 #include "classic_block.h"
 
@@ -27,7 +27,7 @@ NO_RACE_CHECK int32_t classic_block_tokens_generated(const lipc_classic_block *b
     return ((const volatile lipc_classic_block *)block)->tokens_generated;
 }
 
-/* ---- host ---------------------------------------------------------------------------------------------------------- */
+/* ---- host -------------------------------------------------------------------------------------------------------- */
 
 void classic_block_reset(lipc_classic_block *block) {
     memset(block, 0, sizeof *block);
@@ -97,7 +97,7 @@ void classic_writer_complete(classic_writer *writer, int32_t n_tokens) {
     __atomic_store_n(&writer->block->generation_complete, 1, __ATOMIC_RELEASE);
 }
 
-/* ---- client -------------------------------------------------------------------------------------------------------- */
+/* ---- client ------------------------------------------------------------------------------------------------------ */
 
 static void write_prompt(char *field, const char *text, size_t n_bytes) {
     memset(field, 0, LIPC_PROMPT_SIZE);

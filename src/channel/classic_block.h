@@ -26,7 +26,7 @@
 
 #include <stdbool.h>
 
-/* ---- host ---------------------------------------------------------------------------------------------------------- */
+/* ---- host -------------------------------------------------------------------------------------------------------- */
 
 /* What a client asked for, copied once and made fit to use: zero-terminated valid UTF-8. */
 typedef struct classic_request {
@@ -76,7 +76,7 @@ void classic_writer_show(classic_writer *writer, int32_t n_tokens);
 /* Publishes that the text is final. Counts as one update, so that clients which look only at grown counters look. */
 void classic_writer_complete(classic_writer *writer, int32_t n_tokens);
 
-/* ---- client -------------------------------------------------------------------------------------------------------- */
+/* ---- client ------------------------------------------------------------------------------------------------------ */
 
 /* Writes a request: prompts (at most 4,095 bytes each; the caller cut them), zeroed answer, counters and flags. The
  * caller posts sem_prompts_written behind it. */

@@ -54,8 +54,8 @@ void hub_begin(const hub_view *view, int host_pid, uint64_t host_start_time, con
     const hub_geometry *g = &view->at;
     uint64_t magic = __atomic_load_n(&hub->magic, __ATOMIC_RELAXED);
     uint32_t epoch = magic == LIPC_HUB_MAGIC ? hub->epoch : 0;
-    /* Nobody may take the old numbers for new ones: the magic goes first and comes back when all else stands. Words that
-     * sleepers and ringers use stay. */
+    /* Nobody may take the old numbers for new ones: the magic goes first and comes back when all else stands. Words
+     * that sleepers and ringers use stay. */
     __atomic_store_n(&hub->magic, 0, __ATOMIC_SEQ_CST);
     __atomic_store_n(&hub->state, 0, __ATOMIC_SEQ_CST);
     memset((char *)hub + 8, 0, offsetof(lipc_hub, state) - 8);
@@ -127,7 +127,7 @@ hub_check hub_read(char *base, uint64_t mapped_size, hub_view *view, hub_identit
     return fits_together(&view->at, mapped_size) ? HUB_OK : HUB_DAMAGED;
 }
 
-/* ---- client records ------------------------------------------------------------------------------------------------ */
+/* ---- client records ---------------------------------------------------------------------------------------------- */
 
 /* Acquire and release: who gets a claim sees what the one before left; who sees a claim sees what came before it. */
 static bool change(uint64_t *word, uint64_t from, uint64_t to) {
@@ -163,7 +163,7 @@ void hub_client_free(const hub_view *view, uint32_t index, uint64_t claim) {
     change(&record->claim, claim, client_claim(LIPC_CLIENT_FREE, client_claim_generation(claim) + 1, 0));
 }
 
-/* ---- wishes -------------------------------------------------------------------------------------------------------- */
+/* ---- wishes ------------------------------------------------------------------------------------------------------ */
 
 void hub_wish(const hub_view *view, uint32_t client) {
     lipc_client_record *record = hub_client(view, client);

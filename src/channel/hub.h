@@ -1,9 +1,9 @@
 /* hub.h - finding one's way in the segment: where the parts lie, who is attached, who waits. No system calls; waking is
  * the caller's.
  *
- * After a death. A host that dies leaves everything as it is; its successor on the same object (hub_begin) frees what it
- * finds and counts every generation on, so that nobody's old claim fits. A client that dies is found by the pid in its
- * claim, at whatever step; the host then frees its streams, then its record.
+ * After a death. A host that dies leaves everything as it is; its successor on the same object (hub_begin) frees what
+ * it finds and counts every generation on, so that nobody's old claim fits. A client that dies is found by the pid in
+ * its claim, at whatever step; the host then frees its streams, then its record.
  */
 #ifndef CHANNEL_HUB_H
 #define CHANNEL_HUB_H
@@ -40,8 +40,8 @@ void hub_plan(hub_geometry *geometry, uint32_t n_streams, uint32_t request_size,
 
 bool hub_is_same_layout(const hub_geometry *a, const hub_geometry *b);
 
-/* Host: makes the hub valid for clients, in state STARTING. On a segment that was adopted, with the same geometry, frees
- * all records and streams and counts their generations on. */
+/* Host: makes the hub valid for clients, in state STARTING. On a segment that was adopted, with the same geometry,
+ * frees all records and streams and counts their generations on. */
 void hub_begin(const hub_view *view, int host_pid, uint64_t host_start_time, const char *host_version);
 
 typedef enum hub_check {
@@ -78,7 +78,7 @@ static inline plat_doorbell *hub_bell(lipc_doorbell *bell) {
     return (plat_doorbell *)bell;
 }
 
-/* ---- client records ------------------------------------------------------------------------------------------------ */
+/* ---- client records ---------------------------------------------------------------------------------------------- */
 
 static inline uint64_t client_claim(uint32_t phase, uint32_t generation, uint32_t pid) {
     return (uint64_t)pid << 32 | (uint64_t)(generation & 0x0FFFFFFFu) << 4 | phase;
@@ -93,7 +93,8 @@ static inline uint32_t client_claim_pid(uint64_t claim) {
     return (uint32_t)(claim >> 32);
 }
 
-/* Client: takes a record. Returns false if there is none. *claim is what the record then holds. The caller rings the host. */
+/* Client: takes a record. Returns false if there is none. *claim is what the record then holds. The caller rings the
+ * host. */
 bool hub_client_attach(const hub_view *view, uint32_t pid, uint64_t start_time, uint32_t *index, uint64_t *claim);
 
 /* Client: leaves its record to the host, if it is still its own. The caller rings the host. */
@@ -102,7 +103,7 @@ void hub_client_leave(const hub_view *view, uint32_t index, uint64_t claim);
 /* Host: frees a record that holds `claim`, its streams being freed already. */
 void hub_client_free(const hub_view *view, uint32_t index, uint64_t claim);
 
-/* ---- wishes: waiting for a stream ---------------------------------------------------------------------------------- */
+/* ---- wishes: waiting for a stream -------------------------------------------------------------------------------- */
 
 static inline uint32_t wish_phase(uint64_t wish) {
     return (uint32_t)wish & 3u;
@@ -114,9 +115,9 @@ static inline uint64_t wish_ticket(uint64_t wish) {
     return wish >> 18;
 }
 
-/* Client: takes a ticket and waits, if it does not already. Having done so it must look for a free stream once more: the
- * host that frees one before it sees the wish grants nothing. (Both sides: change one's own word, full fence, look at the
- * other's.) The caller rings the host. */
+/* Client: takes a ticket and waits, if it does not already. Having done so it must look for a free stream once more:
+ * the host that frees one before it sees the wish grants nothing. (Both sides: change one's own word, full fence,
+ * look at the other's.) The caller rings the host. */
 void hub_wish(const hub_view *view, uint32_t client);
 
 /* Client: the stream that was granted; taken from here on. Returns false if none was. */

@@ -1,4 +1,5 @@
-/* request.c - see request.h. One set of rules, applied by the client before it writes and by the host to what it reads. */
+/* request.c - see request.h. One set of rules, applied by the client before it writes and by the host to what it
+ * reads. */
 #include "request.h"
 
 #include "../text/utf8.h"
@@ -18,7 +19,7 @@ __attribute__((format(printf, 2, 3))) static bool refuse(char message[REQUEST_ME
     return false;
 }
 
-/* ---- the rules ----------------------------------------------------------------------------------------------------- */
+/* ---- the rules --------------------------------------------------------------------------------------------------- */
 
 static bool check_real(const char *name, float value, float low, float high, char *message) {
     if (isnan(value) || (value >= low && value <= high)) return true;
@@ -70,7 +71,7 @@ static bool check_stop(size_t number, const char *text, size_t n_bytes, char *me
     return check_text("stop string", number, text, n_bytes, message);
 }
 
-/* ---- client -------------------------------------------------------------------------------------------------------- */
+/* ---- client ------------------------------------------------------------------------------------------------------ */
 
 /* An item's bytes: its header, its text, and one to eight zero bytes. */
 static size_t item_size(size_t n_bytes) {
@@ -152,7 +153,7 @@ void request_write(const lipc_request *request, size_t n_bytes, char *area) {
     if (request->grammar) write_item(at, LIPC_ITEM_GRAMMAR, "", request->grammar);
 }
 
-/* ---- host ---------------------------------------------------------------------------------------------------------- */
+/* ---- host -------------------------------------------------------------------------------------------------------- */
 
 static bool read_item(const lipc_request_item *item, const char *text, request_view *view, char *message) {
     switch (item->kind) {

@@ -14,7 +14,8 @@
 /* Sentences say what was wrong, with which value. */
 #define REQUEST_MESSAGE_SIZE 256
 
-/* Client: checks a request and computes the bytes it needs. Returns 0 or LIPC_E_INVALID, with a sentence in `message`. */
+/* Client: checks a request and computes the bytes it needs. Returns 0 or LIPC_E_INVALID, with a sentence in
+ * `message`. */
 int request_measure(const lipc_request *request, size_t *n_bytes, char message[REQUEST_MESSAGE_SIZE]);
 
 /* Client: writes a request that request_measure found good into `area`, which has the room, aligned to 8. */

@@ -6,15 +6,15 @@
 
 #include <string.h>
 
-/* ---- claims -------------------------------------------------------------------------------------------------------- */
+/* ---- claims ------------------------------------------------------------------------------------------------------ */
 
 uint64_t stream_claim_now(const lipc_stream_header *header) {
     return __atomic_load_n(&header->claim, __ATOMIC_ACQUIRE);
 }
 
 bool stream_change_claim(lipc_stream_header *header, uint64_t from, uint64_t to) {
-    /* Sequentially consistent: acquire what the last holder left, release what this one wrote, and keep freeing a stream
-     * in one order with looking for wishes (hub_wish). */
+    /* Sequentially consistent: acquire what the last holder left, release what this one wrote, and keep freeing a
+     * stream in one order with looking for wishes (hub_wish). */
     return __atomic_compare_exchange_n(&header->claim, &from, to, false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
 }
 
@@ -48,7 +48,7 @@ void stream_unwatch(lipc_stream_header *header, uint32_t client) {
     __atomic_fetch_and(&header->watchers[client / 64], ~(UINT64_C(1) << (client % 64)), __ATOMIC_SEQ_CST);
 }
 
-/* ---- writing ------------------------------------------------------------------------------------------------------- */
+/* ---- writing ----------------------------------------------------------------------------------------------------- */
 
 static void set_status(stream_writer *writer, uint32_t state, uint32_t end, int error) {
     uint64_t status = (uint64_t)writer->generation << 32 | (uint64_t)(uint32_t)(-error & 0xFFFF) << 16 |
@@ -69,8 +69,8 @@ void stream_writer_begin(stream_writer *writer, const hub_view *view, uint32_t i
         .header = hub_stream(view, index), .log = stream_log(view, index), .index = stream_index(view, index),
         .log_size = view->at.log_size, .index_length = view->at.index_length, .generation = generation,
     };
-    /* Pairs with the fence in stream_is_current: a follower of the generation before, which copies bytes that are written
-     * from here on, finds that the claim has changed. */
+    /* Pairs with the fence in stream_is_current: a follower of the generation before, which copies bytes that are
+     * written from here on, finds that the claim has changed. */
     __atomic_thread_fence(__ATOMIC_RELEASE);
     publish(writer);
     SHOW(queue_position, 0);
@@ -131,7 +131,7 @@ void stream_writer_end(stream_writer *writer, uint32_t end, int error, const cha
     set_status(writer, LIPC_STREAM_ENDED, end, error);
 }
 
-/* ---- reading ------------------------------------------------------------------------------------------------------- */
+/* ---- reading ----------------------------------------------------------------------------------------------------- */
 
 void stream_reader_begin(stream_reader *reader, const hub_view *view, uint32_t index, uint32_t generation) {
     *reader = (stream_reader){

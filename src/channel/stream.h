@@ -8,15 +8,15 @@
  *     3. `published`: both new lengths         one release store: the reader's acquire makes 1 and 2 visible with it
  *
  * A host that dies after 1 or 2 has published nothing; after 3 all of it. A reader that dies was never waited for.
- * `status` goes ahead of `published` when work begins, and follows it at the end: a reader that loads `status` first and
- * finds ENDED finds everything in the `published` that it loads next.
+ * `status` goes ahead of `published` when work begins, and follows it at the end: a reader that loads `status` first
+ * and finds ENDED finds everything in the `published` that it loads next.
  */
 #ifndef CHANNEL_STREAM_H
 #define CHANNEL_STREAM_H
 
 #include "hub.h"
 
-/* ---- claims -------------------------------------------------------------------------------------------------------- */
+/* ---- claims ------------------------------------------------------------------------------------------------------ */
 
 static inline uint64_t stream_claim(uint32_t phase, uint32_t owner, uint32_t generation) {
     return (uint64_t)generation << 32 | (uint64_t)owner << 4 | phase;
@@ -59,7 +59,7 @@ static inline lipc_token_record *stream_index(const hub_view *view, uint32_t ind
     return (lipc_token_record *)((char *)hub_stream(view, index) + view->at.index_offset);
 }
 
-/* ---- writing: host ------------------------------------------------------------------------------------------------- */
+/* ---- writing: host ----------------------------------------------------------------------------------------------- */
 
 typedef struct stream_writer {
     lipc_stream_header *header;
@@ -92,10 +92,11 @@ typedef struct stream_token {
 bool stream_writer_append(stream_writer *writer, const char *text, size_t n_bytes, const stream_token *token,
                           uint64_t now_ns);
 
-/* The last word on this request. `error` is a lipc_error (0, or negative with a sentence in `message`), `end` a lipc_end. */
+/* The last word on this request. `error` is a lipc_error (0, or negative with a sentence in `message`), `end` a
+ * lipc_end. */
 void stream_writer_end(stream_writer *writer, uint32_t end, int error, const char *message, uint64_t now_ns);
 
-/* ---- reading: anybody ---------------------------------------------------------------------------------------------- */
+/* ---- reading: anybody -------------------------------------------------------------------------------------------- */
 
 typedef struct stream_reader {
     const lipc_stream_header *header;

@@ -315,7 +315,7 @@ int lipc_stream_open(lipc_client *client, const lipc_request *request, lipc_stre
         free(bytes);
         return LIPC_E_NO_MEMORY;
     }
-    stream->is_detachable = request->detachable != 0;
+    stream->is_detachable = (((const lipc_request_header *)bytes)->flags & LIPC_FLAG_DETACHABLE) != 0;
     stream->is_aligned = true;
     stream->progress.state = LIPC_STREAM_QUEUED;
     plat_random(stream->id, ID_BYTES);

@@ -1,7 +1,8 @@
 /* answer.h - one request on its way through the host, whichever channel it came by.
  *
- * A channel (classic_service, stream_service) owns the answer and fills in its first part when a request has arrived; the
- * serving loop moves it from the queue to the engine and tells the channel what happens to it. All in the main thread.
+ * A channel (classic_service, stream_service) owns the answer and fills in its first part when a request has arrived;
+ * the serving loop moves it from the queue to the engine and tells the channel what happens to it. All in the main
+ * thread.
  *
  *     channel takes a request -> queued -> started -> appended ... -> ended
  *                                    \---------------------------------/

@@ -1,7 +1,7 @@
 /* attendance.h - which clients are attached, which are gone, and ringing them.
  *
- * Liveness comes from the operating system: each client's process is watched (pid and start time), and nothing is asked of
- * the client itself. One that is stopped, slow or in a debugger stays.
+ * Liveness comes from the operating system: each client's process is watched (pid and start time), and nothing is
+ * asked of the client itself. One that is stopped, slow or in a debugger stays.
  */
 #ifndef HOST_ATTENDANCE_H
 #define HOST_ATTENDANCE_H

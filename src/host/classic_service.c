@@ -53,7 +53,7 @@ struct classic_service {
     size_t n_text;
 };
 
-/* ---- listening ----------------------------------------------------------------------------------------------------- */
+/* ---- listening --------------------------------------------------------------------------------------------------- */
 
 static bool load_flag(const bool *flag) {
     return __atomic_load_n(flag, __ATOMIC_ACQUIRE);
@@ -62,7 +62,8 @@ static bool load_flag(const bool *flag) {
 /* Hands the request to the main thread and waits until it is served, or the service stops. */
 static void hand_over(classic_service *service) {
     if (load_flag(&service->is_stopping)) return; /* the permit was the one that ends the wait */
-    /* release: pairs with the acquire in classic_service_take. The block's content was published by the client's post. */
+    /* release: pairs with the acquire in classic_service_take. The block's content was published by the client's
+     * post. */
     __atomic_store_n(&service->phase, PHASE_POSTED, __ATOMIC_RELEASE);
     plat_doorbell_ring(service->host_bell, PLAT_BELL_ALL);
     for (;;) {
@@ -72,8 +73,8 @@ static void hand_over(classic_service *service) {
     }
 }
 
-/* Waits until the permits of the last answer are taken, or takes them back. Returns true if a request came meanwhile, from
- * a client that does not wait for sem_ready; its permit is taken then. */
+/* Waits until the permits of the last answer are taken, or takes them back. Returns true if a request came meanwhile,
+ * from a client that does not wait for sem_ready; its permit is taken then. */
 static bool settle(classic_service *service) {
     uint64_t pause_ns = SETTLE_FIRST_NS, changed_ns = plat_clock_ns();
     int n_permits = 0;
@@ -156,7 +157,7 @@ static int start_listening(classic_service *service) {
     return failed;
 }
 
-/* ---- opening and closing ------------------------------------------------------------------------------------------- */
+/* ---- opening and closing ----------------------------------------------------------------------------------------- */
 
 host_exit classic_service_open(const instance *instance, const host_options *options, plat_doorbell *bell,
                                classic_service **result, char *message, size_t message_size) {
@@ -225,7 +226,7 @@ void classic_service_close(classic_service *service) {
     free(service);
 }
 
-/* ---- the channel of answers ---------------------------------------------------------------------------------------- */
+/* ---- the channel of answers -------------------------------------------------------------------------------------- */
 
 static classic_service *service_of(const answer *answer) {
     return (classic_service *)answer;
@@ -301,7 +302,7 @@ static bool is_cancelled(const answer *answer) {
 
 static const answer_channel classic_channel = {on_position, on_started, on_prompt, on_append, on_ended, is_cancelled};
 
-/* ---- taking requests ----------------------------------------------------------------------------------------------- */
+/* ---- taking requests --------------------------------------------------------------------------------------------- */
 
 /* Copies the request out of the block and makes it ready for its answer. */
 static void take(classic_service *service) {
@@ -321,12 +322,13 @@ answer *classic_service_take(classic_service *service) {
     if (service->is_shutdown_taken || __atomic_load_n(&service->phase, __ATOMIC_ACQUIRE) != PHASE_POSTED ||
         service->is_answering)
         return NULL;
-    take(service);
-    const classic_request *request = &service->request;
-    if (request->shutdown) {
+    /* Before anything is reset: whoever asks for the end may leave an answer that its client has not read yet. */
+    if (classic_block_shutdown_requested(service->block)) {
         service->is_shutdown_taken = true;
         return NULL;
     }
+    take(service);
+    const classic_request *request = &service->request;
     log_guide_line(request->stream ? "Stream Mode: Enabled" : "Stream Mode: Disabled");
     log_guide_line(request->stream ? "Processing with streaming..." : "Processing...");
     if (request->user_prompt[0] == 0) {

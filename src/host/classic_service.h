@@ -11,18 +11,18 @@
  * To the serving loop it is a channel of answers like any other (answer.h). What the classic block has no place for is
  * said in the answer's text: "[error: ...]".
  *
- * A thread listens for requests; everything else is called from the host's main thread, and nothing in it waits. The two
- * share one word, `phase`: the listener hands over (IDLE -> POSTED), the main thread gives back (POSTED -> IDLE).
+ * A thread listens for requests; everything else is called from the host's main thread, and nothing in it waits. The
+ * two share one word, `phase`: the listener hands over (IDLE -> POSTED), the main thread gives back (POSTED -> IDLE).
  *
  * After a death: a host that is killed leaves the objects as they are and its successor resets them in place. A client
- * that is killed leaves at most permits nobody took, a taken sem_ready (posted again after a second), or an answer nobody
- * reads (which runs to its end).
+ * that is killed leaves at most permits nobody took, a taken sem_ready (posted again after a second), or an answer
+ * nobody reads (which runs to its end).
  *
- * Permits nobody took. The next client would take a sem_response_written left behind for its own, and could do so before
- * the host has even seen its request. So they must be gone before sem_ready is posted. But a client that is merely slow
- * still needs them. Therefore, after an answer, the listener waits until sem_response_written is taken: usually some
- * microseconds. If no permit is taken for a quarter of a second it takes that one back, and if somebody turns out to be
- * waiting for it after all, that client was stopped, not dead, and gets it again.
+ * Permits nobody took. The next client would take a sem_response_written left behind for its own, and could do so
+ * before the host has even seen its request. So they must be gone before sem_ready is posted. But a client that is
+ * merely slow still needs them. Therefore, after an answer, the listener waits until sem_response_written is taken:
+ * usually some microseconds. If no permit is taken for a quarter of a second it takes that one back, and if somebody
+ * turns out to be waiting for it after all, that client was stopped, not dead, and gets it again.
  */
 #ifndef HOST_CLASSIC_SERVICE_H
 #define HOST_CLASSIC_SERVICE_H

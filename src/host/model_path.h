@@ -5,8 +5,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* Finds the embedded model relative to the running program: in a build tree and in an installation. Writes the path that
- * was found, or the first one that was tried, and returns whether it was found. */
+/* Finds the embedded model relative to the running program: in a build tree and in an installation. Writes the path
+ * that was found, or the first one that was tried, and returns whether it was found. */
 bool model_path_embedded(char *path, size_t size_bytes);
 
 #endif

@@ -43,8 +43,8 @@ typedef struct host_options {
 /* Models are trained with contexts whose cache would fill the machine; nobody who said nothing wants that. */
 #define HOST_CTX_DEFAULT_MAX 4096
 
-/* Fills `options` from the defaults, then the environment, then the command line; the later wins. Returns false with one
- * sentence in `message` (what, which value, what to do) if an option or a value is wrong. */
+/* Fills `options` from the defaults, then the environment, then the command line; the later wins. Returns false with
+ * one sentence in `message` (what, which value, what to do) if an option or a value is wrong. */
 bool host_options_parse(int argc, char *const argv[], host_options *options, char *message, size_t message_size);
 
 /* The screen of --help, and the manual page in roff. */

@@ -1,7 +1,7 @@
 /* serve.c - see serve.h.
  *
- * One round: look at everything that a client may have changed, give turns, and then step the engine for as long as nobody
- * rings. The bell is armed before each look, so whatever changes after it rings, also while the host is at work.
+ * One round: look at everything that a client may have changed, give turns, and then step the engine for as long as
+ * nobody rings. The bell is armed before each look, so whatever changes after it rings, also while the host is at work.
  */
 #include "serve.h"
 
@@ -73,7 +73,7 @@ bool server_is_interrupted(const server *server) {
     return server->n_running > 0;
 }
 
-/* ---- the end of an answer ------------------------------------------------------------------------------------------ */
+/* ---- the end of an answer ---------------------------------------------------------------------------------------- */
 
 static void finish(answer *answer, lipc_end end, int error, const char *message) {
     stops_free(answer->stops);
@@ -136,7 +136,7 @@ static void end_running(server *server, answer *answer, const engine_progress *p
     finish(answer, end, has_failed ? LIPC_E_FAILED : 0, has_failed ? server->engine->message : "");
 }
 
-/* ---- waiting ------------------------------------------------------------------------------------------------------- */
+/* ---- waiting ----------------------------------------------------------------------------------------------------- */
 
 static void enqueue(server *server, answer *answer) {
     answer->number = ++server->n_requests;
@@ -193,7 +193,7 @@ static void give_turns(server *server) {
     stream_service_show_load(server->streams, (uint32_t)server->n_running, (uint32_t)server->n_waiting);
 }
 
-/* ---- running ------------------------------------------------------------------------------------------------------- */
+/* ---- running ----------------------------------------------------------------------------------------------------- */
 
 /* The engine needs one more step to let go. */
 static void cut(server *server, answer *answer, lipc_end end) {
@@ -251,8 +251,8 @@ static uint64_t sleep_until(const server *server) {
     return due_ns < longest_ns ? due_ns : longest_ns;
 }
 
-/* Steps until somebody rings, an answer ends, or there is nothing to do and the host has slept. At least one step, so that
- * a client that never stops ringing holds nobody up. */
+/* Steps until somebody rings, an answer ends, or there is nothing to do and the host has slept. At least one step, so
+ * that a client that never stops ringing holds nobody up. */
 static void work(server *server, uint32_t seen) {
     do {
         if (must_stop(server)) return;

@@ -42,7 +42,7 @@ struct stream_service {
     uint64_t n_ended;
 };
 
-/* ---- opening and closing ------------------------------------------------------------------------------------------- */
+/* ---- opening and closing ----------------------------------------------------------------------------------------- */
 
 host_exit stream_service_open(const instance *instance, const host_options *options, plat_doorbell *bell,
                               stream_service **result, char *message, size_t message_size) {
@@ -94,7 +94,7 @@ size_t stream_service_size(const stream_service *service) {
     return service->view.at.n_streams;
 }
 
-/* ---- what all clients see ------------------------------------------------------------------------------------------ */
+/* ---- what all clients see ---------------------------------------------------------------------------------------- */
 
 #define SHOW(service, field, value) __atomic_store_n(&hub_of(&(service)->view)->field, (value), __ATOMIC_RELAXED)
 
@@ -133,14 +133,14 @@ bool stream_service_shutdown_requested(const stream_service *service) {
     return __atomic_load_n(&hub_of(&service->view)->shutdown, __ATOMIC_ACQUIRE) != 0;
 }
 
-/* ---- ringing ------------------------------------------------------------------------------------------------------- */
+/* ---- ringing ----------------------------------------------------------------------------------------------------- */
 
 static lipc_stream_header *header_of(const slot *slot) {
     return hub_stream(&slot->service->view, slot->index);
 }
 
-/* Rings everybody who watches the stream. A watcher enters itself (full barrier) and then looks; we publish and then, behind
- * the fence, look who watches: one of the two sees the other. */
+/* Rings everybody who watches the stream. A watcher enters itself (full barrier) and then looks; we publish and then,
+ * behind the fence, look who watches: one of the two sees the other. */
 static void ring_watchers(slot *slot, uint32_t about) {
     const lipc_stream_header *header = header_of(slot);
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
@@ -159,7 +159,7 @@ static bool is_watched(const slot *slot) {
     return bits != 0;
 }
 
-/* ---- freeing ------------------------------------------------------------------------------------------------------- */
+/* ---- freeing ----------------------------------------------------------------------------------------------------- */
 
 /* Gives a stream back, whatever its claim is now. Those who still watch it find out by the generation. */
 static void free_stream(slot *slot) {
@@ -180,7 +180,7 @@ static void free_if_unwanted(slot *slot) {
     if (slot->phase == SLOT_ENDED && slot->is_unwanted && !is_watched(slot)) free_stream(slot);
 }
 
-/* ---- the channel of answers ---------------------------------------------------------------------------------------- */
+/* ---- the channel of answers -------------------------------------------------------------------------------------- */
 
 static slot *slot_of(const answer *answer) {
     return (slot *)answer;
@@ -236,7 +236,7 @@ static bool is_cancelled(const answer *answer) {
 
 static const answer_channel stream_channel = {on_position, on_started, on_prompt, on_append, on_ended, is_cancelled};
 
-/* ---- taking requests ----------------------------------------------------------------------------------------------- */
+/* ---- taking requests --------------------------------------------------------------------------------------------- */
 
 static void refuse(slot *slot, int error, const char *message) {
     log_line(LOG_LEVEL_WARN, "a request of client %u refused: %s", slot->answer.client, message);
@@ -340,7 +340,7 @@ answer *stream_service_take(stream_service *service) {
     return NULL;
 }
 
-/* ---- looking ------------------------------------------------------------------------------------------------------- */
+/* ---- looking ----------------------------------------------------------------------------------------------------- */
 
 /* The owner of a submitted stream is gone. */
 static void lose_owner(slot *slot, uint64_t claim) {
@@ -392,7 +392,7 @@ void stream_service_look(stream_service *service) {
     attendance_dismiss(service->attendance, on_gone, service);
 }
 
-/* ---- granting wishes ----------------------------------------------------------------------------------------------- */
+/* ---- granting wishes --------------------------------------------------------------------------------------------- */
 
 /* The client with the lowest ticket above `ticket`; false if none waits. */
 static bool next_wish(const stream_service *service, uint64_t ticket, uint32_t *client, uint64_t *wish) {

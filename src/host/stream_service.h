@@ -1,8 +1,8 @@
 /* stream_service.h - the host's side of the modern channel: who is attached, what they ask for, and their answers.
  *
- * Everything the clients write is looked at by stream_service_look, after a ring: each word is copied once into a local,
- * checked, and then used. What the host knows (which generation of which stream it works on, for whom, what it has
- * published) is private; the segment only shows it.
+ * Everything the clients write is looked at by stream_service_look, after a ring: each word is copied once into a
+ * local, checked, and then used. What the host knows (which generation of which stream it works on, for whom, what it
+ * has published) is private; the segment only shows it.
  *
  * Word                        written by        when the writer dies right after
  * hub, but bell and shutdown  host              clients see its process end and stop reading it

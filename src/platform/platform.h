@@ -43,9 +43,9 @@ uint64_t plat_deadline_ns(int timeout_ms);
  * dies, and is never inherited by a child. Names are POSIX ones: "/llama_cpp_shared_mem". */
 typedef struct plat_segment plat_segment;
 
-/* Creates the segment, or adopts one whose owner is dead, and becomes its owner. A new one is complete the moment others
- * can open it: full size, zeroed, memory reserved, owned. An adopted one is the same object, grown to `size_bytes` if it
- * is shorter, its memory reserved, its content untouched (*adopted is set).
+/* Creates the segment, or adopts one whose owner is dead, and becomes its owner. A new one is complete the moment
+ * others can open it: full size, zeroed, memory reserved, owned. An adopted one is the same object, grown to
+ * `size_bytes` if it is shorter, its memory reserved, its content untouched (*adopted is set).
  * Errors: OWNED (*owner_pid tells by whom), FOREIGN_USER, NO_SPACE, READ_ONLY, UNEXPECTED, NO_MEMORY, SYSTEM. */
 int plat_segment_own(const char *name, size_t size_bytes, plat_segment **segment, bool *adopted, int *owner_pid);
 
@@ -114,8 +114,8 @@ void plat_semaphore_remove(plat_semaphore *semaphore);
 void plat_semaphore_close(plat_semaphore *semaphore);
 
 /* ---- doorbell ------------------------------------------------------------------------------------------------------
- * A hint "look again" from any number of ringers to any number of sleepers, also in other processes. State is elsewhere;
- * rings are not counted. Two words of memory: zero is their initial state, and they need no destroying.
+ * A hint "look again" from any number of ringers to any number of sleepers, also in other processes. State is
+ * elsewhere; rings are not counted. Two words of memory: zero is their initial state, and they need no destroying.
  *
  *     sleeper: look at the state; nothing to do: seen = plat_doorbell_arm(&bell, PLAT_BELL_ALL); look once more;
  *              still nothing: plat_doorbell_wait(&bell, seen, deadline)
@@ -146,8 +146,9 @@ void plat_doorbell_wait(plat_doorbell *bell, uint32_t seen, uint64_t deadline_ns
 int plat_process_start_time(int pid, uint64_t *start_time);
 int plat_process_own_pid(void);
 
-/* Watches processes: `on_death(user_data, tag)` is called once for each that ends, in a thread of the watch's own, which
- * sleeps otherwise and takes no signals. It must be quick and must not use the watch. Errors: NO_MEMORY, SYSTEM. */
+/* Watches processes: `on_death(user_data, tag)` is called once for each that ends, in a thread of the watch's own,
+ * which sleeps otherwise and takes no signals. It must be quick and must not use the watch. Errors: NO_MEMORY,
+ * SYSTEM. */
 typedef struct plat_process_watch plat_process_watch;
 int plat_process_watch_open(void (*on_death)(void *user_data, uint32_t tag), void *user_data, plat_process_watch **watch);
 
@@ -172,7 +173,8 @@ int plat_child_start(const char *path, const char *const *arguments, plat_child 
 int plat_child_pid(const plat_child *child);
 /* Reads what it wrote to standard error, without waiting; 0 if there is nothing now. */
 size_t plat_child_read(plat_child *child, char *text, size_t size_bytes);
-/* Whether it has ended; *exit_code is then its code, or 128 + n if signal n ended it, or that the application took it. */
+/* Whether it has ended; *exit_code is then its code, or 128 + n if signal n ended it, or that the application took
+ * it. */
 #define PLAT_EXIT_UNKNOWN (-1)
 bool plat_child_ended(plat_child *child, int *exit_code);
 /* Asks it to end. */
@@ -189,8 +191,8 @@ int plat_parent_pid(void);
 /* ---- program and machine -------------------------------------------------------------------------------------------
  * All of this is for programs at their start; not for libraries. */
 
-/* Makes sure that descriptors 0 to 2 are open, so that no object gets one of them and with it the program's output. First
- * thing in main. */
+/* Makes sure that descriptors 0 to 2 are open, so that no object gets one of them and with it the program's output.
+ * First thing in main. */
 void plat_streams_ensure(void);
 
 /* Bytes that nobody can guess. */

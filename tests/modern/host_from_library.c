@@ -45,8 +45,7 @@ static bool is_gone(int pid) {
 
 /* The host has ended and has removed its objects. Its starter reaps it; where that has died it is this program's child. */
 static void check_host_ends(const char *instance, int pid) {
-    if (!WAITED(SOON_MS, (waitpid(pid, NULL, WNOHANG), is_gone(pid)))) { char c[200]; sprintf(c, "ps -o pid,ppid,stat,wchan,cmd -p %d >&2; grep -E \"State|Sig|Shd\" /proc/%d/status >&2; ls -la /proc/%d/fd >&2", pid, pid, pid); system(c); }
-    CHECK_SAY(is_gone(pid), "the host %d goes on", pid);
+    CHECK_SAY(WAITED(SOON_MS, (waitpid(pid, NULL, WNOHANG), is_gone(pid))), "the host %d goes on", pid);
     CHECK_SAY(objects_count(instance) == 0, "%d objects are left", objects_count(instance));
 }
 
@@ -107,6 +106,7 @@ static void client_is_killed(const char *instance, const char *const *arguments,
         *board = (struct board){.instance = instance, .arguments = arguments, .script = script, .start = start};
         pid_t worker = worker_start(start_and_stop, board, 0);
         CHECK(WAITED(SOON_MS, NOW(board->is_ready)));
+        worker_wait_stopped(worker);
         if (way) {
             kill(worker, SIGCONT);
             worker_wait(worker);

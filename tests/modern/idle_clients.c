@@ -60,9 +60,7 @@ static void check_idle(const test_host *host, const pid_t *workers, const char *
 
 static void let_go_on(const pid_t *workers) {
     for (int i = 0; i < CLIENTS; i++) {
-        int status;
-        CHECK_INT(waitpid(workers[i], &status, WUNTRACED), ==, workers[i]);
-        CHECK_SAY(WIFSTOPPED(status), "client %d ended with %x", i, (unsigned)status);
+        worker_wait_stopped(workers[i]);
         kill(workers[i], SIGCONT);
     }
 }

@@ -365,6 +365,13 @@ static inline void worker_wait(pid_t pid) {
               (unsigned)status);
 }
 
+/* One that stops itself, with raise(SIGSTOP), has done so. */
+static inline void worker_wait_stopped(pid_t pid) {
+    int status;
+    CHECK_INT(waitpid(pid, &status, WUNTRACED), ==, pid);
+    CHECK_SAY(WIFSTOPPED(status), "worker %d ended with status %x: see above", (int)pid, (unsigned)status);
+}
+
 static inline void worker_kill(pid_t pid) {
     int status;
     kill(pid, SIGKILL);

@@ -94,6 +94,8 @@ static void all_the_way(const char *instance) {
         test_host host;
         seen seen = {.last_per_mille = -1};
         host_start(&host, instance, NULL);
+        segment segment = segment_of(instance, host.pid, LIPC_HUB_STARTING);
+        segment_close(&segment);
         lipc_client *client = client_of(instance);
         CHECK_LIPC(lipc_client_wait_ready(client, soon(), on_status, &seen), LIPC_E_OK);
         CHECK_INT(seen.last_state, ==, LIPC_HOST_READY);
