@@ -9,10 +9,10 @@ echo "fuzz: a hostile client, $seconds s"
 LIPC_CHATBOT=build/chatbot LIPC_TEST_MODEL_DIR=models build/fuzz/classic_block_noise "$seconds"
 
 if ! scripts/build.sh release fuzz_targets >build/fuzz/build.log 2>&1; then
-    echo "fuzz: no clang with libFuzzer here: skipped fuzz_utf8, fuzz_classic_request, fuzz_options" >&2
+    echo "fuzz: no clang with libFuzzer here: skipped the libFuzzer targets" >&2
     exit 0
 fi
-for target in utf8 classic_request options; do
+for target in utf8 classic_request options request grammar; do
     echo "fuzz: $target, $seconds s"
     mkdir -p "build/fuzz/found/$target"
     build/fuzz/fuzz_$target -max_total_time="$seconds" -print_final_stats=1 -verbosity=0 -artifact_prefix=build/fuzz/ \

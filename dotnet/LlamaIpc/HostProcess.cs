@@ -1,6 +1,7 @@
 // A host that this client started: its process, what it prints, and its end.
 using System.ComponentModel;
 using System.Diagnostics;
+using System.Globalization;
 using System.Runtime.InteropServices;
 using System.Text;
 using LlamaIpc.Native;
@@ -68,6 +69,9 @@ internal sealed partial class HostProcess
         {
             start.ArgumentList.Add(argument);
         }
+
+        // This process could be gone before the host asks for its parent: then the host sees another one.
+        start.Environment["LIPC_PARENT_PID"] = Environment.ProcessId.ToString(CultureInfo.InvariantCulture);
 
         try
         {

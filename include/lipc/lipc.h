@@ -93,7 +93,7 @@ typedef struct lipc_client lipc_client;
 
 /* What to do if no host runs under the name. */
 typedef enum lipc_start {
-    LIPC_START_NEVER = 0,   /* fail with NO_HOST */
+    LIPC_START_NEVER = 0,   /* wait for one until the time-out, then fail with NO_HOST */
     LIPC_START_WITH_ME = 1, /* start one that ends when this process ends or the client is closed */
     LIPC_START_DETACHED = 2 /* start one that stays, for others and for later */
 } lipc_start;
@@ -114,9 +114,9 @@ LIPC_API void lipc_client_options_init(lipc_client_options *options);
 
 /* Attaches to the host of an instance, or starts one first; `options` may be NULL. Returns as soon as it is attached:
  * the host may still be loading its model (lipc_client_wait_ready), and requests may be made already.
- * Errors: INVALID (a bad name or option), NO_HOST, HOST_GONE (the host that was started ended: the message holds its
- * last line), TIMEOUT, ACCESS, LAYOUT (the running host speaks another version: the message names both), FULL (too many
- * clients), NO_MEMORY, SYSTEM. On error *client is NULL. */
+ * Errors: INVALID (a bad name or option), NO_HOST (none runs, or the program was not found), HOST_GONE (the host that
+ * was started ended: the message holds its last line), TIMEOUT, ACCESS, LAYOUT (the running host speaks another
+ * version: the message names both), FULL (too many clients), NO_MEMORY, SYSTEM. On error *client is NULL. */
 LIPC_API int lipc_client_open(const lipc_client_options *options, lipc_client **client);
 
 typedef enum lipc_host_state {

@@ -15,6 +15,7 @@
 
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -66,13 +67,19 @@ static void on_parent_death(void *user_data, uint32_t tag) {
     plat_doorbell_ring(host.bell, PLAT_BELL_ALL);
 }
 
+/* Whether the process that started this one says who it is, and is not our parent any more. */
+static bool has_lost_parent(void) {
+    const char *expected = getenv(PLAT_PARENT_VARIABLE);
+    return expected && expected[0] && strtol(expected, NULL, 10) != plat_parent_pid();
+}
+
 /* Ends the host when the process that started it has ended. Returns false if that cannot be watched. */
 static bool follow_parent(void) {
     int parent = plat_parent_pid();
     if (plat_process_watch_open(on_parent_death, NULL, &host.parent_watch) < 0) return false;
     int error = plat_process_watch_add(host.parent_watch, parent, 0, 0);
     /* If it ended before the watch was there, the pid may be somebody else's by now. */
-    if (error == PLAT_E_NOT_FOUND || plat_parent_pid() != parent) on_parent_death(NULL, 0);
+    if (error == PLAT_E_NOT_FOUND || plat_parent_pid() != parent || has_lost_parent()) on_parent_death(NULL, 0);
     return error == PLAT_OK || error == PLAT_E_NOT_FOUND;
 }
 
@@ -238,6 +245,8 @@ int main(int argc, char *argv[]) {
     }
     log_open(options.log_level);
     install_signal_handlers();
+    /* Whoever was told to end before it took the name does not take it, not even for a moment. */
+    if (__atomic_load_n(&host.stop.drain, __ATOMIC_ACQUIRE)) return HOST_EXIT_OK;
     host_exit code = open_services(&options, message, sizeof message);
     if (code == HOST_EXIT_OK)
         code = run(&options);

@@ -283,6 +283,8 @@ void host_options_print_manual(FILE *file) {
         if (spec->environment) fprintf(file, ". Environment: %s", spec->environment);
         fprintf(file, "\n");
     }
+    fprintf(file, ".SH ENVIRONMENT\n.TP\n.B LIPC_PARENT_PID\nwith \\-\\-exit\\-with\\-parent: the process that "
+                  "started the host. If that is not its parent any more when it looks, it ends\n");
     fprintf(file, ".SH EXIT STATUS\n");
 #define PRINT_EXIT(number, name, text)                                                                                 \
     fprintf(file, ".TP\n.B %d\n", number);                                                                             \

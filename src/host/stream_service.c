@@ -139,16 +139,18 @@ static lipc_stream_header *header_of(const slot *slot) {
     return hub_stream(&slot->service->view, slot->index);
 }
 
+static void ring_bits(slot *slot, uint32_t word, uint64_t bits, uint32_t about) {
+    for (; bits; bits &= bits - 1)
+        attendance_ring(slot->service->attendance, word * 64 + (uint32_t)__builtin_ctzll(bits), about);
+}
+
 /* Rings everybody who watches the stream. A watcher enters itself (full barrier) and then looks; we publish and then,
  * behind the fence, look who watches: one of the two sees the other. */
 static void ring_watchers(slot *slot, uint32_t about) {
     const lipc_stream_header *header = header_of(slot);
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
-    for (uint32_t word = 0; word < LIPC_CLIENTS_MAX / 64; word++) {
-        uint64_t bits = __atomic_load_n(&header->watchers[word], __ATOMIC_RELAXED);
-        for (; bits; bits &= bits - 1)
-            attendance_ring(slot->service->attendance, word * 64 + (uint32_t)__builtin_ctzll(bits), about);
-    }
+    for (uint32_t word = 0; word < LIPC_CLIENTS_MAX / 64; word++)
+        ring_bits(slot, word, __atomic_load_n(&header->watchers[word], __ATOMIC_RELAXED), about);
 }
 
 static bool is_watched(const slot *slot) {
@@ -161,16 +163,18 @@ static bool is_watched(const slot *slot) {
 
 /* ---- freeing ----------------------------------------------------------------------------------------------------- */
 
-/* Gives a stream back, whatever its claim is now. Those who still watch it find out by the generation. */
+/* Gives a stream back, whatever its claim is now. Those who watch it find out by the generation. The bits go before the
+ * claim: whoever claims the stream after it enters itself, and must stay. A follower that enters itself in between finds
+ * the claim changed. */
 static void free_stream(slot *slot) {
     lipc_stream_header *header = header_of(slot);
-    uint64_t claim;
+    uint64_t claim, watchers[LIPC_CLIENTS_MAX / 64];
+    for (uint32_t word = 0; word < LIPC_CLIENTS_MAX / 64; word++)
+        watchers[word] = __atomic_exchange_n(&header->watchers[word], 0, __ATOMIC_SEQ_CST);
     do {
         claim = stream_claim_now(header);
     } while (!stream_change_claim(header, claim, stream_claim(LIPC_CLAIM_FREE, 0, stream_claim_generation(claim) + 1)));
-    ring_watchers(slot, PLAT_BELL_ALL);
-    for (uint32_t word = 0; word < LIPC_CLIENTS_MAX / 64; word++)
-        __atomic_store_n(&header->watchers[word], 0, __ATOMIC_SEQ_CST);
+    for (uint32_t word = 0; word < LIPC_CLIENTS_MAX / 64; word++) ring_bits(slot, word, watchers[word], PLAT_BELL_ALL);
     slot->phase = SLOT_EMPTY;
     slot->is_unwanted = false;
 }

@@ -168,6 +168,10 @@ void plat_process_watch_close(plat_process_watch *watch);
  * children, or ignores the signal, only takes the exit code away. One thread at a time. */
 typedef struct plat_child plat_child;
 
+/* In the child's environment: the pid of the process that started it. By the time the child asks for its parent, that
+ * may have died and somebody else be its parent. */
+#define PLAT_PARENT_VARIABLE "LIPC_PARENT_PID"
+
 /* `arguments` up to NULL, the program's name first. Errors: NOT_FOUND (no such program), NO_MEMORY, SYSTEM. */
 int plat_child_start(const char *path, const char *const *arguments, plat_child **child);
 int plat_child_pid(const plat_child *child);

@@ -116,5 +116,12 @@ int main(void) {
     CHECK_SAY(WIFEXITED(status) && WEXITSTATUS(status) == 0, "ended with status %x", (unsigned)status);
     CHECK_INT(objects_count(instance), ==, 0);
     guide_close(&client);
+
+    test_step("--exit-with-parent: the parent died before the host could look");
+    setenv("LIPC_PARENT_PID", "2147483647", 1);
+    host_start(&host, instance, "--exit-with-parent", NULL);
+    unsetenv("LIPC_PARENT_PID");
+    host_expect_exit(&host, 0, 2000);
+    CHECK_INT(objects_count(instance), ==, 0);
     return test_end();
 }

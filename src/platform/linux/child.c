@@ -11,7 +11,9 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -24,14 +26,31 @@ struct plat_child {
     int exit_code;
 };
 
+/* This process's environment with the variable that names it as the parent, which is written into `variable`; the caller
+ * frees the array. NULL if memory ran out. */
+static char **environment_of_child(char *variable, size_t size_bytes) {
+    static const char name[] = PLAT_PARENT_VARIABLE "=";
+    size_t n = 0, n_kept = 0;
+    while (environ && environ[n]) n++;
+    char **environment = calloc(n + 2, sizeof *environment);
+    if (!environment) return NULL;
+    for (size_t i = 0; i < n; i++)
+        if (strncmp(environ[i], name, sizeof name - 1) != 0) environment[n_kept++] = environ[i];
+    snprintf(variable, size_bytes, "%s%d", name, (int)getpid());
+    environment[n_kept] = variable;
+    return environment;
+}
+
 /* In the child, which shares nothing with the parent but open files; only async-signal-safe calls. */
-static _Noreturn void become(const char *path, char *const *arguments, int nowhere, int errors, int refused) {
+static _Noreturn void become(const char *path, char *const *arguments, char *const *environment, int nowhere, int errors,
+                             int refused) {
     sigset_t none;
     sigemptyset(&none);
     setsid();
     for (int number = 1; number < NSIG; number++) signal(number, SIG_DFL);
     sigprocmask(SIG_SETMASK, &none, NULL);
-    if (dup2(nowhere, 0) >= 0 && dup2(nowhere, 1) >= 0 && dup2(errors, 2) >= 0) execve(path, arguments, environ);
+    if (dup2(nowhere, 0) >= 0 && dup2(nowhere, 1) >= 0 && dup2(errors, 2) >= 0)
+        execve(path, arguments, environment);
     int reason = errno;
     while (write(refused, &reason, sizeof reason) < 0 && errno == EINTR) {
     }
@@ -48,16 +67,22 @@ static int read_refusal(int refused) {
 
 int plat_child_start(const char *path, const char *const *arguments, plat_child **result) {
     int errors[2] = {-1, -1}, refused[2] = {-1, -1}, nowhere = -1, reason = 0;
+    char variable[64];
     *result = NULL;
     plat_child *child = calloc(1, sizeof *child);
-    if (!child) return plat_fail(PLAT_E_NO_MEMORY);
+    char **environment = environment_of_child(variable, sizeof variable);
+    if (!child || !environment) {
+        free(child);
+        free(environment);
+        return plat_fail(PLAT_E_NO_MEMORY);
+    }
     child->errors = child->process = -1;
     nowhere = open("/dev/null", O_RDWR | O_CLOEXEC);
     if (nowhere < 0 || pipe2(errors, O_CLOEXEC) < 0 || pipe2(refused, O_CLOEXEC) < 0) {
         reason = errno;
     } else {
         child->pid = (pid_t)syscall(SYS_clone, 0, NULL, NULL, NULL, NULL);
-        if (child->pid == 0) become(path, (char *const *)arguments, nowhere, errors[1], refused[1]);
+        if (child->pid == 0) become(path, (char *const *)arguments, environment, nowhere, errors[1], refused[1]);
         if (child->pid < 0) reason = errno;
     }
     if (errors[1] >= 0) close(errors[1]);
@@ -65,6 +90,7 @@ int plat_child_start(const char *path, const char *const *arguments, plat_child 
     if (reason == 0 && (reason = read_refusal(refused[0])) != 0) waitpid(child->pid, NULL, __WALL);
     if (nowhere >= 0) close(nowhere);
     if (refused[0] >= 0) close(refused[0]);
+    free(environment);
     child->errors = errors[0];
     if (reason != 0) {
         plat_child_close(child);
