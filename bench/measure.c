@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <math.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -55,6 +56,16 @@ double samples_median(const samples *s) {
     memcpy(sorted, s->values, s->n * sizeof *sorted);
     qsort(sorted, s->n, sizeof *sorted, compare);
     return s->n % 2 == 1 ? sorted[s->n / 2] : (sorted[s->n / 2 - 1] + sorted[s->n / 2]) / 2;
+}
+
+double samples_quantile(const samples *s, double part) {
+    if (s->n == 0)
+        return NAN;
+    static double sorted[SAMPLES_MAX];
+    memcpy(sorted, s->values, s->n * sizeof *sorted);
+    qsort(sorted, s->n, sizeof *sorted, compare);
+    const size_t rank = (size_t)ceil(part * (double)s->n);
+    return sorted[rank > 0 ? rank - 1 : 0];
 }
 
 double samples_max(const samples *s) {
@@ -200,6 +211,47 @@ pid_t process_start(const char *const argv[], int in, int out, int err) {
     replace_descriptor(err, STDERR_FILENO, O_WRONLY);
     execv(argv[0], (char *const *)(uintptr_t)argv);
     _exit(127);
+}
+
+pid_t process_fork(void) {
+    const pid_t parent = getpid();
+    fflush(NULL);
+    const pid_t pid = fork();
+    if (pid < 0)
+        fail("cannot start a process: %s", strerror(errno));
+    if (pid > 0)
+        return pid;
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (getppid() != parent)
+        _exit(127);
+    return 0;
+}
+
+static cpu_set_t *all_cores(void) {
+    static cpu_set_t cores;
+    static bool is_known;
+    if (!is_known)
+        is_known = sched_getaffinity(0, sizeof cores, &cores) == 0;
+    return is_known ? &cores : NULL;
+}
+
+void pin_to_core(int n) {
+    const cpu_set_t *cores = all_cores();
+    for (int core = 0; cores != NULL && core < CPU_SETSIZE; core++) {
+        if (!CPU_ISSET(core, cores) || n-- > 0)
+            continue;
+        cpu_set_t one;
+        CPU_ZERO(&one);
+        CPU_SET(core, &one);
+        sched_setaffinity(0, sizeof one, &one);
+        return;
+    }
+}
+
+void unpin(void) {
+    const cpu_set_t *cores = all_cores();
+    if (cores != NULL)
+        sched_setaffinity(0, sizeof *cores, cores);
 }
 
 int process_end(pid_t pid) {

@@ -29,6 +29,8 @@ void samples_add(samples *s, double value);
 /* NAN if there are none. */
 double samples_median(const samples *s);
 double samples_max(const samples *s);
+/* The value that the given part (0 to 1) of them does not exceed; NAN if there are none. */
+double samples_quantile(const samples *s, double part);
 
 /* ---- the rest of the machine --------------------------------------------------------------------------------------
  *
@@ -80,6 +82,14 @@ process_memory process_memory_of(pid_t pid);
 /* Starts a program with its standard input, output and error on the given descriptors (negative: /dev/null). The child
  * is asked to end when this program ends, however it ends. */
 pid_t process_start(const char *const argv[], int in, int out, int err);
+
+/* Forks; the child is killed when this program ends. Returns 0 in the child. */
+pid_t process_fork(void);
+
+/* Keeps this thread, and what it starts from now on, to one core: the n-th that the program may use, if it has so many.
+ * unpin gives all of them back. */
+void pin_to_core(int n);
+void unpin(void);
 
 /* Waits for the end of a child; after 10 s it is killed. Returns what waitpid reports. */
 int process_end(pid_t pid);

@@ -17,5 +17,7 @@ void rows_death(results *list, const bench_options *options);
 void rows_idle(results *list, const bench_options *options);
 /* wake: cost of publishing a token, and of waking who waits for it. */
 void rows_wake(results *list, const bench_options *options);
+/* channel: the modern channel by itself: publishing, and waking against a bare futex. */
+void rows_channel(results *list, const bench_options *options);
 
 #endif

@@ -25,6 +25,7 @@ static const group groups[] = {
     {"death", "death of the host", rows_death},
     {"idle", "when nothing is to be done", rows_idle},
     {"wake", "publishing and waking", rows_wake},
+    {"channel", "the modern channel by itself", rows_channel},
 };
 
 #define N_GROUPS (sizeof groups / sizeof *groups)

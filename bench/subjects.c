@@ -243,6 +243,65 @@ answer_cost host_stream_library(host_subject *host, const prompts *prompts) {
     return cost_of(&watch);
 }
 
+/* ---- the modern channel ----------------------------------------------------------------------------------------- */
+
+void replay_start(host_subject *host, const bench_options *options, const char *text_path, int rate, int n_slots) {
+    static int n_started;
+    char rate_text[16], slots[16];
+    *host = (host_subject){0};
+    snprintf(host->name, sizeof host->name, "bench_%ld_r%d", (long)getpid(), n_started++);
+    snprintf(rate_text, sizeof rate_text, "%d", rate);
+    snprintf(slots, sizeof slots, "%d", n_slots);
+    const char *const argv[] = {options->chatbot, "--replay", text_path, "--rate", rate_text, "--slots", slots,
+                                "--name", host->name, NULL};
+    host->pid = process_start(argv, -1, -1, options->is_verbose ? STDERR_FILENO : -1);
+}
+
+const char *replay_text(int n_tokens, char **text) {
+    char *made = NULL, *path = NULL;
+    size_t n_bytes = 0;
+    FILE *out = open_memstream(&made, &n_bytes);
+    const int fd = memfd_create("text", MFD_CLOEXEC);
+    if (out == NULL || fd < 0)
+        fail("not enough memory");
+    for (int i = 0; i < n_tokens; i++)
+        fprintf(out, "%sw%d", i > 0 ? " " : "", i % 1000);
+    fclose(out);
+    if (write(fd, made, n_bytes) != (ssize_t)n_bytes || asprintf(&path, "/proc/%ld/fd/%d", (long)getpid(), fd) < 0)
+        fail("not enough memory for a text");
+    if (text != NULL)
+        *text = made;
+    else
+        free(made);
+    return path;
+}
+
+lipc_client *modern_open(const char *name, int wakes_per_second) {
+    lipc_client *client;
+    lipc_client_options options;
+    lipc_client_options_init(&options);
+    options.name = name;
+    options.timeout_ms = CONNECT_MS;
+    options.wakes_per_second = wakes_per_second;
+    if (lipc_client_open(&options, &client) < 0 || lipc_client_wait_ready(client, CONNECT_MS, NULL, NULL) < 0)
+        fail("a client cannot attach: %s", lipc_error_message());
+    return client;
+}
+
+lipc_stream *modern_ask(lipc_client *client, bool is_endless) {
+    const lipc_message message = {"user", "go on"};
+    lipc_stream *stream;
+    lipc_request request;
+    lipc_request_init(&request);
+    request.messages = &message;
+    request.n_messages = 1;
+    request.n_predict = -1;
+    request.ignore_eos = is_endless;
+    if (lipc_stream_open(client, &request, &stream) < 0)
+        fail("a request failed: %s", lipc_error_message());
+    return stream;
+}
+
 /* ---- bare loop -------------------------------------------------------------------------------------------------- */
 
 void bare_start(bare_subject *bare, const bench_options *options, const char *model_path) {

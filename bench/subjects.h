@@ -87,6 +87,19 @@ answer_cost host_stream_raw(host_subject *host, const prompts *prompts);
 /* Streams an answer through lipc_classic_stream. */
 answer_cost host_stream_library(host_subject *host, const prompts *prompts);
 
+/* ---- the modern channel ----------------------------------------------------------------------------------------- */
+
+/* Starts a host that plays a text, `rate` tokens per second for each answer (0: as fast as possible). */
+void replay_start(host_subject *host, const bench_options *options, const char *text_path, int rate, int n_slots);
+/* A text of so many tokens to be played, kept in memory under a path that lives as long as this program. `text`: where
+ * to leave it, if not NULL; the caller frees it. */
+const char *replay_text(int n_tokens, char **text);
+
+/* Attaches to a host when it is there and has loaded its model. A failure ends the program, as in all of these. */
+lipc_client *modern_open(const char *name, int wakes_per_second);
+/* Sends a request. An endless one is answered until it is cancelled. */
+lipc_stream *modern_ask(lipc_client *client, bool is_endless);
+
 /* ---- bare loop -------------------------------------------------------------------------------------------------- */
 
 typedef struct bare_subject {
