@@ -19,5 +19,9 @@ void rows_idle(results *list, const bench_options *options);
 void rows_wake(results *list, const bench_options *options);
 /* channel: the modern channel by itself: publishing, and waking against a bare futex. */
 void rows_channel(results *list, const bench_options *options);
+/* carry: the same tokens by the modern channel, a pipe, a unix socket and HTTP with server-sent events. */
+void rows_carriers(results *list, const bench_options *options);
+/* clients: clients of the modern channel on a real host: reading, many at once, deaths, cancelling, idling. */
+void rows_clients(results *list, const bench_options *options);
 
 #endif

@@ -26,6 +26,8 @@ static const group groups[] = {
     {"idle", "when nothing is to be done", rows_idle},
     {"wake", "publishing and waking", rows_wake},
     {"channel", "the modern channel by itself", rows_channel},
+    {"carry", "the same tokens by other ways", rows_carriers},
+    {"clients", "clients of the modern channel", rows_clients},
 };
 
 #define N_GROUPS (sizeof groups / sizeof *groups)

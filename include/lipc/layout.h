@@ -210,8 +210,8 @@ LIPC_LAYOUT_ASSERT(sizeof(lipc_hub) == 1024);
  * claim     bits 0 to 3    LIPC_CLIENT_*
  *           bits 4 to 31   generation: one more each time the record is freed; never reset
  *           bits 32 to 63  process id of the holder; 0 if free
- *   A client takes a free record by CAS (FREE, g, 0) -> (ATTACHING, g, pid), writes its start time, and stores
- *   (ATTACHED, g, pid), release. It leaves with (LEAVING, g, pid). The host alone frees: (FREE, g + 1, 0), after the
+ *   A client takes a free record by CAS (FREE, g, 0) -> (ATTACHING, g, pid), writes its start time, and goes on by CAS
+ *   to (ATTACHED, g, pid), release. It leaves with (LEAVING, g, pid). The host alone frees: (FREE, g + 1, 0), after the
  *   streams. A process that dies at any of these is found by its pid.
  * wish      bits 0 to 1    LIPC_WISH_*
  *           bits 2 to 17   index of the granted stream

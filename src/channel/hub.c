@@ -52,13 +52,10 @@ static void free_everything(const hub_view *view) {
 void hub_begin(const hub_view *view, int host_pid, uint64_t host_start_time, const char *host_version) {
     lipc_hub *hub = hub_of(view);
     const hub_geometry *g = &view->at;
-    uint64_t magic = __atomic_load_n(&hub->magic, __ATOMIC_RELAXED);
-    uint32_t epoch = magic == LIPC_HUB_MAGIC ? hub->epoch : 0;
     /* Nobody may take the old numbers for new ones: the magic goes first and comes back when all else stands. Words
-     * that sleepers and ringers use stay. */
+     * that sleepers and ringers use stay, and so does the epoch, by which a successor knows that there were clients. */
     __atomic_store_n(&hub->magic, 0, __ATOMIC_SEQ_CST);
     __atomic_store_n(&hub->state, 0, __ATOMIC_SEQ_CST);
-    memset((char *)hub + 8, 0, offsetof(lipc_hub, state) - 8);
     memset(&hub->load_per_mille, 0, offsetof(lipc_hub, bell) - offsetof(lipc_hub, load_per_mille));
     __atomic_store_n(&hub->shutdown, 0, __ATOMIC_RELAXED);
     hub->layout_major = LIPC_LAYOUT_MAJOR;
@@ -67,7 +64,7 @@ void hub_begin(const hub_view *view, int host_pid, uint64_t host_start_time, con
     hub->host_start_time = host_start_time;
     hub->segment_size = g->segment_size;
     hub->hub_size = sizeof *hub;
-    hub->epoch = epoch + 1;
+    hub->epoch++;
     hub->clients_offset = g->clients_offset;
     hub->client_size = g->client_size;
     hub->n_clients = g->n_clients;
@@ -80,6 +77,8 @@ void hub_begin(const hub_view *view, int host_pid, uint64_t host_start_time, con
     hub->log_size = g->log_size;
     hub->index_offset = g->index_offset;
     hub->index_length = g->index_length;
+    hub->features = 0;
+    memset(hub->reserved0, 0, sizeof hub->reserved0);
     snprintf(hub->host_version, sizeof hub->host_version, "%s", host_version);
     free_everything(view);
     /* release, both: pair with the acquires in hub_read. */
@@ -113,6 +112,11 @@ hub_check hub_read(char *base, uint64_t mapped_size, hub_view *view, hub_identit
     if (magic != LIPC_HUB_MAGIC) return HUB_DAMAGED;
     lipc_hub hub;
     memcpy(&hub, shared, sizeof hub); /* once; from here on only the copy */
+    /* A successor takes the magic away before it writes anything else: what was copied is of one host. */
+    __atomic_thread_fence(__ATOMIC_ACQUIRE);
+    if (__atomic_load_n(&shared->magic, __ATOMIC_RELAXED) != magic ||
+        __atomic_load_n(&shared->epoch, __ATOMIC_RELAXED) != hub.epoch)
+        return HUB_NOT_YET;
     *identity = (hub_identity){hub.layout_major, hub.layout_minor, (int)hub.host_pid, hub.epoch, hub.host_start_time};
     if (hub.layout_major != LIPC_LAYOUT_MAJOR) return HUB_OTHER_VERSION;
     if (__atomic_load_n(&shared->state, __ATOMIC_ACQUIRE) == 0) return HUB_NOT_YET;
@@ -141,12 +145,12 @@ bool hub_client_attach(const hub_view *view, uint32_t pid, uint64_t start_time, 
         uint32_t generation = client_claim_generation(free_claim);
         if (client_claim_phase(free_claim) != LIPC_CLIENT_FREE) continue;
         if (!change(&record->claim, free_claim, client_claim(LIPC_CLIENT_ATTACHING, generation, pid))) continue;
-        record->start_time = start_time;
+        __atomic_store_n(&record->start_time, start_time, __ATOMIC_RELAXED);
         __atomic_store_n(&record->wish, LIPC_WISH_NONE, __ATOMIC_RELAXED);
         *index = i;
         *claim = client_claim(LIPC_CLIENT_ATTACHED, generation, pid);
-        __atomic_store_n(&record->claim, *claim, __ATOMIC_RELEASE);
-        return true;
+        /* Not if the host has died and its successor has freed the record meanwhile. */
+        if (change(&record->claim, client_claim(LIPC_CLIENT_ATTACHING, generation, pid), *claim)) return true;
     }
     return false;
 }

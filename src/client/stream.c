@@ -701,11 +701,18 @@ static bool parse_id(const char *text, uint8_t id[ID_BYTES]) {
     return text[2 * ID_BYTES] == 0;
 }
 
+/* Whether the id that stands in a stream is of the request that its claim is about. One that was released before it was
+ * submitted still shows the id of the one before. */
+static bool id_is_current(const lipc_stream_header *header, uint64_t claim) {
+    uint64_t status = __atomic_load_n(&header->status, __ATOMIC_ACQUIRE);
+    return stream_claim_phase(claim) != LIPC_CLAIM_RELEASED || (uint32_t)(status >> 32) == stream_claim_generation(claim);
+}
+
 /* Under the client's lock: makes this stream the place `index` if that has its id. `claim` is what it held before. */
 static bool attach_place(lipc_stream *stream, uint32_t index, uint64_t claim, bool read_only) {
     lipc_client *client = stream->client;
     lipc_stream_header *header = hub_stream(&client->view, index);
-    if (!has_id(header, stream->id)) return false;
+    if (!has_id(header, stream->id) || !id_is_current(header, claim)) return false;
     uint32_t generation = stream_claim_generation(claim);
     watch(client, index);
     if (!read_only && stream_claim_phase(claim) == LIPC_CLAIM_DETACHED) {

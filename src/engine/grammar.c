@@ -3,7 +3,7 @@
  * Reading: recursive descent. A group becomes a rule of its own, and so do the optional ones of a repetition: S{m,n} is
  * m times S and then, for the rest, rules "S and the next of these rules, or nothing".
  *
- * Judging: matching keeps a set of stacks of positions, one for each way the text so far can be read. Before each
+ * Judging: matching keeps a set of stacks of positions, one for each way the text so far can be read. After each
  * character the topmost rule of each is replaced by its alternatives until all stacks have a character on top. So
  * refused are:
  *   - a rule that can come back to itself without a character, leaving something on the stack: stacks without end;
@@ -11,7 +11,7 @@
  *
  * Matching: stacks share what they have in common. A node is a position and the node below it; equal ones exist once.
  * The number of stacks can still grow with every character, so work is counted, and there is a most of it for each
- * token.
+ * token. Reading and judging count theirs, too: names that share a bucket and rules in an unlucky order cost squares.
  */
 #include "grammar.h"
 
@@ -24,21 +24,15 @@
 #include <string.h>
 
 #define MAX_NESTING 100          /* parentheses */
-#define MAX_ELEMENTS 200000      /* of all rules, repetitions written out; bounds the work of reading, too */
-#define MAX_REPETITIONS 2000     /* as many as llama.cpp allows */
+#define MAX_ELEMENTS 200000      /* of all rules, repetitions written out */
+#define MAX_REPETITIONS 2000     /* as many as llama.cpp asks for; more may be allowed, as far as MAX_ELEMENTS goes */
 #define MAX_LEFT_DEPTH 2500      /* rules that begin with rules that begin with rules ... */
-#define MAX_WORK 50000000        /* from one accepted piece to the next: some tenths of a second */
-#define MAX_NODES 1000000        /* of all stacks: some 30 MB */
+#define MAX_READING_WORK 50000000
+#define MAX_WORK 150000000       /* from one accepted piece to the next: some tenths of a second */
+#define MAX_NODES (1u << 19)     /* of all stacks: some 15 MB; a power of two */
 #define NO_MAXIMUM UINT64_MAX
 #define CHUNK_BYTES 65536
 #define N_BUCKETS 1024
-
-typedef enum element_kind { ELEMENT_END, ELEMENT_ALTERNATIVE, ELEMENT_RULE, ELEMENT_CHARACTER } element_kind;
-
-typedef struct element {
-    element_kind kind;
-    uint32_t number; /* of ELEMENT_RULE: the rule; of ELEMENT_CHARACTER: the class */
-} element;
 
 /* Inclusive. */
 typedef struct range {
@@ -47,11 +41,20 @@ typedef struct range {
     struct range *next;
 } range;
 
+/* Characters: those in a range or, if inverse, those in none. */
 typedef struct class {
     bool is_inverse;
     uint32_t n_ranges;
     range *ranges;
 } class;
+
+typedef enum element_kind { ELEMENT_END, ELEMENT_ALTERNATIVE, ELEMENT_RULE, ELEMENT_CHARACTER } element_kind;
+
+typedef struct element {
+    element_kind kind;
+    uint32_t rule;      /* of ELEMENT_RULE: its number */
+    const class *class; /* of ELEMENT_CHARACTER */
+} element;
 
 typedef struct elements {
     element *items;
@@ -64,7 +67,7 @@ typedef struct rule {
     size_t n_name;
     uint32_t next_in_bucket; /* its number and one; 0: none */
     bool is_defined;
-    elements body;
+    elements body; /* alternatives with ELEMENT_ALTERNATIVE between them, and ELEMENT_END */
     bool can_be_empty;
     bool reaches_character; /* without another character before it */
     /* The search for rules that come back to themselves (Tarjan's strongly connected components): */
@@ -84,16 +87,14 @@ typedef struct chunk {
 /* Reads and judges. */
 typedef struct reader {
     const char *text;
-    const char *at;
+    const char *at; /* NULL: all is read */
     int nesting;
     size_t n_elements;
+    uint64_t n_work;
     rule *rules;
     uint32_t n_rules;
-    uint32_t n_rules_room;
+    size_t n_rules_room;
     uint32_t buckets[N_BUCKETS]; /* named rules: number and one */
-    class *classes;
-    uint32_t n_classes;
-    uint32_t n_classes_room;
     uint32_t *open_rules; /* Tarjan's stack */
     uint32_t n_open;
     uint32_t n_visited;
@@ -127,7 +128,7 @@ static void *take_memory(reader *reader, size_t n_bytes) {
         size_t n_room = n_bytes > CHUNK_BYTES ? n_bytes : CHUNK_BYTES;
         chunk = malloc(sizeof *chunk + n_room);
         if (!chunk) {
-            refuse(reader, "not enough memory");
+            refuse(reader, "needs more memory than there is");
             return NULL;
         }
         chunk->next = reader->chunks;
@@ -140,45 +141,49 @@ static void *take_memory(reader *reader, size_t n_bytes) {
     return result;
 }
 
+/* Room for more items behind the first: where they are, or in a larger place. NULL if memory ran out. */
+static void *make_space(reader *reader, void *items, size_t n_items, size_t n_more, size_t *n_room, size_t item_size) {
+    if (*n_room - n_items >= n_more) return items;
+    size_t n_wanted = 2 * n_items + n_more;
+    void *larger = take_memory(reader, n_wanted * item_size);
+    if (!larger) return NULL;
+    if (n_items > 0) memcpy(larger, items, n_items * item_size);
+    *n_room = n_wanted;
+    return larger;
+}
+
+static bool work(reader *reader, size_t n_work) {
+    reader->n_work += n_work;
+    return reader->n_work <= MAX_READING_WORK || refuse(reader, "takes too much work to read");
+}
+
 /* ---- rules --------------------------------------------------------------------------------------------------------- */
 
-static bool reserve(reader *reader, elements *list, size_t n_more) {
+static bool append_all(reader *reader, elements *list, const element *more, size_t n_more) {
     reader->n_elements += n_more;
     if (reader->n_elements > MAX_ELEMENTS) return refuse(reader, "too large with its repetitions written out");
-    if (list->n_room - list->n_items >= n_more) return true;
-    size_t n_room = 2 * (list->n_items + n_more) + 8;
-    element *larger = take_memory(reader, n_room * sizeof *larger);
-    if (!larger) return false;
-    if (list->n_items > 0) memcpy(larger, list->items, list->n_items * sizeof *larger);
-    list->items = larger;
-    list->n_room = n_room;
+    element *items = make_space(reader, list->items, list->n_items, n_more, &list->n_room, sizeof *items);
+    if (!items) return false;
+    memcpy(items + list->n_items, more, n_more * sizeof *items);
+    list->items = items;
+    list->n_items += n_more;
     return true;
 }
 
-static bool append(reader *reader, elements *list, element_kind kind, uint32_t number) {
-    if (!reserve(reader, list, 1)) return false;
-    list->items[list->n_items++] = (element){kind, number};
-    return true;
+static bool append(reader *reader, elements *list, element element) {
+    return append_all(reader, list, &element, 1);
 }
 
-static bool append_all(reader *reader, elements *list, const elements *more) {
-    if (!reserve(reader, list, more->n_items)) return false;
-    if (more->n_items > 0) memcpy(list->items + list->n_items, more->items, more->n_items * sizeof *more->items);
-    list->n_items += more->n_items;
-    return true;
+static bool append_rule(reader *reader, elements *list, uint32_t number) {
+    return append(reader, list, (element){.kind = ELEMENT_RULE, .rule = number});
 }
 
 static bool add_rule(reader *reader, const char *name, size_t n_name, uint32_t *number) {
-    if (reader->n_rules == reader->n_rules_room) {
-        uint32_t n_room = 2 * reader->n_rules_room + 64;
-        rule *larger = take_memory(reader, n_room * sizeof *larger);
-        if (!larger) return false;
-        if (reader->n_rules > 0) memcpy(larger, reader->rules, reader->n_rules * sizeof *larger);
-        reader->rules = larger;
-        reader->n_rules_room = n_room;
-    }
+    rule *rules = make_space(reader, reader->rules, reader->n_rules, 1, &reader->n_rules_room, sizeof *rules);
+    if (!rules) return false;
+    reader->rules = rules;
     *number = reader->n_rules++;
-    reader->rules[*number] = (rule){.name = name, .n_name = n_name};
+    rules[*number] = (rule){.name = name, .n_name = n_name};
     return true;
 }
 
@@ -189,6 +194,7 @@ static bool name_rule(reader *reader, const char *name, size_t n_name, uint32_t 
     uint32_t *bucket = &reader->buckets[hash % N_BUCKETS];
     for (uint32_t next = *bucket; next > 0; next = reader->rules[next - 1].next_in_bucket) {
         const rule *rule = &reader->rules[next - 1];
+        if (!work(reader, 1)) return false;
         if (rule->n_name != n_name || memcmp(rule->name, name, n_name) != 0) continue;
         *number = next - 1;
         return true;
@@ -199,33 +205,54 @@ static bool name_rule(reader *reader, const char *name, size_t n_name, uint32_t 
     return true;
 }
 
+/* The last definition of a rule counts. */
 static void define_rule(reader *reader, uint32_t number, const elements *body) {
     reader->rules[number].is_defined = true;
     reader->rules[number].body = *body;
 }
 
-static bool add_class(reader *reader, elements *rule, bool is_inverse, uint32_t *number) {
-    if (reader->n_classes == reader->n_classes_room) {
-        uint32_t n_room = 2 * reader->n_classes_room + 64;
-        class *larger = take_memory(reader, n_room * sizeof *larger);
-        if (!larger) return false;
-        if (reader->n_classes > 0) memcpy(larger, reader->classes, reader->n_classes * sizeof *larger);
-        reader->classes = larger;
-        reader->n_classes_room = n_room;
-    }
-    *number = reader->n_classes++;
-    reader->classes[*number] = (class){is_inverse, 0, NULL};
-    return append(reader, rule, ELEMENT_CHARACTER, *number);
+/* A new class behind a rule's elements. NULL if the grammar is refused. */
+static class *append_class(reader *reader, elements *rule, bool is_inverse) {
+    class *added = take_memory(reader, sizeof *added);
+    if (!added) return NULL;
+    *added = (class){.is_inverse = is_inverse};
+    return append(reader, rule, (element){.kind = ELEMENT_CHARACTER, .class = added}) ? added : NULL;
 }
 
-static bool add_range(reader *reader, uint32_t number, uint32_t low, uint32_t high) {
+static bool add_range(reader *reader, class *class, uint32_t low, uint32_t high) {
     range *added = take_memory(reader, sizeof *added);
     if (!added) return false;
     if (++reader->n_elements > MAX_ELEMENTS) return refuse(reader, "too large");
-    *added = (range){low, high, reader->classes[number].ranges};
-    reader->classes[number].ranges = added;
-    reader->classes[number].n_ranges++;
+    *added = (range){low, high, class->ranges};
+    class->ranges = added;
+    class->n_ranges++;
     return true;
+}
+
+/* ---- characters ---------------------------------------------------------------------------------------------------- */
+
+/* Bytes of a character that is not complete. */
+typedef struct partial {
+    uint32_t value;
+    uint32_t lowest; /* of all characters of that length: smaller ones are written shorter */
+    int n_left;
+} partial;
+
+/* Adds a byte to a character; returns false if it is none then. Complete when n_left is 0. */
+static bool add_byte(partial *partial, unsigned char byte) {
+    if (partial->n_left > 0) {
+        if ((byte & 0xC0) != 0x80) return false;
+        partial->value = partial->value << 6 | (byte & 0x3F);
+        if (--partial->n_left > 0) return true;
+        return partial->value >= partial->lowest && partial->value <= 0x10FFFF &&
+               (partial->value < 0xD800 || partial->value > 0xDFFF);
+    }
+    if (byte < 0x80) *partial = (struct partial){byte, 0, 0};
+    else if (byte >= 0xC2 && byte <= 0xDF) *partial = (struct partial){byte & 0x1F, 0x80, 1};
+    else if (byte >= 0xE0 && byte <= 0xEF) *partial = (struct partial){byte & 0x0F, 0x800, 2};
+    else if (byte >= 0xF0 && byte <= 0xF4) *partial = (struct partial){byte & 0x07, 0x10000, 3};
+    else return false;
+    return byte != 0; /* a zero byte would end the text for its readers */
 }
 
 /* ---- reading ------------------------------------------------------------------------------------------------------- */
@@ -251,20 +278,6 @@ static void skip_space(reader *reader, bool lines_too) {
     reader->at = at;
 }
 
-/* Of the character at `text`, which is valid UTF-8 and not at its end. */
-static int character_length(const char *text) {
-    bool incomplete;
-    return (int)utf8_character(text, strnlen(text, 4), &incomplete);
-}
-
-/* The code point of the first n_bytes at `text`, one valid character. */
-static uint32_t code_point(const char *text, int n_bytes) {
-    static const unsigned char masks[] = {0, 0x7F, 0x1F, 0x0F, 0x07};
-    uint32_t value = (unsigned char)text[0] & masks[n_bytes];
-    for (int i = 1; i < n_bytes; i++) value = value << 6 | ((unsigned char)text[i] & 0x3F);
-    return value;
-}
-
 static bool read_hex(reader *reader, int n_digits, uint32_t *value) {
     *value = 0;
     for (int i = 0; i < n_digits; i++) {
@@ -281,8 +294,10 @@ static bool read_character(reader *reader, uint32_t *value) {
     const char *at = reader->at;
     if (*at == 0) return refuse(reader, "it ends inside a literal or a class");
     if (*at != '\\') {
-        *value = code_point(at, character_length(at));
-        reader->at += character_length(at);
+        partial partial = {0}; /* the grammar is valid UTF-8 */
+        do add_byte(&partial, (unsigned char)*reader->at++);
+        while (partial.n_left > 0);
+        *value = partial.value;
         return true;
     }
     if (at[1] == 'x') return read_hex(reader, 2, value);
@@ -295,28 +310,29 @@ static bool read_character(reader *reader, uint32_t *value) {
 }
 
 static bool read_literal(reader *reader, elements *rule) {
-    uint32_t number, value;
-    for (reader->at++; *reader->at != '"';)
-        if (!read_character(reader, &value) || !add_class(reader, rule, false, &number) ||
-            !add_range(reader, number, value, value))
-            return false;
+    uint32_t value;
+    for (reader->at++; *reader->at != '"';) {
+        if (!read_character(reader, &value)) return false;
+        class *class = append_class(reader, rule, false);
+        if (!class || !add_range(reader, class, value, value)) return false;
+    }
     reader->at++;
     return true;
 }
 
 static bool read_class(reader *reader, elements *rule) {
-    uint32_t number, low, high;
+    uint32_t low, high;
     bool is_inverse = reader->at[1] == '^';
     reader->at += is_inverse ? 2 : 1;
-    if (*reader->at != ']' && !add_class(reader, rule, is_inverse, &number)) return false;
+    class *class = *reader->at == ']' ? NULL : append_class(reader, rule, is_inverse);
     while (*reader->at != ']') {
-        if (!read_character(reader, &low)) return false;
+        if (!class || !read_character(reader, &low)) return false;
         high = low;
         if (reader->at[0] == '-' && reader->at[1] != ']') {
             reader->at++;
             if (!read_character(reader, &high)) return false;
         }
-        if (!add_range(reader, number, low, high)) return false;
+        if (!add_range(reader, class, low, high)) return false;
     }
     reader->at++;
     return true;
@@ -324,9 +340,8 @@ static bool read_class(reader *reader, elements *rule) {
 
 /* '.': what is in no range, and there are none. */
 static bool read_any(reader *reader, elements *rule) {
-    uint32_t number;
     reader->at++;
-    return add_class(reader, rule, true, &number);
+    return append_class(reader, rule, true) != NULL;
 }
 
 static bool read_number(reader *reader, uint64_t *number) {
@@ -357,43 +372,39 @@ static bool read_bounds(reader *reader, bool in_group, uint64_t *minimum, uint64
     if (*minimum > MAX_REPETITIONS) return refuse(reader, "more than %d repetitions", MAX_REPETITIONS);
     if (*maximum < *minimum)
         return refuse(reader, "a repetition of at least %d and at most %d", (int)*minimum, (int)*maximum);
-    if (*maximum > MAX_REPETITIONS) *maximum = NO_MAXIMUM;
     return true;
 }
 
-/* Repeats the last symbol of the rule, which begins at `symbol`. `weight` counts as llama.cpp does. */
-static bool repeat(reader *reader, elements *rule, size_t symbol, uint64_t minimum, uint64_t maximum,
-                   uint64_t *weight) {
+/* Repeats the last symbol of the rule, which begins at `symbol`. */
+static bool repeat(reader *reader, elements *rule, size_t symbol, uint64_t minimum, uint64_t maximum) {
     if (symbol == rule->n_items) return refuse(reader, "a repetition of nothing");
     bool is_open = maximum == NO_MAXIMUM;
-    uint64_t n_times = !is_open && maximum > 0 ? maximum : minimum > 0 ? minimum : 1;
-    if (*weight * n_times > MAX_REPETITIONS) return refuse(reader, "more than %d repetitions in all", MAX_REPETITIONS);
-    *weight *= n_times;
-    elements once = {0}, optional = {0};
-    elements tail = {rule->items + symbol, rule->n_items - symbol, 0};
-    if (!append_all(reader, &once, &tail)) return false;
+    elements once = {0};
+    if (!append_all(reader, &once, rule->items + symbol, rule->n_items - symbol)) return false;
     if (minimum == 0) rule->n_items = symbol;
     for (uint64_t i = 1; i < minimum; i++)
-        if (!append_all(reader, rule, &once)) return false;
+        if (!append_all(reader, rule, once.items, once.n_items)) return false;
     uint64_t n_optional = is_open ? 1 : maximum - minimum;
-    uint32_t last = 0;
+    uint32_t number = 0;
     for (uint64_t i = 0; i < n_optional; i++) {
-        uint32_t number;
-        optional = (elements){0};
-        if (!add_rule(reader, NULL, 0, &number) || !append_all(reader, &optional, &once)) return false;
-        if ((i > 0 || is_open) && !append(reader, &optional, ELEMENT_RULE, is_open ? number : last)) return false;
-        if (!append(reader, &optional, ELEMENT_ALTERNATIVE, 0) || !append(reader, &optional, ELEMENT_END, 0))
+        elements optional = {0};
+        uint32_t next = number;
+        if (!add_rule(reader, NULL, 0, &number) || !append_all(reader, &optional, once.items, once.n_items))
+            return false;
+        if (is_open) next = number;
+        if ((is_open || i > 0) && !append_rule(reader, &optional, next)) return false;
+        if (!append(reader, &optional, (element){.kind = ELEMENT_ALTERNATIVE}) ||
+            !append(reader, &optional, (element){.kind = ELEMENT_END}))
             return false;
         define_rule(reader, number, &optional);
-        last = number;
     }
-    return n_optional == 0 || append(reader, rule, ELEMENT_RULE, last);
+    return n_optional == 0 || append_rule(reader, rule, number);
 }
 
 static bool read_alternatives(reader *reader, uint32_t number, bool in_group);
 
-static bool read_group(reader *reader, elements *rule, uint64_t *weight) {
-    uint32_t number, n_rules_before = reader->n_rules;
+static bool read_group(reader *reader, elements *rule) {
+    uint32_t number;
     if (++reader->nesting > MAX_NESTING) return refuse(reader, "more than %d nested parentheses", MAX_NESTING);
     reader->at++;
     skip_space(reader, true);
@@ -401,48 +412,43 @@ static bool read_group(reader *reader, elements *rule, uint64_t *weight) {
     if (*reader->at != ')') return refuse(reader, "')' is missing");
     reader->at++;
     reader->nesting--;
-    *weight = reader->n_rules - n_rules_before;
-    return append(reader, rule, ELEMENT_RULE, number);
+    return append_rule(reader, rule, number);
 }
 
 static bool read_reference(reader *reader, elements *rule) {
     const char *name = reader->at;
     uint32_t number;
     while (is_of_name(*reader->at)) reader->at++;
-    return name_rule(reader, name, (size_t)(reader->at - name), &number) && append(reader, rule, ELEMENT_RULE, number);
+    return name_rule(reader, name, (size_t)(reader->at - name), &number) && append_rule(reader, rule, number);
 }
 
-static bool read_repetition(reader *reader, bool in_group, elements *rule, size_t symbol, uint64_t *weight) {
+static bool read_repetition(reader *reader, bool in_group, elements *rule, size_t symbol) {
     char kind = *reader->at;
     uint64_t minimum = kind == '+', maximum = kind == '?' ? 1 : NO_MAXIMUM;
     if (kind == '{' && !read_bounds(reader, in_group, &minimum, &maximum)) return false;
     reader->at++;
-    return repeat(reader, rule, symbol, minimum, maximum, weight);
+    return repeat(reader, rule, symbol, minimum, maximum);
 }
 
 /* Up to the end of an alternative. */
 static bool read_sequence(reader *reader, elements *rule, bool in_group) {
     size_t symbol = rule->n_items; /* where the last symbol begins: what a repetition repeats */
-    uint64_t weight = 1;           /* how many rules it has been made into */
     for (;; skip_space(reader, in_group)) {
         char c = *reader->at;
         bool is_good;
         if (c != 0 && strchr("*+?{", c)) {
-            if (!read_repetition(reader, in_group, rule, symbol, &weight)) return false;
+            if (!read_repetition(reader, in_group, rule, symbol)) return false;
             continue;
         }
-        size_t n_before = rule->n_items;
-        uint64_t new_weight = 1;
+        symbol = rule->n_items;
         if (c == '"') is_good = read_literal(reader, rule);
         else if (c == '[') is_good = read_class(reader, rule);
-        else if (c == '(') is_good = read_group(reader, rule, &new_weight);
+        else if (c == '(') is_good = read_group(reader, rule);
         else if (is_of_name(c)) is_good = read_reference(reader, rule);
         else if (c == '.') is_good = read_any(reader, rule);
         else if (c == '<' || c == '!') is_good = refuse(reader, "rules cannot name tokens ('%c')", c);
         else return true;
         if (!is_good) return false;
-        symbol = n_before;
-        weight = new_weight;
     }
 }
 
@@ -450,11 +456,11 @@ static bool read_alternatives(reader *reader, uint32_t number, bool in_group) {
     elements rule = {0};
     while (read_sequence(reader, &rule, in_group)) {
         if (*reader->at != '|') {
-            if (!append(reader, &rule, ELEMENT_END, 0)) return false;
+            if (!append(reader, &rule, (element){.kind = ELEMENT_END})) return false;
             define_rule(reader, number, &rule);
             return true;
         }
-        if (!append(reader, &rule, ELEMENT_ALTERNATIVE, 0)) return false;
+        if (!append(reader, &rule, (element){.kind = ELEMENT_ALTERNATIVE})) return false;
         reader->at++;
         skip_space(reader, true);
     }
@@ -472,8 +478,11 @@ static bool read_rule(reader *reader) {
     reader->at += 3;
     skip_space(reader, true);
     if (!read_alternatives(reader, number, false)) return false;
-    if (*reader->at && *reader->at != '\r' && *reader->at != '\n')
-        return refuse(reader, "'%.*s' is not expected there", character_length(reader->at), reader->at);
+    if (*reader->at && *reader->at != '\r' && *reader->at != '\n') {
+        bool incomplete;
+        size_t n_bytes = utf8_character(reader->at, strlen(reader->at), &incomplete);
+        return refuse(reader, "'%.*s' is not expected there", (int)n_bytes, reader->at);
+    }
     skip_space(reader, true);
     return true;
 }
@@ -499,35 +508,36 @@ static bool ends_alternative(const element *element) {
     return element->kind == ELEMENT_END || element->kind == ELEMENT_ALTERNATIVE;
 }
 
-static bool can_be_empty(const reader *reader, const element *element) {
-    return element->kind == ELEMENT_RULE && reader->rules[element->number].can_be_empty;
+/* Walks over the elements that can stand at the beginning of a rule's alternatives; an end of an alternative is among
+ * them if it can be empty. */
+static size_t next_first(const reader *reader, const elements *body, size_t i) {
+    const element *element = &body->items[i];
+    if (element->kind == ELEMENT_RULE && reader->rules[element->rule].can_be_empty) return i + 1;
+    while (!ends_alternative(&body->items[i])) i++;
+    return i + 1;
 }
 
 /* Looks at a rule with what is known of the others; returns whether that told something new. */
 static bool learn(const reader *reader, rule *rule) {
-    bool was_empty = rule->can_be_empty, reached = rule->reaches_character, at_start = true;
-    for (size_t i = 0; i < rule->body.n_items; i++) {
+    bool was_empty = rule->can_be_empty, reached = rule->reaches_character;
+    for (size_t i = 0; i < rule->body.n_items; i = next_first(reader, &rule->body, i)) {
         const element *element = &rule->body.items[i];
-        if (ends_alternative(element)) {
-            if (at_start) rule->can_be_empty = true;
-            at_start = true;
-            continue;
-        }
-        if (!at_start) continue;
-        if (element->kind == ELEMENT_CHARACTER || reader->rules[element->number].reaches_character)
+        if (ends_alternative(element)) rule->can_be_empty = true;
+        else if (element->kind == ELEMENT_CHARACTER || reader->rules[element->rule].reaches_character)
             rule->reaches_character = true;
-        at_start = can_be_empty(reader, element);
     }
     return rule->can_be_empty != was_empty || rule->reaches_character != reached;
 }
 
 /* Forwards and backwards in turn, so that chains of rules are learned in one go in whichever order they are written. */
-static void learn_all(reader *reader) {
+static bool learn_all(reader *reader) {
     for (bool is_new = true; is_new;) {
         is_new = false;
+        if (!work(reader, reader->n_rules + reader->n_elements)) return false;
         for (uint32_t r = 0; r < reader->n_rules; r++) is_new |= learn(reader, &reader->rules[r]);
         for (uint32_t r = reader->n_rules; is_new && r-- > 0;) learn(reader, &reader->rules[r]);
     }
+    return true;
 }
 
 static bool refuse_rule(reader *reader, const rule *rule, const char *reason) {
@@ -560,19 +570,12 @@ static bool visit(reader *reader, uint32_t number, int depth) {
     rule->order = rule->low = ++reader->n_visited;
     rule->is_open = true;
     reader->open_rules[reader->n_open++] = number;
-    bool at_start = true;
-    for (size_t i = 0; i < rule->body.n_items; i++) {
+    for (size_t i = 0; i < rule->body.n_items; i = next_first(reader, &rule->body, i)) {
         const element *element = &rule->body.items[i];
-        if (ends_alternative(element)) {
-            at_start = true;
-            continue;
-        }
-        if (at_start && element->kind == ELEMENT_RULE) {
-            const struct rule *next = &reader->rules[element->number];
-            if (next->order == 0 && !visit(reader, element->number, depth + 1)) return false;
-            if (next->is_open && next->low < rule->low) rule->low = next->low;
-        }
-        at_start = at_start && can_be_empty(reader, element);
+        if (element->kind != ELEMENT_RULE) continue;
+        const struct rule *next = &reader->rules[element->rule];
+        if (next->order == 0 && !visit(reader, element->rule, depth + 1)) return false;
+        if (next->is_open && next->low < rule->low) rule->low = next->low;
     }
     if (rule->low == rule->order) close_component(reader, number);
     return true;
@@ -582,25 +585,18 @@ static bool visit(reader *reader, uint32_t number, int depth) {
 static bool check_left_recursion(reader *reader) {
     for (uint32_t r = 0; r < reader->n_rules; r++) {
         const rule *rule = &reader->rules[r];
-        bool at_start = true;
-        for (size_t i = 0; i < rule->body.n_items; i++) {
+        for (size_t i = 0; i < rule->body.n_items; i = next_first(reader, &rule->body, i)) {
             const element *element = &rule->body.items[i];
-            if (ends_alternative(element)) {
-                at_start = true;
-                continue;
-            }
-            if (at_start && element->kind == ELEMENT_RULE && !ends_alternative(element + 1) &&
-                reader->rules[element->number].component == rule->component)
+            if (element->kind == ELEMENT_RULE && !ends_alternative(element + 1) &&
+                reader->rules[element->rule].component == rule->component)
                 return refuse_rule(reader, rule, "can begin with itself");
-            at_start = at_start && can_be_empty(reader, element);
         }
     }
     return true;
 }
 
 static bool judge(reader *reader) {
-    learn_all(reader);
-    if (!check_alive(reader)) return false;
+    if (!learn_all(reader) || !check_alive(reader)) return false;
     reader->open_rules = take_memory(reader, reader->n_rules * sizeof *reader->open_rules);
     if (!reader->open_rules) return false;
     for (uint32_t r = 0; r < reader->n_rules; r++)
@@ -624,17 +620,10 @@ typedef struct numbers {
     size_t n_room;
 } numbers;
 
-/* Bytes of a character that is not complete. */
-typedef struct partial {
-    uint32_t value;
-    uint32_t lowest; /* of all characters of that length: smaller ones are written shorter */
-    int n_left;
-} partial;
-
 struct grammar {
     chunk *chunks;
     const rule *rules;
-    const class *classes;
+    element beginning[2]; /* what all is read as: the rule "root", and an end */
 
     node *nodes;
     uint32_t n_nodes;
@@ -646,23 +635,29 @@ struct grammar {
 
     numbers stacks; /* where the text stands: nodes at a character, perhaps 0 */
     partial partial;
-    bool is_dead_end[128];       /* known: no text goes on with that byte, there are many tokens that try */
+    bool is_dead_end[256];   /* known: no text goes on with that byte, there are many tokens that try */
     numbers todo, now, next; /* for expanding, and for trying bytes */
 };
 
-static bool put(grammar *grammar, numbers *list, uint32_t number) {
+/* Counts work; returns whether there may be more of it. */
+static bool spend(grammar *grammar, size_t n_work) {
+    grammar->n_work += n_work;
+    if (grammar->n_work > MAX_WORK) grammar->is_exhausted = true;
+    return !grammar->is_exhausted;
+}
+
+static void put(grammar *grammar, numbers *list, uint32_t number) {
     if (list->n_items == list->n_room) {
         size_t n_room = 2 * list->n_room + 64;
         uint32_t *larger = realloc(list->items, n_room * sizeof *larger);
         if (!larger) {
             grammar->is_exhausted = true;
-            return false;
+            return;
         }
         list->items = larger;
         list->n_room = n_room;
     }
     list->items[list->n_items++] = number;
-    return true;
 }
 
 static uint32_t *bucket_of(grammar *grammar, const element *at, uint32_t below) {
@@ -704,27 +699,31 @@ static uint32_t find_node(grammar *grammar, const element *at, uint32_t below) {
     return *bucket = grammar->n_nodes++;
 }
 
+/* Each node once: what has been seen at a character need not be looked at again. */
+static void reach(grammar *grammar, uint32_t number) {
+    node *node = &grammar->nodes[number];
+    if (node->visited == grammar->n_expansions) return;
+    node->visited = grammar->n_expansions;
+    put(grammar, &grammar->todo, number);
+}
+
 /* Adds to `stacks` what a node comes to without a character. */
 static void expand(grammar *grammar, uint32_t number, numbers *stacks) {
     grammar->todo.n_items = 0;
-    put(grammar, &grammar->todo, number);
-    while (grammar->todo.n_items > 0 && !grammar->is_exhausted) {
+    reach(grammar, number);
+    while (grammar->todo.n_items > 0 && spend(grammar, 1)) {
         uint32_t n = grammar->todo.items[--grammar->todo.n_items];
-        if (++grammar->n_work > MAX_WORK) grammar->is_exhausted = true;
-        if (grammar->nodes[n].visited == grammar->n_expansions) continue;
-        grammar->nodes[n].visited = grammar->n_expansions;
         const element *at = grammar->nodes[n].at;
         if (n == 0 || at->kind == ELEMENT_CHARACTER) {
             put(grammar, stacks, n);
             continue;
         }
         uint32_t below = find_node(grammar, at + 1, grammar->nodes[n].below);
-        const elements *body = &grammar->rules[at->number].body;
-        for (size_t i = 0; i < body->n_items; i++) {
+        const elements *body = &grammar->rules[at->rule].body;
+        for (size_t i = 0; i < body->n_items; i++)
             if (i == 0 || body->items[i - 1].kind == ELEMENT_ALTERNATIVE)
-                put(grammar, &grammar->todo, find_node(grammar, &body->items[i], below));
-            grammar->n_work++;
-        }
+                reach(grammar, find_node(grammar, &body->items[i], below));
+        spend(grammar, body->n_items);
     }
 }
 
@@ -746,14 +745,11 @@ static bool class_may_have(const class *class, uint32_t low, uint32_t high) {
 static void take_character(grammar *grammar, const numbers *stacks, uint32_t value, numbers *next) {
     next->n_items = 0;
     grammar->n_expansions++;
-    for (size_t i = 0; i < stacks->n_items && !grammar->is_exhausted; i++) {
-        uint32_t n = stacks->items[i];
-        if (n == 0) continue;
-        const node *node = &grammar->nodes[n];
-        const class *class = &grammar->classes[node->at->number];
-        grammar->n_work += 1 + class->n_ranges;
-        if (grammar->n_work > MAX_WORK) grammar->is_exhausted = true;
-        if (class_has(class, value))
+    for (size_t i = 0; i < stacks->n_items; i++) {
+        if (stacks->items[i] == 0) continue;
+        const node *node = &grammar->nodes[stacks->items[i]];
+        if (!spend(grammar, 1 + node->at->class->n_ranges)) return;
+        if (class_has(node->at->class, value))
             expand(grammar, find_node(grammar, node->at + 1, node->below), next);
     }
 }
@@ -762,33 +758,16 @@ static void take_character(grammar *grammar, const numbers *stacks, uint32_t val
 static bool may_complete(grammar *grammar, const numbers *stacks, partial partial) {
     uint32_t low = partial.value << 6 * partial.n_left;
     uint32_t high = low | ((1u << 6 * partial.n_left) - 1);
-    if (high < partial.lowest || low > 0x10FFFF || (low >= 0xD800 && high <= 0xDFFF)) return false;
     if (low < partial.lowest) low = partial.lowest;
+    if (high > 0x10FFFF) high = 0x10FFFF;
+    if (high < low || (low >= 0xD800 && high <= 0xDFFF)) return false;
     for (size_t i = 0; i < stacks->n_items; i++) {
-        uint32_t n = stacks->items[i];
-        if (n == 0) continue;
-        const class *class = &grammar->classes[grammar->nodes[n].at->number];
-        grammar->n_work += 1 + class->n_ranges;
+        if (stacks->items[i] == 0) continue;
+        const class *class = grammar->nodes[stacks->items[i]].at->class;
+        if (!spend(grammar, 1 + class->n_ranges)) return false;
         if (class_may_have(class, low, high)) return true;
     }
     return false;
-}
-
-/* Adds a byte to a character; returns false if it is none then. Complete when n_left is 0. */
-static bool add_byte(partial *partial, unsigned char byte) {
-    if (partial->n_left > 0) {
-        if ((byte & 0xC0) != 0x80) return false;
-        partial->value = partial->value << 6 | (byte & 0x3F);
-        if (--partial->n_left > 0) return true;
-        return partial->value >= partial->lowest && partial->value <= 0x10FFFF &&
-               (partial->value < 0xD800 || partial->value > 0xDFFF);
-    }
-    if (byte < 0x80) *partial = (struct partial){byte, 0, 0};
-    else if (byte >= 0xC2 && byte <= 0xDF) *partial = (struct partial){byte & 0x1F, 0x80, 1};
-    else if (byte >= 0xE0 && byte <= 0xEF) *partial = (struct partial){byte & 0x0F, 0x800, 2};
-    else if (byte >= 0xF0 && byte <= 0xF4) *partial = (struct partial){byte & 0x07, 0x10000, 3};
-    else return false;
-    return byte != 0; /* a zero byte would end the text for its readers */
 }
 
 /* Leaves where the text would stand in grammar->now and *partial. */
@@ -806,7 +785,6 @@ static bool try_bytes(grammar *grammar, const char *bytes, size_t n_bytes, parti
         if (grammar->is_exhausted || stacks->n_items == 0) return false;
     }
     if (partial->n_left > 0 && !may_complete(grammar, stacks, *partial)) return false;
-    if (grammar->n_work > MAX_WORK) grammar->is_exhausted = true;
     if (stacks == &grammar->now) return true;
     grammar->now.n_items = 0;
     for (size_t i = 0; i < stacks->n_items; i++) put(grammar, &grammar->now, stacks->items[i]);
@@ -816,11 +794,10 @@ static bool try_bytes(grammar *grammar, const char *bytes, size_t n_bytes, parti
 bool grammar_fits(grammar *grammar, const char *bytes, size_t n_bytes) {
     partial partial;
     if (n_bytes == 0 || grammar->is_exhausted) return false;
-    unsigned char first = (unsigned char)bytes[0];
-    if (first < sizeof grammar->is_dead_end && grammar->is_dead_end[first]) return false;
+    bool *is_dead_end = &grammar->is_dead_end[(unsigned char)bytes[0]];
+    if (*is_dead_end) return false;
     if (try_bytes(grammar, bytes, n_bytes, &partial)) return true;
-    if (first < sizeof grammar->is_dead_end && !try_bytes(grammar, bytes, 1, &partial))
-        grammar->is_dead_end[first] = true;
+    *is_dead_end = !try_bytes(grammar, bytes, 1, &partial);
     return false;
 }
 
@@ -835,14 +812,11 @@ static void forget_tried(grammar *grammar) {
     memset(grammar->buckets, 0, grammar->n_nodes_room * sizeof *grammar->buckets);
     for (uint32_t n = 1; n < grammar->n_nodes; n++) {
         if (nodes[n].visited != mark) continue;
-        uint32_t below = nodes[n].below ? nodes[nodes[n].below].next_in_bucket : 0;
-        nodes[n].next_in_bucket = n_kept++; /* its new number, until it has moved */
-        nodes[n].below = below;
+        nodes[n].below = nodes[nodes[n].below].next_in_bucket;
+        nodes[n].next_in_bucket = n_kept++; /* its new number, until it has moved; node 0, in no bucket, keeps its 0 */
     }
-    for (size_t i = 0; i < grammar->stacks.n_items; i++) {
-        uint32_t *stack = &grammar->stacks.items[i];
-        if (*stack > 0) *stack = nodes[*stack].next_in_bucket;
-    }
+    for (size_t i = 0; i < grammar->stacks.n_items; i++)
+        grammar->stacks.items[i] = nodes[grammar->stacks.items[i]].next_in_bucket;
     n_kept = 1;
     for (uint32_t n = 1; n < grammar->n_nodes; n++) {
         if (nodes[n].visited != mark) continue;
@@ -888,16 +862,14 @@ static void free_chunks(chunk *chunks) {
     }
 }
 
-/* Puts the text at the beginning of the rule. */
+/* Puts the text at the beginning. */
 static bool begin(grammar *grammar, uint32_t root) {
     if (!make_room(grammar)) return false;
     grammar->nodes[0] = (node){NULL, 0, 0, 0};
     grammar->n_nodes = 1;
     grammar->n_expansions = 1;
-    const elements *body = &grammar->rules[root].body;
-    for (size_t i = 0; i < body->n_items; i++)
-        if (i == 0 || body->items[i - 1].kind == ELEMENT_ALTERNATIVE)
-            expand(grammar, find_node(grammar, &body->items[i], 0), &grammar->stacks);
+    grammar->beginning[0] = (element){.kind = ELEMENT_RULE, .rule = root};
+    expand(grammar, find_node(grammar, grammar->beginning, 0), &grammar->stacks);
     return !grammar->is_exhausted;
 }
 
@@ -918,7 +890,6 @@ grammar *grammar_new(const char *text, char *message, size_t message_size) {
     }
     grammar->chunks = reader.chunks;
     grammar->rules = reader.rules;
-    grammar->classes = reader.classes;
     if (begin(grammar, root)) return grammar;
     refuse(&reader, "can be read in too many ways from its beginning");
     grammar_free(grammar);

@@ -3,6 +3,7 @@
 
 #include "../channel/classic_block.h"
 #include "../channel/names.h"
+#include "../channel/stream.h"
 
 #include <stdio.h>
 
@@ -34,19 +35,26 @@ host_exit instance_explain(int plat_error, const char *object_name, int owner_pi
     }
 }
 
-/* Whether streams of another layout may lie in an adopted segment. */
-static bool has_other_layout(const plat_segment *segment, const hub_geometry *geometry) {
-    hub_view found;
+/* Whether a client may be about to write where this host would let another one write: streams of another layout, or
+ * somebody in the middle of writing. */
+static bool may_be_written(const plat_segment *segment, const hub_geometry *geometry) {
+    hub_view found = {.base = plat_segment_base(segment)};
     hub_identity identity;
-    hub_check check = hub_read(plat_segment_base(segment), plat_segment_size(segment), &found, &identity);
-    if (check == HUB_NOT_YET) return false; /* no client of ours can have been there */
-    return check != HUB_OK || !hub_is_same_layout(&found.at, geometry);
+    hub_check check = hub_read(found.base, plat_segment_size(segment), &found, &identity);
+    /* Without an epoch no host of ours ever came so far that a client could attach. */
+    if (check == HUB_NOT_YET) return hub_of(&found)->epoch != 0;
+    if (check != HUB_OK || !hub_is_same_layout(&found.at, geometry)) return true;
+    for (uint32_t i = 0; i < geometry->n_clients; i++)
+        if (client_claim_phase(hub_client(&found, i)->claim) == LIPC_CLIENT_ATTACHING) return true;
+    for (uint32_t i = 0; i < geometry->n_streams; i++)
+        if (stream_claim_phase(stream_claim_now(hub_stream(&found, i))) == LIPC_CLAIM_CLAIMED) return true;
+    return false;
 }
 
 static int own_segment(const char *object_name, const hub_geometry *geometry, plat_segment **segment, bool *adopted,
                        int *owner_pid) {
     int error = plat_segment_own(object_name, geometry->segment_size, segment, adopted, owner_pid);
-    if (error < 0 || !*adopted || !has_other_layout(*segment, geometry)) return error;
+    if (error < 0 || !*adopted || !may_be_written(*segment, geometry)) return error;
     plat_segment_remove(*segment);
     plat_segment_close(*segment);
     return plat_segment_own(object_name, geometry->segment_size, segment, adopted, owner_pid);

@@ -18,9 +18,9 @@ typedef struct instance {
     hub_view view; /* the modern channel in the same segment */
 } instance;
 
-/* Becomes the owner of the name and makes its segment, or takes over what a dead host left: the same object, reset.
- * If that host had laid its streams out in another way, the object is replaced by a new one: a client of its that was
- * stopped in the middle of writing must not reach into what another client now has there.
+/* Becomes the owner of the name and makes its segment, or takes over what a dead host left: the same object, reset. If
+ * that host had laid its streams out in another way, or a client of its was in the middle of writing, the object is
+ * replaced by a new one: such a client, stopped then, must not reach into what another client has there later.
  * Returns HOST_EXIT_OK, or the code to end with; `message` then holds the line to say. */
 host_exit instance_open(instance *instance, const host_options *options, char *message, size_t message_size);
 

@@ -163,20 +163,30 @@ static bool is_watched(const slot *slot) {
 
 /* ---- freeing ----------------------------------------------------------------------------------------------------- */
 
-/* Gives a stream back, whatever its claim is now. Those who watch it find out by the generation. The bits go before the
- * claim: whoever claims the stream after it enters itself, and must stay. A follower that enters itself in between finds
- * the claim changed. */
-static void free_stream(slot *slot) {
+/* Gives a stream back if its claim still is `from`. Those who watch it find out by the generation. The bits go before the
+ * claim: whoever claims the stream after it enters itself, and must stay. Those who come in between are rung too. */
+static bool free_from(slot *slot, uint64_t from) {
     lipc_stream_header *header = header_of(slot);
-    uint64_t claim, watchers[LIPC_CLIENTS_MAX / 64];
+    uint64_t watchers[LIPC_CLIENTS_MAX / 64];
     for (uint32_t word = 0; word < LIPC_CLIENTS_MAX / 64; word++)
         watchers[word] = __atomic_exchange_n(&header->watchers[word], 0, __ATOMIC_SEQ_CST);
-    do {
-        claim = stream_claim_now(header);
-    } while (!stream_change_claim(header, claim, stream_claim(LIPC_CLAIM_FREE, 0, stream_claim_generation(claim) + 1)));
-    for (uint32_t word = 0; word < LIPC_CLIENTS_MAX / 64; word++) ring_bits(slot, word, watchers[word], PLAT_BELL_ALL);
+    bool is_free =
+        stream_change_claim(header, from, stream_claim(LIPC_CLAIM_FREE, 0, stream_claim_generation(from) + 1));
+    for (uint32_t word = 0; word < LIPC_CLIENTS_MAX / 64; word++) {
+        if (!is_free) __atomic_fetch_or(&header->watchers[word], watchers[word], __ATOMIC_SEQ_CST);
+        ring_bits(slot, word, watchers[word], PLAT_BELL_ALL);
+    }
+    ring_watchers(slot, PLAT_BELL_ALL);
+    if (!is_free) return false;
     slot->phase = SLOT_EMPTY;
     slot->is_unwanted = false;
+    return true;
+}
+
+/* Gives a stream back, whatever its claim is. */
+static void free_stream(slot *slot) {
+    while (!free_from(slot, stream_claim_now(header_of(slot)))) {
+    }
 }
 
 /* Frees a stream that nobody needs any more. One that others follow stays, for them to read to its end. */
@@ -413,17 +423,20 @@ static bool next_wish(const stream_service *service, uint64_t ticket, uint32_t *
     return is_found;
 }
 
-/* Frees the answer that ended longest ago and that nobody owns. */
+/* Frees the answer that ended longest ago and that nobody owns. Not if somebody has become its owner this moment. */
 static bool evict(stream_service *service) {
     slot *oldest = NULL;
+    uint64_t oldest_claim = 0;
     for (uint32_t i = 0; i < service->view.at.n_streams; i++) {
         slot *slot = &service->slots[i];
-        bool is_detached = stream_claim_phase(stream_claim_now(header_of(slot))) == LIPC_CLAIM_DETACHED;
-        if (slot->phase != SLOT_ENDED || !(slot->is_unwanted || is_detached)) continue;
-        if (!oldest || slot->ended_order < oldest->ended_order) oldest = slot;
+        uint64_t claim = stream_claim_now(header_of(slot));
+        bool is_ownerless = slot->is_unwanted || stream_claim_phase(claim) == LIPC_CLAIM_DETACHED;
+        if (slot->phase != SLOT_ENDED || !is_ownerless) continue;
+        if (oldest && slot->ended_order > oldest->ended_order) continue;
+        oldest = slot;
+        oldest_claim = claim;
     }
-    if (oldest) free_stream(oldest);
-    return oldest != NULL;
+    return oldest && free_from(oldest, oldest_claim);
 }
 
 static bool grant(stream_service *service, uint32_t client, uint64_t wish) {

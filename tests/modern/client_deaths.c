@@ -68,7 +68,7 @@ static void timed_kills(const char *what, const char *const *arguments, const sc
     *board = (struct board){.instance = instance, .script = script};
     CHECK(times != NULL);
     segment segment = host_ready(&host, instance, arguments);
-    /* A model's answer ends with its context: then nobody looks on. */
+    /* Nobody looks on where there is no text: a model's answer ends with its context. */
     int n_onlookers = script != NULL;
     pid_t onlooker = script ? worker_start(look_on, board, 0) : 0;
     CHECK(WAITED(SOON_MS, !script || NOW(board->n_read) > 0));
@@ -214,6 +214,9 @@ int main(int argc, char *argv[]) {
     script text = script_new(4000);
     timed_kills("playing a text back", REPLAY(text, "--rate", "500", "--slots", "12", "-np", "3"), &text, n_kills);
     timed_kills("the embedded model", EMBEDDED("--slots", "12", "-np", "3", "-c", "4096"), NULL, (n_kills + 3) / 4);
+    /* Nothing else makes it look. */
+    timed_kills("a host that sleeps", REPLAY(text, "--rate", "0.01", "--slots", "12", "-np", "3"), NULL,
+                (n_kills + 9) / 10);
     kills_at_any_moment(&text, n_kills);
     stopped_client(&text, stopped_s);
     free(text.text);

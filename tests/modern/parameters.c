@@ -200,7 +200,8 @@ static void with_the_model(void) {
     char instance[64];
     test_host host;
     test_instance(instance, "model");
-    segment segment = host_ready(&host, instance, EMBEDDED("-c", "1024"));
+    /* Requests that want any choice at all must say so. */
+    segment segment = host_ready(&host, instance, EMBEDDED("-c", "1024", "--min-p", "1"));
     lipc_client *client = client_of(instance);
     limits(client);
     sampling(client);

@@ -152,6 +152,7 @@ static const lie lies[] = {
     {"an unknown kind", AT_KIND, 4, "\x09\0\0\0"},
     {"kind 0", AT_KIND, 4, "\0\0\0\0"},
     {"a message as a second grammar", AT_KIND, 4, "\x03\0\0\0"}, /* and then too few messages */
+    {"a text without a zero byte behind it", AT_TEXT + 8, 1, "x"},
     {"a text of one byte less", AT_LENGTH, 4, "\x07\0\0\0"},
     {"a text of one byte more", AT_LENGTH, 4, "\x09\0\0\0"},
     {"a text up to the end", AT_LENGTH, 4, "\xa0\0\0\0"},

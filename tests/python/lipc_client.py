@@ -11,6 +11,7 @@ One thread of a process may use a Client. Numbers in comments are sections of do
 """
 import collections
 import ctypes
+import errno
 import fcntl
 import math
 import mmap
