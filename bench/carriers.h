@@ -1,5 +1,5 @@
-/* carriers.h - ways to carry the tokens of an answer from one process to another: the modern channel and its peers. Each
- * sends the same text and has a reader that sleeps until there is more. */
+/* carriers.h - ways to carry the tokens of an answer from one process to another: the modern channel and its peers.
+ * Each sends the same text and has a reader that sleeps until there is more. */
 #ifndef BENCH_CARRIERS_H
 #define BENCH_CARRIERS_H
 

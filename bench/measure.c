@@ -27,6 +27,12 @@ void sleep_ns(int64_t ns) {
     }
 }
 
+void sleep_until_ns(int64_t at) {
+    const struct timespec t = {at / 1000000000, at % 1000000000};
+    while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &t, NULL) == EINTR) {
+    }
+}
+
 void fail(const char *format, ...) {
     va_list arguments;
     va_start(arguments, format);

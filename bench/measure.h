@@ -11,6 +11,7 @@
 int64_t now_ns(void);
 
 void sleep_ns(int64_t ns);
+void sleep_until_ns(int64_t at);
 
 /* Prints "bench: ..." and ends the program with 1: something could not be run at all. */
 __attribute__((format(printf, 1, 2), noreturn)) void fail(const char *format, ...);

@@ -41,14 +41,25 @@ static void pair_settle(const pair *pair) {
     process_settle(pair->bare.pid);
 }
 
-enum { WAY_RAW, WAY_BARE, WAY_LIBRARY, N_WAYS };
+enum { WAY_RAW, WAY_BARE, WAY_LIBRARY, WAY_MODERN, N_WAYS };
 
-/* One answer in one of the three ways. */
+/* The ways through the host, and their names in rows. */
+static const struct {
+    int way;
+    const char *name, *what;
+} host_ways[] = {{WAY_MODERN, "modern", "lipc_stream_read"},
+                 {WAY_LIBRARY, "library", "lipc_classic_stream"},
+                 {WAY_RAW, "guide", "the guide's flow"}};
+
+#define N_HOST_WAYS (sizeof host_ways / sizeof *host_ways)
+
+/* One answer in one of the ways. */
 static answer_cost ask(pair *pair, int way, int n_predict) {
     const prompts prompts = make_prompts(next_number());
     switch (way) {
     case WAY_RAW: return host_stream_raw(&pair->host, &prompts);
     case WAY_LIBRARY: return host_stream_library(&pair->host, &prompts);
+    case WAY_MODERN: return host_stream_modern(&pair->host, &prompts);
     default: return bare_answer(&pair->bare, &prompts, n_predict, false);
     }
 }
@@ -105,7 +116,7 @@ static turn take_turn(pair *pair, int way, int n_tokens, int n_repeats) {
                   .company = company_cores(&company)};
 }
 
-/* A turn of each way, one right after the other; forwards and backwards by turns, the bare loop always in the middle.
+/* A turn of each way, one right after the other; forwards and backwards by turns, the bare loop always second or third.
  * Returns the most company that one of them had. */
 static double take_turns(pair *pair, int round, int n_tokens, int n_repeats, turn turns[N_WAYS]) {
     double company = 0;
@@ -158,30 +169,27 @@ static void measure_streaming(results *list, const bench_options *options, const
     }
 
     char name[64], rest[48], what[96];
-    const struct {
-        int way;
-        const char *name, *what;
-    } ways[] = {{WAY_LIBRARY, "library", "lipc_classic_stream"}, {WAY_RAW, "guide", "the guide's flow"}};
-    for (size_t i = 0; i < 2; i++) {
-        snprintf(rest, sizeof rest, "%d.%s_ratio", n_tokens, ways[i].name);
-        snprintf(what, sizeof what, "%s / bare loop, %d tokens", ways[i].what, n_tokens);
+    for (size_t i = 0; i < N_HOST_WAYS; i++) {
+        snprintf(rest, sizeof rest, "%d.%s_ratio", n_tokens, host_ways[i].name);
+        snprintf(what, sizeof what, "%s / bare loop, %d tokens", host_ways[i].what, n_tokens);
         row_name(name, sizeof name, "stream", model, rest);
-        results_add(list, name, samples_median(&ratios[ways[i].way]), "ratio", results_at_least(model->least_ratio),
-                    what);
+        results_add(list, name, samples_median(&ratios[host_ways[i].way]), "ratio",
+                    results_at_least(model->least_ratio), what);
     }
-    for (size_t i = 0; i < 2; i++) {
-        snprintf(rest, sizeof rest, "%d.%s", n_tokens, ways[i].name);
+    for (size_t i = 0; i < N_HOST_WAYS; i++) {
+        snprintf(rest, sizeof rest, "%d.%s", n_tokens, host_ways[i].name);
         row_name(name, sizeof name, "stream", model, rest);
-        results_add(list, name, samples_median(&rates[ways[i].way]), "tokens/s", results_no_bar(), ways[i].what);
+        results_add(list, name, samples_median(&rates[host_ways[i].way]), "tokens/s", results_no_bar(),
+                    host_ways[i].what);
     }
     snprintf(rest, sizeof rest, "%d.bare", n_tokens);
     row_name(name, sizeof name, "stream", model, rest);
     results_add(list, name, samples_median(&rates[WAY_BARE]), "tokens/s", results_no_bar(), "bare loop");
-    for (size_t i = 0; i < 2; i++) {
-        snprintf(rest, sizeof rest, "%d.%s_cpu", n_tokens, ways[i].name);
-        snprintf(what, sizeof what, "processor time of the client, %s", ways[i].what);
+    for (size_t i = 0; i < N_HOST_WAYS; i++) {
+        snprintf(rest, sizeof rest, "%d.%s_cpu", n_tokens, host_ways[i].name);
+        snprintf(what, sizeof what, "processor time of the client, %s", host_ways[i].what);
         row_name(name, sizeof name, "stream", model, rest);
-        results_add(list, name, samples_median(&client[ways[i].way]), "us/token", results_no_bar(), what);
+        results_add(list, name, samples_median(&client[host_ways[i].way]), "us/token", results_no_bar(), what);
     }
     snprintf(rest, sizeof rest, "%d.host_cpu", n_tokens);
     row_name(name, sizeof name, "stream", model, rest);
@@ -235,17 +243,17 @@ static void measure_first_token(results *list, const bench_options *options, con
     }
     pair_stop(&pair);
 
-    char name[64];
-    row_name(name, sizeof name, "first", model, "library_difference");
-    results_add(list, name, samples_median(&differences[WAY_LIBRARY]), "ms", results_at_most(1),
-                "first token, lipc_classic_stream - bare loop");
-    row_name(name, sizeof name, "first", model, "guide_difference");
-    results_add(list, name, samples_median(&differences[WAY_RAW]), "ms", results_at_most(1),
-                "first token, the guide's flow - bare loop");
-    row_name(name, sizeof name, "first", model, "library");
-    results_add(list, name, samples_median(&first[WAY_LIBRARY]), "ms", results_no_bar(), "lipc_classic_stream");
-    row_name(name, sizeof name, "first", model, "guide");
-    results_add(list, name, samples_median(&first[WAY_RAW]), "ms", results_no_bar(), "the guide's flow");
+    char name[64], rest[48], what[96];
+    for (size_t i = 0; i < N_HOST_WAYS; i++) {
+        snprintf(rest, sizeof rest, "%s_difference", host_ways[i].name);
+        snprintf(what, sizeof what, "first token, %s - bare loop", host_ways[i].what);
+        row_name(name, sizeof name, "first", model, rest);
+        results_add(list, name, samples_median(&differences[host_ways[i].way]), "ms", results_at_most(1), what);
+    }
+    for (size_t i = 0; i < N_HOST_WAYS; i++) {
+        row_name(name, sizeof name, "first", model, host_ways[i].name);
+        results_add(list, name, samples_median(&first[host_ways[i].way]), "ms", results_no_bar(), host_ways[i].what);
+    }
     row_name(name, sizeof name, "first", model, "bare");
     results_add(list, name, samples_median(&first[WAY_BARE]), "ms", results_no_bar(), "bare loop");
     row_name(name, sizeof name, "first", model, "company");

@@ -13,7 +13,6 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #define N_FAST 20000
@@ -36,12 +35,6 @@ typedef struct passage_cost {
     double writer_us, reader_us; /* processor time per token */
 } passage_cost;
 
-static int64_t cpu_ns(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
-    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
-}
-
 /* Words, some with what JSON must escape. */
 static void fill(passage *passage, uint32_t n_tokens) {
     static const char *const words[] = {" the", " word", "ing", " of", "\n", " \"to", "ken\"", " a"};
@@ -58,7 +51,7 @@ static void fill(passage *passage, uint32_t n_tokens) {
 
 static void on_ready(void *user_data) {
     passage *passage = user_data;
-    passage->reader_cpu_ns = cpu_ns();
+    passage->reader_cpu_ns = process_cpu_ns(getpid());
     __atomic_store_n(&passage->is_ready, 1, __ATOMIC_RELEASE);
 }
 
@@ -79,16 +72,11 @@ static pid_t start_reader(const carrier *carrier, carrier_link *link, passage *p
         return pid;
     pin_to_core(1);
     carrier->read(link, on_ready, on_text, passage);
-    passage->reader_cpu_ns = cpu_ns() - passage->reader_cpu_ns;
+    passage->reader_cpu_ns = process_cpu_ns(getpid()) - passage->reader_cpu_ns;
     _exit(0);
 }
 
 /* ---- the writer ------------------------------------------------------------------------------------------------- */
-
-static void sleep_until_ns(int64_t at) {
-    const struct timespec t = {at / 1000000000, at % 1000000000};
-    clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &t, NULL);
-}
 
 static void send_tokens(const carrier *carrier, carrier_link *link, passage *passage, int64_t pace_ns) {
     const int64_t start = now_ns();
@@ -131,9 +119,9 @@ static passage_cost carry(const carrier *carrier, uint32_t n_tokens, int64_t pac
         sleep_ns(100000);
     pin_to_core(0);
     sleep_ns(3000000);
-    const int64_t cpu = cpu_ns();
+    const int64_t cpu = process_cpu_ns(getpid());
     send_tokens(carrier, &link, passage, pace_ns);
-    const int64_t writer_cpu = cpu_ns() - cpu;
+    const int64_t writer_cpu = process_cpu_ns(getpid()) - cpu;
     unpin();
     carrier->end(&link);
     waitpid(reader, NULL, 0);
@@ -147,10 +135,10 @@ static passage_cost carry(const carrier *carrier, uint32_t n_tokens, int64_t pac
 /* What the pauses of the pace cost the writer without any carrier. */
 static double measure_pauses_us(void) {
     pin_to_core(0);
-    const int64_t cpu = cpu_ns(), start = now_ns();
+    const int64_t cpu = process_cpu_ns(getpid()), start = now_ns();
     for (int i = 0; i < N_PACED; i++)
         sleep_until_ns(start + (int64_t)(i + 1) * PACE_NS);
-    const double us = (double)(cpu_ns() - cpu) / 1e3 / N_PACED;
+    const double us = (double)(process_cpu_ns(getpid()) - cpu) / 1e3 / N_PACED;
     unpin();
     return us;
 }
@@ -206,7 +194,7 @@ void rows_carriers(results *list, const bench_options *options) {
         add_row(list, name, "fast_reader_cpu", &all[i].fast_reader, "us/token", "reader");
         add_row(list, name, "latency", &all[i].median, "us", "2,000 tokens/s: from sending to reading, median");
         add_row(list, name, "latency_p99", &all[i].late, "us", "99th percentile");
-        add_row(list, name, "writer_cpu", &all[i].writer, "us/token", "processor time at that pace, without the pauses");
+        add_row(list, name, "writer_cpu", &all[i].writer, "us/token", "processor time at that pace, less the pauses");
         add_row(list, name, "reader_cpu", &all[i].reader, "us/token", "reader");
         if (i == CARRIER_CHANNEL)
             continue;

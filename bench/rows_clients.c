@@ -17,7 +17,6 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #define READ_RATE 1000
@@ -95,12 +94,6 @@ static void reap(pid_t pid) {
         fail("a client did not end well");
 }
 
-static int64_t own_cpu_ns(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
-    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
-}
-
 /* ---- the segment, as this program sees it ----------------------------------------------------------------------- */
 
 static hub_view look_into(const char *instance) {
@@ -142,7 +135,7 @@ static void read_answer(const work *work, client_notes *notes) {
             break;
         if (notes->n_wakes == 0) {
             notes->first_ns = now;
-            notes->cpu_ns = own_cpu_ns();
+            notes->cpu_ns = process_cpu_ns(getpid());
         }
         notes->last_ns = now;
         if (notes->n_wakes < NOTES_MAX)
@@ -151,7 +144,7 @@ static void read_answer(const work *work, client_notes *notes) {
         notes->is_whole &= memcmp(work->text + delta.offset, delta.text, delta.n_bytes) == 0;
         notes->n_bytes += (uint32_t)delta.n_bytes;
     }
-    notes->cpu_ns = own_cpu_ns() - notes->cpu_ns;
+    notes->cpu_ns = process_cpu_ns(getpid()) - notes->cpu_ns;
     notes->wall_ns = now_ns() - notes->first_ns;
     notes->is_whole &= notes->n_bytes == strlen(work->text);
     if (lipc_stream_progress(stream, &progress) == 0)
@@ -185,7 +178,8 @@ typedef struct reading {
 } reading;
 
 /* One answer, read by one client. */
-static void measure_reading(const bench_options *options, int rate, int n_tokens, int wakes_per_second, reading *found) {
+static void measure_reading(const bench_options *options, int rate, int n_tokens, int wakes_per_second,
+                            reading *found) {
     host_subject host;
     char *text;
     const char *path = replay_text(n_tokens, &text);
@@ -214,6 +208,15 @@ static void measure_reading(const bench_options *options, int rate, int n_tokens
     free(text);
 }
 
+/* Sleeping as the host does between two tokens, and doing nothing else: share of a core. */
+static double measure_pauses(int rate) {
+    plat_doorbell bell = {0};
+    const int64_t cpu = process_cpu_ns(getpid()), start = now_ns();
+    for (int i = 1; i <= rate; i++)
+        plat_doorbell_wait(&bell, bell.rings, (uint64_t)start + (uint64_t)i * 1000000000 / (uint64_t)rate);
+    return 100.0 * (double)(process_cpu_ns(getpid()) - cpu) / (double)(now_ns() - start);
+}
+
 static void clear(reading *found) {
     found->reader_share.n = found->host_share.n = found->per_token.n = found->host_per_token.n = 0;
     found->wakes.n = found->delay.n = 0;
@@ -221,10 +224,13 @@ static void clear(reading *found) {
 
 static void add_reading(results *list, const bench_options *options) {
     static reading each, paced;
+    static samples pauses;
+    pauses.n = 0;
     clear(&each);
     clear(&paced);
     for (int round = 0; round < options->n_rounds; round++) {
         wait_for_quiet(0, 0);
+        samples_add(&pauses, measure_pauses(READ_RATE));
         measure_reading(options, READ_RATE, READ_TOKENS, 0, &each);
         measure_reading(options, PACED_RATE, PACED_TOKENS, PACED_WAKES, &paced);
     }
@@ -232,6 +238,8 @@ static void add_reading(results *list, const bench_options *options) {
                 "of a core: a reader woken for each of 1,000 tokens/s");
     results_add(list, "clients.read.host_cpu", samples_median(&each.host_share), "%", results_at_most(1),
                 "of a core: its host");
+    results_add(list, "clients.read.pauses_cpu", samples_median(&pauses), "%", results_no_bar(),
+                "of a core: a program that sleeps 1,000 times a second");
     results_add(list, "clients.read.reader_cpu_token", samples_median(&each.per_token), "us/token", results_no_bar(),
                 "the reader's for each token");
     results_add(list, "clients.read.host_cpu_token", samples_median(&each.host_per_token), "us/token", results_no_bar(),
@@ -438,10 +446,10 @@ static void add_host_deaths(results *list, const bench_options *options) {
 /* Is attached and does nothing. */
 static void stay(const work *work, client_notes *notes) {
     lipc_client *client = modern_open(work->instance, 0);
-    const int64_t cpu = own_cpu_ns();
+    const int64_t cpu = process_cpu_ns(getpid());
     set(&notes->is_ready);
     sleep_ns(IDLE_S * 1000000000LL);
-    notes->cpu_ns = own_cpu_ns() - cpu;
+    notes->cpu_ns = process_cpu_ns(getpid()) - cpu;
     lipc_client_close(client);
 }
 

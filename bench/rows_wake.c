@@ -1,8 +1,8 @@
 /* rows_wake.c - what publishing a token costs, and how long it takes to wake the reader.
  *
- * The writer is the host's own (classic_writer_prepare and _show without the pause between them, and a post of sem_chunk_ready); the yardstick is a futex with a
- * time stamp and nothing else. Writer and reader are two processes; a reader is woken after it has slept for
- * INTERVAL_US, the time of a token on a small model.
+ * The writer is the host's own (classic_writer_prepare and _show without the pause between them, and a post of
+ * sem_chunk_ready); the yardstick is a futex with a time stamp and nothing else. Writer and reader are two processes; a
+ * reader is woken after it has slept for INTERVAL_US, the time of a token on a small model.
  */
 #include "rows.h"
 

@@ -113,14 +113,21 @@ void host_connect(host_subject *host) {
         fail("%s", lipc_error_message());
     if (lipc_classic_connect(host->library, CONNECT_MS) < 0)
         fail("the host does not serve: %s", lipc_error_message());
+    host->modern = modern_open(host->name, 0);
     if (!host_open_objects(host))
         fail("the objects of the host '%s' cannot be opened: %s", host->name, strerror(errno));
 }
 
+static void close_clients(host_subject *host) {
+    lipc_classic_close(host->library);
+    lipc_client_close(host->modern);
+    host->library = NULL;
+    host->modern = NULL;
+}
+
 void host_stop(host_subject *host) {
     host_close_objects(host);
-    lipc_classic_close(host->library);
-    host->library = NULL;
+    close_clients(host);
     kill(host->pid, SIGTERM);
     const int status = process_end(host->pid);
     if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
@@ -132,8 +139,7 @@ void host_bury(host_subject *host) {
                                       LIPC_SUFFIX_CHUNK_READY};
     char name[128];
     host_close_objects(host);
-    lipc_classic_close(host->library);
-    host->library = NULL;
+    close_clients(host);
     kill(host->pid, SIGKILL);
     process_end(host->pid);
     for (size_t i = 0; i < sizeof semaphores / sizeof *semaphores; i++) {
@@ -240,6 +246,30 @@ answer_cost host_stream_library(host_subject *host, const prompts *prompts) {
     stopwatch watch = {.start_ns = now_ns(), .cpu_ns = thread_cpu_ns()};
     if (lipc_classic_stream(host->library, prompts->system, prompts->user, ANSWER_MS, on_update, &watch, NULL) < 0)
         fail("a request failed: %s", lipc_error_message());
+    return cost_of(&watch);
+}
+
+answer_cost host_stream_modern(host_subject *host, const prompts *prompts) {
+    const lipc_message messages[] = {{"system", prompts->system}, {"user", prompts->user}};
+    stopwatch watch = {.start_ns = now_ns(), .cpu_ns = thread_cpu_ns()};
+    lipc_stream *stream;
+    lipc_request request;
+    lipc_delta delta;
+    lipc_progress progress;
+    int result;
+    lipc_request_init(&request);
+    request.messages = messages;
+    request.n_messages = 2;
+    if (lipc_stream_open(host->modern, &request, &stream) < 0)
+        fail("a request failed: %s", lipc_error_message());
+    while ((result = lipc_stream_read(stream, ANSWER_MS, &delta)) == 0 && delta.n_bytes > 0) {
+        if (lipc_stream_progress(stream, &progress) == 0)
+            note_tokens(&watch, progress.n_tokens);
+    }
+    if (result < 0 || lipc_stream_progress(stream, &progress) < 0)
+        fail("a request failed: %s", lipc_error_message());
+    note_tokens(&watch, progress.n_tokens);
+    lipc_stream_close(stream);
     return cost_of(&watch);
 }
 

@@ -64,7 +64,8 @@ typedef struct answer_cost {
 typedef struct host_subject {
     pid_t pid;
     char name[LIPC_NAME_MAX + 1];
-    lipc_classic *library; /* the client of liblipc */
+    lipc_classic *library; /* the client of liblipc, classic channel */
+    lipc_client *modern;   /* and modern channel */
     /* The client of the guide: its own mapping and semaphores. */
     lipc_classic_block *block;
     sem_t *ready, *prompts_written, *response_written, *chunk_ready;
@@ -72,7 +73,7 @@ typedef struct host_subject {
 
 /* Starts a host without connecting to it. n_predict < 0: the host's default. */
 void host_start(host_subject *host, const bench_options *options, const char *model_path, int n_predict);
-/* Waits until it can serve, with both clients connected. */
+/* Waits until it can serve, with all clients connected. */
 void host_connect(host_subject *host);
 /* Asks it to end, and waits. */
 void host_stop(host_subject *host);
@@ -86,6 +87,8 @@ void host_close_objects(host_subject *host);
 answer_cost host_stream_raw(host_subject *host, const prompts *prompts);
 /* Streams an answer through lipc_classic_stream. */
 answer_cost host_stream_library(host_subject *host, const prompts *prompts);
+/* Streams an answer through the modern channel: lipc_stream_open, _read, _close. */
+answer_cost host_stream_modern(host_subject *host, const prompts *prompts);
 
 /* ---- the modern channel ----------------------------------------------------------------------------------------- */
 

@@ -1,5 +1,5 @@
-/* big_texts.c - an answer of 900 KB and a prompt of 200 KB pass whole; a reader that sleeps in between misses nothing; other
- * processes follow the same stream from any byte on and get the same bytes. What does not fit says so.
+/* big_texts.c - an answer of 900 KB and a prompt of 200 KB pass whole; a reader that sleeps in between misses nothing;
+ * other processes follow the same stream from any byte on and get the same bytes. What does not fit says so.
  *
  * big_texts [seconds that the reader sleeps]
  */

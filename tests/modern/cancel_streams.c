@@ -1,5 +1,5 @@
-/* cancel_streams.c - a stream that is cancelled while it waits, while its prompt is read, or while it generates ends with
- * CANCELLED after the text there is; nobody else notices.
+/* cancel_streams.c - a stream that is cancelled while it waits, while its prompt is read, or while it generates ends
+ * with CANCELLED after the text there is; nobody else notices.
  *
  * Promised: from the call to the acknowledgement at most one step and 1 ms.
  */

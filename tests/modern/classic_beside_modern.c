@@ -1,5 +1,5 @@
-/* classic_beside_modern.c - old clients of the guide and modern ones stream at the same time from the same host, and neither
- * has to wait until the other has had all that it asked for. */
+/* classic_beside_modern.c - old clients of the guide and modern ones stream at the same time from the same host, and
+ * neither has to wait until the other has had all that it asked for. */
 #include "modern_test.h"
 
 enum { MODERN = 6 };

@@ -1,6 +1,6 @@
-/* detached_streams.c - a detachable stream goes on without its client, however that ended, and is found again by its id, from
- * any byte on; others end with their client. What nobody owns any more is kept until its place is needed; what is followed is
- * kept until it has been read. */
+/* detached_streams.c - a detachable stream goes on without its client, however that ended, and is found again by its
+ * id, from any byte on; others end with their client. What nobody owns any more is kept until its place is needed;
+ * what is followed is kept until it has been read. */
 #include "modern_test.h"
 
 typedef struct board {
@@ -184,8 +184,8 @@ static void places_are_needed(const char *instance, const script *script) {
     CHECK_LIPC(lipc_stream_attach(other, ids[0], 0, 1, &follower), LIPC_E_OK);
     for (int i = 0; i < SLOTS; i++) {
         for (int k = 0; k < SLOTS; k++)
-            CHECK_SAY((stream_with_id(&segment, ids[k]) >= 0) == (k >= i), "after %d more requests stream %d is %s", i, k,
-                      k >= i ? "gone" : "still there");
+            CHECK_SAY((stream_with_id(&segment, ids[k]) >= 0) == (k >= i), "after %d more requests stream %d is %s", i,
+                      k, k >= i ? "gone" : "still there");
         streams[i] = ask(other, "more");
         check_whole(streams[i], script);
     }

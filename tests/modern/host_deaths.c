@@ -1,5 +1,5 @@
-/* host_deaths.c - the host is killed: every client that waits learns of it, having read all that was published; every call
- * then says HOST_GONE; and the same process attaches to the next host.
+/* host_deaths.c - the host is killed: every client that waits learns of it, having read all that was published; every
+ * call then says HOST_GONE; and the same process attaches to the next host.
  *
  * Promised: within 10 ms, with 16 clients.
  */
@@ -184,8 +184,8 @@ int main(void) {
     for (int i = 0; i < ROUNDS; i++)
         kill_one(instance, &script, times + i * CLIENTS);
     double median = quantile(times, ROUNDS * CLIENTS, 0.5), most = maximum(times, ROUNDS * CLIENTS);
-    printf("  from the kill to the client's call returning: median %.2f ms, most %.2f ms (promised: %d)\n", median, most,
-           PROMISED_MS);
+    printf("  from the kill to the client's call returning: median %.2f ms, most %.2f ms (promised: %d)\n", median,
+           most, PROMISED_MS);
     CHECK_SAY(most <= test_scaled(PROMISED_MS * GENEROUS), "a client took %.1f ms", most);
     killed_while_loading(instance);
     free(script.text);

@@ -1,6 +1,6 @@
-/* host_from_library.c - the library starts a host where none runs: one that ends with the client, or with its process, however
- * that ends; or one that stays. What keeps the host from starting is said in its own words; two that start one at the same
- * time share it. */
+/* host_from_library.c - the library starts a host where none runs: one that ends with the client, or with its process,
+ * however that ends; or one that stays. What keeps the host from starting is said in its own words; two that start one
+ * at the same time share it. */
 #include "modern_test.h"
 
 typedef struct board {
@@ -43,7 +43,8 @@ static bool is_gone(int pid) {
     return kill(pid, 0) != 0 && errno == ESRCH;
 }
 
-/* The host has ended and has removed its objects. Its starter reaps it; where that has died it is this program's child. */
+/* The host has ended and has removed its objects. Its starter reaps it; where that has died it is this program's
+ * child. */
 static void check_host_ends(const char *instance, int pid) {
     CHECK_SAY(WAITED(SOON_MS, (waitpid(pid, NULL, WNOHANG), is_gone(pid))), "the host %d goes on", pid);
     CHECK_SAY(objects_count(instance) == 0, "%d objects are left", objects_count(instance));

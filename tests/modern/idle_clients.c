@@ -1,5 +1,5 @@
-/* idle_clients.c - a host with 16 attached clients that ask for nothing uses no measurable CPU, and neither do they: before
- * their first request, after it, and while they wait for their turn. */
+/* idle_clients.c - a host with 16 attached clients that ask for nothing uses no measurable CPU, and neither do they:
+ * before their first request, after it, and while they wait for their turn. */
 #include "modern_test.h"
 
 enum { CLIENTS = 16, WATCHED_MS = 3000, ALLOWED_MS = 10 };

@@ -1,5 +1,5 @@
-/* many_clients.c - 64 clients stream at once: all are served, whole, and equally fast; whoever finds the house full queues,
- * sees its position, and is served in its turn.
+/* many_clients.c - 64 clients stream at once: all are served, whole, and equally fast; whoever finds the house full
+ * queues, sees its position, and is served in its turn.
  *
  * Promised: the rates lie within 10 %.
  */

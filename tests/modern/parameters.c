@@ -1,5 +1,5 @@
-/* parameters.c - what a request says arrives: limits, sampling, seeds, stop strings, grammars, log probabilities, token records,
- * priorities. */
+/* parameters.c - what a request says arrives: limits, sampling, seeds, stop strings, grammars, log probabilities,
+ * token records, priorities. */
 #include "modern_test.h"
 
 /* ---- The embedded model ---- */
@@ -114,7 +114,11 @@ static void sampling(lipc_client *client) {
 
 static void system_prompt(lipc_client *client) {
     static const lipc_message chat[] = {
-        {"system", "You are a helpful tutor"}, {"user", "What is C++?"}, {"assistant", "A language."}, {"user", QUESTION_MULTIBYTE}};
+        {"system", "You are a helpful tutor"},
+        {"user", "What is C++?"},
+        {"assistant", "A language."},
+        {"user", QUESTION_MULTIBYTE},
+    };
     lipc_progress one, all;
     test_step("several messages");
     lipc_request request = request_of(QUESTION_MULTIBYTE);
@@ -299,7 +303,7 @@ static script script_of(const char *text) {
     return made;
 }
 
-/* While one answer is made, requests of different priorities arrive; they are served by priority, then in their order. */
+/* While one answer is made, requests of different priorities arrive; they are served by priority, then in order. */
 static void priorities(const char *instance, const script *script) {
     enum { N = 5 };
     static const int32_t given[N] = {-5, 0, 7, 0, 100};
@@ -344,8 +348,8 @@ static void priorities(const char *instance, const script *script) {
 }
 
 int main(void) {
-    static const char text[] = "The quick brown fox jumps over the lazy dog, and on, and on, without a pause, in a kind of "
-                               "Größenwahn, up to its end.";
+    static const char text[] = "The quick brown fox jumps over the lazy dog, and on, and on, without a pause, in "
+                               "a kind of Größenwahn, up to its end.";
     char instance[64];
     test_host host;
     test_begin("parameters", 60);

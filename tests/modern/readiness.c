@@ -1,5 +1,5 @@
-/* readiness.c - a client attaches while the host is still loading: it sees how far, its requests wait and are then served; a
- * host that is told to end finishes what it has and takes nothing new. */
+/* readiness.c - a client attaches while the host is still loading: it sees how far, its requests wait and are then
+ * served; a host that is told to end finishes what it has and takes nothing new. */
 #include "modern_test.h"
 
 typedef struct seen {

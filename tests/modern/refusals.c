@@ -1,5 +1,5 @@
-/* refusals.c - what the host cannot serve it refuses, each with the code REFUSED and a sentence: through the library, and
- * written into the segment by a client that lies about every length. The others notice nothing.
+/* refusals.c - what the host cannot serve it refuses, each with the code REFUSED and a sentence: through the library,
+ * and written into the segment by a client that lies about every length. The others notice nothing.
  */
 #include "modern_test.h"
 
@@ -214,8 +214,8 @@ static void raw_good(raw *raw, const script *script) {
 
 /* ---- Words that make no sense ---- */
 
-/* Writes what it likes into all that it may write: its record, its streams' claims, its requests. The hub and the streams of
- * others it leaves alone, and it gives back what it holds, so that the end can be looked at. */
+/* Writes what it likes into all that it may write: its record, its streams' claims, its requests. The hub and the
+ * streams of others it leaves alone, and it gives back what it holds, so that the end can be looked at. */
 static void scribble(raw *raw, int rounds) {
     uint64_t seed = 1;
     for (int i = 0; i < rounds; i++) {

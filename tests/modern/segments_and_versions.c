@@ -1,5 +1,6 @@
-/* segments_and_versions.c - a running host of another version is named, not attached to; a dead host's segment is adopted if it
- * has the same geometry or no modern channel yet, and replaced if not; what is damaged is not believed. */
+/* segments_and_versions.c - a running host of another version is named, not attached to; a dead host's segment is
+ * adopted if it has the same geometry or no modern channel yet, and replaced if not; what is damaged is not
+ * believed. */
 #include "modern_test.h"
 
 #include "platform/platform.h"
@@ -91,7 +92,8 @@ static void damaged(const char *instance, const script *script) {
     end_host(&host, &segment);
 }
 
-/* A host from before the modern channel: a segment that is the classic block and nothing else, owned by a live process. */
+/* A host from before the modern channel: a segment that is the classic block and nothing else, owned by a live
+ * process. */
 static void own_old_segment(void *data, int number) {
     (void)number;
     const char *instance = data;

@@ -1,5 +1,5 @@
-/* silent_publishing.c - text that nobody sleeps for costs no system call on either side, and a reader that wants to be woken
- * at most 60 times a second is, with nothing late at the beginning or the end.
+/* silent_publishing.c - text that nobody sleeps for costs no system call on either side, and a reader that wants to be
+ * woken at most 60 times a second is, with nothing late at the beginning or the end.
  *
  * Promised: no system call while publishing with nobody asleep; at most 62 wake-ups in any second at 60.
  */

@@ -270,7 +270,7 @@ class HostWatch:
             self._process = os.pidfd_open(pid)
         except ProcessLookupError:
             raise _NotYet("the host has just ended") from None
-        if start_time(pid) != started:  # after pidfd_open: a pid used anew is nobody
+        if started and start_time(pid) != started:  # after pidfd_open: a pid used anew is nobody
             os.close(self._process)
             raise _NotYet("the host's pid is another process")
         self._stop_read, self._stop_write = os.pipe()
@@ -690,6 +690,7 @@ class Stream:
     def _check_generation(self):
         fence()
         if generation_of(self.client.segment.load8(self._offset)) != self.generation:
+            self.client.check()
             raise StreamGone(f"stream {self.id.hex()} was freed")
 
     def read(self, timeout=None, pace=None):

@@ -12,8 +12,9 @@
  * again has written another value, which (9) does not touch. A sleeper that dies leaves `armed` set, which costs the next
  * ringer one needless system call.
  *
- * Several sleepers join their wishes in one value, whose rings are the newest that any of them saw. A wish that outlives
- * its sleeper costs one needless wake-up.
+ * Several sleepers. Those who saw the same `rings` join their wishes in one value. One that replaces an older value
+ * replaces that of sleepers whom the ring in between wakes. Should that ringer have died before (8): where several sleep
+ * on one bell, in a client, the ringers are the host, whose death rings the bell, and their own process.
  */
 #define _GNU_SOURCE
 #include "internal.h"
@@ -25,7 +26,6 @@
 #include <unistd.h>
 
 #define WISH_BITS 2
-#define WISH_MASK 3u
 
 uint32_t plat_doorbell_arm(plat_doorbell *bell, uint32_t wanted) {
     for (;;) {
@@ -33,8 +33,8 @@ uint32_t plat_doorbell_arm(plat_doorbell *bell, uint32_t wanted) {
         uint32_t before = __atomic_load_n(&bell->armed, __ATOMIC_ACQUIRE);
         /* A slow thread must not put an old value over that of a newer sleeper, which a ringer would then take back. */
         if (__atomic_load_n(&bell->rings, __ATOMIC_ACQUIRE) != seen) continue;
-        /* The wishes of before too: they may be of one who saw the same rings, or whose ringer died before it woke it. */
-        uint32_t mine = seen << WISH_BITS | wanted | (before & WISH_MASK);
+        uint32_t mine = seen << WISH_BITS | wanted;
+        if (before >> WISH_BITS == mine >> WISH_BITS) mine |= before;
         /* Sequentially consistent, and a fence for the loads of (3): pairs with the fence before (6). */
         if (__atomic_compare_exchange_n(&bell->armed, &before, mine, false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED)) {
             __atomic_thread_fence(__ATOMIC_SEQ_CST);
