@@ -167,7 +167,7 @@ LIPC_API void lipc_client_interrupt(lipc_client *client);
 LIPC_API int lipc_client_shutdown(lipc_client *client, int timeout_ms);
 
 /* Leaves the host. Streams that are still open end, detachable ones go on; their handles stay valid until they are
- * closed and report HOST_GONE. Ends a host that was started WITH_ME. NULL is allowed. Cannot fail. */
+ * closed and report HOST_GONE, or how they ended if they had. Ends a host that was started WITH_ME. NULL is allowed. Cannot fail. */
 LIPC_API void lipc_client_close(lipc_client *client);
 
 /* ==== Streams =======================================================================================================

@@ -513,7 +513,7 @@ static void check_limits(void) {
     check_refused(large, LINE_1 "too large");
 
     /* As deep as memory is set aside for, in one piece. */
-    enum { DEEP = 500000 };
+    enum { DEEP = 100000 };
     grammar = make("root ::= \"[\" root \"]\" | \"x\"");
     begin_large("");
     write_times(DEEP, "[");
