@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -100,6 +101,10 @@ static int64_t ours_ns(const company *c) {
     struct timespec t;
     clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
     int64_t ns = (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+    struct rusage children;
+    if (getrusage(RUSAGE_CHILDREN, &children) == 0)
+        ns += ((int64_t)children.ru_utime.tv_sec + children.ru_stime.tv_sec) * 1000000000 +
+              ((int64_t)children.ru_utime.tv_usec + children.ru_stime.tv_usec) * 1000;
     for (size_t i = 0; i < sizeof c->subjects / sizeof *c->subjects; i++) {
         const int64_t subject = c->subjects[i] > 0 ? process_cpu_ns(c->subjects[i]) : 0;
         ns += subject > 0 ? subject : 0;

@@ -38,7 +38,8 @@ double samples_quantile(const samples *s, double part);
  * The threads of the model meet at a spinning barrier after each step of the graph, so a program that takes one of their
  * cores does not cost its share but many times that. What was measured in such company says nothing about us. */
 
-/* What other programs used in a time: everybody's use less our own and that of the subjects. */
+/* What other programs used in a time: everybody's use less our own, that of the subjects, and that of children which
+ * ended in it. */
 typedef struct company {
     int64_t at_ns, busy_ns, ours_ns;
     pid_t subjects[2];

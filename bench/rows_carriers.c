@@ -156,22 +156,41 @@ static void add_row(results *list, const char *carrier, const char *rest, const 
     results_add(list, name, samples_median(s), unit, results_no_bar(), what);
 }
 
+/* One round: everything by every carrier, by turns. Returns what the pauses of the pace cost. */
+static double carry_all(int round, passage_cost fast[N_CARRIERS], passage_cost paced[N_CARRIERS]) {
+    for (int turn = 0; turn < N_CARRIERS; turn++) {
+        const int i = (turn + round) % N_CARRIERS;
+        fast[i] = carry(&carriers[i], N_FAST, 0);
+        paced[i] = carry(&carriers[i], N_PACED, PACE_NS);
+    }
+    return measure_pauses_us();
+}
+
+/* The same, again while other programs were using the cores and there is patience. Returns how much they used. */
+static double carry_all_quietly(int round, passage_cost fast[N_CARRIERS], passage_cost paced[N_CARRIERS],
+                                double *pause_us) {
+    for (;;) {
+        wait_for_quiet(0, 0);
+        const company company = company_begin(0, 0);
+        *pause_us = carry_all(round, fast, paced);
+        const double cores = company_cores(&company);
+        if (cores <= COMPANY_MOST || !patience_left())
+            return cores;
+        patience_spend(now_ns() - company.at_ns);
+    }
+}
+
 void rows_carriers(results *list, const bench_options *options) {
-    static samples pauses;
+    static samples pauses, company;
     carrier_samples *all = calloc(N_CARRIERS, sizeof *all);
     if (all == NULL)
         fail("not enough memory");
-    pauses.n = 0;
+    pauses.n = company.n = 0;
     for (int round = 0; round < options->n_rounds; round++) {
         passage_cost fast[N_CARRIERS], paced[N_CARRIERS];
-        wait_for_quiet(0, 0);
-        const double pause_us = measure_pauses_us();
+        double pause_us;
+        samples_add(&company, carry_all_quietly(round, fast, paced, &pause_us));
         samples_add(&pauses, pause_us);
-        for (int turn = 0; turn < N_CARRIERS; turn++) {
-            const int i = (turn + round) % N_CARRIERS;
-            fast[i] = carry(&carriers[i], N_FAST, 0);
-            paced[i] = carry(&carriers[i], N_PACED, PACE_NS);
-        }
         const passage_cost *channel_fast = &fast[CARRIER_CHANNEL], *channel = &paced[CARRIER_CHANNEL];
         for (int i = 0; i < N_CARRIERS; i++) {
             samples_add(&all[i].rate, fast[i].tokens_per_s);
@@ -204,5 +223,7 @@ void rows_carriers(results *list, const bench_options *options) {
     }
     results_add(list, "carry.pauses_cpu", samples_median(&pauses), "us/token", results_no_bar(),
                 "what the writer's pauses cost");
+    results_add(list, "carry.company", samples_max(&company), "cores", results_no_bar(),
+                "used by other programs in the worst round");
     free(all);
 }

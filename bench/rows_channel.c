@@ -124,6 +124,8 @@ static void wake(board *board, int kind, stand_in *host, uint32_t i) {
 
 /* One round: N_WAKES of each kind, by turns. */
 static void measure_wakes(samples way_us[N_KINDS], samples writer_us[N_KINDS]) {
+    for (int kind = 0; kind < N_KINDS; kind++)
+        way_us[kind].n = writer_us[kind].n = 0;
     board *board = new_board();
     stand_in hosts[N_KINDS];
     pid_t readers[N_KINDS];
@@ -155,16 +157,27 @@ static void measure_wakes(samples way_us[N_KINDS], samples writer_us[N_KINDS]) {
     munmap(board, sizeof *board);
 }
 
+/* The same, again while other programs were using the cores and there is patience. Returns how much they used. */
+static double measure_quiet_wakes(samples way_us[N_KINDS], samples writer_us[N_KINDS]) {
+    for (;;) {
+        wait_for_quiet(0, 0);
+        const company company = company_begin(0, 0);
+        measure_wakes(way_us, writer_us);
+        const double cores = company_cores(&company);
+        if (cores <= COMPANY_MOST || !patience_left())
+            return cores;
+        patience_spend(now_ns() - company.at_ns);
+    }
+}
+
 static void add_wakes(results *list, const bench_options *options) {
     static samples way[N_KINDS], writer[N_KINDS], median[N_KINDS], late[N_KINDS], ratio[N_KINDS], late_ratio[N_KINDS];
-    static samples publish[N_KINDS];
+    static samples publish[N_KINDS], company;
+    company.n = 0;
     for (int kind = 0; kind < N_KINDS; kind++)
         median[kind].n = late[kind].n = ratio[kind].n = late_ratio[kind].n = publish[kind].n = 0;
     for (int round = 0; round < options->n_rounds; round++) {
-        for (int kind = 0; kind < N_KINDS; kind++)
-            way[kind].n = writer[kind].n = 0;
-        wait_for_quiet(0, 0);
-        measure_wakes(way, writer);
+        samples_add(&company, measure_quiet_wakes(way, writer));
         const double futex_median = samples_median(&way[KIND_FUTEX]);
         const double futex_late = samples_quantile(&way[KIND_FUTEX], 0.99);
         for (int kind = 0; kind < N_KINDS; kind++) {
@@ -183,6 +196,8 @@ static void add_wakes(results *list, const bench_options *options) {
                 "to the return of lipc_stream_read / bare futex, median");
     results_add(list, "channel.wake.library_p99_ratio", samples_median(&late_ratio[KIND_LIBRARY]), "ratio",
                 results_no_bar(), "the same of the 99th percentiles");
+    results_add(list, "channel.wake.company", samples_max(&company), "cores", results_no_bar(),
+                "used by other programs in the worst round");
     static const char *const names[N_KINDS] = {"futex", "bell", "library"};
     for (int kind = 0; kind < N_KINDS; kind++) {
         char name[64];
@@ -243,6 +258,7 @@ static void add_publish(results *list) {
     static samples alone, polled, clock;
     alone.n = polled.n = clock.n = 0;
     for (int i = 0; i < N_PUBLISH_TURNS; i++) {
+        wait_for_quiet(0, 0);
         samples_add(&alone, measure_publish_ns(false));
         samples_add(&polled, measure_publish_ns(true));
         samples_add(&clock, measure_clock_ns());

@@ -25,7 +25,7 @@
 
 #define MAX_NESTING 100          /* parentheses */
 #define MAX_ELEMENTS 200000      /* of all rules, repetitions written out */
-#define MAX_REPETITIONS 2000     /* as many as llama.cpp asks for; more may be allowed, as far as MAX_ELEMENTS goes */
+#define MAX_REPETITIONS 2000     /* at least; at most, there may be as many more as MAX_ELEMENTS allows */
 #define MAX_LEFT_DEPTH 2500      /* rules that begin with rules that begin with rules ... */
 #define MAX_READING_WORK 50000000
 #define MAX_WORK 150000000       /* from one accepted piece to the next: some tenths of a second */
@@ -508,8 +508,8 @@ static bool ends_alternative(const element *element) {
     return element->kind == ELEMENT_END || element->kind == ELEMENT_ALTERNATIVE;
 }
 
-/* Walks over the elements that can stand at the beginning of a rule's alternatives; an end of an alternative is among
- * them if it can be empty. */
+/* From 0 up to n_items: the elements that can stand at the beginning of an alternative, and the ends of those that can
+ * be empty. */
 static size_t next_first(const reader *reader, const elements *body, size_t i) {
     const element *element = &body->items[i];
     if (element->kind == ELEMENT_RULE && reader->rules[element->rule].can_be_empty) return i + 1;
@@ -611,7 +611,7 @@ typedef struct node {
     const element *at;
     uint32_t below;
     uint32_t next_in_bucket;
-    uint32_t visited; /* in the expansion of that number */
+    uint32_t visited; /* reached in the expansion of that number */
 } node;
 
 typedef struct numbers {
@@ -699,7 +699,7 @@ static uint32_t find_node(grammar *grammar, const element *at, uint32_t below) {
     return *bucket = grammar->n_nodes++;
 }
 
-/* Each node once: what has been seen at a character need not be looked at again. */
+/* Leaves a node to be expanded, once for each character. */
 static void reach(grammar *grammar, uint32_t number) {
     node *node = &grammar->nodes[number];
     if (node->visited == grammar->n_expansions) return;
@@ -842,7 +842,7 @@ void grammar_accept(grammar *grammar, const char *bytes, size_t n_bytes) {
 }
 
 bool grammar_can_end(const grammar *grammar) {
-    if (grammar->partial.n_left > 0) return false;
+    if (grammar->is_exhausted || grammar->partial.n_left > 0) return false;
     for (size_t i = 0; i < grammar->stacks.n_items; i++)
         if (grammar->stacks.items[i] == 0) return true;
     return false;

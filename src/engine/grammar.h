@@ -6,6 +6,7 @@
  * is bounded.
  *
  * Not in it: tokens by name or number (<...>, !<...>). A class of no characters ([]) is nothing, as in the library.
+ * {m,n} is exact for every n; the library drops an n above 2000.
  */
 #ifndef ENGINE_GRAMMAR_H
 #define ENGINE_GRAMMAR_H
@@ -22,14 +23,14 @@ grammar *grammar_new(const char *text, char *message, size_t message_size);
 /* Whether the text may go on with these bytes, which may end inside a character. No bytes never fit. */
 bool grammar_fits(grammar *grammar, const char *bytes, size_t n_bytes);
 
-/* The text goes on with bytes that fit. */
+/* The text goes on with bytes that fit; others are not taken. */
 void grammar_accept(grammar *grammar, const char *bytes, size_t n_bytes);
 
 /* Whether the text may end here. */
 bool grammar_can_end(const grammar *grammar);
 
 /* True from when there were so many ways to read the text that no more were followed, or memory ran out: then nothing
- * fits any more. */
+ * fits any more, and the text may not end. */
 bool grammar_is_exhausted(const grammar *grammar);
 
 /* NULL allowed. */

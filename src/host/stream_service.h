@@ -44,7 +44,8 @@ void stream_service_show_load(stream_service *service, uint32_t n_running, uint3
 /* Looks at everything that clients may have changed: who came, left or died; requests, cancels, releases. */
 void stream_service_look(stream_service *service);
 
-/* The next request that has arrived and is good; NULL if there is none. Bad ones have been refused. */
+/* The next request that has arrived and is good; NULL if there is none. Bad ones have been refused. Those that were found
+ * in the same look come in the order of their streams: who wants one to begin first waits until it has. */
 answer *stream_service_take(stream_service *service);
 
 /* Gives free streams to those who wait for one, and shows the others their position, behind n_queued requests. */

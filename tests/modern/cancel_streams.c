@@ -43,8 +43,10 @@ static void queued_and_running(const script *script) {
     read_until(neighbour, &neighbour_text, 1);
     for (int i = 0; i < ROUNDS; i++) {
         reading first_text = {0}, second_text = {0};
-        lipc_stream *first = ask_endless(client), *second = ask_endless(client);
+        /* One after the other: of two that the host finds in the same look, it takes the one in the lower stream first. */
+        lipc_stream *first = ask_endless(client);
         read_until(first, &first_text, 1);
+        lipc_stream *second = ask_endless(client);
         CHECK_INT(progress_of(second).state, ==, LIPC_STREAM_QUEUED);
         queued[i] = cancel(second, &second_text);
         CHECK_INT(second_text.n_bytes, ==, 0);

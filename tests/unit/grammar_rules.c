@@ -489,6 +489,10 @@ static void check_limits(void) {
     write_times(1 << 20, "(");
     check_refused(large, LINE_1 "more than 100 nested parentheses");
 
+    begin_large("root ::= ");
+    write_times(200, "(\"a\")?"); /* beside each other there may be more */
+    check_text(large, "aa", END);
+
     check_text("root ::= \"a\"{2000} \"b\"", "a", OPEN);
     check_text("root ::= \"a\"{2,5000}", "a", OPEN);
     grammar *grammar = make("root ::= \"a\"{2,5000}"); /* more than there may be at least: still exactly as many */
@@ -522,8 +526,9 @@ static void check_limits(void) {
     CHECK(feed(grammar, large, DEEP - 1) && !grammar_can_end(grammar));
     CHECK(feed(grammar, "]", 1) && grammar_can_end(grammar));
     grammar_free(grammar);
-    grammar = make("root ::= \"[\" root \"]\" | \"x\"");
+    grammar = make("root ::= \"[\" root \"]\" | \"x\" | \"\"");
     memset(large, '[', 2 * DEEP);
+    CHECK(grammar_can_end(grammar) && grammar_fits(grammar, "x", 1));
     CHECK(!grammar_fits(grammar, large, 2 * DEEP) && grammar_is_exhausted(grammar));
     CHECK(!grammar_fits(grammar, "x", 1) && !grammar_can_end(grammar));
     grammar_accept(grammar, "x", 1);
@@ -627,7 +632,7 @@ static void check_hostiles(void) {
 }
 
 int main(void) {
-    test_begin("grammar_rules", 60);
+    test_begin("grammar_rules", 50);
     large = malloc(TEXT_ROOM);
     CHECK(large);
     test_step("hostile grammars");
