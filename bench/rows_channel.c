@@ -227,6 +227,7 @@ static pid_t start_poller(board *board, const stand_in *host) {
     _exit(0);
 }
 
+/* In processor time: a program that shares the core for a while is not counted, and nothing here sleeps. */
 static double measure_publish_ns(bool has_reader) {
     board *board = new_board();
     stand_in host;
@@ -234,10 +235,10 @@ static double measure_publish_ns(bool has_reader) {
     pid_t reader = has_reader ? start_poller(board, &host) : 0;
     wait_ready(board, has_reader);
     pin_to_core(0);
-    const int64_t start = now_ns();
+    const int64_t start = process_cpu_ns(getpid());
     for (int i = 0; i < N_PUBLISH; i++)
         stand_in_publish(&host, TOKEN, TOKEN_BYTES);
-    const double ns = (double)(now_ns() - start) / N_PUBLISH;
+    const double ns = (double)(process_cpu_ns(getpid()) - start) / N_PUBLISH;
     unpin();
     stand_in_end(&host);
     if (reader > 0)
@@ -258,7 +259,6 @@ static void add_publish(results *list) {
     static samples alone, polled, clock;
     alone.n = polled.n = clock.n = 0;
     for (int i = 0; i < N_PUBLISH_TURNS; i++) {
-        wait_for_quiet(0, 0);
         samples_add(&alone, measure_publish_ns(false));
         samples_add(&polled, measure_publish_ns(true));
         samples_add(&clock, measure_clock_ns());

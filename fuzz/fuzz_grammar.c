@@ -1,6 +1,6 @@
 /* fuzz_grammar.c - src/engine/grammar.h over arbitrary grammars and texts: a grammar up to the first zero byte, behind
- * it pieces of text, each with its length in front (a byte; what is missing is missing). Whatever is asked costs little;
- * the same bytes get the same answer whole and one by one; a refusal says why. */
+ * it pieces of text, each with its length in front (a byte; the last piece may be cut). No call takes long; pieces get
+ * the answers that their bytes get; what is taken is text; a refusal says why. */
 #include "fuzz.h"
 
 #include "engine/grammar.h"
@@ -23,34 +23,57 @@ static void must_be_quick(double began_ms) {
     MUST(now_ms() - began_ms < CALL_MS);
 }
 
-/* Whether a grammar that stands at the same place takes the piece byte by byte. */
-static bool takes_bytes(grammar *grammar, const char *piece, size_t n) {
-    for (size_t i = 0; i < n; i++) {
-        if (!grammar_fits(grammar, piece + i, 1)) return false;
-        grammar_accept(grammar, piece + i, 1);
+/* One grammar twice, at the same place: one is fed pieces, the other their bytes. */
+typedef struct pair {
+    grammar *whole;
+    grammar *bytes;
+    char *taken; /* the text so far */
+    size_t n_taken;
+} pair;
+
+static bool is_exhausted(const pair *pair) {
+    return grammar_is_exhausted(pair->whole) || grammar_is_exhausted(pair->bytes);
+}
+
+/* What has not been taken has changed nothing. */
+static void refuse(const pair *pair, const char *piece, size_t n) {
+    for (size_t i = 1; i < n; i++) {
+        bool whole_fits = grammar_fits(pair->whole, piece, i), bytes_fit = grammar_fits(pair->bytes, piece, i);
+        if (is_exhausted(pair)) return;
+        MUST(whole_fits == bytes_fit);
     }
-    return true;
 }
 
-static bool is_exhausted(const grammar *whole, const grammar *bytes) {
-    return grammar_is_exhausted(whole) || grammar_is_exhausted(bytes);
-}
-
-/* Both stand at the same place. */
-static void follow(grammar *whole, grammar *bytes, const char *piece, size_t n) {
-    bool could_end = grammar_can_end(whole);
+static void take(pair *pair, const char *piece, size_t n) {
     double began_ms = now_ms();
-    bool fits = grammar_fits(whole, piece, n);
+    grammar_accept(pair->whole, piece, n);
     must_be_quick(began_ms);
-    if (grammar_is_exhausted(whole)) MUST(!fits && !grammar_can_end(whole));
-    else MUST(grammar_can_end(whole) == could_end);
-    if (!fits) return;
-    began_ms = now_ms();
-    grammar_accept(whole, piece, n);
+    for (size_t i = 0; i < n && !is_exhausted(pair); i++) {
+        MUST(grammar_fits(pair->bytes, piece + i, 1) || grammar_is_exhausted(pair->bytes));
+        grammar_accept(pair->bytes, piece + i, 1);
+    }
+    if (is_exhausted(pair)) return;
+    memcpy(pair->taken + pair->n_taken, piece, n);
+    pair->n_taken += n;
+    size_t n_whole = utf8_whole_prefix(pair->taken, pair->n_taken);
+    bool may_end = grammar_can_end(pair->whole);
+    MUST(utf8_is_valid(pair->taken, n_whole) && !memchr(pair->taken, 0, n_whole));
+    MUST(!may_end || n_whole == pair->n_taken);
+    MUST(may_end == grammar_can_end(pair->bytes));
+}
+
+static void follow(pair *pair, const char *piece, size_t n) {
+    bool could_end = grammar_can_end(pair->whole);
+    double began_ms = now_ms();
+    bool fits = grammar_fits(pair->whole, piece, n);
     must_be_quick(began_ms);
-    bool takes = takes_bytes(bytes, piece, n);
-    if (is_exhausted(whole, bytes)) return;
-    MUST(takes && grammar_can_end(whole) == grammar_can_end(bytes));
+    if (grammar_is_exhausted(pair->whole)) {
+        MUST(!fits && !grammar_can_end(pair->whole));
+        return;
+    }
+    MUST(grammar_can_end(pair->whole) == could_end);
+    if (fits) take(pair, piece, n);
+    else refuse(pair, piece, n);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
@@ -63,20 +86,21 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
 
     double began_ms = now_ms();
     memset(message, 0, sizeof message);
-    grammar *whole = grammar_new(text, message, sizeof message);
+    pair pair = {.whole = grammar_new(text, message, sizeof message), .taken = malloc(size + 1)};
     must_be_quick(began_ms);
-    grammar *bytes = whole ? grammar_new(text, message, sizeof message) : NULL;
-    free(text);
-    MUST(memchr(message, 0, sizeof message) && (message[0] == 0) == (whole != NULL));
-    MUST(!whole || bytes);
-    const char *at = (const char *)data + n_text + 1, *end = (const char *)data + size;
-    while (whole && at < end && !is_exhausted(whole, bytes) && now_ms() - began_ms < INPUT_MS) {
+    MUST(memchr(message, 0, sizeof message) && (message[0] == 0) == (pair.whole != NULL));
+    if (pair.whole) pair.bytes = grammar_new(text, message, sizeof message);
+    MUST(pair.taken && !pair.whole == !pair.bytes);
+    const char *at = (const char *)data + (n_text < size ? n_text + 1 : size), *end = (const char *)data + size;
+    while (pair.whole && at < end && !is_exhausted(&pair) && now_ms() - began_ms < INPUT_MS) {
         size_t n = (unsigned char)*at++;
         if (n > (size_t)(end - at)) n = (size_t)(end - at);
-        follow(whole, bytes, at, n);
+        follow(&pair, at, n);
         at += n;
     }
-    grammar_free(whole);
-    grammar_free(bytes);
+    grammar_free(pair.whole);
+    grammar_free(pair.bytes);
+    free(pair.taken);
+    free(text);
     return 0;
 }

@@ -529,13 +529,12 @@ static bool learn(const reader *reader, rule *rule) {
     return rule->can_be_empty != was_empty || rule->reaches_character != reached;
 }
 
-/* Forwards and backwards in turn, so that chains of rules are learned in one go in whichever order they are written. */
+/* Backwards: grammars are mostly written from the top down, and then it is all learned in one go. */
 static bool learn_all(reader *reader) {
     for (bool is_new = true; is_new;) {
         is_new = false;
         if (!work(reader, reader->n_rules + reader->n_elements)) return false;
-        for (uint32_t r = 0; r < reader->n_rules; r++) is_new |= learn(reader, &reader->rules[r]);
-        for (uint32_t r = reader->n_rules; is_new && r-- > 0;) learn(reader, &reader->rules[r]);
+        for (uint32_t r = reader->n_rules; r-- > 0;) is_new |= learn(reader, &reader->rules[r]);
     }
     return true;
 }

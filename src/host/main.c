@@ -67,20 +67,23 @@ static void on_parent_death(void *user_data, uint32_t tag) {
     plat_doorbell_ring(host.bell, PLAT_BELL_ALL);
 }
 
-/* Whether the process that started this one says who it is, and is not our parent any more. */
-static bool has_lost_parent(void) {
-    const char *expected = getenv(PLAT_PARENT_VARIABLE);
-    return expected && expected[0] && strtol(expected, NULL, 10) != plat_parent_pid();
+/* Ends the host when this process ends, or if it has ended. Returns false if that cannot be watched. */
+static bool follow(int pid, uint32_t tag) {
+    int error = plat_process_watch_add(host.parent_watch, pid, 0, tag);
+    if (error == PLAT_E_NOT_FOUND) on_parent_death(NULL, tag);
+    return error == PLAT_OK || error == PLAT_E_NOT_FOUND;
 }
 
-/* Ends the host when the process that started it has ended. Returns false if that cannot be watched. */
+/* Ends the host when its parent has ended, or the process that says it started it: a script may stand between. Returns
+ * false if that cannot be watched. */
 static bool follow_parent(void) {
-    int parent = plat_parent_pid();
+    const char *starter = getenv(PLAT_PARENT_VARIABLE);
+    int parent = plat_parent_pid(), named = starter ? (int)strtol(starter, NULL, 10) : 0;
     if (plat_process_watch_open(on_parent_death, NULL, &host.parent_watch) < 0) return false;
-    int error = plat_process_watch_add(host.parent_watch, parent, 0, 0);
+    if (!follow(parent, 0) || (named > 0 && named != parent && !follow(named, 1))) return false;
     /* If it ended before the watch was there, the pid may be somebody else's by now. */
-    if (error == PLAT_E_NOT_FOUND || plat_parent_pid() != parent || has_lost_parent()) on_parent_death(NULL, 0);
-    return error == PLAT_OK || error == PLAT_E_NOT_FOUND;
+    if (plat_parent_pid() != parent) on_parent_death(NULL, 0);
+    return true;
 }
 
 static bool on_interrupted(void *user_data) {

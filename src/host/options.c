@@ -284,7 +284,7 @@ void host_options_print_manual(FILE *file) {
         fprintf(file, "\n");
     }
     fprintf(file, ".SH ENVIRONMENT\n.TP\n.B LIPC_PARENT_PID\nwith \\-\\-exit\\-with\\-parent: the process that "
-                  "started the host. If that is not its parent any more when it looks, it ends\n");
+                  "started the host, if it may not be its parent; the host ends with it, too\n");
     fprintf(file, ".SH EXIT STATUS\n");
 #define PRINT_EXIT(number, name, text)                                                                                 \
     fprintf(file, ".TP\n.B %d\n", number);                                                                             \

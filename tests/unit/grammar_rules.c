@@ -114,7 +114,7 @@ static void check_constructs(void) {
         {"# first\n\n root \t::= # then\n x-1 y2\r\n\r\nx-1::=\"a\"\r\ny2 ::= \"b\" # end", "ab", END},
         {"root ::= x\nx ::= \"a\"\nx ::= \"b\"", "b", END},
         {"root ::= x\nx ::= \"a\"\nx ::= \"b\"", "a", NO},
-        {"rooty ::= \"b\"\nroot ::= \"a\"\nroo ::= \"c\"", "a", END},
+        {"rooty ::= \"b\"\nroot ::= \"a\"\nroo ::= \"c\"\nroots ::= \"d\"", "a", END},
         {"root ::= \"(\" root \")\" | \"x\"", "((x))", END},
         {"root ::= \"(\" root \")\" | \"x\"", "((x)", OPEN},
         {"root ::= \"(\" root \")\" | \"x\"", "((x)))", NO},
@@ -412,6 +412,11 @@ static void check_characters_in_parts(void) {
         {"root ::= .", "\xf4", "\x8f", true},
         {"root ::= .", "\xf4", "\x90", false}, /* behind U+10FFFF */
         {"root ::= .", "", "\xf5", false},
+        {"root ::= .", "", "\xe2\x61\x62", false},
+        {"root ::= .", "", "\xe0\x80\x80", false},
+        {"root ::= .", "", "\xed\xa0\x80", false},
+        {"root ::= .", "", "\xf4\x90\x80\x80", false},
+        {"root ::= .", "", "\xf4\x8f\xbf\xbf", true},
         {"root ::= [\\U00110000-\\U0013FFFF]", "", "\xf4", false},
         {"root ::= \"a\" .", "a", "\xf0\x9f\x9a", true},
         {"root ::= \"a\" .", "a\xf0\x9f\x9a", "\x80", true},
@@ -419,6 +424,8 @@ static void check_characters_in_parts(void) {
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
         check_fit(cases[i].rules, cases[i].before, cases[i].bytes, cases[i].fits);
+
+    check_bytes("root ::= \"→\"?", "\xe2\x86", 2, OPEN);
 
     /* A zero byte would end the text for its readers. */
     check_bytes("root ::= .* [^a]* \"\\x00\"?", "a\0b", 3, NO);
@@ -536,6 +543,33 @@ static void check_limits(void) {
     grammar_free(grammar);
 }
 
+/* What is counted is counted anew for each piece: an answer may be as long as it likes. */
+static void check_long_answers(void) {
+    begin_large("root ::= [");
+    write_times(100000, "~");
+    write_large("a]*");
+    grammar *grammar = make(large);
+    for (int i = 0; i < 2000; i++) CHECK(feed(grammar, "a", 1));
+    grammar_free(grammar);
+
+    /* Brackets in random order: stacks that have never been seen before, again and again. */
+    enum { DEPTH = 20, N_ROUNDS = 40000 };
+    grammar = make("root ::= pair*\npair ::= \"a\" pair* \"x\" | \"b\" pair* \"y\"");
+    uint64_t random = 1;
+    for (int round = 0; round < N_ROUNDS; round++) {
+        char open[DEPTH];
+        for (int i = 0; i < DEPTH; i++) {
+            open[i] = test_random(&random, 2) ? 'a' : 'b';
+            CHECK(feed(grammar, &open[i], 1) && !grammar_can_end(grammar));
+        }
+        for (int i = DEPTH; i-- > 0;) {
+            CHECK(!grammar_fits(grammar, open[i] == 'a' ? "y" : "x", 1));
+            CHECK(feed(grammar, open[i] == 'a' ? "x" : "y", 1) && grammar_can_end(grammar) == (i == 0));
+        }
+    }
+    grammar_free(grammar);
+}
+
 /* ---- Hostile grammars ---- */
 
 static long peak_kib(void) {
@@ -544,8 +578,8 @@ static long peak_kib(void) {
     return usage.ru_maxrss;
 }
 
-/* Reads the large text; each byte is then asked about, alone and behind "aaaaaaaa", and the first that fits is taken,
- * up to 40 times. */
+/* Reads the large text; each byte is then asked about, alone and, if it is ASCII, behind "aaaaaaaa", and the lowest that
+ * fits is taken; up to 40 times. */
 static void check_hostile(const char *what, const char *expected) {
     char message[256] = "";
     double began_ms = test_now_ms();
@@ -558,8 +592,8 @@ static void check_hostile(const char *what, const char *expected) {
         int fitting = -1;
         for (int byte = 255; byte > 0; byte--) {
             char bytes[] = {'a', 'a', 'a', 'a', 'a', 'a', 'a', 'a', (char)byte};
-            grammar_fits(grammar, bytes, sizeof bytes);
             if (grammar_fits(grammar, bytes + sizeof bytes - 1, 1)) fitting = byte;
+            if (byte < 0x80) grammar_fits(grammar, bytes, sizeof bytes);
         }
         if (fitting > 0) grammar_accept(grammar, &(char){(char)fitting}, 1);
         if (test_now_ms() - began_ms > slowest_ms) slowest_ms = test_now_ms() - began_ms;
@@ -648,6 +682,8 @@ int main(void) {
     check_asking();
     test_step("limits");
     check_limits();
+    test_step("long answers");
+    check_long_answers();
     free(large);
     return test_end();
 }
