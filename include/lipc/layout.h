@@ -96,7 +96,7 @@ LIPC_LAYOUT_ASSERT(LIPC_CLASSIC_REGION_SIZE % 4096 == 0);
  * larger structures (whose sizes the hub tells). */
 #define LIPC_HUB_MAGIC UINT64_C(0x425548204350494C) /* the bytes "LIPC HUB" */
 #define LIPC_LAYOUT_MAJOR 1
-#define LIPC_LAYOUT_MINOR 0
+#define LIPC_LAYOUT_MINOR 1 /* 1: LIPC_HUB_RECOVERING, LIPC_STREAM_RECOVERING, the words for recovery */
 
 /* ---- Doorbell -----------------------------------------------------------------------------------------------------
  * A hint "look again" to whoever sleeps. State is elsewhere. `rings` is the word that a sleeper gives to the kernel.
@@ -145,7 +145,9 @@ typedef struct lipc_hub {
     uint32_t n_attached;      /* client records in use */
     uint32_t n_running;       /* answers being made, classic ones included */
     uint32_t n_queued;        /* requests that wait for their turn */
-    uint32_t reserved1[11];
+    uint32_t worker_pid;      /* the process that evaluates; host_pid if the host has none beside itself */
+    uint32_t n_recoveries;    /* how often a new worker has taken over from a dead one */
+    uint32_t reserved1[9];
 
     char host_version[16];    /* 192 */
     uint8_t reserved2[48];
@@ -172,6 +174,7 @@ typedef struct lipc_hub {
 #define LIPC_HUB_LOADING 2u
 #define LIPC_HUB_READY 3u
 #define LIPC_HUB_ENDING 4u
+#define LIPC_HUB_RECOVERING 6u /* the worker died; its successor loads the model and then goes on with every answer */
 
 #define LIPC_HUB_OFFSET 45056
 #define LIPC_HUB_REGION_SIZE 4096
@@ -199,6 +202,7 @@ LIPC_LAYOUT_ASSERT(offsetof(lipc_hub, index_offset) == 100);
 LIPC_LAYOUT_ASSERT(offsetof(lipc_hub, index_length) == 104);
 LIPC_LAYOUT_ASSERT(offsetof(lipc_hub, reserved0) == 108);
 LIPC_LAYOUT_ASSERT(offsetof(lipc_hub, state) == 128);
+LIPC_LAYOUT_ASSERT(offsetof(lipc_hub, worker_pid) == 148);
 LIPC_LAYOUT_ASSERT(offsetof(lipc_hub, host_version) == 192);
 LIPC_LAYOUT_ASSERT(offsetof(lipc_hub, model) == 256);
 LIPC_LAYOUT_ASSERT(offsetof(lipc_hub, n_ctx) == 384);
@@ -287,7 +291,8 @@ typedef struct lipc_stream_header {
     uint64_t started_ns;     /* its turn; 0: not yet */
     uint64_t first_token_ns; /* 0: not yet */
     uint64_t ended_ns;       /* 0: not yet */
-    uint8_t reserved3[16];
+    uint64_t request_sum;    /* before the first READING: what a successor checks the request area by; see stream.h */
+    uint8_t reserved3[8];
     char message[256];       /* 256: zero-terminated: why it was refused or failed; before the status that says so */
 } lipc_stream_header;
 
@@ -311,6 +316,7 @@ LIPC_LAYOUT_ASSERT(offsetof(lipc_stream_header, submitted_ns) == 208);
 LIPC_LAYOUT_ASSERT(offsetof(lipc_stream_header, started_ns) == 216);
 LIPC_LAYOUT_ASSERT(offsetof(lipc_stream_header, first_token_ns) == 224);
 LIPC_LAYOUT_ASSERT(offsetof(lipc_stream_header, ended_ns) == 232);
+LIPC_LAYOUT_ASSERT(offsetof(lipc_stream_header, request_sum) == 240);
 LIPC_LAYOUT_ASSERT(offsetof(lipc_stream_header, message) == 256);
 LIPC_LAYOUT_ASSERT(sizeof(lipc_stream_header) == 512);
 

@@ -124,7 +124,8 @@ typedef enum lipc_host_state {
     LIPC_HOST_LOADING = 2, /* load_per_mille says how far */
     LIPC_HOST_READY = 3,
     LIPC_HOST_ENDING = 4,  /* finishes what it has, takes nothing new */
-    LIPC_HOST_GONE = 5     /* its process has ended */
+    LIPC_HOST_GONE = 5,    /* its process has ended */
+    LIPC_HOST_RECOVERING = 6 /* its worker died; another loads the model and then goes on with every answer */
 } lipc_host_state;
 
 typedef struct lipc_host_status {
@@ -253,7 +254,8 @@ typedef enum lipc_stream_state {
     LIPC_STREAM_QUEUED = 1,     /* waits for its turn: queue_position */
     LIPC_STREAM_READING = 2,    /* the model reads the prompt: n_prompt_done of n_prompt tokens */
     LIPC_STREAM_GENERATING = 3,
-    LIPC_STREAM_ENDED = 4       /* `end` says why */
+    LIPC_STREAM_ENDED = 4,      /* `end` says why */
+    LIPC_STREAM_RECOVERING = 5  /* the host's worker died; another reads the prompt and the answer so far, and goes on */
 } lipc_stream_state;
 
 /* Number, name, text: why an answer ended. */

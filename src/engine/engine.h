@@ -24,10 +24,10 @@ typedef enum engine_error {
     ENGINE_E_TOO_LONG = -6,      /* the prompt leaves no room in the context */
     ENGINE_E_EVALUATION = -7,    /* the library failed while evaluating */
     ENGINE_E_NO_MEMORY = -8,
-    ENGINE_E_GRAMMAR = -9        /* the grammar is not valid, or this engine has none */
+    ENGINE_E_GRAMMAR = -9,       /* the grammar is not valid, or this engine has none */
+    ENGINE_E_RESUMED = -10       /* the resumed tokens cannot be of this engine */
 } engine_error;
 
-#define ENGINE_SEED_RANDOM UINT32_MAX
 #define ENGINE_MESSAGE_SIZE 512
 #define ENGINE_SEQUENCES_DEFAULT 4
 
@@ -73,7 +73,7 @@ typedef struct engine_sampling {
     float frequency_penalty; /* 0: off */
     float presence_penalty;  /* 0: off */
     int32_t repeat_last_n;   /* 0: none, -1: the whole context */
-    uint32_t seed;           /* ENGINE_SEED_RANDOM: another one each time */
+    uint32_t seed;           /* with a token's place in the answer it decides the draw, whatever came before */
     bool ignore_eos;         /* the model cannot end its answer */
 } engine_sampling;
 
@@ -84,6 +84,11 @@ typedef struct engine_request {
     const char *grammar; /* GBNF with the rule "root" (see grammar.h); NULL or "": any text */
     bool wants_logprobs; /* engine_progress.logprob is filled in: one pass over the vocabulary for each token */
     engine_sampling sampling;
+    /* Tokens that this answer already has, made by an engine that is gone. They are evaluated behind the prompt just as
+     * if they were made now, one in each step, and reported with is_resumed; then the answer goes on. n_predict and the
+     * context count them. Copied. */
+    const int32_t *resumed;
+    size_t n_resumed;
 } engine_request;
 
 typedef enum engine_end {
@@ -105,6 +110,7 @@ typedef struct engine_progress {
                            step */
     size_t n_bytes;     /* may be 0: a token can be part of a character */
     bool has_token;     /* a token was made in this step */
+    bool is_resumed;    /* it is one of engine_request.resumed */
     int32_t token;      /* its id in the vocabulary */
     float logprob;      /* natural logarithm of its probability under the model, before any sampling; NaN if not asked for */
     int32_t n_tokens;   /* tokens of the answer so far, without the one that ends it */
@@ -165,7 +171,7 @@ const char *llama_engine_library_version(void);
 /* ---- working ------------------------------------------------------------------------------------------------------- */
 
 /* Begins an answer in a free sequence, *sequence; the texts are copied. Errors: BUSY, TOO_LONG, GRAMMAR, EVALUATION (the
- * library refuses the text), NO_MEMORY; engine->message then says why. */
+ * library refuses the text), RESUMED, NO_MEMORY; engine->message then says why. */
 static inline int engine_admit(engine *engine, const engine_request *request, int *sequence) {
     return engine->operations->admit(engine, request, sequence);
 }

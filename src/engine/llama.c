@@ -434,11 +434,9 @@ static struct llama_sampler *make_sampler(const struct llama_engine *engine, con
     if (sampling->top_p < 1) llama_sampler_chain_add(chain, llama_sampler_init_top_p(sampling->top_p, 1));
     if (sampling->min_p > 0) llama_sampler_chain_add(chain, llama_sampler_init_min_p(sampling->min_p, 1));
     llama_sampler_chain_add(chain, llama_sampler_init_temp(sampling->temperature));
-    llama_sampler_chain_add(chain, llama_sampler_init_dist(sampling->seed)); /* LLAMA_DEFAULT_SEED: a random one */
+    llama_sampler_chain_add(chain, llama_sampler_init_dist(sampling->seed));
     return chain;
 }
-
-_Static_assert(ENGINE_SEED_RANDOM == LLAMA_DEFAULT_SEED, "the random seed is the library's");
 
 /* Fills sequence->grammar. Errors: GRAMMAR, NO_MEMORY. */
 static int make_grammar(struct llama_engine *engine, struct sequence *sequence, const char *text) {

@@ -21,9 +21,6 @@ void answer_request_defaults(engine_request *request, const host_options *option
 
 uint32_t answer_seed(int64_t wanted) {
     uint32_t seed = (uint32_t)wanted;
-    while (wanted < 0 || seed == ENGINE_SEED_RANDOM) {
-        plat_random(&seed, sizeof seed);
-        wanted = 0;
-    }
+    if (wanted < 0) plat_random(&seed, sizeof seed);
     return seed;
 }
