@@ -30,7 +30,7 @@ static char *make_memory(stand_in *host, bool has_name) {
 
 static void begin_answer(stand_in *host, uint32_t generation) {
     stream_writer_begin(&host->writer, &host->view, 0, generation, plat_clock_ns());
-    stream_writer_start(&host->writer, 1, plat_clock_ns());
+    stream_writer_start(&host->writer, 1, 0, plat_clock_ns());
 }
 
 void stand_in_open(stand_in *host, bool has_name, uint32_t log_size) {
@@ -77,7 +77,7 @@ static void ring_watchers(stand_in *host, uint32_t about) {
 void stand_in_publish(stand_in *host, const char *text, size_t n_bytes) {
     const bool is_first = host->writer.n_bytes == 0;
     const stream_token token = {(int32_t)host->writer.n_tokens, 0};
-    if (!stream_writer_append(&host->writer, text, n_bytes, &token, plat_clock_ns()))
+    if (stream_writer_append(&host->writer, text, n_bytes, &token, plat_clock_ns()) != STREAM_FITS)
         fail("the log is full");
     ring_watchers(host, is_first ? PLAT_BELL_ALL : PLAT_BELL_NEWS);
 }

@@ -121,7 +121,7 @@ def stream_claim(folder):
 
 
 def stream_status(folder):
-    p = Picture("The status of a stream, within one generation", 800, 220, ["host"])
+    p = Picture("The status of a stream, within one generation", 800, 270, ["host", "system"])
     for x, name, what in ((80, "not seen yet", "another's, or 0"), (255, "QUEUED", "queue_position"),
                           (425, "READING", "n_prompt_done"), (585, "GENERATING", "published"),
                           (730, "ENDED", "end, error")):
@@ -132,6 +132,9 @@ def stream_status(folder):
     p.step([(645, 60), (670, 60)], "host", "end", 657, 30)
     p.step([(255, 84), (255, 160), (745, 160), (745, 84)], "host", "refused, cancelled, host ends", 400, 152)
     p.step([(425, 84), (425, 120), (715, 120), (715, 84)], "host", "cancelled, failed, host ends", 570, 112)
+    p.box(505, 195, "RECOVERING", "published", 130)
+    p.step([(410, 84), (410, 195), (440, 195)], "system", "worker dies", 400, 200, "end")
+    p.step([(570, 195), (600, 195), (600, 84)], "host", "next token", 610, 200, "start")
     p.write(folder, "stream-status.svg")
 
 

@@ -68,11 +68,34 @@ void classic_writer_begin(classic_writer *writer, lipc_classic_block *block) {
     for (size_t i = 0; i < LIPC_RESPONSE_SIZE; i++) __atomic_store_n(&block->response[i], 0, __ATOMIC_RELAXED);
 }
 
-bool classic_writer_prepare(classic_writer *writer, const char *text, size_t n_bytes) {
-    char *response = writer->block->response;
+/* Bytes of the text that the block has room for. */
+static size_t fit(classic_writer *writer, const char *text, size_t n_bytes) {
     size_t room = LIPC_RESPONSE_SIZE - 1 - writer->n_bytes;
     size_t fitting = writer->is_full ? 0 : utf8_fit(text, n_bytes, room);
     if (fitting < n_bytes) writer->is_full = true;
+    return fitting;
+}
+
+void classic_writer_resume(classic_writer *writer, lipc_classic_block *block) {
+    *writer = (classic_writer){.block = block};
+}
+
+void classic_writer_resume_behind(classic_writer *writer, lipc_classic_block *block) {
+    size_t n_bytes = 0;
+    while (n_bytes < LIPC_RESPONSE_SIZE - 1 && __atomic_load_n(&block->response[n_bytes], __ATOMIC_RELAXED)) n_bytes++;
+    int32_t n_updates = classic_block_update_counter(block);
+    *writer = (classic_writer){.block = block, .n_bytes = n_bytes,
+                               .n_updates = n_updates >= 0 && n_updates < INT32_MAX - 2 ? n_updates : 0};
+}
+
+void classic_writer_skip(classic_writer *writer, const char *text, size_t n_bytes) {
+    writer->n_bytes += fit(writer, text, n_bytes);
+    writer->n_updates++;
+}
+
+bool classic_writer_prepare(classic_writer *writer, const char *text, size_t n_bytes) {
+    char *response = writer->block->response;
+    size_t fitting = fit(writer, text, n_bytes);
     writer->n_prepared = fitting;
     if (fitting == 0) return false;
     for (size_t i = 1; i < fitting; i++) __atomic_store_n(&response[writer->n_bytes + i], text[i], __ATOMIC_RELAXED);

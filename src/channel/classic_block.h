@@ -15,8 +15,9 @@
  * text. A copy takes a microsecond or two. With a longer pause between 2 and 3, a copy that sees 3 began after 2. (Seen
  * without it: every second run of the test snapshots_whole.)
  *
- * A host that dies after 1 or 2 has changed nothing visible; after 3 the text is whole and one update ahead of the
- * counters, which a client cannot tell from having read early. A client that dies at any point has written only words
+ * A writer that dies after 1 or 2 has changed nothing visible; after 3 the text is whole and one update ahead of the
+ * counters, which a client cannot tell from having read early. Its successor makes the same text again (from what the
+ * host keeps for that, not from the block) and goes on behind it. A client that dies at any point has written only words
  * that the host copies once (classic_block_take) or treats as a yes or no.
  */
 #ifndef CHANNEL_CLASSIC_BLOCK_H
@@ -72,6 +73,13 @@ bool classic_writer_prepare(classic_writer *writer, const char *text, size_t n_b
 
 /* Steps 3 and 4: shows it. `n_tokens` is the number of tokens the answer then has. Counts as one update. */
 void classic_writer_show(classic_writer *writer, int32_t n_tokens);
+
+/* Takes over the answer of a dead writer, from its beginning: for each update that it had shown for sure, _skip instead
+ * of the two calls; from there on as usual. Publishing again what is there already changes nothing. */
+void classic_writer_resume(classic_writer *writer, lipc_classic_block *block);
+void classic_writer_skip(classic_writer *writer, const char *text, size_t n_bytes);
+/* Takes it over to end it: behind the text that the block holds, whatever that is. */
+void classic_writer_resume_behind(classic_writer *writer, lipc_classic_block *block);
 
 /* Publishes that the text is final. Counts as one update, so that clients which look only at grown counters look. */
 void classic_writer_complete(classic_writer *writer, int32_t n_tokens);

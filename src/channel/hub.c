@@ -34,19 +34,10 @@ bool hub_is_same_layout(const hub_geometry *a, const hub_geometry *b) {
            a->index_length == b->index_length;
 }
 
-static void free_everything(const hub_view *view) {
-    for (uint32_t i = 0; i < view->at.n_clients; i++) {
-        lipc_client_record *record = hub_client(view, i);
-        hub_client_free(view, i, __atomic_load_n(&record->claim, __ATOMIC_RELAXED));
-    }
-    for (uint32_t i = 0; i < view->at.n_streams; i++) {
-        lipc_stream_header *header = hub_stream(view, i);
-        uint64_t generation = __atomic_load_n(&header->claim, __ATOMIC_RELAXED) >> 32;
-        /* Before the claim: a client that takes the stream enters itself, and must stay. */
-        for (uint32_t word = 0; word < LIPC_CLIENTS_MAX / 64; word++)
-            __atomic_store_n(&header->watchers[word], 0, __ATOMIC_RELAXED);
-        __atomic_store_n(&header->claim, (generation + 1) << 32, __ATOMIC_RELEASE);
-    }
+void hub_clear(const hub_view *view) {
+    memset(view->base + LIPC_HUB_OFFSET, 0, LIPC_HUB_REGION_SIZE);
+    memset(view->base + view->at.clients_offset, 0, (size_t)view->at.client_size * view->at.n_clients);
+    for (uint32_t i = 0; i < view->at.n_streams; i++) memset(hub_stream(view, i), 0, sizeof(lipc_stream_header));
 }
 
 void hub_begin(const hub_view *view, int host_pid, uint64_t host_start_time, const char *host_version) {
@@ -80,7 +71,6 @@ void hub_begin(const hub_view *view, int host_pid, uint64_t host_start_time, con
     hub->features = 0;
     memset(hub->reserved0, 0, sizeof hub->reserved0);
     snprintf(hub->host_version, sizeof hub->host_version, "%s", host_version);
-    free_everything(view);
     /* release, both: pair with the acquires in hub_read. */
     __atomic_store_n(&hub->magic, LIPC_HUB_MAGIC, __ATOMIC_RELEASE);
     __atomic_store_n(&hub->state, LIPC_HUB_STARTING, __ATOMIC_RELEASE);

@@ -1,9 +1,9 @@
 /* hub.h - finding one's way in the segment: where the parts lie, who is attached, who waits. No system calls; waking is
  * the caller's.
  *
- * After a death. A host that dies leaves everything as it is; its successor on the same object (hub_begin) frees what
- * it finds and counts every generation on, so that nobody's old claim fits. A client that dies is found by the pid in
- * its claim, at whatever step; the host then frees its streams, then its record.
+ * After a death. A host that dies leaves everything as it is, and its successor on the same object goes on with it:
+ * records and streams stay. A client that dies, at whatever step, is found by the pid in its claim; the host then frees
+ * its streams, then its record.
  */
 #ifndef CHANNEL_HUB_H
 #define CHANNEL_HUB_H
@@ -40,8 +40,11 @@ void hub_plan(hub_geometry *geometry, uint32_t n_streams, uint32_t request_size,
 
 bool hub_is_same_layout(const hub_geometry *a, const hub_geometry *b);
 
-/* Host: makes the hub valid for clients, in state STARTING. On a segment that was adopted, with the same geometry,
- * frees all records and streams and counts their generations on. */
+/* Host: zeroes the hub, all records and all streams' headers, before hub_begin: on an object that holds something else. */
+void hub_clear(const hub_view *view);
+
+/* Host: makes the hub valid for clients, in state STARTING. Records and streams stay as they are: zero in a new object,
+ * or what a host of the same geometry left. */
 void hub_begin(const hub_view *view, int host_pid, uint64_t host_start_time, const char *host_version);
 
 typedef enum hub_check {

@@ -57,18 +57,24 @@ static void set_status(stream_writer *writer, uint32_t state, uint32_t end, int 
 }
 
 static void publish(stream_writer *writer) {
+    writer->published_bytes = writer->n_bytes;
+    writer->published_tokens = writer->n_tokens;
     /* release: pairs with the acquire in stream_look. */
     __atomic_store_n(&writer->header->published, (uint64_t)writer->n_tokens << 32 | writer->n_bytes, __ATOMIC_RELEASE);
 }
 
 #define SHOW(field, value) __atomic_store_n(&writer->header->field, (value), __ATOMIC_RELAXED)
 
-void stream_writer_begin(stream_writer *writer, const hub_view *view, uint32_t index, uint32_t generation,
-                         uint64_t now_ns) {
-    *writer = (stream_writer){
+static stream_writer writer_of(const hub_view *view, uint32_t index, uint32_t generation) {
+    return (stream_writer){
         .header = hub_stream(view, index), .log = stream_log(view, index), .index = stream_index(view, index),
         .log_size = view->at.log_size, .index_length = view->at.index_length, .generation = generation,
     };
+}
+
+void stream_writer_begin(stream_writer *writer, const hub_view *view, uint32_t index, uint32_t generation,
+                         uint64_t now_ns) {
+    *writer = writer_of(view, index, generation);
     /* Pairs with the fence in stream_is_current: a follower of the generation before, which copies bytes that are
      * written from here on, finds that the claim has changed. */
     __atomic_thread_fence(__ATOMIC_RELEASE);
@@ -85,11 +91,14 @@ void stream_writer_begin(stream_writer *writer, const hub_view *view, uint32_t i
     set_status(writer, LIPC_STREAM_QUEUED, LIPC_END_NONE, 0);
 }
 
-void stream_writer_start(stream_writer *writer, uint32_t seed, uint64_t now_ns) {
-    writer->started_ns = now_ns;
-    SHOW(started_ns, now_ns);
+void stream_writer_start(stream_writer *writer, uint32_t seed, uint64_t request_sum, uint64_t now_ns) {
     SHOW(queue_position, 0);
+    if (writer->started_ns) return; /* resumed */
+    writer->started_ns = now_ns;
     SHOW(seed, seed);
+    SHOW(request_sum, request_sum);
+    /* release: a successor that finds it finds the two above. */
+    __atomic_store_n(&writer->header->started_ns, now_ns, __ATOMIC_RELEASE);
     set_status(writer, LIPC_STREAM_READING, LIPC_END_NONE, 0);
 }
 
@@ -102,24 +111,47 @@ void stream_writer_position(stream_writer *writer, uint32_t position) {
     SHOW(queue_position, position);
 }
 
-bool stream_writer_append(stream_writer *writer, const char *text, size_t n_bytes, const stream_token *token,
-                          uint64_t now_ns) {
+static uint32_t since_start_us(const stream_writer *writer, uint64_t now_ns) {
+    uint64_t time_us = now_ns > writer->started_ns ? (now_ns - writer->started_ns) / 1000 : 0;
+    return time_us > UINT32_MAX ? UINT32_MAX : (uint32_t)time_us;
+}
+
+/* Whether what is appended was published by a dead writer just so. */
+static bool is_as_published(const stream_writer *writer, const char *text, size_t n_bytes, const stream_token *token) {
+    if (n_bytes > writer->published_bytes - writer->n_bytes) return false;
+    if (memcmp(writer->log + writer->n_bytes, text, n_bytes) != 0) return false;
+    if (!token) return true;
+    lipc_token_record record = writer->index[writer->n_tokens];
+    return record.id == token->id && record.end == writer->n_bytes + n_bytes;
+}
+
+stream_room stream_writer_append(stream_writer *writer, const char *text, size_t n_bytes, const stream_token *token,
+                                 uint64_t now_ns) {
     size_t room = writer->log_size - writer->n_bytes;
     size_t fitting = n_bytes <= room ? n_bytes : utf8_fit(text, n_bytes, room);
     bool has_record = token && writer->n_tokens < writer->index_length;
-    memcpy(writer->log + writer->n_bytes, text, fitting);
+    stream_room result = fitting == n_bytes && (!token || has_record) ? STREAM_FITS : STREAM_FULL;
+    if (has_record && writer->n_tokens < writer->published_tokens) {
+        if (!is_as_published(writer, text, fitting, token)) return STREAM_DAMAGED;
+        writer->n_bytes += (uint32_t)fitting;
+        writer->n_tokens++;
+        return result;
+    }
+    /* Text behind the last token may have been published, too: what was held back at the end. It is the same again. */
+    size_t n_again = writer->published_bytes - writer->n_bytes;
+    if (n_again > fitting || memcmp(writer->log + writer->n_bytes, text, n_again) != 0) return STREAM_DAMAGED;
+    memcpy(writer->log + writer->n_bytes + n_again, text + n_again, fitting - n_again);
     writer->n_bytes += (uint32_t)fitting;
-    if (token && writer->n_tokens == 0) {
-        SHOW(first_token_ns, now_ns);
+    if (token && !writer->is_generating) {
+        if (writer->n_tokens == 0) SHOW(first_token_ns, now_ns);
+        writer->is_generating = true;
         set_status(writer, LIPC_STREAM_GENERATING, LIPC_END_NONE, 0);
     }
-    if (has_record) {
-        uint64_t time_us = (now_ns - writer->started_ns) / 1000;
-        writer->index[writer->n_tokens++] = (lipc_token_record){
-            writer->n_bytes, token->id, token->logprob, time_us > UINT32_MAX ? UINT32_MAX : (uint32_t)time_us};
-    }
+    if (has_record)
+        writer->index[writer->n_tokens++] =
+            (lipc_token_record){writer->n_bytes, token->id, token->logprob, since_start_us(writer, now_ns)};
     publish(writer);
-    return fitting == n_bytes && (!token || has_record);
+    return result;
 }
 
 void stream_writer_end(stream_writer *writer, uint32_t end, int error, const char *message, uint64_t now_ns) {
@@ -129,6 +161,59 @@ void stream_writer_end(stream_writer *writer, uint32_t end, int error, const cha
     memcpy(writer->header->message, message, n_bytes);
     writer->header->message[n_bytes] = 0;
     set_status(writer, LIPC_STREAM_ENDED, end, error);
+}
+
+/* ---- going on after a dead writer -------------------------------------------------------------------------------- */
+
+#define FOUND(field) __atomic_load_n(&header->field, __ATOMIC_RELAXED)
+
+void stream_remains_read(const hub_view *view, uint32_t index, uint32_t generation, stream_remains *remains) {
+    const lipc_stream_header *header = hub_stream(view, index);
+    *remains = (stream_remains){.is_taken = false};
+    /* acquire: what the dead writer wrote before this status is there. */
+    uint64_t status = __atomic_load_n(&header->status, __ATOMIC_ACQUIRE);
+    uint32_t state = (uint32_t)status & 0xFF;
+    if ((uint32_t)(status >> 32) != generation || state == 0) return;
+    uint64_t published = __atomic_load_n(&header->published, __ATOMIC_ACQUIRE);
+    remains->is_taken = true;
+    remains->has_ended = state == LIPC_STREAM_ENDED;
+    remains->was_started = FOUND(started_ns) != 0;
+    remains->n_bytes = (uint32_t)published;
+    remains->n_tokens = (uint32_t)(published >> 32);
+    if (remains->n_bytes > view->at.log_size) remains->n_bytes = view->at.log_size;
+    if (remains->n_tokens > view->at.index_length) remains->n_tokens = view->at.index_length;
+    remains->seed = FOUND(seed);
+    remains->request_sum = FOUND(request_sum);
+    remains->ended_ns = FOUND(ended_ns);
+}
+
+void stream_remains_tokens(const hub_view *view, uint32_t index, int32_t *tokens, uint32_t n_tokens) {
+    const lipc_token_record *records = stream_index(view, index);
+    for (uint32_t i = 0; i < n_tokens; i++) tokens[i] = records[i].id;
+}
+
+/* FNV-1a, 64 bits, over words of eight bytes (http://www.isthe.com/chongo/tech/comp/fnv/). */
+static uint64_t add_to_sum(uint64_t sum, uint64_t word) {
+    return (sum ^ word) * UINT64_C(0x100000001B3);
+}
+
+uint64_t stream_request_sum(const char *request, size_t n_bytes, uint32_t seed, uint32_t generation) {
+    uint64_t sum = add_to_sum(UINT64_C(0xCBF29CE484222325), (uint64_t)generation << 32 | seed);
+    for (size_t at = 0; at < n_bytes; at += sizeof(uint64_t)) {
+        uint64_t word = 0;
+        memcpy(&word, request + at, n_bytes - at < sizeof word ? n_bytes - at : sizeof word);
+        sum = add_to_sum(sum ^ sum >> 32, word);
+    }
+    return add_to_sum(sum ^ sum >> 32, n_bytes);
+}
+
+void stream_writer_resume(stream_writer *writer, const hub_view *view, uint32_t index, uint32_t generation,
+                          const stream_remains *remains) {
+    *writer = writer_of(view, index, generation);
+    writer->published_bytes = remains->n_bytes;
+    writer->published_tokens = remains->n_tokens;
+    writer->started_ns = __atomic_load_n(&writer->header->started_ns, __ATOMIC_RELAXED);
+    if (!remains->has_ended) set_status(writer, LIPC_STREAM_RECOVERING, LIPC_END_NONE, 0);
 }
 
 /* ---- reading ----------------------------------------------------------------------------------------------------- */

@@ -7,7 +7,8 @@
  *     2. the token's record behind the index   likewise
  *     3. `published`: both new lengths         one release store: the reader's acquire makes 1 and 2 visible with it
  *
- * A host that dies after 1 or 2 has published nothing; after 3 all of it. A reader that dies was never waited for.
+ * A writer that dies after 1 or 2 has published nothing; after 3 all of it. Its successor retraces the answer: it makes
+ * every published token's text again, compares, and writes on behind it. A reader that dies was never waited for.
  * `status` goes ahead of `published` when work begins, and follows it at the end: a reader that loads `status` first
  * and finds ENDED finds everything in the `published` that it loads next.
  */
@@ -67,16 +68,19 @@ typedef struct stream_writer {
     lipc_token_record *index;
     uint32_t log_size, index_length;
     uint32_t generation;
-    uint32_t n_bytes, n_tokens; /* published */
-    uint64_t started_ns;        /* of the answer; token times count from it */
+    uint32_t n_bytes, n_tokens;             /* written, or retraced */
+    uint32_t published_bytes, published_tokens; /* more than that only while a dead writer's answer is retraced */
+    bool is_generating;                     /* the status says so */
+    uint64_t started_ns;                    /* of the answer; token times count from it */
 } stream_writer;
 
 /* Begins the answer to the request of a generation: nothing published, state QUEUED. */
 void stream_writer_begin(stream_writer *writer, const hub_view *view, uint32_t index, uint32_t generation,
                          uint64_t now_ns);
 
-/* Its turn has come: state READING, with the seed that will be used. */
-void stream_writer_start(stream_writer *writer, uint32_t seed, uint64_t now_ns);
+/* Its turn has come: state READING, with the seed that will be used and the sum of the request. An answer that is resumed
+ * stays RECOVERING, and keeps the time at which it was started first. */
+void stream_writer_start(stream_writer *writer, uint32_t seed, uint64_t request_sum, uint64_t now_ns);
 
 void stream_writer_prompt(stream_writer *writer, uint32_t n_prompt, uint32_t n_prompt_done);
 void stream_writer_position(stream_writer *writer, uint32_t position);
@@ -87,14 +91,46 @@ typedef struct stream_token {
     float logprob;
 } stream_token;
 
-/* Publishes text of whole characters, with its token's record. Returns false if there is no room for all of it: as many
- * characters as fit are published, and the answer should end. */
-bool stream_writer_append(stream_writer *writer, const char *text, size_t n_bytes, const stream_token *token,
-                          uint64_t now_ns);
+typedef enum stream_room {
+    STREAM_FITS,
+    STREAM_FULL,   /* as many characters as fit are published, and the answer should end */
+    STREAM_DAMAGED /* retraced, and not what was published */
+} stream_room;
+
+/* Publishes text of whole characters, with its token's record; or, as far as a dead writer has published it, compares. */
+stream_room stream_writer_append(stream_writer *writer, const char *text, size_t n_bytes, const stream_token *token,
+                                 uint64_t now_ns);
 
 /* The last word on this request. `error` is a lipc_error (0, or negative with a sentence in `message`), `end` a
  * lipc_end. */
 void stream_writer_end(stream_writer *writer, uint32_t end, int error, const char *message, uint64_t now_ns);
+
+/* ---- going on after a dead writer: host --------------------------------------------------------------------------- */
+
+/* What a dead writer left of the request of a generation. Lengths are within the log and the index. */
+typedef struct stream_remains {
+    bool is_taken;        /* it had seen the request; otherwise nothing of the rest is about it */
+    bool has_ended;       /* the answer is final */
+    bool was_started;     /* seed and sum stand */
+    uint32_t n_tokens, n_bytes;
+    uint32_t seed;
+    uint64_t request_sum;
+    uint64_t ended_ns;
+} stream_remains;
+
+void stream_remains_read(const hub_view *view, uint32_t index, uint32_t generation, stream_remains *remains);
+
+/* The ids of the first n tokens of the index. */
+void stream_remains_tokens(const hub_view *view, uint32_t index, int32_t *tokens, uint32_t n_tokens);
+
+/* A sum over a request, its seed and its generation, by which a successor finds out that they are not what they were
+ * when work on them began. Not against malice: whoever can write the request can write the sum. */
+uint64_t stream_request_sum(const char *request, size_t n_bytes, uint32_t seed, uint32_t generation);
+
+/* Takes over the answer of a dead writer: state RECOVERING (or what it was, if it has ended). What is published stays; the
+ * first published_tokens tokens and their texts are to be appended again. */
+void stream_writer_resume(stream_writer *writer, const hub_view *view, uint32_t index, uint32_t generation,
+                          const stream_remains *remains);
 
 /* ---- reading: anybody -------------------------------------------------------------------------------------------- */
 

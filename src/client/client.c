@@ -348,7 +348,8 @@ static void read_status(lipc_client *client, lipc_host_status *status) {
     lipc_hub *hub = hub_of(&client->view);
     /* acquire: what the host wrote before this state is visible. */
     uint32_t state = __atomic_load_n(&hub->state, __ATOMIC_ACQUIRE);
-    if (state < LIPC_HUB_STARTING || state > LIPC_HUB_ENDING) state = LIPC_HUB_STARTING;
+    bool is_known = (state >= LIPC_HUB_STARTING && state <= LIPC_HUB_ENDING) || state == LIPC_HUB_RECOVERING;
+    if (!is_known) state = LIPC_HUB_STARTING;
     uint32_t per_mille = SHOWN(load_per_mille);
     *status = (lipc_host_status){
         .state = (int32_t)state,
@@ -494,11 +495,13 @@ static void leave(lipc_client *client) {
     bool was_lost = client_is_lost(client);
     __atomic_store_n(&client->is_closed, true, __ATOMIC_RELEASE);
     streams_drop_waiting(client);
-    if (!was_lost) hub_client_leave(&client->view, client->index, client->claim);
+    /* Also if the host has died: its successor keeps the record for us. If it is somebody else's, nothing happens. */
+    hub_client_leave(&client->view, client->index, client->claim);
     pthread_mutex_unlock(&client->lock);
-    if (was_lost) return;
-    plat_doorbell_ring(bell_of(client), PLAT_BELL_ALL); /* whoever still waits on a stream */
-    if (client->started && started_host_is_with_me(client->started)) ask_to_end(client);
+    if (!was_lost) {
+        plat_doorbell_ring(bell_of(client), PLAT_BELL_ALL); /* whoever still waits on a stream */
+        if (client->started && started_host_is_with_me(client->started)) ask_to_end(client);
+    }
     client_ring_host(client);
 }
 

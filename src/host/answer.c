@@ -3,6 +3,8 @@
 
 #include "../platform/platform.h"
 
+#include <stdio.h>
+
 void answer_request_defaults(engine_request *request, const host_options *options) {
     *request = (engine_request){
         .n_predict = options->n_predict,
@@ -17,6 +19,13 @@ void answer_request_defaults(engine_request *request, const host_options *option
                      .seed = answer_seed(options->seed),
                      .ignore_eos = options->ignore_eos},
     };
+}
+
+bool answer_is_condemned(const request_note *note, int signal, char *reason, size_t reason_size) {
+    if (!note->is_condemned) return false;
+    snprintf(reason, reason_size, "the host's worker crashed %u times while it was at work on this request, the last time "
+             "by signal %d: it is not tried again", note->n_crashes, signal);
+    return true;
 }
 
 uint32_t answer_seed(int64_t wanted) {

@@ -12,6 +12,7 @@
 #ifndef HOST_ANSWER_H
 #define HOST_ANSWER_H
 
+#include "ledger.h"
 #include "options.h"
 
 #include "../engine/engine.h"
@@ -23,6 +24,13 @@
 
 typedef struct answer answer;
 
+/* What became of an appended text. */
+typedef enum answer_room {
+    ANSWER_FITS,
+    ANSWER_FULL,   /* there is no room for all of it: the answer ends */
+    ANSWER_DAMAGED /* it was published before, by a worker that is dead, and is not what the segment holds now */
+} answer_room;
+
 /* What the channel is told. Times are plat_clock_ns. */
 typedef struct answer_channel {
     /* So many requests go first. */
@@ -31,9 +39,9 @@ typedef struct answer_channel {
     void (*started)(answer *answer, uint64_t now_ns);
     /* The prompt has been read so far. */
     void (*prompt)(answer *answer, uint32_t n_prompt, uint32_t n_prompt_done);
-    /* New text (n_bytes may be 0) after a token, or what was held back at the end (`progress` NULL). Returns false if
-     * there is no room for all of it. */
-    bool (*append)(answer *answer, const char *text, size_t n_bytes, const engine_progress *progress, uint64_t now_ns);
+    /* New text (n_bytes may be 0) after a token, or what was held back at the end (`progress` NULL). Resumed tokens come
+     * first: what they make of the answer was published before, and is only compared. */
+    answer_room (*append)(answer *answer, const char *text, size_t n_bytes, const engine_progress *progress, uint64_t now_ns);
     /* The answer is final. `error` is 0, or REFUSED or FAILED with a sentence in `message`. */
     void (*ended)(answer *answer, lipc_end end, int error, const char *message, uint64_t now_ns);
     /* Whether it is no longer wanted. A few loads; called in every step and inside evaluations. */
@@ -50,6 +58,8 @@ struct answer {
     int32_t priority;       /* the highest goes first */
     engine_request request; /* what it points to lives until `ended` */
     stops *stops;           /* NULL: none; freed by the serving loop */
+    bool is_resumed;        /* a worker that is dead had begun it: it goes first, also when the host is to end */
+    request_note *note;     /* in the ledger */
 
     /* The serving loop's. */
     unsigned number;        /* counts requests, for the log */
@@ -60,6 +70,9 @@ struct answer {
 
 /* A request without messages that leaves everything to the host's options. */
 void answer_request_defaults(engine_request *request, const host_options *options);
+
+/* Whether the request may not be tried again; `reason` then says why. `signal` killed the last worker. */
+bool answer_is_condemned(const request_note *note, int signal, char *reason, size_t reason_size);
 
 /* A seed to use: the wanted one, or, if that is negative, a random one. */
 uint32_t answer_seed(int64_t wanted);

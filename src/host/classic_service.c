@@ -3,7 +3,6 @@
 
 #include "log.h"
 
-#include "../channel/names.h"
 #include "../text/utf8.h"
 
 #include <pthread.h>
@@ -14,6 +13,11 @@
 
 /* How often an idle host looks whether sem_ready was taken. */
 #define TICK_MS 200
+/* For how long a new worker looks for a request whose permit a dead one had taken, how often, and for how long it must
+ * look like one. */
+#define FORGOTTEN_MS 1000
+#define FORGOTTEN_TICK_MS 20
+#define FORGOTTEN_NS 100000000ull
 /* For how long sem_ready may stay taken without a request before it is posted again. */
 #define REPOST_NS 1000000000ull
 /* For how long a client may take no permit of its complete answer before it counts as gone. */
@@ -31,24 +35,27 @@ struct classic_service {
     const host_options *options;
     lipc_classic_block *block;
     plat_semaphore *ready, *prompts_written, *response_written, *chunk_ready;
+    ledger *ledger;
+    classic_record *record;      /* in the ledger */
     plat_doorbell *host_bell;
     plat_doorbell listener_bell; /* phase or is_stopping changed */
     int phase;                   /* atomic */
-    bool is_announced;           /* atomic */
+    bool is_announced;           /* atomic: sem_ready may be posted */
     bool is_stopping;            /* atomic */
     bool is_listening;
     bool is_owing;               /* listener only: permits of the last answer were taken back */
     pthread_t listener;
+    uint64_t forgotten_until_ns; /* listener only: till when is_forgotten looks; 0: not at all */
+    uint64_t forgotten_since_ns; /* since when it looks like one; 0: it does not */
 
     bool is_shutdown_taken;      /* a request to end the host arrived; another client may wipe its flag out */
 
     /* The answer at hand; main thread only. */
-    classic_request request;
     engine_message messages[2];
     classic_writer writer;
     bool is_answering;
     bool is_streaming;
-    int32_t n_tokens;
+    int32_t n_tokens;            /* as shown to clients */
     char text[LIPC_RESPONSE_SIZE]; /* normal mode: the answer grows here and is published once */
     size_t n_text;
 };
@@ -57,6 +64,15 @@ struct classic_service {
 
 static bool load_flag(const bool *flag) {
     return __atomic_load_n(flag, __ATOMIC_ACQUIRE);
+}
+
+/* In the ledger: how far the request at hand is. Release: what the phase is about stands. */
+static void set_record(classic_service *service, classic_phase phase) {
+    __atomic_store_n(&service->record->phase, phase, __ATOMIC_RELEASE);
+}
+
+static classic_phase record_phase(const classic_service *service) {
+    return (classic_phase)__atomic_load_n(&service->record->phase, __ATOMIC_ACQUIRE);
 }
 
 /* Hands the request to the main thread and waits until it is served, or the service stops. */
@@ -71,6 +87,12 @@ static void hand_over(classic_service *service) {
         if (__atomic_load_n(&service->phase, __ATOMIC_ACQUIRE) == PHASE_IDLE || load_flag(&service->is_stopping)) return;
         plat_doorbell_wait(&service->listener_bell, seen, PLAT_NEVER);
     }
+}
+
+/* In this order: a worker that dies in between leaves a sem_ready that is posted late, not one that is posted twice. */
+static void let_next_in(classic_service *service) {
+    set_record(service, CLASSIC_IDLE);
+    plat_semaphore_post(service->ready);
 }
 
 /* Waits until the permits of the last answer are taken, or takes them back. Returns true if a request came meanwhile,
@@ -89,15 +111,18 @@ static bool settle(classic_service *service) {
              * are wake-ups without news. */
             plat_semaphore_drain(service->response_written);
             service->is_owing = true;
-            plat_semaphore_post(service->ready);
+            let_next_in(service);
             return false;
         }
-        if (plat_semaphore_wait(service->prompts_written, now + pause_ns) == PLAT_OK) return true;
+        if (plat_semaphore_wait(service->prompts_written, now + pause_ns) == PLAT_OK) {
+            set_record(service, CLASSIC_IDLE);
+            return true;
+        }
         if (pause_ns < SETTLE_MOST_NS) pause_ns *= 2;
     }
     /* Who took sem_response_written needs no more of these: it saw the end before it had taken them all. */
     plat_semaphore_drain(service->chunk_ready);
-    plat_semaphore_post(service->ready);
+    let_next_in(service);
     return false;
 }
 
@@ -131,17 +156,55 @@ static void tick(classic_service *service, uint64_t *taken_since) {
     }
 }
 
+/* Whether a dead worker took the permit of a request and died before it noted that. Its client waits for an answer, and
+ * nobody is at work on one. Only for a while: where waiters that were killed are counted, they look the same. */
+static bool is_forgotten(classic_service *service) {
+    uint64_t now = plat_clock_ns();
+    bool seems_so = now < service->forgotten_until_ns && !classic_block_is_complete(service->block) &&
+                    plat_semaphore_value(service->ready) == 0 &&
+                    (plat_semaphore_has_waiter(service->response_written) ||
+                     plat_semaphore_has_waiter(service->chunk_ready));
+    if (!seems_so) service->forgotten_since_ns = 0;
+    else if (service->forgotten_since_ns == 0) service->forgotten_since_ns = now;
+    return seems_so && now - service->forgotten_since_ns >= FORGOTTEN_NS;
+}
+
+static void serve_one(classic_service *service) {
+    do {
+        hand_over(service);
+    } while (!load_flag(&service->is_stopping) && settle(service));
+    service->forgotten_until_ns = 0;
+}
+
+static void post_completion(classic_service *service, bool is_streaming) {
+    if (is_streaming) plat_semaphore_post(service->chunk_ready);
+    plat_semaphore_post(service->response_written);
+}
+
+/* Goes on where a dead worker was. */
+static void resume_listening(classic_service *service) {
+    if (service->ledger->n_workers > 1) service->forgotten_until_ns = plat_deadline_ns(FORGOTTEN_MS);
+    if (record_phase(service) == CLASSIC_COMPLETE) {
+        post_completion(service, service->record->request.stream);
+        if (settle(service)) serve_one(service);
+    } else if (record_phase(service) == CLASSIC_ANSWERING) {
+        serve_one(service);
+    }
+}
+
 static void *listen_for_requests(void *argument) {
     classic_service *service = argument;
     uint64_t taken_since = 0;
+    resume_listening(service);
     while (!load_flag(&service->is_stopping)) {
-        if (plat_semaphore_wait(service->prompts_written, plat_deadline_ns(TICK_MS)) != PLAT_OK) {
+        uint64_t tick_ns = plat_deadline_ns(service->forgotten_until_ns ? FORGOTTEN_TICK_MS : TICK_MS);
+        bool has_request = plat_semaphore_wait(service->prompts_written, tick_ns) == PLAT_OK;
+        if (!has_request) {
             tick(service, &taken_since);
-            continue;
+            if (plat_clock_ns() >= service->forgotten_until_ns) service->forgotten_until_ns = 0;
+            if (!is_forgotten(service)) continue;
         }
-        do {
-            hand_over(service);
-        } while (!load_flag(&service->is_stopping) && settle(service));
+        serve_one(service);
         taken_since = 0;
     }
     return NULL;
@@ -159,8 +222,9 @@ static int start_listening(classic_service *service) {
 
 /* ---- opening and closing ----------------------------------------------------------------------------------------- */
 
-host_exit classic_service_open(const instance *instance, const host_options *options, plat_doorbell *bell,
-                               classic_service **result, char *message, size_t message_size) {
+host_exit classic_service_open(const instance *instance, const classic_objects *objects, const host_options *options,
+                               ledger *ledger, plat_doorbell *bell, classic_service **result, char *message,
+                               size_t message_size) {
     *result = NULL;
     classic_service *service = calloc(1, sizeof *service);
     if (!service) {
@@ -169,28 +233,15 @@ host_exit classic_service_open(const instance *instance, const host_options *opt
     }
     service->options = options;
     service->block = instance->block;
+    service->ready = objects->ready;
+    service->prompts_written = objects->prompts_written;
+    service->response_written = objects->response_written;
+    service->chunk_ready = objects->chunk_ready;
+    service->ledger = ledger;
+    service->record = &ledger->classic;
     service->host_bell = bell;
-    const struct { const char *suffix; plat_semaphore **semaphore; } wanted[] = {
-        {LIPC_SUFFIX_READY, &service->ready},
-        {LIPC_SUFFIX_PROMPTS_WRITTEN, &service->prompts_written},
-        {LIPC_SUFFIX_RESPONSE_WRITTEN, &service->response_written},
-        {LIPC_SUFFIX_CHUNK_READY, &service->chunk_ready},
-    };
-    for (size_t i = 0; i < sizeof wanted / sizeof wanted[0]; i++) {
-        char name[NAMES_OBJECT_SIZE];
-        names_object(name, instance->name, wanted[i].suffix);
-        int error = plat_semaphore_own(name, wanted[i].semaphore);
-        if (error < 0) {
-            host_exit code = instance_explain(error, name, 0, message, message_size);
-            classic_service_remove(service);
-            classic_service_close(service);
-            return code;
-        }
-        plat_semaphore_drain(*wanted[i].semaphore);
-    }
     if (start_listening(service) != 0) {
         snprintf(message, message_size, "cannot start a thread");
-        classic_service_remove(service);
         classic_service_close(service);
         return HOST_EXIT_FAILURE;
     }
@@ -200,15 +251,10 @@ host_exit classic_service_open(const instance *instance, const host_options *opt
 
 void classic_service_announce(classic_service *service) {
     __atomic_store_n(&service->is_announced, true, __ATOMIC_RELEASE);
+    if (service->record->is_announced) return;
+    /* Noted first: what a worker that dies in between has not posted is posted after a second. */
+    service->record->is_announced = true;
     plat_semaphore_post(service->ready);
-}
-
-void classic_service_remove(classic_service *service) {
-    if (!service) return;
-    plat_semaphore *const all[] = {service->ready, service->prompts_written, service->response_written,
-                                   service->chunk_ready};
-    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
-        if (all[i]) plat_semaphore_remove(all[i]);
 }
 
 void classic_service_close(classic_service *service) {
@@ -219,10 +265,6 @@ void classic_service_close(classic_service *service) {
         plat_semaphore_post(service->prompts_written); /* it may be waiting there */
         pthread_join(service->listener, NULL);
     }
-    plat_semaphore_close(service->ready);
-    plat_semaphore_close(service->prompts_written);
-    plat_semaphore_close(service->response_written);
-    plat_semaphore_close(service->chunk_ready);
     free(service);
 }
 
@@ -258,8 +300,8 @@ static void finish(classic_service *service) {
     if (!service->is_streaming) publish(service, service->text, service->n_text, service->n_tokens);
     classic_block_clear_cancel(service->block);
     classic_writer_complete(&service->writer, service->n_tokens);
-    if (service->is_streaming) plat_semaphore_post(service->chunk_ready);
-    plat_semaphore_post(service->response_written);
+    set_record(service, CLASSIC_COMPLETE);
+    post_completion(service, service->is_streaming);
     __atomic_store_n(&service->phase, PHASE_IDLE, __ATOMIC_RELEASE);
     plat_doorbell_ring(&service->listener_bell, PLAT_BELL_ALL);
 }
@@ -276,12 +318,27 @@ static void on_prompt(answer *answer, uint32_t n_prompt, uint32_t n_prompt_done)
     (void)answer, (void)n_prompt, (void)n_prompt_done;
 }
 
-static bool on_append(answer *answer, const char *text, size_t n_bytes, const engine_progress *progress,
-                      uint64_t now_ns) {
+/* A token's text, made for the first time: noted, shown, counted as shown. */
+static answer_room add_token(classic_service *service, const char *text, size_t n_bytes, int32_t token) {
+    classic_record *record = service->record;
+    if (record->n_tokens == LEDGER_CLASSIC_TOKENS) return ANSWER_FULL;
+    record->tokens[record->n_tokens] = token;
+    __atomic_store_n(&record->n_tokens, record->n_tokens + 1, __ATOMIC_RELEASE);
+    bool fits = add_text(service, text, n_bytes);
+    __atomic_store_n(&record->n_shown, record->n_tokens, __ATOMIC_RELEASE);
+    return fits ? ANSWER_FITS : ANSWER_FULL;
+}
+
+static answer_room on_append(answer *answer, const char *text, size_t n_bytes, const engine_progress *progress,
+                             uint64_t now_ns) {
     classic_service *service = service_of(answer);
     (void)now_ns;
     if (progress) service->n_tokens = progress->n_tokens;
-    return add_text(service, text, n_bytes);
+    if (progress && !progress->is_resumed) return add_token(service, text, n_bytes, progress->token);
+    if (!progress || !service->is_streaming || (uint32_t)progress->n_tokens > service->record->n_shown)
+        return add_text(service, text, n_bytes) ? ANSWER_FITS : ANSWER_FULL;
+    classic_writer_skip(&service->writer, text, n_bytes);
+    return service->writer.is_full ? ANSWER_FULL : ANSWER_FITS;
 }
 
 static void on_ended(answer *answer, lipc_end end, int error, const char *message, uint64_t now_ns) {
@@ -304,48 +361,86 @@ static const answer_channel classic_channel = {on_position, on_started, on_promp
 
 /* ---- taking requests --------------------------------------------------------------------------------------------- */
 
-/* Copies the request out of the block and makes it ready for its answer. */
+/* Copies the request out of the block and makes ready for its answer. */
 static void take(classic_service *service) {
-    classic_block_take(service->block, &service->request);
+    classic_record *record = service->record;
+    classic_block_take(service->block, &record->request);
     /* For a client that did not wait for sem_ready; and a second sem_ready, posted for a client that was slow to write,
      * would let another one in. */
     plat_semaphore_drain(service->chunk_ready);
     plat_semaphore_drain(service->response_written);
     plat_semaphore_drain(service->ready);
     classic_writer_begin(&service->writer, service->block);
-    service->is_streaming = service->request.stream;
-    service->n_text = 0;
-    service->n_tokens = 0;
+    service->ledger->classic_note = (request_note){0};
+    record->seed = answer_seed(service->options->seed);
+    record->n_tokens = record->n_shown = 0;
+    set_record(service, CLASSIC_ANSWERING);
 }
 
-answer *classic_service_take(classic_service *service) {
-    if (service->is_shutdown_taken || __atomic_load_n(&service->phase, __ATOMIC_ACQUIRE) != PHASE_POSTED ||
-        service->is_answering)
-        return NULL;
-    /* Before anything is reset: whoever asks for the end may leave an answer that its client has not read yet. */
-    if (classic_block_shutdown_requested(service->block)) {
-        service->is_shutdown_taken = true;
-        return NULL;
-    }
-    take(service);
-    const classic_request *request = &service->request;
-    log_guide_line(request->stream ? "Stream Mode: Enabled" : "Stream Mode: Disabled");
-    log_guide_line(request->stream ? "Processing with streaming..." : "Processing...");
-    if (request->user_prompt[0] == 0) {
-        log_line(LOG_LEVEL_INFO, "an empty prompt, an empty answer");
-        finish(service);
-        return NULL;
-    }
+/* What a dead worker had taken: the answer is made again from its tokens, and goes on behind them. */
+static void resume(classic_service *service) {
+    log_line(LOG_LEVEL_INFO, "going on with the classic client's answer after %u tokens", service->record->n_tokens);
+    classic_writer_resume(&service->writer, service->block);
+}
+
+/* The request that stands in the ledger, as the serving loop wants it. */
+static answer *make_answer(classic_service *service) {
+    classic_record *record = service->record;
     answer *answer = &service->answer;
-    *answer = (struct answer){.channel = &classic_channel, .client = ANSWER_CLIENT_CLASSIC};
+    *answer = (struct answer){.channel = &classic_channel,
+                              .client = ANSWER_CLIENT_CLASSIC,
+                              .is_resumed = record->n_tokens > 0,
+                              .note = &service->ledger->classic_note};
     answer_request_defaults(&answer->request, service->options);
+    answer->request.sampling.seed = record->seed;
+    answer->request.resumed = record->tokens;
+    answer->request.n_resumed = record->n_tokens;
     size_t n_messages = 0;
+    const classic_request *request = &record->request;
     if (request->system_prompt[0]) service->messages[n_messages++] = (engine_message){"system", request->system_prompt};
     service->messages[n_messages++] = (engine_message){"user", request->user_prompt};
     answer->request.messages = service->messages;
     answer->request.n_messages = n_messages;
     service->is_answering = true;
     return answer;
+}
+
+/* An answer that needs no engine; true if this one is. */
+static bool is_answered_at_once(classic_service *service) {
+    char reason[ENGINE_MESSAGE_SIZE];
+    if (service->record->request.user_prompt[0] == 0) {
+        log_line(LOG_LEVEL_INFO, "an empty prompt, an empty answer");
+        finish(service);
+        return true;
+    }
+    if (!answer_is_condemned(&service->ledger->classic_note, service->ledger->last_signal, reason, sizeof reason))
+        return false;
+    log_line(LOG_LEVEL_WARN, "the classic client's request: %s", reason);
+    classic_writer_resume_behind(&service->writer, service->block);
+    service->n_tokens = (int32_t)service->record->n_shown;
+    on_ended(&service->answer, LIPC_END_FAILED, LIPC_E_FAILED, reason, 0);
+    return true;
+}
+
+answer *classic_service_take(classic_service *service) {
+    if (service->is_shutdown_taken || __atomic_load_n(&service->phase, __ATOMIC_ACQUIRE) != PHASE_POSTED ||
+        service->is_answering)
+        return NULL;
+    bool is_resumed = record_phase(service) == CLASSIC_ANSWERING;
+    /* Before anything is reset: whoever asks for the end may leave an answer that its client has not read yet. */
+    if (!is_resumed && classic_block_shutdown_requested(service->block)) {
+        service->is_shutdown_taken = true;
+        return NULL;
+    }
+    if (is_resumed) resume(service);
+    else take(service);
+    const classic_request *request = &service->record->request;
+    service->is_streaming = request->stream;
+    service->n_text = 0;
+    service->n_tokens = 0;
+    log_guide_line(request->stream ? "Stream Mode: Enabled" : "Stream Mode: Disabled");
+    log_guide_line(request->stream ? "Processing with streaming..." : "Processing...");
+    return is_answered_at_once(service) ? NULL : make_answer(service);
 }
 
 bool classic_service_shutdown_requested(const classic_service *service) {

@@ -16,7 +16,15 @@
  *
  * After a death: a host that is killed leaves the objects as they are and its successor resets them in place. A client
  * that is killed leaves at most permits nobody took, a taken sem_ready (posted again after a second), or an answer
- * nobody reads (which runs to its end).
+ * nobody reads (which runs to its end). A worker that is killed leaves its place in the ledger, in this order:
+ *
+ *     a permit of sem_prompts_written is taken     IDLE: found by its client, which waits for an answer (is_forgotten)
+ *     the request is copied                        ANSWERING, with the request and the seed
+ *     a token is noted, shown, counted as shown    the last may be shown again: it changes nothing
+ *     the answer is final in the block             COMPLETE
+ *     sem_chunk_ready, sem_response_written        posted again; what is too much goes with the rest
+ *     the permits are taken, or taken back         IDLE
+ *     sem_ready                                    posted after a second
  *
  * Permits nobody took. The next client would take a sem_response_written left behind for its own, and could do so
  * before the host has even seen its request. So they must be gone before sem_ready is posted. But a client that is
@@ -28,7 +36,9 @@
 #define HOST_CLASSIC_SERVICE_H
 
 #include "answer.h"
+#include "classic_objects.h"
 #include "instance.h"
+#include "ledger.h"
 #include "options.h"
 
 #include "../channel/classic_block.h"
@@ -36,10 +46,11 @@
 
 typedef struct classic_service classic_service;
 
-/* Makes or takes over the semaphores, all at zero, and starts to listen. `bell` is rung when there is something for
+/* Starts to listen, and takes up what a dead worker left. `bell` is rung when there is something for
  * classic_service_take; `options` give the parameters of every request. Errors as instance_open. */
-host_exit classic_service_open(const instance *instance, const host_options *options, plat_doorbell *bell,
-                               classic_service **service, char *message, size_t message_size);
+host_exit classic_service_open(const instance *instance, const classic_objects *objects, const host_options *options,
+                               ledger *ledger, plat_doorbell *bell, classic_service **service, char *message,
+                               size_t message_size);
 
 /* The host can serve from now on. */
 void classic_service_announce(classic_service *service);
@@ -51,10 +62,7 @@ answer *classic_service_take(classic_service *service);
 /* Whether a client has asked to end the host. Two loads; any thread. */
 bool classic_service_shutdown_requested(const classic_service *service);
 
-/* Removes the names of the semaphores. Async-signal-safe. NULL allowed. */
-void classic_service_remove(classic_service *service);
-
-/* Stops listening and closes. NULL allowed. Does not remove the names. */
+/* Stops listening. NULL allowed. */
 void classic_service_close(classic_service *service);
 
 #endif

@@ -1,9 +1,10 @@
 /* instance.c - see instance.h. */
 #include "instance.h"
 
+#include "log.h"
+
 #include "../channel/classic_block.h"
 #include "../channel/names.h"
-#include "../channel/stream.h"
 
 #include <stdio.h>
 
@@ -35,26 +36,27 @@ host_exit instance_explain(int plat_error, const char *object_name, int owner_pi
     }
 }
 
-/* Whether a client may be about to write where this host would let another one write: streams of another layout, or
- * somebody in the middle of writing. */
-static bool may_be_written(const plat_segment *segment, const hub_geometry *geometry) {
+typedef enum remains {
+    REMAINS_NOTHING, /* of a host with a hub: a new object, or what an older host left */
+    REMAINS_STREAMS, /* records and streams, just as this host lays them out */
+    REMAINS_UNUSABLE /* another layout or version, damaged or half written: its clients may still write there */
+} remains;
+
+static remains find_remains(const plat_segment *segment, const hub_geometry *geometry) {
     hub_view found = {.base = plat_segment_base(segment)};
     hub_identity identity;
     hub_check check = hub_read(found.base, plat_segment_size(segment), &found, &identity);
     /* Without an epoch no host of ours ever came so far that a client could attach. */
-    if (check == HUB_NOT_YET) return hub_of(&found)->epoch != 0;
-    if (check != HUB_OK || !hub_is_same_layout(&found.at, geometry)) return true;
-    for (uint32_t i = 0; i < geometry->n_clients; i++)
-        if (client_claim_phase(hub_client(&found, i)->claim) == LIPC_CLIENT_ATTACHING) return true;
-    for (uint32_t i = 0; i < geometry->n_streams; i++)
-        if (stream_claim_phase(stream_claim_now(hub_stream(&found, i))) == LIPC_CLAIM_CLAIMED) return true;
-    return false;
+    if (check == HUB_NOT_YET && hub_of(&found)->epoch == 0) return REMAINS_NOTHING;
+    return check == HUB_OK && hub_is_same_layout(&found.at, geometry) ? REMAINS_STREAMS : REMAINS_UNUSABLE;
 }
 
 static int own_segment(const char *object_name, const hub_geometry *geometry, plat_segment **segment, bool *adopted,
                        int *owner_pid) {
     int error = plat_segment_own(object_name, geometry->segment_size, segment, adopted, owner_pid);
-    if (error < 0 || !*adopted || !may_be_written(*segment, geometry)) return error;
+    if (error < 0 || !*adopted || find_remains(*segment, geometry) != REMAINS_UNUSABLE) return error;
+    log_line(LOG_LEVEL_INFO, "%s was left by another kind of host, or by one with other --slots or sizes: making a new one",
+             object_name);
     plat_segment_remove(*segment);
     plat_segment_close(*segment);
     return plat_segment_own(object_name, geometry->segment_size, segment, adopted, owner_pid);
@@ -74,6 +76,7 @@ host_exit instance_open(instance *instance, const host_options *options, char *m
     instance->block = plat_segment_base(instance->segment);
     instance->view = (hub_view){plat_segment_base(instance->segment), geometry};
     if (adopted) classic_block_reset(instance->block);
+    if (adopted && find_remains(instance->segment, &geometry) != REMAINS_STREAMS) hub_clear(&instance->view);
     plat_process_start_time(plat_process_own_pid(), &start_time);
     hub_begin(&instance->view, plat_process_own_pid(), start_time, LIPC_VERSION);
     return HOST_EXIT_OK;

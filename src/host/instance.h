@@ -18,9 +18,10 @@ typedef struct instance {
     hub_view view; /* the modern channel in the same segment */
 } instance;
 
-/* Becomes the owner of the name and makes its segment, or takes over what a dead host left: the same object, reset. If
- * that host had laid its streams out in another way, or a client of its was in the middle of writing, the object is
- * replaced by a new one: such a client, stopped then, must not reach into what another client has there later.
+/* Becomes the owner of the name and makes its segment, or takes over what a dead host left: the same object, the classic
+ * block reset, clients and streams as they are. If that host had laid its streams out in another way, or died while it
+ * wrote its hub, the object is replaced by a new one: a client of its, stopped then, must not reach into what another
+ * has there later.
  * Returns HOST_EXIT_OK, or the code to end with; `message` then holds the line to say. */
 host_exit instance_open(instance *instance, const host_options *options, char *message, size_t message_size);
 

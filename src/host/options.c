@@ -86,6 +86,8 @@ static const option_spec options_table[] = {
      "1M", "bytes of an answer at most; five times that is reserved for each stream", true},
     {NULL, "--exit-with-parent", NULL, NULL, NULL, KIND_FLAG, FIELD(exit_with_parent), 0, 0, NULL,
      "end when the process that started this one ends", false},
+    {NULL, "--no-supervise", NULL, NULL, NULL, KIND_FLAG, FIELD(no_supervise), 0, 0, NULL,
+     "one process, for debuggers; if it dies it stays dead", true},
     {NULL, "--log-level", NULL, "L", "LIPC_LOG_LEVEL", KIND_LEVEL, FIELD(log_level), 0, 0, "info",
      "error, warn, info or debug", true},
     {NULL, "--version", NULL, NULL, NULL, KIND_FLAG, FIELD(show_version), 0, 0, NULL, "versions, and end", true},

@@ -36,6 +36,7 @@ typedef struct host_options {
     log_level log_level;
     bool ignore_eos;
     bool exit_with_parent;
+    bool no_supervise;      /* one process, which is not started again if it dies */
     bool show_version;
     bool show_help;
 } host_options;

@@ -19,7 +19,7 @@ struct server {
     engine *engine;
     classic_service *classic;
     stream_service *streams;
-    stop_request *stop;
+    ledger *ledger;
     plat_doorbell *bell;
     engine_progress *progress; /* one for each sequence */
     answer **by_sequence;      /* the answer that the engine makes in each; NULL: free */
@@ -36,12 +36,12 @@ static bool load(const int *word) {
     return __atomic_load_n(word, __ATOMIC_ACQUIRE) != 0;
 }
 
-server *server_new(engine *engine, classic_service *classic, stream_service *streams, stop_request *stop,
+server *server_new(engine *engine, classic_service *classic, stream_service *streams, ledger *ledger,
                    plat_doorbell *bell) {
     size_t n_sequences = (size_t)engine->facts.n_sequences;
     server *server = calloc(1, sizeof *server);
     if (!server) return NULL;
-    *server = (struct server){.engine = engine, .classic = classic, .streams = streams, .stop = stop, .bell = bell};
+    *server = (struct server){.engine = engine, .classic = classic, .streams = streams, .ledger = ledger, .bell = bell};
     server->progress = calloc(n_sequences, sizeof *server->progress);
     server->by_sequence = calloc(n_sequences, sizeof *server->by_sequence);
     server->running = calloc(n_sequences, sizeof *server->running);
@@ -63,7 +63,7 @@ void server_free(server *server) {
 
 /* Whether the answers at hand are to end where they are. A classic client may ask for that without a ring. */
 static bool must_stop(const server *server) {
-    return load(&server->stop->now) || classic_service_shutdown_requested(server->classic);
+    return load(&server->ledger->stop.now) || classic_service_shutdown_requested(server->classic);
 }
 
 bool server_is_interrupted(const server *server) {
@@ -76,6 +76,7 @@ bool server_is_interrupted(const server *server) {
 /* ---- the end of an answer ---------------------------------------------------------------------------------------- */
 
 static void finish(answer *answer, lipc_end end, int error, const char *message) {
+    note_end(answer->note);
     stops_free(answer->stops);
     answer->stops = NULL;
     answer->channel->ended(answer, end, error, message, plat_clock_ns());
@@ -111,6 +112,9 @@ static const char *words_of(lipc_end end) {
     return words[end];
 }
 
+/* Why a resumed answer is cut. */
+static const char damaged[] = "what was published of the answer was changed in shared memory: it cannot go on";
+
 /* The engine has let go of the answer. */
 static void end_running(server *server, answer *answer, const engine_progress *progress) {
     lipc_end end = answer->cut != LIPC_END_NONE ? answer->cut : end_of(progress->end);
@@ -122,7 +126,8 @@ static void end_running(server *server, answer *answer, const engine_progress *p
         if (n_bytes > 0) answer->channel->append(answer, text, n_bytes, NULL, plat_clock_ns());
     }
     bool has_failed = end == LIPC_END_FAILED;
-    if (has_failed) log_line(LOG_LEVEL_ERROR, "request %u: %s", answer->number, server->engine->message);
+    const char *reason = !has_failed ? "" : answer->cut == LIPC_END_FAILED ? damaged : server->engine->message;
+    if (has_failed) log_line(LOG_LEVEL_ERROR, "request %u: %s", answer->number, reason);
     /* The first token comes out of the prompt's evaluation; the others take the time of generating. */
     int32_t n_timed = progress->n_tokens > 1 ? progress->n_tokens - 1 : 0;
     log_line(LOG_LEVEL_INFO, "request %u: prompt %d tokens in %.1f ms (%.1f tokens/s), answer %d tokens in %.1f ms "
@@ -133,7 +138,7 @@ static void end_running(server *server, answer *answer, const engine_progress *p
     server->by_sequence[answer->sequence] = NULL;
     for (size_t i = 0; i < server->n_running; i++)
         if (server->running[i] == answer) server->running[i] = server->running[--server->n_running];
-    finish(answer, end, has_failed ? LIPC_E_FAILED : 0, has_failed ? server->engine->message : "");
+    finish(answer, end, has_failed ? LIPC_E_FAILED : 0, reason);
 }
 
 /* ---- waiting ----------------------------------------------------------------------------------------------------- */
@@ -156,7 +161,7 @@ static void update_queue(server *server) {
         enqueue(server, arrived);
     for (size_t i = 0; i < server->n_waiting; i++) {
         answer *answer = server->waiting[i];
-        if (server->is_draining)
+        if (server->is_draining && !answer->is_resumed)
             finish(answer, LIPC_END_HOST_ENDED, 0, "");
         else if (answer->channel->is_cancelled(answer))
             finish(answer, LIPC_END_CANCELLED, 0, "");
@@ -167,13 +172,26 @@ static void update_queue(server *server) {
     turns_sort(server->waiting, server->n_waiting, server->running, server->n_running);
 }
 
-static void start_first(server *server) {
-    answer *answer = server->waiting[0];
-    memmove(server->waiting, server->waiting + 1, --server->n_waiting * sizeof *server->waiting);
+/* Which of those who wait begins now; n_waiting: none. Requests that may have brought a worker down are tried one at a
+ * time: the next begins when the one before has made a token, and everybody else when all of them have. */
+static size_t next_to_start(const server *server) {
+    if (server->n_running >= (size_t)server->engine->facts.n_sequences) return server->n_waiting;
+    for (size_t i = 0; i < server->n_running; i++)
+        if (server->running[i]->note->is_suspect) return server->n_waiting;
+    for (size_t i = 0; i < server->n_waiting; i++)
+        if (server->waiting[i]->note->is_suspect) return i;
+    return 0;
+}
+
+static void start(server *server, size_t place) {
+    answer *answer = server->waiting[place];
+    memmove(server->waiting + place, server->waiting + place + 1,
+            (--server->n_waiting - place) * sizeof *server->waiting);
+    note_begin(answer->note);
     uint64_t turn_ns = plat_clock_ns();
     int error = engine_admit(server->engine, &answer->request, &answer->sequence);
     if (error < 0) {
-        bool is_ours = error == ENGINE_E_NO_MEMORY || error == ENGINE_E_BUSY;
+        bool is_ours = error == ENGINE_E_NO_MEMORY || error == ENGINE_E_BUSY || answer->is_resumed;
         refuse(answer, is_ours ? LIPC_E_FAILED : LIPC_E_REFUSED, server->engine->message);
         return;
     }
@@ -184,8 +202,9 @@ static void start_first(server *server) {
 
 static void give_turns(server *server) {
     update_queue(server);
-    while (server->n_waiting > 0 && server->n_running < (size_t)server->engine->facts.n_sequences) {
-        start_first(server);
+    size_t next;
+    while ((next = next_to_start(server)) < server->n_waiting) {
+        start(server, next);
         turns_sort(server->waiting, server->n_waiting, server->running, server->n_running);
     }
     for (size_t i = 0; i < server->n_waiting; i++)
@@ -201,27 +220,35 @@ static void cut(server *server, answer *answer, lipc_end end) {
     engine_cancel(server->engine, answer->sequence);
 }
 
-/* Passes on what a step made of one answer. Returns whether the answer has ended. */
+/* A token's text, as far as no stop string holds it back. Returns why the answer is to end here; NONE: it goes on. */
+static lipc_end append(answer *answer, const engine_progress *progress, uint64_t now_ns) {
+    const char *text;
+    size_t n_bytes;
+    bool is_stopped = stops_feed(answer->stops, progress->text, progress->n_bytes, &text, &n_bytes);
+    switch (answer->channel->append(answer, text, n_bytes, progress, now_ns)) {
+    case ANSWER_FULL: return LIPC_END_FULL;
+    case ANSWER_DAMAGED: return LIPC_END_FAILED;
+    case ANSWER_FITS: break;
+    }
+    return is_stopped ? LIPC_END_STOP : LIPC_END_NONE;
+}
+
+/* Passes on what a step made of one answer. Returns whether others may have their turn now. */
 static bool pass_on(server *server, answer *answer, const engine_progress *progress, uint64_t now_ns) {
-    bool is_cut = answer->cut != LIPC_END_NONE;
+    bool is_cut = answer->cut != LIPC_END_NONE, was_suspect = answer->note->is_suspect;
     if (!progress->has_token && !is_cut && progress->n_tokens == 0)
         answer->channel->prompt(answer, (uint32_t)progress->n_prompt, (uint32_t)progress->n_prompt_done);
     if (progress->has_token && !is_cut) {
-        const char *text;
-        size_t n_bytes;
         if (progress->n_tokens == 1)
             answer->channel->prompt(answer, (uint32_t)progress->n_prompt, (uint32_t)progress->n_prompt_done);
-        bool is_stopped = stops_feed(answer->stops, progress->text, progress->n_bytes, &text, &n_bytes);
-        bool has_room = answer->channel->append(answer, text, n_bytes, progress, now_ns);
-        if (!has_room || is_stopped) {
-            lipc_end end = has_room ? LIPC_END_STOP : LIPC_END_FULL;
-            if (progress->end == ENGINE_END_NONE)
-                cut(server, answer, end);
-            else
-                answer->cut = end;
-        }
+        if (!progress->is_resumed) ledger_progress(server->ledger, answer->note);
+        lipc_end end = append(answer, progress, now_ns);
+        if (end != LIPC_END_NONE && progress->end == ENGINE_END_NONE)
+            cut(server, answer, end);
+        else
+            answer->cut = end;
     }
-    if (progress->end == ENGINE_END_NONE) return false;
+    if (progress->end == ENGINE_END_NONE) return was_suspect && !answer->note->is_suspect;
     end_running(server, answer, progress);
     return true;
 }
@@ -233,17 +260,17 @@ static void cancel_unwanted(server *server) {
             engine_cancel(server->engine, server->running[i]->sequence);
 }
 
-/* Moves all answers on. Returns whether one of them has ended, so that others may have their turn. */
+/* Moves all answers on. Returns whether others may have their turn now. */
 static bool step(server *server) {
-    bool has_ended = false;
+    bool makes_way = false;
     cancel_unwanted(server);
     size_t n_moved = engine_step(server->engine, server->progress);
     uint64_t now_ns = plat_clock_ns();
     for (size_t i = 0; i < n_moved; i++) {
         answer *answer = server->by_sequence[server->progress[i].sequence];
-        if (answer) has_ended |= pass_on(server, answer, &server->progress[i], now_ns);
+        if (answer) makes_way |= pass_on(server, answer, &server->progress[i], now_ns);
     }
-    return has_ended;
+    return makes_way;
 }
 
 static uint64_t sleep_until(const server *server) {
@@ -270,7 +297,7 @@ void server_run(server *server) {
         uint32_t seen = plat_doorbell_arm(server->bell, PLAT_BELL_ALL);
         stream_service_look(server->streams);
         server->is_stopping = must_stop(server);
-        if (!server->is_draining && (server->is_stopping || load(&server->stop->drain) ||
+        if (!server->is_draining && (server->is_stopping || load(&server->ledger->stop.drain) ||
                                      stream_service_shutdown_requested(server->streams))) {
             server->is_draining = true;
             stream_service_show_state(server->streams, LIPC_HUB_ENDING);

@@ -3,21 +3,16 @@
 #define HOST_SERVE_H
 
 #include "classic_service.h"
+#include "ledger.h"
 #include "stream_service.h"
 
 #include "../engine/engine.h"
 #include "../platform/platform.h"
 
-/* What may end the host from outside; set by signal handlers and watching threads, which then ring the bell. */
-typedef struct stop_request {
-    int drain; /* atomic: finish the answers at hand, then end */
-    int now;   /* atomic: end the answers at hand where they are, then end */
-} stop_request;
-
 typedef struct server server;
 
 /* Makes the loop's memory. `bell` is what the loop sleeps on. NULL if memory ran out. */
-server *server_new(engine *engine, classic_service *classic, stream_service *streams, stop_request *stop,
+server *server_new(engine *engine, classic_service *classic, stream_service *streams, ledger *ledger,
                    plat_doorbell *bell);
 
 /* Serves until asked to stop. */

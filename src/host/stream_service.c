@@ -30,13 +30,16 @@ typedef struct slot {
     bool is_unwanted;     /* released, or its owner is gone: to be freed */
     uint64_t ended_order; /* the lowest ended first */
     char *bytes;          /* the request */
+    uint32_t n_bytes;
     engine_message *messages;
+    int32_t *tokens;      /* of a resumed answer, those that were published */
     stream_writer writer;
 } slot;
 
 struct stream_service {
     hub_view view;
     const host_options *options;
+    ledger *ledger;
     attendance *attendance;
     slot *slots;
     uint64_t n_ended;
@@ -44,13 +47,14 @@ struct stream_service {
 
 /* ---- opening and closing ----------------------------------------------------------------------------------------- */
 
-host_exit stream_service_open(const instance *instance, const host_options *options, plat_doorbell *bell,
+host_exit stream_service_open(const instance *instance, const host_options *options, ledger *ledger, plat_doorbell *bell,
                               stream_service **result, char *message, size_t message_size) {
     *result = NULL;
     stream_service *service = calloc(1, sizeof *service);
     if (service) {
         service->view = instance->view;
         service->options = options;
+        service->ledger = ledger;
         service->slots = calloc(instance->view.at.n_streams, sizeof *service->slots);
     }
     if (!service || !service->slots) {
@@ -75,8 +79,10 @@ host_exit stream_service_open(const instance *instance, const host_options *opti
 static void forget_request(slot *slot) {
     free(slot->bytes);
     free(slot->messages);
+    free(slot->tokens);
     slot->bytes = NULL;
     slot->messages = NULL;
+    slot->tokens = NULL;
 }
 
 void stream_service_close(stream_service *service) {
@@ -122,6 +128,11 @@ void stream_service_show_model(stream_service *service, const engine_model_facts
     SHOW(service, n_parallel, (uint32_t)facts->n_sequences);
     SHOW(service, n_parameters, facts->n_parameters);
     SHOW(service, model_bytes, facts->n_bytes);
+}
+
+void stream_service_show_worker(stream_service *service, int pid, uint32_t n_recoveries) {
+    SHOW(service, worker_pid, (uint32_t)pid);
+    SHOW(service, n_recoveries, n_recoveries);
 }
 
 void stream_service_show_load(stream_service *service, uint32_t n_running, uint32_t n_queued) {
@@ -208,8 +219,10 @@ static void on_position(answer *answer, uint32_t position) {
 }
 
 static void on_started(answer *answer, uint64_t now_ns) {
-    stream_writer_start(&slot_of(answer)->writer, answer->request.sampling.seed, now_ns);
-    ring_watchers(slot_of(answer), PLAT_BELL_ALL);
+    slot *slot = slot_of(answer);
+    uint32_t seed = answer->request.sampling.seed;
+    stream_writer_start(&slot->writer, seed, stream_request_sum(slot->bytes, slot->n_bytes, seed, slot->generation), now_ns);
+    ring_watchers(slot, PLAT_BELL_ALL);
 }
 
 static void on_prompt(answer *answer, uint32_t n_prompt, uint32_t n_prompt_done) {
@@ -217,14 +230,14 @@ static void on_prompt(answer *answer, uint32_t n_prompt, uint32_t n_prompt_done)
     ring_watchers(slot_of(answer), PLAT_BELL_NEWS);
 }
 
-static bool on_append(answer *answer, const char *text, size_t n_bytes, const engine_progress *progress,
-                      uint64_t now_ns) {
+static answer_room on_append(answer *answer, const char *text, size_t n_bytes, const engine_progress *progress,
+                             uint64_t now_ns) {
     slot *slot = slot_of(answer);
-    bool is_first = slot->writer.n_bytes == 0;
+    bool is_first = slot->writer.n_bytes == 0 || !slot->writer.is_generating;
     const stream_token token = progress ? (stream_token){progress->token, progress->logprob} : (stream_token){0};
-    bool has_room = stream_writer_append(&slot->writer, text, n_bytes, progress ? &token : NULL, now_ns);
-    ring_watchers(slot, is_first ? PLAT_BELL_ALL : PLAT_BELL_NEWS);
-    return has_room;
+    stream_room room = stream_writer_append(&slot->writer, text, n_bytes, progress ? &token : NULL, now_ns);
+    if (!progress || !progress->is_resumed) ring_watchers(slot, is_first ? PLAT_BELL_ALL : PLAT_BELL_NEWS);
+    return room == STREAM_FITS ? ANSWER_FITS : room == STREAM_FULL ? ANSWER_FULL : ANSWER_DAMAGED;
 }
 
 static void on_ended(answer *answer, lipc_end end, int error, const char *message, uint64_t now_ns) {
@@ -315,43 +328,155 @@ static int read_request(slot *slot, size_t n_bytes, char message[REQUEST_MESSAGE
     return LIPC_E_FAILED;
 }
 
-/* Copies the request of a new generation, once, and checks the copy. */
-static void take(slot *slot, uint64_t claim) {
+/* Copies the request, once. Returns 0 or the error, with a sentence. */
+static int copy_request(slot *slot, char message[REQUEST_MESSAGE_SIZE]) {
     const hub_view *view = &slot->service->view;
-    const lipc_stream_header *header = header_of(slot);
-    char message[REQUEST_MESSAGE_SIZE];
-    uint32_t n_bytes = __atomic_load_n(&header->request_bytes, __ATOMIC_RELAXED);
-    slot->generation = stream_claim_generation(claim);
-    slot->is_detachable = slot->is_unwanted = false;
-    slot->answer = (answer){.channel = &stream_channel, .client = stream_claim_owner(claim)};
-    stream_writer_begin(&slot->writer, view, slot->index, slot->generation, plat_clock_ns());
+    uint32_t n_bytes = __atomic_load_n(&header_of(slot)->request_bytes, __ATOMIC_RELAXED);
     if (n_bytes > view->at.request_size) {
-        snprintf(message, sizeof message, "the request has %u bytes, its area %u; start the host with a larger "
+        snprintf(message, REQUEST_MESSAGE_SIZE, "the request has %u bytes, its area %u; start the host with a larger "
                  "--request-size", n_bytes, view->at.request_size);
-        refuse(slot, LIPC_E_REFUSED, message);
-        return;
+        return LIPC_E_REFUSED;
     }
     slot->bytes = malloc(n_bytes ? n_bytes : 1);
     if (!slot->bytes) {
-        refuse(slot, LIPC_E_FAILED, "not enough memory for a request");
-        return;
+        snprintf(message, REQUEST_MESSAGE_SIZE, "not enough memory for a request");
+        return LIPC_E_FAILED;
     }
     memcpy(slot->bytes, stream_request(view, slot->index), n_bytes);
-    int error = read_request(slot, n_bytes, message);
+    slot->n_bytes = n_bytes;
+    return LIPC_E_OK;
+}
+
+/* What is the host's own about a request that it has not seen before. */
+static void begin_slot(slot *slot, uint64_t claim) {
+    ledger *ledger = slot->service->ledger;
+    slot->generation = stream_claim_generation(claim);
+    slot->is_detachable = slot->is_unwanted = false;
+    slot->answer = (answer){.channel = &stream_channel,
+                            .client = stream_claim_owner(claim),
+                            .note = ledger_note(ledger, slot->index, slot->generation)};
+}
+
+/* Copies the request, checks the copy and makes the answer of it. Returns 0 or the error, with a sentence. */
+static int load_request(slot *slot, char message[REQUEST_MESSAGE_SIZE]) {
+    if (answer_is_condemned(slot->answer.note, slot->service->ledger->last_signal, message, REQUEST_MESSAGE_SIZE))
+        return LIPC_E_FAILED;
+    int error = copy_request(slot, message);
+    return error < 0 ? error : read_request(slot, slot->n_bytes, message);
+}
+
+/* Takes a request of a new generation. */
+static void take(slot *slot, uint64_t claim) {
+    char message[REQUEST_MESSAGE_SIZE];
+    begin_slot(slot, claim);
+    stream_writer_begin(&slot->writer, &slot->service->view, slot->index, slot->generation, plat_clock_ns());
+    int error = load_request(slot, message);
     if (error < 0)
         refuse(slot, error, message);
     else
         slot->phase = SLOT_TAKEN;
 }
 
+/* Those that a dead worker had begun come first. */
 answer *stream_service_take(stream_service *service) {
+    slot *first = NULL;
     for (uint32_t i = 0; i < service->view.at.n_streams; i++) {
         slot *slot = &service->slots[i];
-        if (slot->phase != SLOT_TAKEN) continue;
-        slot->phase = SLOT_ANSWERING;
-        return &slot->answer;
+        if (slot->phase == SLOT_TAKEN && (!first || (slot->answer.is_resumed && !first->answer.is_resumed))) first = slot;
     }
-    return NULL;
+    if (!first) return NULL;
+    first->phase = SLOT_ANSWERING;
+    return &first->answer;
+}
+
+/* ---- taking up what a dead worker left --------------------------------------------------------------------------- */
+
+/* The published tokens, for the engine to retrace. Returns 0 or the error, with a sentence. */
+static int load_tokens(slot *slot, const stream_remains *remains, char message[REQUEST_MESSAGE_SIZE]) {
+    uint32_t seed = remains->seed;
+    if (stream_request_sum(slot->bytes, slot->n_bytes, seed, slot->generation) != remains->request_sum) {
+        snprintf(message, REQUEST_MESSAGE_SIZE, "the request was changed in shared memory while its answer was made");
+        return LIPC_E_FAILED;
+    }
+    slot->tokens = malloc((remains->n_tokens ? remains->n_tokens : 1) * sizeof *slot->tokens);
+    if (!slot->tokens) {
+        snprintf(message, REQUEST_MESSAGE_SIZE, "not enough memory for the %u tokens of an answer", remains->n_tokens);
+        return LIPC_E_FAILED;
+    }
+    stream_remains_tokens(&slot->service->view, slot->index, slot->tokens, remains->n_tokens);
+    slot->answer.is_resumed = true;
+    slot->answer.request.sampling.seed = seed;
+    slot->answer.request.resumed = slot->tokens;
+    slot->answer.request.n_resumed = remains->n_tokens;
+    return LIPC_E_OK;
+}
+
+/* Goes on with an answer that had been begun. */
+static void resume(slot *slot, const stream_remains *remains) {
+    char message[REQUEST_MESSAGE_SIZE];
+    int error = load_request(slot, message);
+    if (error == LIPC_E_OK && (error = load_tokens(slot, remains, message)) < 0) {
+        stops_free(slot->answer.stops);
+        slot->answer.stops = NULL;
+    }
+    if (error < 0) refuse(slot, LIPC_E_FAILED, message);
+    else slot->phase = SLOT_TAKEN;
+}
+
+/* Takes one stream up. Returns whether its answer goes on. */
+static bool recover(slot *slot) {
+    const hub_view *view = &slot->service->view;
+    stream_remains remains;
+    uint64_t claim = stream_claim_now(header_of(slot));
+    uint32_t phase = stream_claim_phase(claim), generation = stream_claim_generation(claim);
+    if (phase != LIPC_CLAIM_SUBMITTED && phase != LIPC_CLAIM_DETACHED && phase != LIPC_CLAIM_RELEASED) return false;
+    stream_remains_read(view, slot->index, generation, &remains);
+    if (!remains.is_taken || (!remains.was_started && !remains.has_ended)) return false; /* as if it had just come */
+    begin_slot(slot, claim);
+    stream_writer_resume(&slot->writer, view, slot->index, generation, &remains);
+    if (remains.has_ended)
+        slot->phase = SLOT_ENDED;
+    else if (phase == LIPC_CLAIM_RELEASED)
+        on_ended(&slot->answer, LIPC_END_CANCELLED, 0, "", plat_clock_ns());
+    else
+        resume(slot, &remains);
+    return slot->phase == SLOT_TAKEN;
+}
+
+/* Completes what the dead worker may have left half done: a stream claimed for a client that it did not tell. */
+static void complete_grant(stream_service *service, uint32_t stream) {
+    uint64_t claim = stream_claim_now(hub_stream(&service->view, stream));
+    uint32_t owner = stream_claim_owner(claim);
+    if (stream_claim_phase(claim) != LIPC_CLAIM_CLAIMED || owner >= service->view.at.n_clients) return;
+    uint64_t wish = __atomic_load_n(&hub_client(&service->view, owner)->wish, __ATOMIC_ACQUIRE);
+    /* If the client claimed it itself, while it waited, it finds out when it withdraws its wish (hub_wish_withdraw). */
+    if (wish_phase(wish) == LIPC_WISH_WAITING) hub_wish_grant(&service->view, owner, wish, stream);
+}
+
+/* Which of the answers that had ended did so first. */
+static void order_ended(stream_service *service) {
+    for (uint32_t i = 0; i < service->view.at.n_streams; i++) {
+        slot *slot = &service->slots[i];
+        if (slot->phase != SLOT_ENDED) continue;
+        uint64_t ended_ns = __atomic_load_n(&slot->writer.header->ended_ns, __ATOMIC_RELAXED);
+        slot->ended_order = 1;
+        for (uint32_t other = 0; other < service->view.at.n_streams; other++)
+            slot->ended_order += service->slots[other].phase == SLOT_ENDED &&
+                                 __atomic_load_n(&service->slots[other].writer.header->ended_ns, __ATOMIC_RELAXED) < ended_ns;
+        service->n_ended++;
+    }
+}
+
+size_t stream_service_recover(stream_service *service) {
+    size_t n_resumed = 0;
+    for (uint32_t i = 0; i < service->view.at.n_streams; i++) {
+        complete_grant(service, i);
+        n_resumed += recover(&service->slots[i]);
+    }
+    order_ended(service);
+    /* Whatever the dead worker had done and not yet rung for. */
+    attendance_ring_all(service->attendance, PLAT_BELL_ALL);
+    return n_resumed;
 }
 
 /* ---- looking ----------------------------------------------------------------------------------------------------- */

@@ -5,14 +5,16 @@
  * has published) is private; the segment only shows it.
  *
  * Word                        written by        when the writer dies right after
- * hub, but bell and shutdown  host              clients see its process end and stop reading it
+ * hub, but bell and shutdown  host              a worker's successor writes all of it again; of a host, clients see its
+ *                                               process end and stop reading it
  * client record claim         client, CAS       the host finds the pid in it and frees the record
- * wish                        client, host CAS  dropped with the record; a granted stream is one of its streams
+ * wish                        client, host CAS  dropped with the record; a granted stream is one of its streams; claimed
+ *                                               for a client and not yet granted: granted by the successor
  * stream claim                clients, CAS      CLAIMED, SUBMITTED, RELEASED: freed with the owner; DETACHED: nobody's
  * cancel                      owner             the work ends
  * request area                owner             not SUBMITTED: nobody looks; SUBMITTED: whole
  * watchers                    clients, atomic   bits of a dead client are cleared with its record
- * published, status, log ...  host              stream.h
+ * published, status, log ...  host              stream.h; a successor goes on behind them (stream_service_recover)
  * bells                       see doorbell.c
  *
  * All functions belong to the main thread; a thread of the process watch only marks the dead and rings the host.
@@ -29,8 +31,12 @@
 typedef struct stream_service stream_service;
 
 /* `bell` is the hub's, on which the main thread sleeps. Errors as instance_open. */
-host_exit stream_service_open(const instance *instance, const host_options *options, plat_doorbell *bell,
+host_exit stream_service_open(const instance *instance, const host_options *options, ledger *ledger, plat_doorbell *bell,
                               stream_service **service, char *message, size_t message_size);
+
+/* Before the first look: takes up what a dead worker, or a dead host, left in the segment. Answers that it had begun go on
+ * from the last published token; their clients see RECOVERING until then. Returns how many those are. */
+size_t stream_service_recover(stream_service *service);
 
 /* Number of streams. */
 size_t stream_service_size(const stream_service *service);
@@ -39,6 +45,7 @@ size_t stream_service_size(const stream_service *service);
 void stream_service_show_state(stream_service *service, uint32_t state);
 void stream_service_show_loading(stream_service *service, int per_mille);
 void stream_service_show_model(stream_service *service, const engine_model_facts *facts);
+void stream_service_show_worker(stream_service *service, int pid, uint32_t n_recoveries);
 void stream_service_show_load(stream_service *service, uint32_t n_running, uint32_t n_queued);
 
 /* Looks at everything that clients may have changed: who came, left or died; requests, cancels, releases. */

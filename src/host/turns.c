@@ -17,7 +17,8 @@ void turns_sort(answer **waiting, size_t n_waiting, answer *const *running, size
         size_t best = place, best_load = 0;
         for (size_t i = place; i < n_waiting; i++) {
             size_t load = load_of(waiting[i]->client, waiting, place, running, n_running);
-            bool is_better = waiting[i]->priority != waiting[best]->priority
+            bool is_better = waiting[i]->is_resumed != waiting[best]->is_resumed ? waiting[i]->is_resumed
+                             : waiting[i]->priority != waiting[best]->priority
                                  ? waiting[i]->priority > waiting[best]->priority
                              : load != best_load ? load < best_load
                                                  : waiting[i]->arrived < waiting[best]->arrived;

@@ -4,8 +4,8 @@
 
 #include "answer.h"
 
-/* Sorts waiting answers into the order in which they would begin if nothing else came: higher priority first; among
- * equals the client with fewer answers being made and waiting ahead; then who came first. `running` are the answers
+/* Sorts waiting answers into the order in which they would begin if nothing else came: those that a dead worker had begun
+ * first; then higher priority; among equals the client with fewer answers being made and waiting ahead; then who came first. `running` are the answers
  * being made. */
 void turns_sort(answer **waiting, size_t n_waiting, answer *const *running, size_t n_running);
 

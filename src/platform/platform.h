@@ -45,13 +45,18 @@ typedef struct plat_segment plat_segment;
 
 /* Creates the segment, or adopts one whose owner is dead, and becomes its owner. A new one is complete the moment
  * others can open it: full size, zeroed, memory reserved, owned. An adopted one is the same object, grown to
- * `size_bytes` if it is shorter, its memory reserved, its content untouched (*adopted is set).
+ * `size_bytes` if it is shorter, its memory reserved, its content untouched (*adopted is set). A worker of the dead
+ * owner that is still on its way out is waited for, some seconds at most.
  * Errors: OWNED (*owner_pid tells by whom), FOREIGN_USER, NO_SPACE, READ_ONLY, UNEXPECTED, NO_MEMORY, SYSTEM. */
 int plat_segment_own(const char *name, size_t size_bytes, plat_segment **segment, bool *adopted, int *owner_pid);
 
 /* Opens an existing segment for reading and writing, as a client does. Maps `size_bytes`; 0: all of it.
  * Errors: NOT_FOUND, FOREIGN_USER, UNEXPECTED (shorter than size_bytes), NO_MEMORY, SYSTEM. */
 int plat_segment_open(const char *name, size_t size_bytes, plat_segment **segment);
+
+/* In a worker of the owner (see below): as long as this process lives, whoever wants to own the segment waits for it,
+ * also when the owner is dead. Errors: OWNED (another worker still lives). */
+int plat_segment_work(const plat_segment *segment);
 
 void *plat_segment_base(const plat_segment *segment);
 size_t plat_segment_size(const plat_segment *segment);
@@ -185,6 +190,19 @@ bool plat_child_ended(plat_child *child, int *exit_code);
 void plat_child_stop(plat_child *child);
 /* Lets go: it goes on. NULL allowed. */
 void plat_child_close(plat_child *child);
+
+/* A copy of this process, which must have one thread only, that works for it: it has everything that this one has at
+ * that moment, but for the ownership of segments, and dies at once if this one dies. `title` is its name for people (at
+ * most 15 bytes). Returns its pid here, 0 in the copy. Errors: NO_MEMORY, SYSTEM. */
+int plat_worker_start(const char *title);
+/* Waits until it has ended. Returns 0 if it ended by itself, with *exit_code, or the number of the signal that killed
+ * it. Errors: SYSTEM. */
+int plat_worker_wait(int pid, int *exit_code);
+/* Whether a process that was killed by this signal has probably itself to blame. */
+bool plat_signal_is_crash(int signal);
+
+/* Zeroed memory that this process shares with its workers; NULL if there is none. Never given back. */
+void *plat_memory_shared(size_t size_bytes);
 
 /* Where the program `name` is: beside the running one, or on the PATH. Errors: NOT_FOUND. */
 int plat_program_find(const char *name, char *path, size_t size_bytes);

@@ -58,7 +58,7 @@ static field fields[] = {
     F(magic), F(layout_major), F(layout_minor), F(host_pid), F(host_start_time), F(features), F(segment_size),
     F(hub_size), F(epoch), F(clients_offset), F(client_size), F(n_clients), F(streams_offset), F(stream_size),
     F(n_streams), F(request_offset), F(request_size), F(log_offset), F(log_size), F(index_offset), F(index_length),
-    F(reserved0), F(state), F(load_per_mille), F(n_attached), F(n_running), F(n_queued), F(reserved1),
+    F(reserved0), F(state), F(load_per_mille), F(n_attached), F(n_running), F(n_queued), F(worker_pid), F(n_recoveries), F(reserved1),
     F(host_version), F(reserved2), F(model), F(n_ctx), F(n_ctx_trained), F(n_vocab), F(n_threads), F(n_parallel),
     F(reserved3), F(n_parameters), F(model_bytes), F(reserved4), F(bell), F(shutdown), F(reserved5), F(next_ticket),
     F(reserved6),
@@ -69,7 +69,7 @@ static field fields[] = {
 #define F(name) FIELD(lipc_stream_header, name)
     F(claim), F(cancel), F(id), F(request_bytes), F(reserved0), F(watchers), F(reserved1), F(published), F(status),
     F(reserved2), F(queue_position), F(n_prompt), F(n_prompt_done), F(seed), F(submitted_ns), F(started_ns),
-    F(first_token_ns), F(ended_ns), F(reserved3), F(message),
+    F(first_token_ns), F(ended_ns), F(request_sum), F(reserved3), F(message),
 #undef F
 #define F(name) FIELD(lipc_token_record, name)
     F(end), F(id), F(logprob), F(time_us),
@@ -109,6 +109,7 @@ static constant constants[] = {
     C(LIPC_NAME_MAX), C(LIPC_HUB_OFFSET), C(LIPC_HUB_REGION_SIZE), C(LIPC_HUB_END), C(LIPC_CLASSIC_REGION_SIZE),
     C(LIPC_CLASSIC_MAP_SIZE), C(LIPC_PROMPT_SIZE), C(LIPC_RESPONSE_SIZE), C(LIPC_HUB_MAGIC), C(LIPC_LAYOUT_MAJOR),
     C(LIPC_LAYOUT_MINOR), C(LIPC_HUB_STARTING), C(LIPC_HUB_LOADING), C(LIPC_HUB_READY), C(LIPC_HUB_ENDING),
+    C(LIPC_HUB_RECOVERING), C(LIPC_STREAM_RECOVERING),
     C(LIPC_BELL_NEWS), C(LIPC_BELL_ENDS), C(LIPC_CLIENT_FREE), C(LIPC_CLIENT_ATTACHING), C(LIPC_CLIENT_ATTACHED),
     C(LIPC_CLIENT_LEAVING), C(LIPC_WISH_NONE), C(LIPC_WISH_WAITING), C(LIPC_WISH_GRANTED), C(LIPC_CLAIM_FREE),
     C(LIPC_CLAIM_CLAIMED), C(LIPC_CLAIM_SUBMITTED), C(LIPC_CLAIM_DETACHED), C(LIPC_CLAIM_RELEASED), C(LIPC_NO_OWNER),

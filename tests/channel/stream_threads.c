@@ -62,7 +62,7 @@ static void take_request(uint32_t stream, uint32_t generation) {
     work->at = 0;
     work->is_running = true;
     stream_writer_begin(&work->writer, &view, stream, generation, 1);
-    stream_writer_start(&work->writer, (uint32_t)work->seed, 1);
+    stream_writer_start(&work->writer, (uint32_t)work->seed, 0, 1);
     ring_watchers(stream, PLAT_BELL_ALL);
 }
 
@@ -73,7 +73,8 @@ static void step(uint32_t stream) {
         n_bytes = work->n_bytes - work->at;
     while (work->at + n_bytes < work->n_bytes && (work->text[work->at + n_bytes] & 0xC0) == 0x80) n_bytes++;
     bool is_first = work->at == 0;
-    CHECK(stream_writer_append(&work->writer, work->text + work->at, n_bytes, &(stream_token){(int32_t)n_bytes, 0}, 2));
+    CHECK(stream_writer_append(&work->writer, work->text + work->at, n_bytes, &(stream_token){(int32_t)n_bytes, 0}, 2) ==
+          STREAM_FITS);
     ring_watchers(stream, is_first ? PLAT_BELL_ALL : PLAT_BELL_NEWS);
     work->at += n_bytes;
     if (work->at < work->n_bytes && !stream_cancel_requested(work->writer.header, work->writer.generation))

@@ -4,6 +4,9 @@
  * instruction that process dies, does not hand it to children, and tells anybody who asks the owner's pid. One rule
  * follows for this port: an owner must never open and close the object a second time, because closing any descriptor of
  * a file drops the process's locks on it. Hence plat_object_is(), which looks by name.
+ *
+ * The lock has two bytes: the owner's, and one for its worker, a child that may go on writing for a moment after the
+ * owner is dead: the kernel gives a dying process's locks back before it kills the children that asked for that.
  */
 #define _GNU_SOURCE
 #include "internal.h"
@@ -26,15 +29,37 @@ struct plat_segment {
     char path[PLAT_PATH_SIZE];
 };
 
-/* Claims ownership. PLAT_E_OWNED with *owner_pid > 0 if another has it; with 0 if the other gave it up in between. */
-static int claim(int descriptor, int *owner_pid) {
-    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+enum { BYTE_OF_OWNER = 0, BYTE_OF_WORKER = 1 };
+
+/* How long a killed worker may take to be gone: its memory is given back first, which for a large model takes long. */
+#define WORKER_GONE_MS 10000
+
+/* Claims ownership, or the worker's place. PLAT_E_OWNED with *owner_pid > 0 if another has it; with 0 if the other gave
+ * it up in between. */
+static int claim(int descriptor, int byte, int *owner_pid) {
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = byte, .l_len = 1};
     *owner_pid = 0;
     if (fcntl(descriptor, F_SETLK, &lock) == 0) return PLAT_OK;
     if (errno != EAGAIN && errno != EACCES) return plat_fail(PLAT_E_SYSTEM);
     plat_fail(PLAT_E_OWNED);
     if (fcntl(descriptor, F_GETLK, &lock) == 0 && lock.l_type != F_UNLCK) *owner_pid = (int)lock.l_pid;
     return PLAT_E_OWNED;
+}
+
+/* Waits until the last owner's worker is gone. PLAT_E_OWNED if it does not go. */
+static int outlive_worker(int descriptor, int *owner_pid) {
+    struct flock place = {.l_type = F_UNLCK, .l_whence = SEEK_SET, .l_start = BYTE_OF_WORKER, .l_len = 1};
+    uint64_t deadline_ns = plat_deadline_ns(WORKER_GONE_MS);
+    int error;
+    while ((error = claim(descriptor, BYTE_OF_WORKER, owner_pid)) == PLAT_E_OWNED && plat_clock_ns() < deadline_ns)
+        poll(NULL, 0, 1);
+    if (error == PLAT_OK) fcntl(descriptor, F_SETLK, &place);
+    return error;
+}
+
+int plat_segment_work(const plat_segment *segment) {
+    int pid;
+    return claim(segment->descriptor, BYTE_OF_WORKER, &pid);
 }
 
 static int map(plat_segment *segment, size_t size_bytes) {
@@ -58,7 +83,7 @@ static int create(plat_segment *segment, size_t size_bytes) {
     int owner_pid;
     segment->descriptor = plat_object_new(size_bytes);
     if (segment->descriptor < 0) return segment->descriptor;
-    int error = claim(segment->descriptor, &owner_pid);
+    int error = claim(segment->descriptor, BYTE_OF_OWNER, &owner_pid);
     if (error == PLAT_OK) error = identify(segment);
     if (error == PLAT_OK) error = map(segment, size_bytes);
     /* Last, so that whoever can open it finds it owned and complete. */
@@ -70,7 +95,8 @@ static int adopt(plat_segment *segment, size_t size_bytes, int *owner_pid) {
     struct stat status;
     segment->descriptor = plat_object_open(segment->path, &status);
     if (segment->descriptor < 0) return segment->descriptor;
-    int error = claim(segment->descriptor, owner_pid);
+    int error = claim(segment->descriptor, BYTE_OF_OWNER, owner_pid);
+    if (error == PLAT_OK) error = outlive_worker(segment->descriptor, owner_pid);
     if (error < 0) return error;
     segment->device = status.st_dev;
     segment->inode = status.st_ino;
@@ -160,7 +186,7 @@ size_t plat_segment_size(const plat_segment *segment) {
 }
 
 int plat_segment_owner_pid(const plat_segment *segment) {
-    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = BYTE_OF_OWNER, .l_len = 1};
     if (fcntl(segment->descriptor, F_GETLK, &lock) < 0 || lock.l_type == F_UNLCK) return 0;
     return (int)lock.l_pid;
 }

@@ -1,0 +1,97 @@
+/* ledger.h - what the host must know when its worker has died, and what clients must not reach: memory that supervisor
+ * and worker share, and nobody else.
+ *
+ * Word              written by             when the writer dies right after
+ * stop              supervisor's signals,  the next worker sees it at its start
+ *                   worker's watch
+ * n_workers, last_* supervisor             no worker runs then
+ * is_ready          worker                 false: this worker never served
+ * n_fruitless       supervisor, worker     one death too many or too few is counted
+ * notes             worker                 see note_begin
+ * classic           worker                 classic_service.h
+ */
+#ifndef HOST_LEDGER_H
+#define HOST_LEDGER_H
+
+#include "../channel/classic_block.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* What may end the host from outside; set by signal handlers and watching threads, which then ring the bell. */
+typedef struct stop_request {
+    int drain; /* atomic: finish the answers at hand, then end */
+    int now;   /* atomic: end the answers at hand where they are, then end */
+} stop_request;
+
+/* One request, as far as the deaths of workers go. */
+typedef struct request_note {
+    uint32_t generation; /* of the stream that it is in; whose note this is */
+    bool is_at_work;     /* the engine has it */
+    bool is_suspect;     /* it was at work when a worker crashed, and has made no token since */
+    bool is_condemned;   /* it is not tried again */
+    uint8_t n_crashes;   /* that it was there at */
+} request_note;
+
+/* A process that the host ends with. */
+typedef struct followed_process {
+    int pid; /* 0: none */
+    uint64_t start_time;
+} followed_process;
+
+typedef enum classic_phase {
+    CLASSIC_IDLE,      /* no request */
+    CLASSIC_ANSWERING, /* `request` is whole; its answer is being made */
+    CLASSIC_COMPLETE   /* the answer is final in the block; perhaps not all permits were posted, or taken */
+} classic_phase;
+
+/* More tokens than an answer of 32,767 bytes has, unless most of them have no text. */
+#define LEDGER_CLASSIC_TOKENS 65536
+
+typedef struct classic_record {
+    int phase;         /* atomic: classic_phase */
+    bool is_announced; /* sem_ready was posted for the first time */
+    classic_request request;
+    uint32_t seed;
+    uint32_t n_tokens; /* made; each before it is shown */
+    uint32_t n_shown;  /* whose text is in the block for sure */
+    int32_t tokens[LEDGER_CLASSIC_TOKENS];
+} classic_record;
+
+typedef struct ledger {
+    stop_request stop;
+    unsigned n_workers;  /* started so far */
+    int last_signal;     /* that killed the last worker; 0: none was killed */
+    bool is_ready;       /* this worker serves */
+    unsigned n_unready;  /* workers in a row that were killed before they served */
+    unsigned n_fruitless;/* workers in a row that were killed without having made a token */
+    followed_process parent, starter;
+    classic_record classic;
+    request_note classic_note;
+    request_note notes[LIPC_STREAMS_MAX];
+} ledger;
+
+/* Workers in a row that may be killed before they serve. */
+#define LEDGER_UNREADY_MOST 10
+
+/* The note of a request in stream `index`; what was noted of another generation is forgotten. */
+request_note *ledger_note(ledger *ledger, uint32_t index, uint32_t generation);
+
+/* The engine gets the request, or has let go of it. A worker that dies in between died with this request at work. */
+void note_begin(request_note *note);
+void note_end(request_note *note);
+
+/* A new token was made. */
+void ledger_progress(ledger *ledger, request_note *note);
+
+/* Supervisor: a worker was killed by this signal. Finds out who may be to blame:
+ *   - a request that was the one suspect at work is condemned;
+ *   - else all that were at work are suspects from now on;
+ *   - who was there at LEDGER_CRASHES_MOST crashes is condemned anyway.
+ * A signal from outside is nobody's fault, unless LEDGER_FRUITLESS_MOST workers in a row ended like that without a token:
+ * then it is taken for a crash (a request that makes the system kill the worker for its memory). */
+#define LEDGER_CRASHES_MOST 8
+#define LEDGER_FRUITLESS_MOST 20
+void ledger_blame(ledger *ledger, int signal, bool is_crash);
+
+#endif

@@ -1,0 +1,220 @@
+/* worker.c - see worker.h. In the order that the guide's clients need: the objects exist before the model loads, and
+ * they are gone before the process is.
+ */
+#include "worker.h"
+
+#include "log.h"
+#include "model_path.h"
+#include "serve.h"
+
+#include "../engine/engine.h"
+#include "../platform/platform.h"
+
+#include <stdio.h>
+
+#define MESSAGE_SIZE 640
+
+typedef struct worker {
+    host_parts *parts;
+    plat_doorbell *bell; /* the hub's */
+    classic_service *classic;
+    stream_service *streams;
+    plat_process_watch *parent_watch;
+    server *server; /* NULL while loading */
+    uint64_t last_progress_ns;
+    const char *model_path;
+    bool is_successor; /* of a worker that died, or of a host whose answers go on */
+} worker;
+
+void host_parts_remove(host_parts *parts) {
+    classic_objects_remove(&parts->classic);
+    instance_remove(&parts->instance);
+}
+
+/* ---- ending with the parent -------------------------------------------------------------------------------------- */
+
+static void on_parent_death(void *user_data, uint32_t tag) {
+    worker *worker = user_data;
+    (void)tag;
+    __atomic_store_n(&worker->parts->ledger->stop.now, 1, __ATOMIC_RELEASE);
+    plat_doorbell_ring(worker->bell, PLAT_BELL_ALL);
+}
+
+/* Ends the host when this process ends, or if it has ended. Returns false if that cannot be watched. */
+static bool follow(worker *worker, const followed_process *process, uint32_t tag) {
+    if (process->pid == 0) return true;
+    int error = plat_process_watch_add(worker->parent_watch, process->pid, process->start_time, tag);
+    if (error == PLAT_E_NOT_FOUND) on_parent_death(worker, tag);
+    return error == PLAT_OK || error == PLAT_E_NOT_FOUND;
+}
+
+static bool follow_parents(worker *worker) {
+    const ledger *ledger = worker->parts->ledger;
+    return plat_process_watch_open(on_parent_death, worker, &worker->parent_watch) == PLAT_OK &&
+           follow(worker, &ledger->parent, 0) && follow(worker, &ledger->starter, 1);
+}
+
+/* ---- the engine -------------------------------------------------------------------------------------------------- */
+
+static bool on_interrupted(void *user_data) {
+    const worker *worker = user_data;
+    const stop_request *stop = &worker->parts->ledger->stop;
+    if (worker->server) return server_is_interrupted(worker->server);
+    /* While loading there is no answer to cancel or to finish: the first signal is enough. */
+    return __atomic_load_n(&stop->drain, __ATOMIC_ACQUIRE) || __atomic_load_n(&stop->now, __ATOMIC_ACQUIRE) ||
+           classic_service_shutdown_requested(worker->classic) || stream_service_shutdown_requested(worker->streams);
+}
+
+/* A line a second: enough to see that it moves. */
+static void on_load_progress(void *user_data, int per_mille) {
+    worker *worker = user_data;
+    stream_service_show_loading(worker->streams, per_mille / 10 * 10);
+    uint64_t now = plat_clock_ns();
+    if (now - worker->last_progress_ns < 1000000000u) return;
+    worker->last_progress_ns = now;
+    log_line(LOG_LEVEL_INFO, "loading %s: %d %%", worker->model_path, per_mille / 10);
+}
+
+static void on_engine_log(void *user_data, int level, const char *line) {
+    (void)user_data;
+    log_line((log_level)level, "libllama: %s", line);
+}
+
+static host_exit exit_code_of(int engine_error) {
+    switch (engine_error) {
+    case ENGINE_E_MODEL_MISSING: return HOST_EXIT_MODEL_MISSING;
+    case ENGINE_E_MODEL_BAD: return HOST_EXIT_MODEL_BAD;
+    case ENGINE_E_CONTEXT: return HOST_EXIT_CONTEXT;
+    case ENGINE_E_ABORTED: return HOST_EXIT_OK; /* it was asked to */
+    default: return HOST_EXIT_FAILURE;
+    }
+}
+
+static int open_model(worker *worker, const engine_callbacks *callbacks, engine **engine, char *message,
+                      size_t message_size) {
+    static char embedded[4096];
+    const host_options *options = &worker->parts->options;
+    worker->model_path = options->model_path;
+    if (!worker->model_path) {
+        model_path_embedded(embedded, sizeof embedded); /* if it is missing, the engine says so */
+        worker->model_path = embedded;
+    }
+    const llama_engine_options engine_options = {
+        .model_path = worker->model_path,
+        .n_ctx = options->n_ctx > 0 ? (uint32_t)options->n_ctx : 0,
+        .n_ctx_limit = options->n_ctx < 0 ? HOST_CTX_DEFAULT_MAX : 0,
+        .n_sequences = options->n_parallel,
+        .n_threads = options->n_threads,
+        .n_gpu_layers = options->n_gpu_layers,
+        .callbacks = *callbacks,
+    };
+    log_line(LOG_LEVEL_INFO, "loading %s", worker->model_path);
+    return llama_engine_open(&engine_options, engine, message, message_size);
+}
+
+static int open_replay(worker *worker, const engine_callbacks *callbacks, engine **engine, char *message,
+                       size_t message_size) {
+    const host_options *options = &worker->parts->options;
+    const replay_engine_options engine_options = {
+        .text_path = options->replay_path,
+        .tokens_per_second = options->replay_rate,
+        /* The classic channel may have one beside all streams. */
+        .n_sequences = options->n_parallel > 0 ? options->n_parallel : options->n_slots + 1,
+        .n_ctx = options->n_ctx > 0 ? (uint32_t)options->n_ctx : 0,
+        .callbacks = *callbacks,
+    };
+    worker->model_path = options->replay_path;
+    log_line(LOG_LEVEL_INFO, "replaying %s", worker->model_path);
+    return replay_engine_open(&engine_options, engine, message, message_size);
+}
+
+static int open_engine(worker *worker, engine **engine) {
+    char message[MESSAGE_SIZE];
+    const host_parts *parts = worker->parts;
+    const engine_callbacks callbacks = {.on_load_progress = on_load_progress,
+                                        .interrupted = on_interrupted,
+                                        .on_log = on_engine_log,
+                                        .user_data = worker};
+    uint64_t started_ns = worker->last_progress_ns = plat_clock_ns();
+    int error = parts->options.replay_path ? open_replay(worker, &callbacks, engine, message, sizeof message)
+                                           : open_model(worker, &callbacks, engine, message, sizeof message);
+    if (error < 0) {
+        if (error != ENGINE_E_ABORTED) log_line(LOG_LEVEL_ERROR, "%s", message);
+        return error;
+    }
+    const engine_model_facts *facts = &(*engine)->facts;
+    log_line(LOG_LEVEL_INFO, "ready after %.2f s: %s, %.1f M parameters, context %u, %d at a time, %d threads, "
+                             "template: %s; name %s",
+             (double)(plat_clock_ns() - started_ns) / 1e9, facts->description, (double)facts->n_parameters / 1e6,
+             facts->n_ctx, facts->n_sequences, facts->n_threads, facts->template_name, parts->options.name);
+    if (facts->n_ctx_trained && facts->n_ctx > facts->n_ctx_trained)
+        log_line(LOG_LEVEL_WARN, "the context of %u tokens is larger than the %u the model was trained with",
+                 facts->n_ctx, facts->n_ctx_trained);
+    stream_service_show_model(worker->streams, facts);
+    return ENGINE_OK;
+}
+
+/* ---- working ----------------------------------------------------------------------------------------------------- */
+
+/* Loads the model and serves. */
+static host_exit serve(worker *worker) {
+    engine *engine;
+    ledger *ledger = worker->parts->ledger;
+    stream_service_show_state(worker->streams, worker->is_successor ? LIPC_HUB_RECOVERING : LIPC_HUB_LOADING);
+    int error = open_engine(worker, &engine);
+    if (error < 0) return exit_code_of(error);
+    server *server = server_new(engine, worker->classic, worker->streams, ledger, worker->bell);
+    host_exit code = server ? HOST_EXIT_OK : HOST_EXIT_FAILURE;
+    if (server) {
+        worker->server = server;
+        ledger->is_ready = true;
+        stream_service_show_state(worker->streams, LIPC_HUB_READY);
+        classic_service_announce(worker->classic);
+        server_run(server);
+        log_line(LOG_LEVEL_INFO, "ending as asked");
+    } else {
+        log_line(LOG_LEVEL_ERROR, "not enough memory for the serving loop");
+    }
+    /* Before the engine, whose memory may take a while to give back: a client that sees the names gone can start the
+     * next host at once. */
+    host_parts_remove(worker->parts);
+    worker->server = NULL;
+    server_free(server);
+    engine_close(engine);
+    return code;
+}
+
+/* Takes up what is there, and everything that is needed to go on with it. */
+static host_exit open_services(worker *worker, char *message, size_t message_size) {
+    host_parts *parts = worker->parts;
+    host_exit code = classic_service_open(&parts->instance, &parts->classic, &parts->options, parts->ledger, worker->bell,
+                                          &worker->classic, message, message_size);
+    if (code != HOST_EXIT_OK) return code;
+    code = stream_service_open(&parts->instance, &parts->options, parts->ledger, worker->bell, &worker->streams, message,
+                               message_size);
+    if (code != HOST_EXIT_OK) return code;
+    if (parts->options.exit_with_parent && !follow_parents(worker)) {
+        snprintf(message, message_size, "cannot watch the parent process: %s", plat_os_error());
+        return HOST_EXIT_FAILURE;
+    }
+    size_t n_resumed = stream_service_recover(worker->streams);
+    if (n_resumed > 0) log_line(LOG_LEVEL_INFO, "%zu answers go on when the model is loaded", n_resumed);
+    worker->is_successor = n_resumed > 0 || parts->ledger->n_workers > 1;
+    stream_service_show_worker(worker->streams, plat_process_own_pid(), parts->ledger->n_workers - 1);
+    return HOST_EXIT_OK;
+}
+
+host_exit worker_run(host_parts *parts) {
+    char message[MESSAGE_SIZE];
+    worker worker = {.parts = parts, .bell = hub_bell(&hub_of(&parts->instance.view)->bell)};
+    host_exit code = open_services(&worker, message, sizeof message);
+    if (code == HOST_EXIT_OK)
+        code = serve(&worker);
+    else
+        log_line(LOG_LEVEL_ERROR, "%s", message);
+    host_parts_remove(parts);
+    plat_process_watch_close(worker.parent_watch);
+    classic_service_close(worker.classic);
+    stream_service_close(worker.streams);
+    return code;
+}
