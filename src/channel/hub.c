@@ -1,6 +1,8 @@
 /* hub.c - see hub.h. */
 #include "hub.h"
 
+#include "../platform/step.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -36,44 +38,64 @@ bool hub_is_same_layout(const hub_geometry *a, const hub_geometry *b) {
 
 void hub_clear(const hub_view *view) {
     memset(view->base + LIPC_HUB_OFFSET, 0, LIPC_HUB_REGION_SIZE);
+    STEP("hub.clear.hub");
     memset(view->base + view->at.clients_offset, 0, (size_t)view->at.client_size * view->at.n_clients);
-    for (uint32_t i = 0; i < view->at.n_streams; i++) memset(hub_stream(view, i), 0, sizeof(lipc_stream_header));
+    STEP("hub.clear.clients");
+    for (uint32_t i = 0; i < view->at.n_streams; i++) {
+        memset(hub_stream(view, i), 0, sizeof(lipc_stream_header));
+        STEP("hub.clear.stream");
+    }
 }
 
 void hub_begin(const hub_view *view, int host_pid, uint64_t host_start_time, const char *host_version) {
     lipc_hub *hub = hub_of(view);
     const hub_geometry *g = &view->at;
+    const lipc_hub facts = {
+        .layout_major = LIPC_LAYOUT_MAJOR,
+        .layout_minor = LIPC_LAYOUT_MINOR,
+        .host_pid = (uint32_t)host_pid,
+        .host_start_time = host_start_time,
+        .segment_size = g->segment_size,
+        .hub_size = sizeof *hub,
+        .epoch = hub->epoch + 1,
+        .clients_offset = g->clients_offset,
+        .client_size = g->client_size,
+        .n_clients = g->n_clients,
+        .streams_offset = g->streams_offset,
+        .stream_size = g->stream_size,
+        .n_streams = g->n_streams,
+        .request_offset = g->request_offset,
+        .request_size = g->request_size,
+        .log_offset = g->log_offset,
+        .log_size = g->log_size,
+        .index_offset = g->index_offset,
+        .index_length = g->index_length,
+    };
     /* Nobody may take the old numbers for new ones: the magic goes first and comes back when all else stands. Words
-     * that sleepers and ringers use stay, and so does the epoch, by which a successor knows that there were clients. */
+     * that sleepers and ringers use stay, and the epoch counts on, by which a successor knows that there were clients. */
     __atomic_store_n(&hub->magic, 0, __ATOMIC_SEQ_CST);
+    STEP("hub.begin.no_magic");
     __atomic_store_n(&hub->state, 0, __ATOMIC_SEQ_CST);
+    STEP("hub.begin.no_state");
     memset(&hub->load_per_mille, 0, offsetof(lipc_hub, bell) - offsetof(lipc_hub, load_per_mille));
+    STEP("hub.begin.cleared");
     __atomic_store_n(&hub->shutdown, 0, __ATOMIC_RELAXED);
-    hub->layout_major = LIPC_LAYOUT_MAJOR;
-    hub->layout_minor = LIPC_LAYOUT_MINOR;
-    hub->host_pid = (uint32_t)host_pid;
-    hub->host_start_time = host_start_time;
-    hub->segment_size = g->segment_size;
-    hub->hub_size = sizeof *hub;
-    hub->epoch++;
-    hub->clients_offset = g->clients_offset;
-    hub->client_size = g->client_size;
-    hub->n_clients = g->n_clients;
-    hub->streams_offset = g->streams_offset;
-    hub->stream_size = g->stream_size;
-    hub->n_streams = g->n_streams;
-    hub->request_offset = g->request_offset;
-    hub->request_size = g->request_size;
-    hub->log_offset = g->log_offset;
-    hub->log_size = g->log_size;
-    hub->index_offset = g->index_offset;
-    hub->index_length = g->index_length;
-    hub->features = 0;
-    memset(hub->reserved0, 0, sizeof hub->reserved0);
+    STEP("hub.begin.shutdown");
+    memcpy(&hub->layout_major, &facts.layout_major, offsetof(lipc_hub, state) - offsetof(lipc_hub, layout_major));
+    STEP("hub.begin.facts");
     snprintf(hub->host_version, sizeof hub->host_version, "%s", host_version);
+    STEP("hub.begin.version");
     /* release, both: pair with the acquires in hub_read. */
     __atomic_store_n(&hub->magic, LIPC_HUB_MAGIC, __ATOMIC_RELEASE);
+    STEP("hub.begin.magic");
     __atomic_store_n(&hub->state, LIPC_HUB_STARTING, __ATOMIC_RELEASE);
+    STEP("hub.begin.state");
+}
+
+void hub_request_shutdown(const hub_view *view) {
+    /* release: pairs with the host's acquire; nothing else goes with it. */
+    __atomic_store_n(&hub_of(view)->shutdown, 1, __ATOMIC_RELEASE);
+    STEP("hub.shutdown.flag");
 }
 
 /* Whether [offset, offset + size) lies within [from, to). Nothing here can overflow. */
@@ -125,7 +147,7 @@ hub_check hub_read(char *base, uint64_t mapped_size, hub_view *view, hub_identit
 
 /* Acquire and release: who gets a claim sees what the one before left; who sees a claim sees what came before it. */
 static bool change(uint64_t *word, uint64_t from, uint64_t to) {
-    return __atomic_compare_exchange_n(word, &from, to, false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
+    return __atomic_compare_exchange_n(word, &from, to, false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED); /* callers name it */
 }
 
 bool hub_client_attach(const hub_view *view, uint32_t pid, uint64_t start_time, uint32_t *index, uint64_t *claim) {
@@ -135,12 +157,17 @@ bool hub_client_attach(const hub_view *view, uint32_t pid, uint64_t start_time, 
         uint32_t generation = client_claim_generation(free_claim);
         if (client_claim_phase(free_claim) != LIPC_CLIENT_FREE) continue;
         if (!change(&record->claim, free_claim, client_claim(LIPC_CLIENT_ATTACHING, generation, pid))) continue;
+        STEP("hub.attach.claimed");
         __atomic_store_n(&record->start_time, start_time, __ATOMIC_RELAXED);
+        STEP("hub.attach.start_time");
         __atomic_store_n(&record->wish, LIPC_WISH_NONE, __ATOMIC_RELAXED);
+        STEP("hub.attach.wish");
         *index = i;
         *claim = client_claim(LIPC_CLIENT_ATTACHED, generation, pid);
         /* Not if the host has died and its successor has freed the record meanwhile. */
-        if (change(&record->claim, client_claim(LIPC_CLIENT_ATTACHING, generation, pid), *claim)) return true;
+        if (!change(&record->claim, client_claim(LIPC_CLIENT_ATTACHING, generation, pid), *claim)) continue;
+        STEP("hub.attach.attached");
+        return true;
     }
     return false;
 }
@@ -148,13 +175,17 @@ bool hub_client_attach(const hub_view *view, uint32_t pid, uint64_t start_time, 
 void hub_client_leave(const hub_view *view, uint32_t index, uint64_t claim) {
     change(&hub_client(view, index)->claim, claim,
            client_claim(LIPC_CLIENT_LEAVING, client_claim_generation(claim), client_claim_pid(claim)));
+    STEP("hub.leave.claim");
 }
 
 void hub_client_free(const hub_view *view, uint32_t index, uint64_t claim) {
     lipc_client_record *record = hub_client(view, index);
     __atomic_store_n(&record->wish, LIPC_WISH_NONE, __ATOMIC_RELAXED);
+    STEP("hub.free.wish");
     __atomic_store_n(&record->queue_position, 0, __ATOMIC_RELAXED);
+    STEP("hub.free.position");
     change(&record->claim, claim, client_claim(LIPC_CLIENT_FREE, client_claim_generation(claim) + 1, 0));
+    STEP("hub.free.claim");
 }
 
 /* ---- wishes ------------------------------------------------------------------------------------------------------ */
@@ -163,8 +194,10 @@ void hub_wish(const hub_view *view, uint32_t client) {
     lipc_client_record *record = hub_client(view, client);
     if (wish_phase(__atomic_load_n(&record->wish, __ATOMIC_RELAXED)) != LIPC_WISH_NONE) return;
     uint64_t ticket = __atomic_fetch_add(&hub_of(view)->next_ticket, 1, __ATOMIC_RELAXED);
+    STEP("hub.wish.ticket");
     /* Sequentially consistent, with a fence behind it: see hub.h. */
     __atomic_store_n(&record->wish, ticket << 18 | LIPC_WISH_WAITING, __ATOMIC_SEQ_CST);
+    STEP("hub.wish.waiting");
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
 }
 
@@ -174,17 +207,23 @@ bool hub_wish_take(const hub_view *view, uint32_t client, uint32_t *stream) {
     if (wish_phase(wish) != LIPC_WISH_GRANTED) return false;
     *stream = wish_stream(wish);
     __atomic_store_n(&record->wish, LIPC_WISH_NONE, __ATOMIC_RELEASE);
+    STEP("hub.take.wish");
     return true;
 }
 
 bool hub_wish_withdraw(const hub_view *view, uint32_t client, uint32_t *stream) {
     lipc_client_record *record = hub_client(view, client);
     uint64_t wish = __atomic_load_n(&record->wish, __ATOMIC_ACQUIRE);
-    if (wish_phase(wish) == LIPC_WISH_WAITING && change(&record->wish, wish, LIPC_WISH_NONE)) return false;
+    if (wish_phase(wish) == LIPC_WISH_WAITING && change(&record->wish, wish, LIPC_WISH_NONE)) {
+        STEP("hub.withdraw.wish");
+        return false;
+    }
     return hub_wish_take(view, client, stream);
 }
 
 bool hub_wish_grant(const hub_view *view, uint32_t client, uint64_t wish, uint32_t stream) {
     uint64_t granted = wish_ticket(wish) << 18 | (uint64_t)stream << 2 | LIPC_WISH_GRANTED;
-    return change(&hub_client(view, client)->wish, wish, granted);
+    bool is_granted = change(&hub_client(view, client)->wish, wish, granted);
+    STEP("hub.grant.wish");
+    return is_granted;
 }

@@ -74,6 +74,9 @@ static inline lipc_stream_header *hub_stream(const hub_view *view, uint32_t inde
     return (lipc_stream_header *)(view->base + view->at.streams_offset + index * view->at.stream_size);
 }
 
+/* Client: asks the host to end. The caller rings the host. */
+void hub_request_shutdown(const hub_view *view);
+
 /* The doorbells of the segment are those of the platform. */
 _Static_assert(sizeof(lipc_doorbell) == sizeof(plat_doorbell), "one doorbell");
 _Static_assert(LIPC_BELL_NEWS == PLAT_BELL_NEWS && LIPC_BELL_ENDS == PLAT_BELL_ENDS, "one meaning");

@@ -1,6 +1,7 @@
 /* stream.c - see stream.h. */
 #include "stream.h"
 
+#include "../platform/step.h"
 #include "../text/utf8.h"
 #include "lipc/lipc.h"
 
@@ -15,7 +16,8 @@ uint64_t stream_claim_now(const lipc_stream_header *header) {
 bool stream_change_claim(lipc_stream_header *header, uint64_t from, uint64_t to) {
     /* Sequentially consistent: acquire what the last holder left, release what this one wrote, and keep freeing a
      * stream in one order with looking for wishes (hub_wish). */
-    return __atomic_compare_exchange_n(&header->claim, &from, to, false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
+    return __atomic_compare_exchange_n(&header->claim, &from, to, false, __ATOMIC_SEQ_CST,
+                                       __ATOMIC_RELAXED); /* callers name it */
 }
 
 bool stream_claim_free(const hub_view *view, uint32_t owner, uint32_t *index, uint64_t *claim) {
@@ -25,13 +27,16 @@ bool stream_claim_free(const hub_view *view, uint32_t owner, uint32_t *index, ui
         if (stream_claim_phase(free_claim) != LIPC_CLAIM_FREE) continue;
         *claim = stream_claim(LIPC_CLAIM_CLAIMED, owner, stream_claim_generation(free_claim));
         *index = i;
-        if (stream_change_claim(header, free_claim, *claim)) return true;
+        if (!stream_change_claim(header, free_claim, *claim)) continue;
+        STEP("stream.claim.claimed");
+        return true;
     }
     return false;
 }
 
 void stream_request_cancel(lipc_stream_header *header, uint32_t generation) {
     __atomic_store_n(&header->cancel, (uint64_t)generation + 1, __ATOMIC_RELEASE);
+    STEP("stream.cancel.generation");
 }
 
 bool stream_cancel_requested(const lipc_stream_header *header, uint32_t generation) {
@@ -42,10 +47,28 @@ bool stream_cancel_requested(const lipc_stream_header *header, uint32_t generati
 void stream_watch(lipc_stream_header *header, uint32_t client) {
     /* Sequentially consistent, before the first look: a host that publishes later rings. */
     __atomic_fetch_or(&header->watchers[client / 64], UINT64_C(1) << (client % 64), __ATOMIC_SEQ_CST);
+    STEP("stream.watch.bit");
 }
 
 void stream_unwatch(lipc_stream_header *header, uint32_t client) {
     __atomic_fetch_and(&header->watchers[client / 64], ~(UINT64_C(1) << (client % 64)), __ATOMIC_SEQ_CST);
+    STEP("stream.unwatch.bit");
+}
+
+void stream_write_request(const hub_view *view, uint32_t index, const uint8_t id[STREAM_ID_BYTES],
+                          const char *request, size_t n_bytes) {
+    lipc_stream_header *header = hub_stream(view, index);
+    uint64_t words[STREAM_ID_BYTES / sizeof(uint64_t)];
+    memcpy(words, id, sizeof words);
+    /* Attachers may look at an id while its stream's next owner writes it; they find out by the generation. */
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
+        __atomic_store_n((uint64_t *)header->id + i, words[i], __ATOMIC_RELAXED);
+        STEP("stream.request.id");
+    }
+    __atomic_store_n(&header->request_bytes, (uint32_t)n_bytes, __ATOMIC_RELAXED);
+    STEP("stream.request.size");
+    memcpy(stream_request(view, index), request, n_bytes);
+    STEP("stream.request.bytes");
 }
 
 /* ---- writing ----------------------------------------------------------------------------------------------------- */
@@ -53,17 +76,18 @@ void stream_unwatch(lipc_stream_header *header, uint32_t client) {
 static void set_status(stream_writer *writer, uint32_t state, uint32_t end, int error) {
     uint64_t status = (uint64_t)writer->generation << 32 | (uint64_t)(uint32_t)(-error & 0xFFFF) << 16 |
                       (uint64_t)end << 8 | state;
-    __atomic_store_n(&writer->header->status, status, __ATOMIC_RELEASE);
+    __atomic_store_n(&writer->header->status, status, __ATOMIC_RELEASE); /* callers name it */
 }
 
 static void publish(stream_writer *writer) {
     writer->published_bytes = writer->n_bytes;
     writer->published_tokens = writer->n_tokens;
     /* release: pairs with the acquire in stream_look. */
-    __atomic_store_n(&writer->header->published, (uint64_t)writer->n_tokens << 32 | writer->n_bytes, __ATOMIC_RELEASE);
+    __atomic_store_n(&writer->header->published, (uint64_t)writer->n_tokens << 32 | writer->n_bytes,
+                     __ATOMIC_RELEASE); /* callers name it */
 }
 
-#define SHOW(field, value) __atomic_store_n(&writer->header->field, (value), __ATOMIC_RELAXED)
+#define SHOW(field, value) __atomic_store_n(&writer->header->field, (value), __ATOMIC_RELAXED) /* callers name it */
 
 static stream_writer writer_of(const hub_view *view, uint32_t index, uint32_t generation) {
     return (stream_writer){
@@ -79,36 +103,55 @@ void stream_writer_begin(stream_writer *writer, const hub_view *view, uint32_t i
      * written from here on, finds that the claim has changed. */
     __atomic_thread_fence(__ATOMIC_RELEASE);
     publish(writer);
+    STEP("stream.begin.published");
     SHOW(queue_position, 0);
+    STEP("stream.begin.position");
     SHOW(n_prompt, 0);
+    STEP("stream.begin.n_prompt");
     SHOW(n_prompt_done, 0);
+    STEP("stream.begin.n_prompt_done");
     SHOW(seed, 0);
+    STEP("stream.begin.seed");
     SHOW(submitted_ns, now_ns);
+    STEP("stream.begin.submitted");
     SHOW(started_ns, 0);
+    STEP("stream.begin.started");
     SHOW(first_token_ns, 0);
+    STEP("stream.begin.first_token");
     SHOW(ended_ns, 0);
+    STEP("stream.begin.ended");
     writer->header->message[0] = 0;
+    STEP("stream.begin.message");
     set_status(writer, LIPC_STREAM_QUEUED, LIPC_END_NONE, 0);
+    STEP("stream.begin.status");
 }
 
 void stream_writer_start(stream_writer *writer, uint32_t seed, uint64_t request_sum, uint64_t now_ns) {
     SHOW(queue_position, 0);
+    STEP("stream.start.position");
     if (writer->started_ns) return; /* resumed */
     writer->started_ns = now_ns;
     SHOW(seed, seed);
+    STEP("stream.start.seed");
     SHOW(request_sum, request_sum);
+    STEP("stream.start.sum");
     /* release: a successor that finds it finds the two above. */
     __atomic_store_n(&writer->header->started_ns, now_ns, __ATOMIC_RELEASE);
+    STEP("stream.start.started");
     set_status(writer, LIPC_STREAM_READING, LIPC_END_NONE, 0);
+    STEP("stream.start.status");
 }
 
 void stream_writer_prompt(stream_writer *writer, uint32_t n_prompt, uint32_t n_prompt_done) {
     SHOW(n_prompt, n_prompt);
+    STEP("stream.prompt.n_prompt");
     SHOW(n_prompt_done, n_prompt_done);
+    STEP("stream.prompt.n_prompt_done");
 }
 
 void stream_writer_position(stream_writer *writer, uint32_t position) {
     SHOW(queue_position, position);
+    STEP("stream.position.position");
 }
 
 static uint32_t since_start_us(const stream_writer *writer, uint64_t now_ns) {
@@ -141,26 +184,39 @@ stream_room stream_writer_append(stream_writer *writer, const char *text, size_t
     size_t n_again = writer->published_bytes - writer->n_bytes;
     if (n_again > fitting || memcmp(writer->log + writer->n_bytes, text, n_again) != 0) return STREAM_DAMAGED;
     memcpy(writer->log + writer->n_bytes + n_again, text + n_again, fitting - n_again);
+    STEP("stream.append.bytes");
     writer->n_bytes += (uint32_t)fitting;
     if (token && !writer->is_generating) {
-        if (writer->n_tokens == 0) SHOW(first_token_ns, now_ns);
+        if (writer->n_tokens == 0) {
+            SHOW(first_token_ns, now_ns);
+            STEP("stream.append.first_token");
+        }
         writer->is_generating = true;
         set_status(writer, LIPC_STREAM_GENERATING, LIPC_END_NONE, 0);
+        STEP("stream.append.status");
     }
-    if (has_record)
+    if (has_record) {
         writer->index[writer->n_tokens++] =
             (lipc_token_record){writer->n_bytes, token->id, token->logprob, since_start_us(writer, now_ns)};
+        STEP("stream.append.record");
+    }
     publish(writer);
+    STEP("stream.append.published");
     return result;
 }
 
 void stream_writer_end(stream_writer *writer, uint32_t end, int error, const char *message, uint64_t now_ns) {
     SHOW(ended_ns, now_ns);
+    STEP("stream.end.ended");
     SHOW(queue_position, 0);
+    STEP("stream.end.position");
     size_t n_bytes = utf8_fit(message, strlen(message), sizeof writer->header->message - 1);
     memcpy(writer->header->message, message, n_bytes);
+    STEP("stream.end.message");
     writer->header->message[n_bytes] = 0;
+    STEP("stream.end.terminator");
     set_status(writer, LIPC_STREAM_ENDED, end, error);
+    STEP("stream.end.status");
 }
 
 /* ---- going on after a dead writer -------------------------------------------------------------------------------- */
@@ -213,7 +269,9 @@ void stream_writer_resume(stream_writer *writer, const hub_view *view, uint32_t 
     writer->published_bytes = remains->n_bytes;
     writer->published_tokens = remains->n_tokens;
     writer->started_ns = __atomic_load_n(&writer->header->started_ns, __ATOMIC_RELAXED);
-    if (!remains->has_ended) set_status(writer, LIPC_STREAM_RECOVERING, LIPC_END_NONE, 0);
+    if (remains->has_ended) return;
+    set_status(writer, LIPC_STREAM_RECOVERING, LIPC_END_NONE, 0);
+    STEP("stream.resume.status");
 }
 
 /* ---- reading ----------------------------------------------------------------------------------------------------- */

@@ -49,6 +49,13 @@ bool stream_cancel_requested(const lipc_stream_header *header, uint32_t generati
 void stream_watch(lipc_stream_header *header, uint32_t client);
 void stream_unwatch(lipc_stream_header *header, uint32_t client);
 
+#define STREAM_ID_BYTES 16
+_Static_assert(sizeof((lipc_stream_header *)0)->id == STREAM_ID_BYTES, "one id");
+
+/* Owner: writes id and request into the stream that it has claimed. The caller changes the claim to SUBMITTED. */
+void stream_write_request(const hub_view *view, uint32_t index, const uint8_t id[STREAM_ID_BYTES],
+                          const char *request, size_t n_bytes);
+
 /* Where a stream's parts lie. */
 static inline char *stream_request(const hub_view *view, uint32_t index) {
     return (char *)hub_stream(view, index) + view->at.request_offset;

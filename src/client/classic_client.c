@@ -16,6 +16,7 @@
 #include "../channel/classic_block.h"
 #include "../channel/names.h"
 #include "../platform/platform.h"
+#include "../platform/step.h"
 #include "../text/utf8.h"
 
 #include <pthread.h>
@@ -102,6 +103,7 @@ static void on_host_death(void *user_data, uint32_t tag) {
     __atomic_store_n(&handle->is_host_dead, true, __ATOMIC_SEQ_CST);                                  /* (4) */
     plat_semaphore *semaphore = __atomic_load_n(&handle->waiting_on, __ATOMIC_SEQ_CST); /* (5) */
     if (semaphore) plat_semaphore_post(semaphore);
+    STEP("classic_client.death.post");
     plat_doorbell_ring(&handle->death_bell, PLAT_BELL_ALL);
 }
 
@@ -190,6 +192,7 @@ static int wait_permit(lipc_classic *handle, plat_semaphore *semaphore, int slic
         __atomic_store_n(&handle->waiting_on, semaphore, __ATOMIC_SEQ_CST); /* (1) */
         bool taken = !is_host_gone(handle) &&
                      plat_semaphore_wait(semaphore, earlier(deadline_ns, plat_deadline_ns(slice_ms))) == PLAT_OK;
+        if (taken) STEP("classic_client.wait.taken");
         __atomic_store_n(&handle->waiting_on, NULL, __ATOMIC_SEQ_CST);
         if (is_host_gone(handle)) return fail_host_gone(handle);
         if (taken) return LIPC_E_OK;
@@ -263,11 +266,13 @@ int lipc_classic_connect(lipc_classic *handle, int timeout_ms) {
          * posts it again after a second. */
         handle->is_stopping = false;
         result = wait_permit(handle, handle->ready, SLICE_MS, deadline_ns);
-        if (result == LIPC_E_OK)
+        if (result == LIPC_E_OK) {
             plat_semaphore_post(handle->ready);
-        else if (result == LIPC_E_TIMEOUT)
+            STEP("classic_client.connect.ready");
+        } else if (result == LIPC_E_TIMEOUT) {
             lipc_fail(result, "the host of '%s', process %d, was not ready within %d ms: it is loading its model or busy",
                       handle->name, lipc_classic_host_pid(handle), timeout_ms);
+        }
         if (result < 0) close_objects(handle);
     }
     return leave(handle, result);
@@ -358,6 +363,7 @@ static int perform(lipc_classic *handle, request *request, bool stream, int time
     classic_block_write_request(handle->block, request->system_prompt, request->system_bytes, request->user_prompt,
                                 request->user_bytes, stream);
     plat_semaphore_post(handle->prompts_written);
+    STEP("classic_client.request.posted");
     set_answering(handle, true);
     result = follow_answer(handle, stream ? handle->chunk_ready : handle->response_written, deadline_ns, on_update,
                            user_data, answer);
@@ -367,6 +373,7 @@ static int perform(lipc_classic *handle, request *request, bool stream, int time
         classic_block_request_cancel(handle->block, false);
     /* Leaves no permit behind; the host posts it right after the last chunk. */
     if (stream && answer->complete) plat_semaphore_wait(handle->response_written, plat_deadline_ns(UNWATCHED_SLICE_MS));
+    STEP("classic_client.request.written");
     return result;
 }
 
@@ -424,6 +431,7 @@ int lipc_classic_shutdown(lipc_classic *handle, int timeout_ms) {
     if (result == LIPC_E_OK) {
         classic_block_request_shutdown(handle->block);
         plat_semaphore_post(handle->prompts_written);
+        STEP("classic_client.shutdown.posted");
         result = wait_until_gone(handle, deadline_ns);
     }
     return leave(handle, result);

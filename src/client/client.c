@@ -425,8 +425,7 @@ int lipc_client_wait_ready(lipc_client *client, int timeout_ms, lipc_status_fn o
 /* ---- the end ------------------------------------------------------------------------------------------------------- */
 
 static void ask_to_end(lipc_client *client) {
-    /* release: pairs with the host's acquire; nothing else goes with it. */
-    __atomic_store_n(&hub_of(&client->view)->shutdown, 1, __ATOMIC_RELEASE);
+    hub_request_shutdown(&client->view);
     client_ring_host(client);
 }
 

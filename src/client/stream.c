@@ -7,18 +7,18 @@
 #include "internal.h"
 
 #include "../channel/request.h"
+#include "../platform/step.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define ID_BYTES 16
 #define LONGEST_CHARACTER 4
 
 struct lipc_stream {
     lipc_client *client;
-    uint8_t id[ID_BYTES];
+    uint8_t id[STREAM_ID_BYTES];
     bool is_owner; /* otherwise it is only followed */
     bool is_detachable;
     uint64_t opened_ns;
@@ -78,17 +78,10 @@ static lipc_stream_header *header_of(const lipc_stream *stream) {
     return hub_stream(&stream->client->view, stream->index);
 }
 
-/* Attachers may look at an id while its stream's next owner writes it; they find out by the generation. */
-static void write_id(lipc_stream_header *header, const uint8_t id[ID_BYTES]) {
-    uint64_t words[2];
-    memcpy(words, id, ID_BYTES);
-    for (size_t i = 0; i < 2; i++) __atomic_store_n((uint64_t *)header->id + i, words[i], __ATOMIC_RELAXED);
-}
-
-static bool has_id(const lipc_stream_header *header, const uint8_t id[ID_BYTES]) {
+static bool has_id(const lipc_stream_header *header, const uint8_t id[STREAM_ID_BYTES]) {
     uint64_t words[2];
     for (size_t i = 0; i < 2; i++) words[i] = __atomic_load_n((const uint64_t *)header->id + i, __ATOMIC_RELAXED);
-    return memcmp(words, id, ID_BYTES) == 0;
+    return memcmp(words, id, STREAM_ID_BYTES) == 0;
 }
 
 /* ---- places; all of this under the client's lock ------------------------------------------------------------------- */
@@ -122,6 +115,7 @@ static void give_place(lipc_stream *stream, uint32_t index, uint64_t claim) {
 static bool change_own_claim(lipc_client *client, uint32_t index, uint64_t from, uint32_t phase, uint32_t owner) {
     uint64_t to = stream_claim(phase, owner, stream_claim_generation(from));
     if (client_is_lost(client) || !stream_change_claim(hub_stream(&client->view, index), from, to)) return false;
+    STEP("client.change.claim");
     client_ring_host(client);
     return true;
 }
@@ -130,10 +124,7 @@ static bool change_own_claim(lipc_client *client, uint32_t index, uint64_t from,
  * more: reading it says so. */
 static void submit(lipc_stream *stream, uint32_t index, uint64_t claim, const char *request, size_t n_bytes) {
     lipc_client *client = stream->client;
-    lipc_stream_header *header = hub_stream(&client->view, index);
-    write_id(header, stream->id);
-    __atomic_store_n(&header->request_bytes, (uint32_t)n_bytes, __ATOMIC_RELAXED);
-    memcpy(stream_request(&client->view, index), request, n_bytes);
+    stream_write_request(&client->view, index, stream->id, request, n_bytes);
     watch(client, index);
     change_own_claim(client, index, claim, LIPC_CLAIM_SUBMITTED, client->index);
     give_place(stream, index, stream_claim(LIPC_CLAIM_SUBMITTED, client->index, stream_claim_generation(claim)));
@@ -318,7 +309,7 @@ int lipc_stream_open(lipc_client *client, const lipc_request *request, lipc_stre
     stream->is_detachable = (((const lipc_request_header *)bytes)->flags & LIPC_FLAG_DETACHABLE) != 0;
     stream->is_aligned = true;
     stream->progress.state = LIPC_STREAM_QUEUED;
-    plat_random(stream->id, ID_BYTES);
+    plat_random(stream->id, STREAM_ID_BYTES);
     pthread_mutex_lock(&client->lock);
     error = submit_or_enqueue(stream, bytes, n_bytes);
     pthread_mutex_unlock(&client->lock);
@@ -683,7 +674,7 @@ int lipc_stream_tokens(lipc_stream *stream, size_t first, lipc_token *tokens, si
 
 int lipc_stream_id(lipc_stream *stream, char text[LIPC_STREAM_ID_SIZE]) {
     if (!stream || !text) return lipc_fail(LIPC_E_INVALID, "the stream or the place for its id is NULL");
-    for (size_t i = 0; i < ID_BYTES; i++) snprintf(text + 2 * i, 3, "%02x", stream->id[i]);
+    for (size_t i = 0; i < STREAM_ID_BYTES; i++) snprintf(text + 2 * i, 3, "%02x", stream->id[i]);
     return LIPC_E_OK;
 }
 
@@ -694,11 +685,11 @@ static bool read_digit(char digit, uint8_t *value) {
     return at != NULL;
 }
 
-static bool parse_id(const char *text, uint8_t id[ID_BYTES]) {
-    memset(id, 0, ID_BYTES);
-    for (size_t i = 0; i < 2 * ID_BYTES; i++)
+static bool parse_id(const char *text, uint8_t id[STREAM_ID_BYTES]) {
+    memset(id, 0, STREAM_ID_BYTES);
+    for (size_t i = 0; i < 2 * STREAM_ID_BYTES; i++)
         if (!read_digit(text[i], &id[i / 2])) return false;
-    return text[2 * ID_BYTES] == 0;
+    return text[2 * STREAM_ID_BYTES] == 0;
 }
 
 /* Whether the id that stands in a stream is of the request that its claim is about. One that was released before it was
@@ -718,6 +709,7 @@ static bool attach_place(lipc_stream *stream, uint32_t index, uint64_t claim, bo
     if (!read_only && stream_claim_phase(claim) == LIPC_CLAIM_DETACHED) {
         uint64_t mine = stream_claim(LIPC_CLAIM_SUBMITTED, client->index, generation);
         stream->is_owner = stream_change_claim(header, claim, mine);
+        STEP("client.attach.claim");
         if (stream->is_owner) claim = mine;
     }
     give_place(stream, index, claim);
@@ -744,7 +736,7 @@ static int attach(lipc_stream *stream, bool read_only) {
 }
 
 int lipc_stream_attach(lipc_client *client, const char *id, uint64_t offset, int read_only, lipc_stream **result) {
-    uint8_t parsed[ID_BYTES];
+    uint8_t parsed[STREAM_ID_BYTES];
     if (!result) return lipc_fail(LIPC_E_INVALID, "the place for the stream is NULL");
     *result = NULL;
     if (!client || !id) return lipc_fail(LIPC_E_INVALID, "the client or the id is NULL");
@@ -752,7 +744,7 @@ int lipc_stream_attach(lipc_client *client, const char *id, uint64_t offset, int
         return lipc_fail(LIPC_E_INVALID, "'%.40s' is not an id: expected 32 hexadecimal digits", id);
     lipc_stream *stream = new_stream(client, false);
     if (!stream) return LIPC_E_NO_MEMORY;
-    memcpy(stream->id, parsed, ID_BYTES);
+    memcpy(stream->id, parsed, STREAM_ID_BYTES);
     stream->is_detachable = true;
     stream->offset = offset;
     stream->is_aligned = offset == 0;

@@ -19,6 +19,8 @@
 #define _GNU_SOURCE
 #include "internal.h"
 
+#include "../step.h"
+
 #include <errno.h>
 #include <linux/futex.h>
 #include <stdint.h>
@@ -37,6 +39,7 @@ uint32_t plat_doorbell_arm(plat_doorbell *bell, uint32_t wanted) {
         if (before >> WISH_BITS == mine >> WISH_BITS) mine |= before;
         /* Sequentially consistent, and a fence for the loads of (3): pairs with the fence before (6). */
         if (__atomic_compare_exchange_n(&bell->armed, &before, mine, false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED)) {
+            STEP("bell.arm.armed");
             __atomic_thread_fence(__ATOMIC_SEQ_CST);
             return seen;
         }
@@ -54,8 +57,11 @@ void plat_doorbell_ring(plat_doorbell *bell, uint32_t about) {
     if ((armed & about) == 0) return;
     int saved_errno = errno; /* may run in a signal handler */
     __atomic_fetch_add(&bell->rings, 1, __ATOMIC_SEQ_CST);
+    STEP("bell.ring.rung");
     syscall(SYS_futex, &bell->rings, FUTEX_WAKE, INT32_MAX, NULL, NULL, 0);
+    STEP("bell.ring.woken");
     __atomic_compare_exchange_n(&bell->armed, &armed, 0, false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
+    STEP("bell.ring.disarmed");
     errno = saved_errno;
 }
 
