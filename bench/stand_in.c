@@ -42,6 +42,7 @@ void stand_in_open(stand_in *host, bool has_name, uint32_t log_size) {
     if (host->view.base == NULL)
         fail("cannot make shared memory: %s", plat_os_error());
     plat_process_start_time(plat_process_own_pid(), &start_time);
+    hub_clear(&host->view);
     hub_begin(&host->view, plat_process_own_pid(), start_time, "bench");
     __atomic_store_n(&hub_of(&host->view)->state, LIPC_HUB_READY, __ATOMIC_RELEASE);
     if (has_name)

@@ -44,6 +44,8 @@ void hub_clear(const hub_view *view) {
     for (uint32_t i = 0; i < view->at.n_streams; i++) {
         memset(hub_stream(view, i), 0, sizeof(lipc_stream_header));
         STEP("hub.clear.stream");
+        __atomic_store_n(&hub_stream(view, i)->claim, UINT64_C(1) << 32, __ATOMIC_RELAXED);
+        STEP("hub.clear.claim");
     }
 }
 

@@ -40,11 +40,11 @@ void hub_plan(hub_geometry *geometry, uint32_t n_streams, uint32_t request_size,
 
 bool hub_is_same_layout(const hub_geometry *a, const hub_geometry *b);
 
-/* Host: zeroes the hub, all records and all streams' headers, before hub_begin: on an object that holds something else. */
+/* Host: makes all records and streams free, before hub_begin: in a new object, or one that holds something else. Streams
+ * begin with generation 1, so that a `status` of zero is about none. */
 void hub_clear(const hub_view *view);
 
-/* Host: makes the hub valid for clients, in state STARTING. Records and streams stay as they are: zero in a new object,
- * or what a host of the same geometry left. */
+/* Host: makes the hub valid for clients, in state STARTING. Records and streams stay as they are. */
 void hub_begin(const hub_view *view, int host_pid, uint64_t host_start_time, const char *host_version);
 
 typedef enum hub_check {

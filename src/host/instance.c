@@ -76,7 +76,7 @@ host_exit instance_open(instance *instance, const host_options *options, char *m
     instance->block = plat_segment_base(instance->segment);
     instance->view = (hub_view){plat_segment_base(instance->segment), geometry};
     if (adopted) classic_block_reset(instance->block);
-    if (adopted && find_remains(instance->segment, &geometry) != REMAINS_STREAMS) hub_clear(&instance->view);
+    if (!adopted || find_remains(instance->segment, &geometry) != REMAINS_STREAMS) hub_clear(&instance->view);
     plat_process_start_time(plat_process_own_pid(), &start_time);
     hub_begin(&instance->view, plat_process_own_pid(), start_time, LIPC_VERSION);
     return HOST_EXIT_OK;

@@ -20,6 +20,7 @@ static void make_segment(uint32_t n_streams, uint32_t request_size, uint32_t log
     view.base = aligned_alloc(4096, view.at.segment_size);
     CHECK(view.base != NULL);
     memset(view.base, 0, view.at.segment_size);
+    hub_clear(&view);
 }
 
 static void begin_host(void) {

@@ -312,6 +312,7 @@ int main(int argc, char *argv[]) {
     view.base = aligned_alloc(4096, view.at.segment_size);
     CHECK(view.base != NULL);
     memset(view.base, 0, view.at.segment_size);
+    hub_clear(&view);
     hub_begin(&view, 1, 1, "0");
     check_clients();
     check_followers();
