@@ -1,5 +1,7 @@
-/* engine.c - what does not depend on the kind of engine: words. */
+/* engine.c - what does not depend on the kind of engine: words, and what every engine refuses. */
 #include "engine.h"
+
+#include <stdio.h>
 
 const char *engine_end_text(engine_end end) {
     switch (end) {
@@ -11,4 +13,22 @@ const char *engine_end_text(engine_end end) {
     case ENGINE_END_FAILED: return "failed";
     }
     return "unknown";
+}
+
+int engine_check_resumed(engine *engine, const engine_request *request, int32_t n_prompt) {
+    size_t n_resumed = request->n_resumed, n_ctx = engine->facts.n_ctx > 0 ? engine->facts.n_ctx : INT32_MAX;
+    if (request->n_predict >= 0 && n_resumed > (size_t)request->n_predict) {
+        snprintf(engine->message, sizeof engine->message,
+                 "the answer already has %zu tokens, but at most %d were asked for; ask for more, or resume fewer",
+                 n_resumed, request->n_predict);
+        return ENGINE_E_RESUMED;
+    }
+    if (n_resumed > n_ctx - (size_t)n_prompt) {
+        snprintf(engine->message, sizeof engine->message,
+                 "the prompt of %d tokens and the %zu that the answer already has are more than the context of %zu; start "
+                 "the host with a larger -c N",
+                 n_prompt, n_resumed, n_ctx);
+        return ENGINE_E_RESUMED;
+    }
+    return ENGINE_OK;
 }

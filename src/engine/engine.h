@@ -198,4 +198,8 @@ static inline void engine_close(engine *engine) {
     if (engine) engine->operations->close(engine);
 }
 
+/* ---- for engines ----------------------------------------------------------------------------------------------------
+ * Whether as many resumed tokens can belong to an answer to this prompt. Errors: RESUMED, and engine->message says why. */
+int engine_check_resumed(engine *engine, const engine_request *request, int32_t n_prompt);
+
 #endif

@@ -1,17 +1,23 @@
 /* llama.c - the engine on libllama: the only file that includes llama.h.
  *
- * Loading, chat template, evaluation of all sequences in one batch, sampling, and turning tokens back into whole
- * characters.
+ * Loading, chat template, evaluation, sampling, and turning tokens back into whole characters.
  *
- * The same request with the same seed gives the same text as long as libllama computes the same logits. It does when
- * the sequence is alone. Beside others its tokens are evaluated in batches of another shape, for which the library may
- * choose other kernels: the logits differ a little (by 0.000002 in a text the embedded model is sure of, by 0.005 in
- * nonsense sampled at temperature 3), and with them, rarely, a choice between tokens that are almost equally likely.
- * Nothing else of one sequence reaches another: each has its own cells, samplers and random numbers.
+ * The same request with the same seed gives the same text, whoever is beside it and whether or not its first tokens
+ * were made by another engine. Each sequence has its own cells and samplers, a draw is a function of the token's place
+ * (draw.h), and what is left is that libllama computes the same logits, to the last bit. How it rounds depends on the
+ * shape of what it evaluates: whether that is one token or several (for weights of 16 and 32 bits; then it chooses
+ * another kernel), and whether a sequence has one token there or several (in the attention). It does not depend on how
+ * many several are, nor on what the others are. So:
+ *
+ *   - A prompt is evaluated in slices whose limits depend on its length alone, each by itself, none of a single token
+ *     (but for a prompt that has no more).
+ *   - A token of an answer, sampled or resumed, is alone in its sequence. Whether the tokens of several answers may be
+ *     evaluated together is tried out at the start: see find_out_about_rounding().
  */
 #define _GNU_SOURCE
 #include "engine.h"
 
+#include "draw.h"
 #include "grammar.h"
 
 #include "../platform/platform.h"
@@ -28,12 +34,13 @@
 #include <string.h>
 #include <sys/stat.h>
 
-/* Tokens evaluated in one step: large enough that evaluation runs at full speed, small enough that the host
- * gets to look around. Cancelling does not wait for it: see abandon_evaluation(). */
+/* Tokens of a prompt evaluated in one step: large enough that evaluation runs at full speed, small enough that the
+ * others get their tokens. Cancelling does not wait for it: see abandon_evaluation(). */
 #define SLICE_TOKENS 512
 /* What the caches of several answers may take together when nobody says how many there shall be. */
 #define CACHES_DEFAULT_BYTES (512.0 * 1024 * 1024)
-/* Below this one thread is as fast as several: see default_threads(). */
+/* Below this one thread is as fast as several (see default_threads()), and tokens one by one nearly as fast as several
+ * together (see find_out_about_rounding()). */
 #define SMALL_MODEL_PARAMETERS 8000000u
 /* A token's piece is rarely longer than a word; the buffer grows if a model has a longer one. */
 #define PIECE_SIZE 256
@@ -50,16 +57,20 @@ struct sequence {
     bool is_running;
     bool is_cancelled;
     bool wants_logprobs;
-    struct llama_sampler *sampler; /* a chain, without the grammar */
+    struct llama_sampler *sampler; /* a chain, without the grammar and without the draw */
     struct grammar *grammar;       /* NULL: any text */
+    uint32_t seed;
     llama_token *prompt;
     int32_t n_prompt;
     int32_t n_prompt_done;
+    llama_token *resumed; /* NULL: none */
+    int32_t n_resumed;
     int32_t n_tokens;
     int32_t n_predict;
-    llama_token last;   /* sampled, not evaluated yet */
-    int32_t n_slice;    /* its tokens in the batch at hand */
-    int32_t logits_at;  /* where in the batch its next token's logits are; negative: nowhere */
+    llama_token last;     /* sampled or resumed, not evaluated yet */
+    int32_t n_in_batch;   /* its tokens in the batch at hand */
+    int32_t logits_at;    /* where in the batch its next token's logits are; negative: nowhere */
+    uint64_t waits_since; /* whose prompt comes next: see comes_before() */
     uint64_t admitted_ns;
     uint64_t first_token_ns;
 
@@ -80,10 +91,13 @@ struct llama_engine {
     struct ggml_threadpool *threadpool;
     threadpool_free_fn threadpool_free;
     struct llama_batch batch;
-    int32_t batch_limit;       /* tokens in a batch */
+    int32_t slice_limit;       /* tokens of a prompt in a batch */
+    bool is_one_by_one;        /* each token of an answer is evaluated by itself */
     struct sequence *sequences;
     int n_running;
-    llama_token_data *candidates; /* one for each token of the vocabulary, for grammars; NULL until one is asked for */
+    uint64_t n_turns;          /* admissions and slices so far */
+    bool has_begun_prompt;     /* the last slice was the first one of its prompt */
+    llama_token_data *candidates; /* one for each token of the vocabulary */
 
     char *piece;               /* what a token's bytes are decoded into */
     size_t piece_size;
@@ -211,10 +225,14 @@ static int load_model(struct llama_engine *engine) {
     return ENGINE_E_MODEL_BAD;
 }
 
+static bool is_small(const struct llama_model *model) {
+    return llama_model_n_params(model) < SMALL_MODEL_PARAMETERS;
+}
+
 /* Threads when nobody says. The library's threads meet at a spinning barrier after each node of the graph: for a small
  * model that costs as much as the second core gains, and a hundred times as much when another program has that core. */
 static int32_t default_threads(const struct llama_model *model) {
-    return llama_model_n_params(model) < SMALL_MODEL_PARAMETERS ? 1 : plat_core_count();
+    return is_small(model) ? 1 : plat_core_count();
 }
 
 /* Bytes of the key-value cache at 16 bits: for each token, layer and key-value head one key and one value. Models with
@@ -266,9 +284,8 @@ static int check_memory(struct llama_engine *engine, uint64_t n_ctx) {
 
 static int make_context(struct llama_engine *engine) {
     uint32_t n_sequences = (uint32_t)engine->base.facts.n_sequences;
-    /* Half a batch: then each prompt that is being read gets a token of every batch, whatever the others do. */
     size_t n_limit = llama_max_parallel_sequences();
-    if (n_limit > SLICE_TOKENS / 2) n_limit = SLICE_TOKENS / 2;
+    if (n_limit > SLICE_TOKENS) n_limit = SLICE_TOKENS; /* a token of each fits into a batch */
     if (n_sequences > n_limit) {
         say(engine, "%u answers at a time are too many: the library can make %zu", n_sequences, n_limit);
         return ENGINE_E_CONTEXT;
@@ -298,7 +315,7 @@ static int make_context(struct llama_engine *engine) {
             library_reason(engine));
         return ENGINE_E_CONTEXT;
     }
-    engine->batch_limit = (int32_t)llama_n_batch(engine->context); /* less than asked for if the context is smaller */
+    engine->slice_limit = (int32_t)llama_n_batch(engine->context); /* less than asked for if the context is smaller */
     return ENGINE_OK;
 }
 
@@ -411,7 +428,7 @@ static int32_t penalised_tokens(const struct llama_engine *engine, const engine_
     return n_last < 0 || n_last > n_ctx ? n_ctx : n_last; /* the library reserves memory for as many as it is told */
 }
 
-/* In the order of llama.cpp's own programs. NULL if memory ran out. */
+/* In the order of llama.cpp's own programs, up to the draw: see draw_token(). NULL if memory ran out. */
 static struct llama_sampler *make_sampler(const struct llama_engine *engine, const engine_sampling *sampling) {
     struct llama_sampler_chain_params params = llama_sampler_chain_default_params();
     params.no_perf = true;
@@ -434,17 +451,13 @@ static struct llama_sampler *make_sampler(const struct llama_engine *engine, con
     if (sampling->top_p < 1) llama_sampler_chain_add(chain, llama_sampler_init_top_p(sampling->top_p, 1));
     if (sampling->min_p > 0) llama_sampler_chain_add(chain, llama_sampler_init_min_p(sampling->min_p, 1));
     llama_sampler_chain_add(chain, llama_sampler_init_temp(sampling->temperature));
-    llama_sampler_chain_add(chain, llama_sampler_init_dist(sampling->seed));
     return chain;
 }
 
-/* Fills sequence->grammar. Errors: GRAMMAR, NO_MEMORY. */
+/* Fills sequence->grammar. Errors: GRAMMAR. */
 static int make_grammar(struct llama_engine *engine, struct sequence *sequence, const char *text) {
     char reason[256];
     if (!text || text[0] == 0) return ENGINE_OK;
-    if (!engine->candidates)
-        engine->candidates = malloc((size_t)engine->base.facts.n_vocab * sizeof *engine->candidates);
-    if (!engine->candidates) return ENGINE_E_NO_MEMORY;
     sequence->grammar = grammar_new(text, reason, sizeof reason);
     if (sequence->grammar) return ENGINE_OK;
     say(engine, "the grammar cannot be used: %s", reason);
@@ -455,6 +468,7 @@ static void release_answer(struct sequence *sequence) {
     if (sequence->sampler) llama_sampler_free(sequence->sampler);
     grammar_free(sequence->grammar);
     free(sequence->prompt);
+    free(sequence->resumed);
     *sequence = (struct sequence){.text = sequence->text, .text_size = sequence->text_size};
 }
 
@@ -481,6 +495,26 @@ static int tokenise(struct llama_engine *engine, struct sequence *sequence, cons
     return ENGINE_OK;
 }
 
+/* Fills sequence->resumed; the prompt and n_predict are known. Errors: RESUMED, NO_MEMORY. */
+static int copy_resumed(struct llama_engine *engine, struct sequence *sequence, const engine_request *request) {
+    size_t n_resumed = request->n_resumed;
+    int error = engine_check_resumed(&engine->base, request, sequence->n_prompt);
+    if (error < 0 || n_resumed == 0) return error;
+    for (size_t i = 0; i < n_resumed; i++) {
+        llama_token token = request->resumed[i];
+        bool is_known = token >= 0 && token < engine->base.facts.n_vocab;
+        if (is_known && !llama_vocab_is_eog(engine->vocab, token)) continue;
+        say(engine, "token %zu of those that the answer already has is %d, which %s; resume with the model that made them",
+            i, token, is_known ? "ends an answer" : "is not in the vocabulary");
+        return ENGINE_E_RESUMED;
+    }
+    sequence->resumed = malloc(n_resumed * sizeof *sequence->resumed);
+    if (!sequence->resumed) return ENGINE_E_NO_MEMORY;
+    memcpy(sequence->resumed, request->resumed, n_resumed * sizeof *sequence->resumed);
+    sequence->n_resumed = (int32_t)n_resumed;
+    return ENGINE_OK;
+}
+
 /* The penalties have seen the prompt before the first token of the answer. */
 static void show_prompt(const struct llama_engine *engine, struct sequence *sequence, const engine_sampling *sampling) {
     int32_t n_penalised = penalised_tokens(engine, sampling);
@@ -497,16 +531,17 @@ static int begin_answer(struct llama_engine *engine, struct sequence *sequence, 
     if (!text) return ENGINE_E_NO_MEMORY;
     error = tokenise(engine, sequence, text);
     free(text);
-    if (error < 0) return error;
+    if (error < 0 || (error = copy_resumed(engine, sequence, request)) < 0) return error;
     sequence->sampler = make_sampler(engine, &request->sampling);
     if (!sequence->sampler) return ENGINE_E_NO_MEMORY;
     show_prompt(engine, sequence, &request->sampling);
+    sequence->seed = request->sampling.seed;
     sequence->n_predict = request->n_predict;
     sequence->wants_logprobs = request->wants_logprobs;
     return ENGINE_OK;
 }
 
-/* The lowest one: the library evaluates sequences in one go only if their numbers follow each other. */
+/* The lowest one: the library evaluates sequences in one go only if their numbers follow each other, which is faster. */
 static int find_free_sequence(const struct llama_engine *engine) {
     for (int s = 0; s < engine->base.facts.n_sequences; s++)
         if (!engine->sequences[s].is_running) return s;
@@ -529,50 +564,52 @@ static int llama_engine_admit(engine *base, const engine_request *request, int *
         return error;
     }
     sequence->admitted_ns = admitted_ns;
+    sequence->waits_since = engine->n_turns++;
     sequence->is_running = true;
     engine->n_running++;
     *result = number;
     return ENGINE_OK;
 }
 
-/* ---- one batch for all --------------------------------------------------------------------------------------------- */
+/* ---- batches ------------------------------------------------------------------------------------------------------- */
 
 static int32_t prompt_left(const struct sequence *sequence) {
     return sequence->is_running ? sequence->n_prompt - sequence->n_prompt_done : 0;
 }
 
-/* Shares the room among the prompts that are being read; what a short one leaves goes to the others. */
-static void share_room(struct llama_engine *engine, int32_t n_room) {
-    int32_t n_sequences = engine->base.facts.n_sequences;
-    for (;;) {
-        int32_t n_hungry = 0;
-        for (int32_t s = 0; s < n_sequences; s++)
-            n_hungry += engine->sequences[s].n_slice < prompt_left(&engine->sequences[s]);
-        if (n_hungry == 0 || n_room == 0) return;
-        int32_t n_share = n_room / n_hungry > 0 ? n_room / n_hungry : 1;
-        for (int32_t s = 0; s < n_sequences && n_room > 0; s++) {
-            struct sequence *sequence = &engine->sequences[s];
-            int32_t n_more = prompt_left(sequence) - sequence->n_slice;
-            if (n_more > n_share) n_more = n_share;
-            if (n_more > n_room) n_more = n_room;
-            if (n_more <= 0) continue;
-            sequence->n_slice += n_more;
-            n_room -= n_more;
-        }
-    }
+static bool is_generating(const struct sequence *sequence) {
+    return sequence->is_running && prompt_left(sequence) == 0;
 }
 
-static void plan_slices(struct llama_engine *engine) {
-    int32_t n_room = engine->batch_limit;
-    bool is_reading = false;
-    for (int32_t s = 0; s < engine->base.facts.n_sequences; s++) {
-        struct sequence *sequence = &engine->sequences[s];
-        bool is_generating = sequence->is_running && prompt_left(sequence) == 0;
-        sequence->n_slice = is_generating;
-        n_room -= is_generating;
-        is_reading = is_reading || prompt_left(sequence) > 0;
+/* Of two that wait for a slice. First slices and further ones take turns: then long prompts do not keep a newcomer
+ * waiting, nor many newcomers a long prompt. Among equals it is who has waited longer. */
+static bool comes_before(const struct llama_engine *engine, const struct sequence *a, const struct sequence *b) {
+    bool is_new = a->n_prompt_done == 0;
+    if (is_new != (b->n_prompt_done == 0)) return is_new != engine->has_begun_prompt;
+    return a->waits_since < b->waits_since;
+}
+
+/* The sequence whose prompt gets the next slice; negative: all prompts are read. */
+static int choose_reader(const struct llama_engine *engine) {
+    int chosen = -1;
+    for (int s = 0; s < engine->base.facts.n_sequences; s++) {
+        const struct sequence *sequence = &engine->sequences[s];
+        if (prompt_left(sequence) == 0) continue;
+        if (chosen < 0 || comes_before(engine, sequence, &engine->sequences[chosen])) chosen = s;
     }
-    if (is_reading) share_room(engine, n_room);
+    return chosen;
+}
+
+/* As many tokens as fit, and never a single one behind others. */
+static int32_t next_slice(const struct llama_engine *engine, const struct sequence *sequence) {
+    int32_t n_left = prompt_left(sequence), n_limit = engine->slice_limit;
+    if (n_left <= n_limit) return n_left;
+    return n_left == n_limit + 1 ? n_limit - 1 : n_limit;
+}
+
+static void begin_batch(struct llama_engine *engine) {
+    engine->batch.n_tokens = 0;
+    for (int s = 0; s < engine->base.facts.n_sequences; s++) engine->sequences[s].n_in_batch = 0;
 }
 
 /* Adds tokens to the batch; computes the logits of the last one if asked to, and returns where they will be. */
@@ -589,24 +626,20 @@ static int32_t add_to_batch(struct llama_batch *batch, int32_t number, const lla
     return with_logits ? batch->n_tokens - 1 : -1;
 }
 
-/* In the order of the sequences' numbers: see find_free_sequence. */
-static void fill_batch(struct llama_engine *engine) {
-    plan_slices(engine);
-    engine->batch.n_tokens = 0;
-    for (int32_t s = 0; s < engine->base.facts.n_sequences; s++) {
-        struct sequence *sequence = &engine->sequences[s];
-        if (sequence->n_slice == 0) continue;
-        int32_t n_left = prompt_left(sequence);
-        if (n_left == 0) {
-            int32_t position = sequence->n_prompt + sequence->n_tokens - 1;
-            sequence->logits_at = add_to_batch(&engine->batch, s, &sequence->last, 1, position, true);
-        } else {
-            const llama_token *slice = sequence->prompt + sequence->n_prompt_done;
-            bool is_last = sequence->n_slice == n_left && sequence->n_predict != 0;
-            sequence->logits_at =
-                add_to_batch(&engine->batch, s, slice, sequence->n_slice, sequence->n_prompt_done, is_last);
-        }
-    }
+static void add_last_token(struct llama_engine *engine, int number) {
+    struct sequence *sequence = &engine->sequences[number];
+    int32_t position = sequence->n_prompt + sequence->n_tokens - 1;
+    sequence->n_in_batch = 1;
+    sequence->logits_at = add_to_batch(&engine->batch, number, &sequence->last, 1, position, true);
+}
+
+static void add_slice(struct llama_engine *engine, int number) {
+    struct sequence *sequence = &engine->sequences[number];
+    const llama_token *slice = sequence->prompt + sequence->n_prompt_done;
+    sequence->n_in_batch = next_slice(engine, sequence);
+    bool is_last = sequence->n_in_batch == prompt_left(sequence) && sequence->n_predict != 0;
+    sequence->logits_at =
+        add_to_batch(&engine->batch, number, slice, sequence->n_in_batch, sequence->n_prompt_done, is_last);
 }
 
 /* NONE, CANCELLED or FAILED, for all answers of the batch. */
@@ -678,13 +711,35 @@ static bool is_allowed(struct llama_engine *engine, struct sequence *sequence, l
     return grammar_fits(sequence->grammar, engine->piece, n_bytes);
 }
 
-/* The token that the chain selected. Not one without any probability: with a random number of zero the library takes
- * the first candidate, whatever it is. */
-static llama_token selected_token(const llama_token_data_array *array) {
-    if (array->selected >= 0 && is_possible(&array->data[array->selected])) return array->data[array->selected].id;
+/* Draws a token by its probability; NULL if none is possible. One without any is never taken. */
+static llama_token draw_token(const llama_token_data_array *array, double uniform) {
+    float largest = -INFINITY;
     for (size_t i = 0; i < array->size; i++)
-        if (is_possible(&array->data[i])) return array->data[i].id;
-    return LLAMA_TOKEN_NULL;
+        if (array->data[i].logit > largest) largest = array->data[i].logit;
+    double left = 0;
+    for (size_t i = 0; i < array->size; i++) {
+        array->data[i].p = is_possible(&array->data[i]) ? expf(array->data[i].logit - largest) : 0;
+        left += array->data[i].p;
+    }
+    left *= uniform;
+    llama_token token = LLAMA_TOKEN_NULL; /* at the end, if rounding leaves a little: the last possible one */
+    for (size_t i = 0; i < array->size; i++) {
+        if (!(array->data[i].p > 0)) continue;
+        token = array->data[i].id;
+        left -= array->data[i].p;
+        if (left < 0) break;
+    }
+    return token;
+}
+
+/* Applies the chain and chooses. At temperature 0 the chain itself has chosen, but not always something possible. NULL
+ * if nothing is. */
+static llama_token choose_token(struct sequence *sequence, llama_token_data_array *array, uint32_t attempt) {
+    llama_sampler_apply(sequence->sampler, array);
+    if (array->selected < 0)
+        return draw_token(array, draw_uniform(sequence->seed, (uint32_t)sequence->n_tokens, attempt));
+    const llama_token_data *selected = &array->data[array->selected];
+    return is_possible(selected) ? selected->id : LLAMA_TOKEN_NULL;
 }
 
 /* Samples among the tokens that the grammar allows. Returns how the answer ends if there are none. */
@@ -702,8 +757,7 @@ static engine_end sample_allowed(struct llama_engine *engine, struct sequence *s
         return ENGINE_END_FAILED;
     }
     if (can_go_on) {
-        llama_sampler_apply(sequence->sampler, &array);
-        *token = selected_token(&array);
+        *token = choose_token(sequence, &array, 1);
         if (*token != LLAMA_TOKEN_NULL) return ENGINE_END_NONE;
     }
     if (can_end) return ENGINE_END_TURN; /* the grammar is complete: also for those who ignore the model's end */
@@ -717,8 +771,7 @@ static engine_end sample_allowed(struct llama_engine *engine, struct sequence *s
 static engine_end sample_with_grammar(struct llama_engine *engine, struct sequence *sequence, llama_token *token) {
     const float *logits = llama_get_logits_ith(engine->context, sequence->logits_at);
     llama_token_data_array array = all_candidates(engine, logits);
-    llama_sampler_apply(sequence->sampler, &array);
-    *token = selected_token(&array);
+    *token = choose_token(sequence, &array, 0);
     bool ends = *token != LLAMA_TOKEN_NULL && llama_vocab_is_eog(engine->vocab, *token);
     if (ends && grammar_can_end(sequence->grammar)) return ENGINE_END_TURN;
     if (*token == LLAMA_TOKEN_NULL || ends || !is_allowed(engine, sequence, *token)) {
@@ -733,8 +786,31 @@ static engine_end sample_with_grammar(struct llama_engine *engine, struct sequen
 
 static engine_end sample(struct llama_engine *engine, struct sequence *sequence, llama_token *token) {
     if (sequence->grammar) return sample_with_grammar(engine, sequence, token);
-    *token = llama_sampler_sample(sequence->sampler, engine->context, sequence->logits_at);
-    return llama_vocab_is_eog(engine->vocab, *token) ? ENGINE_END_TURN : ENGINE_END_NONE;
+    llama_token_data_array array =
+        all_candidates(engine, llama_get_logits_ith(engine->context, sequence->logits_at));
+    *token = choose_token(sequence, &array, 0);
+    if (*token == LLAMA_TOKEN_NULL) {
+        say(engine, "the model finds no token possible after %d tokens of the answer", sequence->n_tokens);
+        return ENGINE_END_FAILED;
+    }
+    if (llama_vocab_is_eog(engine->vocab, *token)) return ENGINE_END_TURN;
+    llama_sampler_accept(sequence->sampler, *token);
+    return ENGINE_END_NONE;
+}
+
+/* Takes the next resumed token, to the same effect as if it had been sampled. */
+static engine_end resume(struct llama_engine *engine, struct sequence *sequence, llama_token *token) {
+    *token = sequence->resumed[sequence->n_tokens];
+    if (sequence->grammar) {
+        if (!is_allowed(engine, sequence, *token)) {
+            say(engine, "token %d of those that the answer already has does not fit the grammar; resume with the "
+                        "grammar that they were made with", sequence->n_tokens);
+            return ENGINE_END_FAILED;
+        }
+        grammar_accept(sequence->grammar, engine->piece, token_bytes(engine, *token));
+    }
+    llama_sampler_accept(sequence->sampler, *token);
+    return ENGINE_END_NONE;
 }
 
 /* Natural logarithm of the softmax at `token`. The largest logit is subtracted first, so that nothing overflows. */
@@ -749,16 +825,18 @@ static float log_probability(const float *logits, int32_t n_vocab, llama_token t
 
 /* ---- stepping ------------------------------------------------------------------------------------------------------ */
 
-/* Takes the next token from the logits of the batch and says whether it ends the answer. */
+/* Takes the next token, resumed or from the logits of the batch, and says whether it ends the answer. */
 static engine_end take_token(struct llama_engine *engine, struct sequence *sequence, engine_progress *progress) {
     llama_token token;
-    engine_end end = sample(engine, sequence, &token);
+    bool is_resumed = sequence->n_tokens < sequence->n_resumed;
+    engine_end end = is_resumed ? resume(engine, sequence, &token) : sample(engine, sequence, &token);
     if (end != ENGINE_END_NONE) return end;
     sequence->last = token;
     sequence->n_tokens++;
     progress->has_token = true;
+    progress->is_resumed = is_resumed;
     progress->token = token;
-    if (sequence->wants_logprobs)
+    if (sequence->wants_logprobs && !is_resumed)
         progress->logprob = log_probability(llama_get_logits_ith(engine->context, sequence->logits_at),
                                             engine->base.facts.n_vocab, token);
     detokenise(engine, sequence, progress);
@@ -771,50 +849,80 @@ static engine_end take_token(struct llama_engine *engine, struct sequence *seque
 static engine_end advance(struct llama_engine *engine, struct sequence *sequence, engine_progress *progress) {
     int32_t n_left = prompt_left(sequence);
     if (n_left > 0) {
-        sequence->n_prompt_done += sequence->n_slice;
-        if (sequence->n_slice < n_left) return ENGINE_END_NONE;
+        sequence->n_prompt_done += sequence->n_in_batch;
+        if (sequence->n_in_batch < n_left) return ENGINE_END_NONE;
         if (sequence->n_predict == 0) return ENGINE_END_LIMIT;
     }
     return take_token(engine, sequence, progress);
 }
 
-static engine_progress *add_progress(engine_progress *progress, size_t *n_moved, int number, engine_end end) {
+static engine_progress *add_progress(engine_progress *progress, size_t *n_moved, int number) {
     engine_progress *entry = &progress[(*n_moved)++];
-    *entry = (engine_progress){.sequence = number, .text = "", .logprob = NAN, .end = end};
+    *entry = (engine_progress){.sequence = number, .text = "", .logprob = NAN};
     return entry;
+}
+
+static void end_entry(struct llama_engine *engine, engine_progress *entry, engine_end end) {
+    entry->end = end;
+    if (end == ENGINE_END_NONE) return;
+    engine->sequences[entry->sequence].is_running = false;
+    engine->n_running--;
 }
 
 static void end_cancelled(struct llama_engine *engine, engine_progress *progress, size_t *n_moved) {
     for (int s = 0; s < engine->base.facts.n_sequences; s++) {
-        struct sequence *sequence = &engine->sequences[s];
-        if (!sequence->is_cancelled) continue;
-        sequence->is_running = false;
-        engine->n_running--;
-        add_progress(progress, n_moved, s, ENGINE_END_CANCELLED);
+        if (!engine->sequences[s].is_cancelled) continue;
+        end_entry(engine, add_progress(progress, n_moved, s), ENGINE_END_CANCELLED);
     }
 }
 
-static void end_all(struct llama_engine *engine, engine_end end, engine_progress *progress, size_t *n_moved) {
+/* Also those that have moved in this step: an entry keeps its token, and its end is this one. */
+static void end_interrupted(struct llama_engine *engine, engine_progress *progress, size_t *n_moved) {
+    for (size_t i = 0; i < *n_moved; i++)
+        if (progress[i].end == ENGINE_END_NONE) end_entry(engine, &progress[i], ENGINE_END_CANCELLED);
+    for (int s = 0; s < engine->base.facts.n_sequences; s++)
+        if (engine->sequences[s].is_running)
+            end_entry(engine, add_progress(progress, n_moved, s), ENGINE_END_CANCELLED);
+}
+
+/* Evaluates the batch and moves on whoever is in it. A failure concerns those alone, an interruption everybody: then
+ * nobody is left running. */
+static void evaluate_and_move(struct llama_engine *engine, engine_progress *progress, size_t *n_moved) {
+    engine_end end = evaluate(engine);
+    if (end == ENGINE_END_CANCELLED) {
+        end_interrupted(engine, progress, n_moved);
+        return;
+    }
     for (int s = 0; s < engine->base.facts.n_sequences; s++) {
         struct sequence *sequence = &engine->sequences[s];
-        /* A failure concerns those who are in the batch, an interruption everybody. */
-        if (!sequence->is_running || (end == ENGINE_END_FAILED && sequence->n_slice == 0)) continue;
-        sequence->is_running = false;
-        engine->n_running--;
-        add_progress(progress, n_moved, s, end);
+        if (sequence->n_in_batch == 0) continue;
+        engine_progress *entry = add_progress(progress, n_moved, s);
+        end_entry(engine, entry, end == ENGINE_END_NONE ? advance(engine, sequence, entry) : end);
     }
 }
 
-static void advance_all(struct llama_engine *engine, engine_progress *progress, size_t *n_moved) {
+/* A token for each answer whose prompt is read. */
+static void generate(struct llama_engine *engine, engine_progress *progress, size_t *n_moved) {
+    begin_batch(engine);
     for (int s = 0; s < engine->base.facts.n_sequences; s++) {
-        struct sequence *sequence = &engine->sequences[s];
-        if (!sequence->is_running || sequence->n_slice == 0) continue;
-        engine_progress *entry = add_progress(progress, n_moved, s, ENGINE_END_NONE);
-        entry->end = advance(engine, sequence, entry);
-        if (entry->end == ENGINE_END_NONE) continue;
-        sequence->is_running = false;
-        engine->n_running--;
+        if (!is_generating(&engine->sequences[s])) continue;
+        add_last_token(engine, s);
+        if (!engine->is_one_by_one) continue;
+        evaluate_and_move(engine, progress, n_moved);
+        begin_batch(engine);
     }
+    if (engine->batch.n_tokens > 0) evaluate_and_move(engine, progress, n_moved);
+}
+
+/* A slice of one prompt. */
+static void read_prompt(struct llama_engine *engine, engine_progress *progress, size_t *n_moved) {
+    int reader = choose_reader(engine);
+    if (reader < 0) return;
+    begin_batch(engine);
+    add_slice(engine, reader);
+    engine->has_begun_prompt = engine->sequences[reader].n_prompt_done == 0;
+    engine->sequences[reader].waits_since = engine->n_turns++;
+    evaluate_and_move(engine, progress, n_moved);
 }
 
 /* Counts and times; an answer that has ended leaves the library's memory. */
@@ -837,12 +945,8 @@ static size_t llama_engine_step(engine *base, engine_progress *progress) {
     size_t n_moved = 0;
     if (engine->n_running == 0) return 0;
     end_cancelled(engine, progress, &n_moved);
-    if (engine->n_running > 0) {
-        fill_batch(engine);
-        engine_end end = evaluate(engine);
-        if (end == ENGINE_END_NONE) advance_all(engine, progress, &n_moved);
-        else end_all(engine, end, progress, &n_moved);
-    }
+    generate(engine, progress, &n_moved); /* first: who has read his prompt in this step has his token */
+    read_prompt(engine, progress, &n_moved);
     uint64_t now = plat_clock_ns();
     for (size_t i = 0; i < n_moved; i++) complete_progress(engine, &progress[i], now);
     return n_moved;
@@ -858,24 +962,74 @@ static void llama_engine_cancel(engine *base, int number) {
     engine->sequences[number].is_cancelled = true;
 }
 
-/* ---- opening and closing ------------------------------------------------------------------------------------------- */
+/* ---- warming up ---------------------------------------------------------------------------------------------------- */
+
+enum { N_PROBE_TOKENS = 4 };
+
+/* A token of a text that means nothing. */
+static llama_token probe_token(const struct llama_engine *engine, int32_t position) {
+    return (llama_token)(7919ll * (position + 1) % engine->base.facts.n_vocab);
+}
+
+/* Adds the text's next token in this sequence; returns where its logits will be. */
+static int32_t add_probe_token(struct llama_engine *engine, int number) {
+    int32_t position = llama_memory_seq_pos_max(llama_get_memory(engine->context), number) + 1;
+    llama_token token = probe_token(engine, position);
+    return add_to_batch(&engine->batch, number, &token, 1, position, true);
+}
+
+static bool read_probe(struct llama_engine *engine, int number) {
+    llama_token tokens[N_PROBE_TOKENS];
+    for (int32_t i = 0; i < N_PROBE_TOKENS; i++) tokens[i] = probe_token(engine, i);
+    begin_batch(engine);
+    add_to_batch(&engine->batch, number, tokens, N_PROBE_TOKENS, 0, true);
+    return evaluate(engine) == ENGINE_END_NONE;
+}
+
+/* Whether the next token of this sequence, evaluated in one batch with those of the n_beside first ones, gets the logits
+ * that engine->candidates keep, to the last bit. */
+static bool gets_same_logits(struct llama_engine *engine, int number, int n_beside) {
+    int32_t logits_at = -1;
+    if (!read_probe(engine, number)) return true;
+    begin_batch(engine);
+    for (int s = 0; s < n_beside; s++) {
+        int32_t at = add_probe_token(engine, s);
+        if (s == number) logits_at = at;
+    }
+    if (evaluate(engine) != ENGINE_END_NONE) return true;
+    const float *logits = llama_get_logits_ith(engine->context, logits_at);
+    for (int32_t i = 0; i < engine->base.facts.n_vocab; i++)
+        if (memcmp(&logits[i], &engine->candidates[i].logit, sizeof logits[i]) != 0) return false;
+    return true;
+}
+
+/* The same token behind the same text is evaluated alone, beside one other and beside as many as there can be. If that
+ * shows in the logits, tokens of answers are evaluated one by one, where that costs little. */
+static void find_out_about_rounding(struct llama_engine *engine) {
+    int32_t n_sequences = engine->base.facts.n_sequences;
+    if (n_sequences == 1) return;
+    all_candidates(engine, llama_get_logits_ith(engine->context, 0));
+    if (gets_same_logits(engine, 1, 2) && (n_sequences == 2 || gets_same_logits(engine, 2, n_sequences))) return;
+    engine->is_one_by_one = is_small(engine->model);
+    if (!engine->is_one_by_one && engine->options.callbacks.on_log)
+        engine->options.callbacks.on_log(
+            engine->options.callbacks.user_data, 2,
+            "answers made at the same time change how this model rounds: one that is continued after a crash may take "
+            "another, equally likely course; -np 1 avoids that");
+}
 
 /* The first evaluations read the weights from disk and build the library's graphs, one for slices and one for single
  * tokens. Done here, the first request does not pay for it. */
 static void warm_up(struct llama_engine *engine) {
-    enum { N_TOKENS = 8 };
-    llama_token bos = llama_vocab_bos(engine->vocab);
-    llama_token tokens[N_TOKENS];
-    for (int i = 0; i < N_TOKENS; i++) tokens[i] = bos == LLAMA_TOKEN_NULL ? 0 : bos;
-    engine->batch.n_tokens = 0;
-    add_to_batch(&engine->batch, 0, tokens, N_TOKENS, 0, true);
-    if (evaluate(engine) == ENGINE_END_NONE) {
-        engine->batch.n_tokens = 0;
-        add_to_batch(&engine->batch, 0, tokens, 1, N_TOKENS, true);
-        evaluate(engine);
+    if (read_probe(engine, 0)) {
+        begin_batch(engine);
+        add_probe_token(engine, 0);
+        if (evaluate(engine) == ENGINE_END_NONE) find_out_about_rounding(engine);
     }
     llama_memory_clear(llama_get_memory(engine->context), false);
 }
+
+/* ---- opening and closing ------------------------------------------------------------------------------------------- */
 
 static void collect_facts(struct llama_engine *engine) {
     engine_model_facts *facts = &engine->base.facts;
@@ -914,6 +1068,8 @@ static int open_parts(struct llama_engine *engine) {
     llama_set_abort_callback(engine->context, abandon_evaluation, engine);
     engine->batch = llama_batch_init(SLICE_TOKENS, 0, 1);
     collect_facts(engine);
+    engine->candidates = malloc((size_t)engine->base.facts.n_vocab * sizeof *engine->candidates);
+    if (!engine->candidates) return fail_memory(engine);
     warm_up(engine);
     return ENGINE_OK;
 }

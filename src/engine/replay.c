@@ -37,7 +37,10 @@ struct answer {
     int32_t n_prompt_done;
     int32_t n_tokens;
     int32_t n_predict;
-    int32_t next; /* the token of the text that comes next; n_text_tokens: the answer's end */
+    int32_t n_resumed;        /* which tokens they are follows from the text */
+    uint64_t paced_since_ns;  /* the admission, or when the last resumed token was taken */
+    int32_t n_unpaced;        /* tokens before that */
+    int32_t next;             /* the token of the text that comes next; n_text_tokens: the answer's end */
     uint64_t admitted_ns;
     uint64_t first_token_ns;
 };
@@ -114,6 +117,21 @@ static int find_free_sequence(const struct replay_engine *replay) {
     return -1;
 }
 
+/* The resumed tokens can only be those that this text begins with. Errors: RESUMED. */
+static int check_resumed(struct replay_engine *replay, const engine_request *request, int32_t n_prompt) {
+    size_t n_text = (size_t)replay->n_text_tokens;
+    int error = engine_check_resumed(&replay->base, request, n_prompt);
+    if (error < 0) return error;
+    for (size_t i = 0; i < request->n_resumed; i++) {
+        bool is_behind_end = i >= n_text && !request->sampling.ignore_eos;
+        if (!is_behind_end && request->resumed[i] == (int32_t)(i % n_text)) continue;
+        say(replay, "token %zu of those that the answer already has is %d, which %s; resume with the text that was played",
+            i, request->resumed[i], is_behind_end ? "lies behind the end of the text" : "is another in this text");
+        return ENGINE_E_RESUMED;
+    }
+    return ENGINE_OK;
+}
+
 static int replay_admit(engine *engine, const engine_request *request, int *sequence) {
     struct replay_engine *replay = (struct replay_engine *)engine;
     uint64_t admitted_ns = plat_clock_ns();
@@ -133,11 +151,16 @@ static int replay_admit(engine *engine, const engine_request *request, int *sequ
             n_prompt, n_ctx > 0 ? n_ctx : (uint32_t)INT32_MAX);
         return ENGINE_E_TOO_LONG;
     }
+    int error = check_resumed(replay, request, n_prompt);
+    if (error < 0) return error;
     replay->answers[free_sequence] = (struct answer){
         .wants_logprobs = request->wants_logprobs,
         .ignore_eos = request->sampling.ignore_eos,
         .n_prompt = n_prompt,
         .n_predict = request->n_predict,
+        .n_resumed = (int32_t)request->n_resumed,
+        .n_unpaced = request->n_resumed > 0 ? (int32_t)request->n_resumed - 1 : 0,
+        .paced_since_ns = admitted_ns,
         .admitted_ns = admitted_ns,
     };
     replay->due_ns[free_sequence] = 0;
@@ -159,8 +182,10 @@ static void take_token(struct replay_engine *replay, struct answer *answer, uint
     progress->text = replay->text + begin;
     progress->n_bytes = replay->token_end[answer->next] - begin;
     progress->has_token = true;
+    progress->is_resumed = answer->n_tokens < answer->n_resumed;
     progress->token = answer->next++;
-    if (answer->wants_logprobs) progress->logprob = 0; /* the text is certain */
+    if (progress->is_resumed) answer->paced_since_ns = now;
+    else if (answer->wants_logprobs) progress->logprob = 0; /* the text is certain */
     answer->n_tokens++;
     int64_t n_used = (int64_t)answer->n_prompt + answer->n_tokens, n_ctx = replay->base.facts.n_ctx;
     if (answer->n_predict >= 0 && answer->n_tokens >= answer->n_predict) progress->end = ENGINE_END_LIMIT;
@@ -186,11 +211,12 @@ static void advance(struct replay_engine *replay, int sequence, bool is_interrup
     progress->generate_ns = answer->first_token_ns ? now - answer->first_token_ns : 0;
 }
 
-/* Counted from the admission, so that a late step is made up for and nothing drifts. */
+/* Counted from the admission, so that a late step is made up for and nothing drifts. Resumed tokens are due at once, and
+ * what follows them as if the last of them had been made when it was taken. */
 static uint64_t due_ns_of(const struct replay_engine *replay, const struct answer *answer) {
-    if (replay->token_ns <= 0) return 0;
-    double wait_ns = replay->token_ns * answer->n_tokens;
-    return answer->admitted_ns + (uint64_t)(wait_ns < LATEST_DUE_NS ? wait_ns : LATEST_DUE_NS);
+    if (replay->token_ns <= 0 || answer->n_tokens < answer->n_resumed) return 0;
+    double wait_ns = replay->token_ns * (answer->n_tokens - answer->n_unpaced);
+    return answer->paced_since_ns + (uint64_t)(wait_ns < LATEST_DUE_NS ? wait_ns : LATEST_DUE_NS);
 }
 
 static size_t replay_step(engine *engine, engine_progress *progress) {

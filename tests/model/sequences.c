@@ -1,100 +1,15 @@
 /* sequences.c - src/engine/llama.c on the embedded model: answers made beside others are those made alone, wherever
  * they come and go; cancelling, limits, grammars, penalties and log probabilities do what engine.h says.
- *
- * Beside others the library may round differently (see llama.c). The embedded model is sure of its answers: at
- * temperature 0 the difference between its first and second choice is many orders larger, so the texts must be the
- * same.
  */
-#include "../support/harness.h"
-#include "../support/test_model.h"
+#include "model_test.h"
 
-#include "engine/engine.h"
+#include "../support/test_model.h"
 
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
-enum { N_SEQUENCES = 5, N_QUESTIONS = 8, MAX_ANSWER = 16384, MAX_TOKENS = 2048 };
-
-static const char *const questions[N_QUESTIONS] = {
-    "What is C++?", "Explain pointers in C++", "What is a semaphore?", "What is shared memory?",
-    "Explain C++ pointers in detail", "What is a process?", "Your question here", "What is a language model?"};
-
-typedef struct answer {
-    char text[MAX_ANSWER];
-    size_t n;
-    float logprobs[MAX_TOKENS];
-    engine_end end;
-    engine_progress last;
-    int n_steps;
-} answer;
-
-static engine *model;
-static engine_progress progress[N_SEQUENCES];
-static answer answers[N_SEQUENCES], alone[N_QUESTIONS];
-static int interrupt_after = -1; /* questions of the library until `interrupted` says yes; negative: never */
-
-static bool interrupted(void *user_data) {
-    (void)user_data;
-    if (interrupt_after > 0) interrupt_after--;
-    return interrupt_after == 0;
-}
-
-static engine *open_model(int n_sequences, uint32_t n_ctx) {
-    char path[4096], message[ENGINE_MESSAGE_SIZE];
-    engine *engine;
-    llama_engine_options options = {.model_path = test_model_path(path, "tutor.gguf"), .n_ctx = n_ctx,
-                                    .n_sequences = n_sequences, .callbacks = {.interrupted = interrupted}};
-    CHECK_SAY(llama_engine_open(&options, &engine, message, sizeof message) == 0, "%s", message);
-    CHECK_INT(engine->facts.n_sequences, ==, n_sequences);
-    return engine;
-}
-
-static engine_request ask(const char *question) {
-    static engine_message messages[N_SEQUENCES + 1];
-    static size_t next;
-    engine_message *message = &messages[next++ % (N_SEQUENCES + 1)];
-    *message = (engine_message){"user", question};
-    return (engine_request){.messages = message, .n_messages = 1, .n_predict = -1,
-                            .sampling = {.top_p = 1, .repeat_penalty = 1, .repeat_last_n = 64, .seed = 1}};
-}
-
-static int admit(const engine_request *request) {
-    int sequence = -1;
-    CHECK_SAY(engine_admit(model, request, &sequence) == 0, "%s", model->message);
-    CHECK(sequence >= 0 && sequence < model->facts.n_sequences);
-    memset(&answers[sequence], 0, sizeof answers[sequence]);
-    return sequence;
-}
-
-static size_t step(void) {
-    size_t n_moved = engine_step(model, progress);
-    for (size_t i = 0; i < n_moved; i++) {
-        const engine_progress *entry = &progress[i];
-        answer *answer = &answers[entry->sequence];
-        CHECK_INT(answer->end, ==, ENGINE_END_NONE);
-        CHECK(answer->n + entry->n_bytes < MAX_ANSWER && entry->n_tokens < MAX_TOKENS);
-        CHECK(test_is_utf8(entry->text, entry->n_bytes));
-        memcpy(answer->text + answer->n, entry->text, entry->n_bytes);
-        answer->n += entry->n_bytes;
-        if (entry->has_token) answer->logprobs[entry->n_tokens - 1] = entry->logprob;
-        answer->end = entry->end;
-        answer->last = *entry;
-        answer->n_steps++;
-    }
-    return n_moved;
-}
-
-static const answer *run(int sequence) {
-    while (answers[sequence].end == ENGINE_END_NONE) CHECK(step() > 0);
-    return &answers[sequence];
-}
-
-static const answer *run_request(const engine_request *request) {
-    return run(admit(request));
-}
+static answer alone[N_QUESTIONS];
 
 static void answer_alone(void) {
     for (int q = 0; q < N_QUESTIONS; q++) {
@@ -110,23 +25,29 @@ static void answer_alone(void) {
  * cancelled on its way, and must have got no further than a beginning of its answer. */
 static void answer_together(void) {
     uint64_t random = 7;
+    bool is_running[N_SEQUENCES] = {false};
     int question_of[N_SEQUENCES], n_running = 0, n_admitted = 0, n_cancelled = 0;
     while (n_admitted < 40 || n_running > 0) {
         while (n_admitted < 40 && n_running < N_SEQUENCES && test_random(&random, 8) == 0) {
             int question = n_admitted++ % N_QUESTIONS;
             engine_request request = ask(questions[question]);
-            question_of[admit(&request)] = question;
+            int sequence = admit(&request);
+            question_of[sequence] = question;
+            is_running[sequence] = true;
             n_running++;
         }
         if (test_random(&random, 150) == 0) engine_cancel(model, (int)test_random(&random, N_SEQUENCES));
         CHECK(engine_next_step_ns(model) == (n_running > 0 ? 0 : UINT64_MAX));
+        int n_reading = 0;
+        for (int s = 0; s < N_SEQUENCES; s++) n_reading += is_running[s] && answers[s].n_steps == 0;
         size_t n_moved = step();
-        CHECK_INT(n_moved, ==, n_running);
+        CHECK_INT(n_moved, >=, n_running - (n_reading > 1 ? n_reading - 1 : 0)); /* one slice a step, and all others */
         for (size_t i = 0; i < n_moved; i++) {
             int sequence = progress[i].sequence;
             const answer *expected = &alone[question_of[sequence]], *got = &answers[sequence];
             if (progress[i].end == ENGINE_END_NONE) continue;
             n_running--;
+            is_running[sequence] = false;
             if (progress[i].end == ENGINE_END_CANCELLED) {
                 n_cancelled++;
                 CHECK(!progress[i].has_token && test_is_prefix(got->text, got->n, expected->text));
@@ -140,33 +61,31 @@ static void answer_together(void) {
     CHECK(n_cancelled > 0);
 }
 
-/* The caller frees it. */
-static char *long_question(size_t n_words) {
-    static const char word[] = "words ";
-    char *text = malloc(n_words * (sizeof word - 1) + 1);
-    CHECK(text != NULL);
-    for (size_t i = 0; i < n_words; i++) memcpy(text + i * (sizeof word - 1), word, sizeof word);
-    return text;
+static int n_slices_of(const int reading[3]) {
+    return answers[reading[0]].n_steps + answers[reading[1]].n_steps + answers[reading[2]].n_steps;
 }
 
-/* While long prompts are read, those who generate get a token from every step, and a newcomer is not kept waiting. */
+/* While long prompts are read, by turns, those who generate get a token from every step. First slices and further ones
+ * take turns: neither does a newcomer wait for all long prompts, nor a long prompt for all newcomers. */
 static void read_long_prompts(void) {
     char *text = long_question(900);
     engine_request fast = ask("What is C++?"), slow = ask(text);
     slow.n_predict = 1;
-    int generating = admit(&fast);
+    int generating = admit(&fast), reading[3];
     step();
-    int reading[3] = {admit(&slow), admit(&slow), admit(&slow)};
-    step();
-    CHECK_INT(answers[reading[0]].last.n_prompt_done, >, 100);
-    CHECK_INT(answers[reading[0]].last.n_prompt_done, <, answers[reading[0]].last.n_prompt / 2);
-    for (int r = 1; r < 3; r++)
-        CHECK_INT(abs(answers[reading[r]].last.n_prompt_done - answers[reading[0]].last.n_prompt_done), <=, 1);
+    for (int r = 0; r < 3; r++) reading[r] = admit(&slow);
+    for (int i = 1; answers[reading[2]].n_steps == 0; i++) {
+        step();
+        CHECK_INT(i, <, 6);
+        CHECK_INT(n_slices_of(reading), ==, i);
+    }
+    CHECK_INT(answers[reading[2]].last.n_prompt_done, >, 100);
+    CHECK_INT(answers[reading[2]].last.n_prompt_done, <, answers[reading[2]].last.n_prompt / 2);
+    CHECK_INT(answers[reading[0]].n_steps, >, 1);
     int newcomer = admit(&fast);
-    step();
-    CHECK_INT(answers[newcomer].last.n_prompt_done, ==, answers[newcomer].last.n_prompt);
-    CHECK_INT(answers[newcomer].last.n_tokens, ==, 1);
-    CHECK_INT(answers[generating].last.n_tokens, ==, 3);
+    for (int i = 0; i < 2 && answers[newcomer].n_steps == 0; i++) CHECK_INT(step(), ==, 2);
+    CHECK_INT(answers[newcomer].n_tokens, ==, 1);
+    CHECK_INT(answers[generating].n_tokens, ==, answers[generating].n_steps);
     /* Cancelled while its prompt is read. */
     engine_cancel(model, reading[1]);
     step();
@@ -217,17 +136,31 @@ static void end_in_every_way(void) {
     CHECK_INT(step(), ==, 0);
 }
 
-/* `interrupted`, in the middle of an evaluation, ends all; the next answers know nothing of it. */
+/* `interrupted`, in the middle of any evaluation of a step, ends all, each once, whether or not it has its token already;
+ * the next answers know nothing of it. */
 static void interrupt_all(void) {
-    engine_request request = ask(questions[1]);
-    for (int i = 0; i < 3; i++) admit(&request);
-    for (int i = 0; i < 9; i++) step();
-    interrupt_after = 3;
-    CHECK_INT(step(), ==, 3);
-    interrupt_after = -1;
-    for (int i = 0; i < 3; i++) CHECK_INT(answers[i].end, ==, ENGINE_END_CANCELLED);
-    CHECK(engine_next_step_ns(model) == UINT64_MAX);
+    char *text = long_question(300);
+    engine_request request = ask(questions[1]), reading = ask(text);
+    int n_with_token = 0, n_without = 0;
+    for (int n_asked = 1; n_with_token < 2; n_asked = n_asked * 5 / 4 + 1) {
+        for (int i = 0; i < 3; i++) admit(&request);
+        for (int i = 0; i < 9; i++) step();
+        for (int i = 0; i < 2; i++) admit(&reading);
+        interrupt_after = n_asked;
+        CHECK_INT(step(), ==, 5);
+        CHECK_INT(interrupt_after, ==, 0);
+        interrupt_after = -1;
+        for (int i = 0; i < 5; i++) {
+            CHECK_INT(progress[i].end, ==, ENGINE_END_CANCELLED);
+            CHECK_INT(answers[i].end, ==, ENGINE_END_CANCELLED);
+            n_with_token += progress[i].has_token;
+            n_without += !progress[i].has_token;
+        }
+        CHECK(engine_next_step_ns(model) == UINT64_MAX);
+    }
+    CHECK_INT(n_without, >, 5);
     CHECK_TEXT(run_request(&request)->text, alone[1].text);
+    free(text);
 }
 
 static void sample(void) {
@@ -245,16 +178,14 @@ static void sample(void) {
     CHECK(test_is_prefix(run_request(&request)->text, 20, alone[0].text));
 }
 
-/* Each sequence has random numbers of its own. On a model that finds all tokens equally likely, whatever the library
- * rounds: on the embedded one, at such a temperature, the last bits of the logits decide sooner or later. */
+/* Each answer has random numbers of its own. On a model that finds all tokens equally likely. */
 static void sample_beside_others(void) {
-    char path[] = "/tmp/lipc-sequences-XXXXXX", first[MAX_ANSWER], message[ENGINE_MESSAGE_SIZE];
+    char path[] = "/tmp/lipc-sequences-XXXXXX", first[MAX_ANSWER];
     int fd = mkstemp(path);
     CHECK(fd >= 0);
     close(fd);
     test_model_write(path, 100);
-    llama_engine_options options = {.model_path = path, .n_ctx = 512, .n_sequences = 3};
-    CHECK_SAY(llama_engine_open(&options, &model, message, sizeof message) == 0, "%s", message);
+    model = open_file(path, 3, 512);
     unlink(path);
     engine_request request = ask("x");
     request.sampling.temperature = 1;

@@ -1,0 +1,116 @@
+/* model_test.h - the embedded model behind src/engine/engine.h: asking, stepping, and what became of each answer. */
+#ifndef LIPC_TESTS_MODEL_TEST_H
+#define LIPC_TESTS_MODEL_TEST_H
+
+#include "../support/harness.h"
+
+#include "engine/engine.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { N_SEQUENCES = 5, N_QUESTIONS = 8, MAX_ANSWER = 16384, MAX_TOKENS = 2048 };
+
+static const char *const questions[N_QUESTIONS] = {
+    "What is C++?", "Explain pointers in C++", "What is a semaphore?", "What is shared memory?",
+    "Explain C++ pointers in detail", "What is a process?", "Your question here", "What is a language model?"};
+
+typedef struct answer {
+    char text[MAX_ANSWER];
+    size_t n;
+    float logprobs[MAX_TOKENS];
+    int32_t tokens[MAX_TOKENS];
+    size_t ends_at[MAX_TOKENS]; /* of each token: bytes of text up to its end */
+    int n_tokens;
+    int n_resumed; /* tokens reported as such; none may follow another */
+    engine_end end;
+    engine_progress last;
+    int n_steps;
+} answer;
+
+static engine *model;
+static engine_progress progress[N_SEQUENCES];
+static answer answers[N_SEQUENCES];
+static int interrupt_after = -1; /* questions of the library until `interrupted` says yes; negative: never */
+
+static bool interrupted(void *user_data) {
+    (void)user_data;
+    if (interrupt_after > 0) interrupt_after--;
+    return interrupt_after == 0;
+}
+
+static engine *open_file(const char *path, int n_sequences, uint32_t n_ctx) {
+    char message[ENGINE_MESSAGE_SIZE];
+    engine *engine;
+    llama_engine_options options = {.model_path = path, .n_ctx = n_ctx, .n_sequences = n_sequences,
+                                    .callbacks = {.interrupted = interrupted}};
+    CHECK_SAY(llama_engine_open(&options, &engine, message, sizeof message) == 0, "%s", message);
+    CHECK_INT(engine->facts.n_sequences, ==, n_sequences);
+    return engine;
+}
+
+static engine *open_model(int n_sequences, uint32_t n_ctx) {
+    char path[4096];
+    return open_file(test_model_path(path, "tutor.gguf"), n_sequences, n_ctx);
+}
+
+static engine_request ask(const char *question) {
+    static engine_message messages[N_SEQUENCES + 1];
+    static size_t next;
+    engine_message *message = &messages[next++ % (N_SEQUENCES + 1)];
+    *message = (engine_message){"user", question};
+    return (engine_request){.messages = message, .n_messages = 1, .n_predict = -1,
+                            .sampling = {.top_p = 1, .repeat_penalty = 1, .repeat_last_n = 64, .seed = 1}};
+}
+
+static int admit(const engine_request *request) {
+    int sequence = -1;
+    CHECK_SAY(engine_admit(model, request, &sequence) == 0, "%s", model->message);
+    CHECK(sequence >= 0 && sequence < model->facts.n_sequences);
+    memset(&answers[sequence], 0, sizeof answers[sequence]);
+    return sequence;
+}
+
+static size_t step(void) {
+    size_t n_moved = engine_step(model, progress);
+    for (size_t i = 0; i < n_moved; i++) {
+        const engine_progress *entry = &progress[i];
+        answer *answer = &answers[entry->sequence];
+        CHECK_INT(answer->end, ==, ENGINE_END_NONE);
+        CHECK(answer->n + entry->n_bytes < MAX_ANSWER && entry->n_tokens < MAX_TOKENS);
+        CHECK(test_is_utf8(entry->text, entry->n_bytes));
+        memcpy(answer->text + answer->n, entry->text, entry->n_bytes);
+        answer->n += entry->n_bytes;
+        if (entry->has_token) {
+            answer->logprobs[entry->n_tokens - 1] = entry->logprob;
+            answer->tokens[entry->n_tokens - 1] = entry->token;
+            answer->ends_at[entry->n_tokens - 1] = answer->n;
+            CHECK_INT(entry->n_tokens, ==, ++answer->n_tokens);
+        }
+        if (entry->is_resumed) CHECK_INT(++answer->n_resumed, ==, answer->n_tokens);
+        answer->end = entry->end;
+        answer->last = *entry;
+        answer->n_steps++;
+    }
+    return n_moved;
+}
+
+static const answer *run(int sequence) {
+    while (answers[sequence].end == ENGINE_END_NONE) CHECK(step() > 0);
+    return &answers[sequence];
+}
+
+static const answer *run_request(const engine_request *request) {
+    return run(admit(request));
+}
+
+/* The caller frees it. */
+static char *long_question(size_t n_words) {
+    static const char word[] = "words ";
+    char *text = malloc(n_words * (sizeof word - 1) + 1);
+    CHECK(text != NULL);
+    for (size_t i = 0; i < n_words; i++) memcpy(text + i * (sizeof word - 1), word, sizeof word);
+    return text;
+}
+
+#endif
