@@ -3,6 +3,7 @@
 #   make            build the host, the library and the examples into build/
 #   make run        build, start the host on the embedded model and watch an answer stream in
 #   make test       all tests: release, sanitizers, .NET
+#   make coverage   which lines of src/ the tests run
 #   make bench      the benchmark; rows also go to build/bench/results.json
 #   make fuzz       the long form of the fuzz targets, FUZZ_SECONDS (600) for each
 #   make install    into PREFIX (default /usr/local), DESTDIR honoured
@@ -14,7 +15,7 @@ JOBS ?= $(shell nproc)
 # auto, system, prebuilt or source: see cmake/Libllama.cmake
 export LIPC_LLAMA ?= auto
 
-.PHONY: all setup run test bench fuzz install clean release
+.PHONY: all setup run test coverage bench fuzz install clean release
 
 all: release
 
@@ -30,6 +31,9 @@ run: setup
 
 test: setup
 	@scripts/test.sh
+
+coverage: setup
+	@scripts/coverage.sh
 
 bench: release
 	@scripts/build.sh release lipc_bench
