@@ -12,8 +12,9 @@ set -eu
 cd "$(dirname "$0")/.."
 exec awk -v mode="${1:-list}" '
 BEGIN {
-    PRIVATE = "^&(handle|client|stream|service|attendance|server|host|ledger|n_dropped)((->|\\.)[a-z_]+|\\[[^]]*\\])*$"
-    TYPES = "lipc_(hub|client_record|stream_header|classic_block|token_record|doorbell)|plat_doorbell"
+    PRIVATE = "^&(handle|client|stream|service|attendance|server|host|ledger|worker|parts|n_dropped)((->|\\.)[a-z_]+|\\[[^]]*\\])*$"
+    TYPES = "(lipc_(hub|client_record|stream_header|classic_block|token_record|doorbell)|plat_doorbell|" \
+            "classic_record)" # the last one is of the ledger, which a dead worker leaves to the next
     GIVERS = "(hub_of|hub_client|hub_stream|hub_bell|stream_request|stream_log|stream_index|header_of|record_of|bell_of)[(]"
     UNTYPED = "(view->base|writer->log|prompt_field)"
     STORES = "(__atomic_(store_n|exchange_n|compare_exchange_n|fetch_[a-z]+|[a-z]+_fetch)|plat_semaphore_(post|wait|try_wait|drain))"
@@ -78,8 +79,9 @@ FNR == 1 { in_comment = parentheses = 0; end_statement("file") }
     gsub(/"([^"\\]|\\.)*"/, "\"\"", text)
     gsub(/\047([^\047\\]|\\.)\047/, "0", text)
     if (text ~ /^#/ || is_continued) {
-        is_continued = text ~ /\\$/
-        if (is_marked && match(text, /^#define [A-Za-z_]+/)) callers_name[substr(text, 9, RLENGTH - 8)] = 1
+        if (match(text, /^#define [A-Za-z_]+/)) macro = substr(text, 9, RLENGTH - 8)
+        if (is_marked) callers_name_in[FILENAME, macro] = 1
+        is_continued = text ~ /\\[ \t]*$/
         next
     }
     if (is_marked) exempt = 1
@@ -140,15 +142,19 @@ function is_assignment(text,    target) {
     return is_shared(target)
 }
 
-function n_stores(text,    name, sum) {
+function n_stores(text, file,    name, sum, part) {
     sum = count_calls(text, STORES, "not private") + count_calls(text, COPIES, "shared") + is_assignment(text)
     for (name in callers_name) sum += count_calls(text, name, "any")
+    for (name in callers_name_in) {
+        split(name, part, SUBSEP)
+        if (part[1] == file) sum += count_calls(text, part[2], "any")
+    }
     return sum
 }
 
 # Names that pointers into the segment get in a declaration.
 function note_declarations(text, into,    name, before) {
-    while (match(text, "(" TYPES ") [*][a-z_]+")) {
+    while (match(text, "(^|[^a-z_])" TYPES " [*][a-z_]+")) {
         name = substr(text, RSTART, RLENGTH)
         before = substr(text, 1, RSTART - 1)
         text = substr(text, RSTART + RLENGTH)
@@ -167,8 +173,11 @@ function note_declarations(text, into,    name, before) {
 
 function forget_locals() { split("", is_local) }
 
+function file_of(where) { sub(/:.*/, "", where); return where }
+
 function begin_function(text) {
     forget_locals()
+    is_static = text ~ /^static /
     note_declarations(text, "locals")
     sub(/\(.*/, "", text)
     sub(/.*[ *]/, "", text)
@@ -193,9 +202,13 @@ function walk(is_check,    i, depth, in_function, pending) {
             continue
         }
         note_declarations(statement[i], "locals")
-        if (is_exempt[i]) { if (!is_check) callers_name[function_name] = 1; continue }
+        if (is_exempt[i]) {
+            if (is_static) callers_name_in[file_of(place[i]), function_name] = 1
+            else callers_name[function_name] = 1
+            continue
+        }
         if (!is_check) continue
-        n_here = n_stores(statement[i])
+        n_here = n_stores(statement[i], file_of(place[i]))
         if (n_here && pending != "") fail(pending, "no STEP between this store and the next, at " place[i])
         if (n_here > 1) fail(place[i], "more than one store in one statement")
         if (n_here) { pending = place[i]; n_found++ }

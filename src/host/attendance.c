@@ -3,6 +3,8 @@
 
 #include "log.h"
 
+#include "../platform/step.h"
+
 #include <stdlib.h>
 
 typedef struct entry {
@@ -109,6 +111,7 @@ void attendance_dismiss(attendance *attendance, void (*on_gone)(void *user_data,
         hub_client_free(&attendance->view, i, claim_now(attendance, i));
     }
     __atomic_store_n(&hub_of(&attendance->view)->n_attached, n_attached, __ATOMIC_RELAXED);
+    STEP("attendance.dismiss.n_attached");
 }
 
 void attendance_ring(attendance *attendance, uint32_t client, uint32_t about) {

@@ -3,6 +3,7 @@
 
 #include "log.h"
 
+#include "../platform/step.h"
 #include "../text/utf8.h"
 
 #include <pthread.h>
@@ -68,7 +69,7 @@ static bool load_flag(const bool *flag) {
 
 /* In the ledger: how far the request at hand is. Release: what the phase is about stands. */
 static void set_record(classic_service *service, classic_phase phase) {
-    __atomic_store_n(&service->record->phase, phase, __ATOMIC_RELEASE);
+    __atomic_store_n(&service->record->phase, phase, __ATOMIC_RELEASE); /* callers name it */
 }
 
 static classic_phase record_phase(const classic_service *service) {
@@ -92,7 +93,9 @@ static void hand_over(classic_service *service) {
 /* In this order: a worker that dies in between leaves a sem_ready that is posted late, not one that is posted twice. */
 static void let_next_in(classic_service *service) {
     set_record(service, CLASSIC_IDLE);
+    STEP("service.next.idle");
     plat_semaphore_post(service->ready);
+    STEP("service.next.ready");
 }
 
 /* Waits until the permits of the last answer are taken, or takes them back. Returns true if a request came meanwhile,
@@ -110,18 +113,22 @@ static bool settle(classic_service *service) {
             /* Not sem_chunk_ready: a client that is still there works through those first, and for the next one they
              * are wake-ups without news. */
             plat_semaphore_drain(service->response_written);
+            STEP("service.settle.taken_back");
             service->is_owing = true;
             let_next_in(service);
             return false;
         }
         if (plat_semaphore_wait(service->prompts_written, now + pause_ns) == PLAT_OK) {
+            STEP("service.settle.request");
             set_record(service, CLASSIC_IDLE);
+            STEP("service.settle.idle");
             return true;
         }
         if (pause_ns < SETTLE_MOST_NS) pause_ns *= 2;
     }
     /* Who took sem_response_written needs no more of these: it saw the end before it had taken them all. */
     plat_semaphore_drain(service->chunk_ready);
+    STEP("service.settle.chunks");
     let_next_in(service);
     return false;
 }
@@ -131,13 +138,17 @@ static bool settle(classic_service *service) {
  * got it, because sem_ready is held meanwhile. */
 static void pay_what_is_owed(classic_service *service) {
     if (!plat_semaphore_has_waiter(service->response_written) || !plat_semaphore_try_wait(service->ready)) return;
+    STEP("service.pay.ready_held");
     plat_semaphore_post(service->response_written);
+    STEP("service.pay.written");
     uint64_t deadline_ns = plat_deadline_ns(PAYMENT_MS);
     while (plat_semaphore_value(service->response_written) > 0 && plat_clock_ns() < deadline_ns)
         plat_doorbell_wait(&service->listener_bell, plat_doorbell_arm(&service->listener_bell, PLAT_BELL_ALL), deadline_ns);
     service->is_owing = plat_semaphore_value(service->response_written) > 0;
     plat_semaphore_drain(service->response_written);
+    STEP("service.pay.taken_back");
     plat_semaphore_post(service->ready);
+    STEP("service.pay.ready");
 }
 
 /* What an idle host looks after. *taken_since is when sem_ready was first seen taken; 0: it is there. */
@@ -152,6 +163,7 @@ static void tick(classic_service *service, uint64_t *taken_since) {
         *taken_since = now;
     } else if (now - *taken_since >= REPOST_NS) {
         plat_semaphore_post(service->ready);
+        STEP("service.tick.ready");
         *taken_since = 0;
     }
 }
@@ -178,7 +190,9 @@ static void serve_one(classic_service *service) {
 
 static void post_completion(classic_service *service, bool is_streaming) {
     if (is_streaming) plat_semaphore_post(service->chunk_ready);
+    STEP("service.completion.chunk");
     plat_semaphore_post(service->response_written);
+    STEP("service.completion.written");
 }
 
 /* Goes on where a dead worker was. */
@@ -199,6 +213,7 @@ static void *listen_for_requests(void *argument) {
     while (!load_flag(&service->is_stopping)) {
         uint64_t tick_ns = plat_deadline_ns(service->forgotten_until_ns ? FORGOTTEN_TICK_MS : TICK_MS);
         bool has_request = plat_semaphore_wait(service->prompts_written, tick_ns) == PLAT_OK;
+        if (has_request) STEP("service.listen.request");
         if (!has_request) {
             tick(service, &taken_since);
             if (plat_clock_ns() >= service->forgotten_until_ns) service->forgotten_until_ns = 0;
@@ -254,7 +269,9 @@ void classic_service_announce(classic_service *service) {
     if (service->record->is_announced) return;
     /* Noted first: what a worker that dies in between has not posted is posted after a second. */
     service->record->is_announced = true;
+    STEP("service.announce.noted");
     plat_semaphore_post(service->ready);
+    STEP("service.announce.ready");
 }
 
 void classic_service_close(classic_service *service) {
@@ -263,6 +280,7 @@ void classic_service_close(classic_service *service) {
         __atomic_store_n(&service->is_stopping, true, __ATOMIC_RELEASE);
         plat_doorbell_ring(&service->listener_bell, PLAT_BELL_ALL);
         plat_semaphore_post(service->prompts_written); /* it may be waiting there */
+        STEP("service.close.woken");
         pthread_join(service->listener, NULL);
     }
     free(service);
@@ -287,6 +305,7 @@ static bool add_text(classic_service *service, const char *text, size_t n_bytes)
     if (service->is_streaming) {
         publish(service, text, n_bytes, service->n_tokens);
         plat_semaphore_post(service->chunk_ready);
+        STEP("service.text.chunk");
         return !service->writer.is_full;
     }
     size_t fitting = utf8_fit(text, n_bytes, LIPC_RESPONSE_SIZE - 1 - service->n_text);
@@ -301,6 +320,7 @@ static void finish(classic_service *service) {
     classic_block_clear_cancel(service->block);
     classic_writer_complete(&service->writer, service->n_tokens);
     set_record(service, CLASSIC_COMPLETE);
+    STEP("service.finish.complete");
     post_completion(service, service->is_streaming);
     __atomic_store_n(&service->phase, PHASE_IDLE, __ATOMIC_RELEASE);
     plat_doorbell_ring(&service->listener_bell, PLAT_BELL_ALL);
@@ -323,9 +343,12 @@ static answer_room add_token(classic_service *service, const char *text, size_t 
     classic_record *record = service->record;
     if (record->n_tokens == LEDGER_CLASSIC_TOKENS) return ANSWER_FULL;
     record->tokens[record->n_tokens] = token;
+    STEP("service.token.id");
     __atomic_store_n(&record->n_tokens, record->n_tokens + 1, __ATOMIC_RELEASE);
+    STEP("service.token.made");
     bool fits = add_text(service, text, n_bytes);
     __atomic_store_n(&record->n_shown, record->n_tokens, __ATOMIC_RELEASE);
+    STEP("service.token.shown");
     return fits ? ANSWER_FITS : ANSWER_FULL;
 }
 
@@ -365,16 +388,24 @@ static const answer_channel classic_channel = {on_position, on_started, on_promp
 static void take(classic_service *service) {
     classic_record *record = service->record;
     classic_block_take(service->block, &record->request);
+    STEP("service.take.request");
     /* For a client that did not wait for sem_ready; and a second sem_ready, posted for a client that was slow to write,
      * would let another one in. */
     plat_semaphore_drain(service->chunk_ready);
+    STEP("service.take.chunks");
     plat_semaphore_drain(service->response_written);
+    STEP("service.take.written");
     plat_semaphore_drain(service->ready);
+    STEP("service.take.ready");
     classic_writer_begin(&service->writer, service->block);
     service->ledger->classic_note = (request_note){0};
+    STEP("service.take.note");
     record->seed = answer_seed(service->options->seed);
+    STEP("service.take.seed");
     record->n_tokens = record->n_shown = 0;
+    STEP("service.take.n_tokens");
     set_record(service, CLASSIC_ANSWERING);
+    STEP("service.take.answering");
 }
 
 /* What a dead worker had taken: the answer is made again from its tokens, and goes on behind them. */

@@ -1,6 +1,8 @@
 /* ledger.c - see ledger.h. No system calls. */
 #include "ledger.h"
 
+#include "../platform/step.h"
+
 request_note *ledger_note(ledger *ledger, uint32_t index, uint32_t generation) {
     request_note *note = &ledger->notes[index];
     if (note->generation != generation) *note = (request_note){.generation = generation};
@@ -9,15 +11,19 @@ request_note *ledger_note(ledger *ledger, uint32_t index, uint32_t generation) {
 
 void note_begin(request_note *note) {
     note->is_at_work = true;
+    STEP("ledger.begin.at_work");
 }
 
 void note_end(request_note *note) {
     note->is_at_work = note->is_suspect = false;
+    STEP("ledger.end.at_work");
 }
 
 void ledger_progress(ledger *ledger, request_note *note) {
     note->is_suspect = false;
+    STEP("ledger.progress.suspect");
     ledger->n_fruitless = 0;
+    STEP("ledger.progress.fruitless");
 }
 
 static request_note *note_at(ledger *ledger, uint32_t i) {

@@ -6,6 +6,7 @@
 
 #include "../channel/request.h"
 #include "../channel/stream.h"
+#include "../platform/step.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -102,11 +103,13 @@ size_t stream_service_size(const stream_service *service) {
 
 /* ---- what all clients see ---------------------------------------------------------------------------------------- */
 
-#define SHOW(service, field, value) __atomic_store_n(&hub_of(&(service)->view)->field, (value), __ATOMIC_RELAXED)
+#define SHOW(service, field, value) \
+    __atomic_store_n(&hub_of(&(service)->view)->field, (value), __ATOMIC_RELAXED) /* callers name it */
 
 void stream_service_show_state(stream_service *service, uint32_t state) {
     /* release: who sees READY sees the model's facts. */
     __atomic_store_n(&hub_of(&service->view)->state, state, __ATOMIC_RELEASE);
+    STEP("streams.show.state");
     attendance_ring_all(service->attendance, PLAT_BELL_ALL);
 }
 
@@ -114,30 +117,44 @@ void stream_service_show_loading(stream_service *service, int per_mille) {
     uint32_t before = __atomic_load_n(&hub_of(&service->view)->load_per_mille, __ATOMIC_RELAXED);
     if ((uint32_t)per_mille == before) return;
     SHOW(service, load_per_mille, (uint32_t)per_mille);
+    STEP("streams.show.loading");
     attendance_ring_all(service->attendance, PLAT_BELL_ALL);
 }
 
 void stream_service_show_model(stream_service *service, const engine_model_facts *facts) {
     lipc_hub *hub = hub_of(&service->view);
     snprintf(hub->model, sizeof hub->model, "%s", facts->description);
+    STEP("streams.show.model");
     SHOW(service, load_per_mille, 1000);
+    STEP("streams.show.loaded");
     SHOW(service, n_ctx, facts->n_ctx);
+    STEP("streams.show.n_ctx");
     SHOW(service, n_ctx_trained, facts->n_ctx_trained);
+    STEP("streams.show.n_ctx_trained");
     SHOW(service, n_vocab, (uint32_t)facts->n_vocab);
+    STEP("streams.show.n_vocab");
     SHOW(service, n_threads, (uint32_t)facts->n_threads);
+    STEP("streams.show.n_threads");
     SHOW(service, n_parallel, (uint32_t)facts->n_sequences);
+    STEP("streams.show.n_parallel");
     SHOW(service, n_parameters, facts->n_parameters);
+    STEP("streams.show.n_parameters");
     SHOW(service, model_bytes, facts->n_bytes);
+    STEP("streams.show.model_bytes");
 }
 
 void stream_service_show_worker(stream_service *service, int pid, uint32_t n_recoveries) {
     SHOW(service, worker_pid, (uint32_t)pid);
+    STEP("streams.show.worker_pid");
     SHOW(service, n_recoveries, n_recoveries);
+    STEP("streams.show.n_recoveries");
 }
 
 void stream_service_show_load(stream_service *service, uint32_t n_running, uint32_t n_queued) {
     SHOW(service, n_running, n_running);
+    STEP("streams.show.n_running");
     SHOW(service, n_queued, n_queued);
+    STEP("streams.show.n_queued");
 }
 
 bool stream_service_shutdown_requested(const stream_service *service) {
@@ -179,12 +196,16 @@ static bool is_watched(const slot *slot) {
 static bool free_from(slot *slot, uint64_t from) {
     lipc_stream_header *header = header_of(slot);
     uint64_t watchers[LIPC_CLIENTS_MAX / 64];
-    for (uint32_t word = 0; word < LIPC_CLIENTS_MAX / 64; word++)
+    for (uint32_t word = 0; word < LIPC_CLIENTS_MAX / 64; word++) {
         watchers[word] = __atomic_exchange_n(&header->watchers[word], 0, __ATOMIC_SEQ_CST);
+        STEP("streams.free.watchers");
+    }
     bool is_free =
         stream_change_claim(header, from, stream_claim(LIPC_CLAIM_FREE, 0, stream_claim_generation(from) + 1));
+    STEP("streams.free.claim");
     for (uint32_t word = 0; word < LIPC_CLIENTS_MAX / 64; word++) {
         if (!is_free) __atomic_fetch_or(&header->watchers[word], watchers[word], __ATOMIC_SEQ_CST);
+        STEP("streams.free.watchers_back");
         ring_bits(slot, word, watchers[word], PLAT_BELL_ALL);
     }
     ring_watchers(slot, PLAT_BELL_ALL);
@@ -485,6 +506,7 @@ size_t stream_service_recover(stream_service *service) {
 static void lose_owner(slot *slot, uint64_t claim) {
     uint32_t phase = slot->is_detachable ? LIPC_CLAIM_DETACHED : LIPC_CLAIM_RELEASED;
     stream_change_claim(header_of(slot), claim, stream_claim(phase, LIPC_NO_OWNER, stream_claim_generation(claim)));
+    STEP("streams.orphan.claim");
     if (!slot->is_detachable) slot->is_unwanted = true;
 }
 
@@ -587,6 +609,7 @@ void stream_service_grant(stream_service *service, uint32_t n_queued) {
         lipc_client_record *record = hub_client(&service->view, client);
         if (__atomic_load_n(&record->queue_position, __ATOMIC_RELAXED) != position) {
             __atomic_store_n(&record->queue_position, position, __ATOMIC_RELAXED);
+            STEP("streams.grant.position");
             attendance_ring(service->attendance, client, PLAT_BELL_NEWS);
         }
         position++;

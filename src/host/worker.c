@@ -9,6 +9,7 @@
 
 #include "../engine/engine.h"
 #include "../platform/platform.h"
+#include "../platform/step.h"
 
 #include <stdio.h>
 
@@ -168,6 +169,7 @@ static host_exit serve(worker *worker) {
     if (server) {
         worker->server = server;
         ledger->is_ready = true;
+        STEP("worker.serve.ready");
         stream_service_show_state(worker->streams, LIPC_HUB_READY);
         classic_service_announce(worker->classic);
         server_run(server);
