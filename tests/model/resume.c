@@ -70,7 +70,7 @@ static bool is_running(int sequence) {
 }
 
 static void admit_another(uint64_t *random, const char *long_text) {
-    bool is_long = test_random(random, 3) == 0;
+    bool is_long = test_random(random, 5) == 0;
     engine_request request = ask(is_long ? long_text : questions[test_random(random, N_QUESTIONS)]);
     request.n_predict = (int32_t)test_random(random, is_long ? 3 : 30);
     request.sampling.temperature = 1;
@@ -97,7 +97,7 @@ static answer run_beside(const engine_request *request, uint64_t random) {
     for (uint32_t n = test_random(&random, N_BESIDE + 1); n > 0; n--) admit_another(&random, text);
     int sequence = admit(request);
     while (is_running(sequence)) {
-        if (count_running() <= N_BESIDE && test_random(&random, 4) == 0) admit_another(&random, text);
+        if (count_running() <= N_BESIDE && test_random(&random, 8) == 0) admit_another(&random, text);
         int other = (int)test_random(&random, 40 * N_SEQUENCES);
         if (other < N_SEQUENCES && other != sequence) engine_cancel(model, other);
         CHECK(step() > 0);

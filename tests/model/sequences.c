@@ -100,6 +100,28 @@ static void read_long_prompts(void) {
     free(text);
 }
 
+/* No token of a prompt is evaluated alone: a slice that would leave one takes one less. */
+static void read_no_single_token(void) {
+    int n_prompt = 0, n_first = 0;
+    for (size_t n_words = 240; n_prompt != 513; n_words++) {
+        char text[6 * 300], *words = long_question(n_words);
+        CHECK(n_words < 290 && n_prompt < 513);
+        for (int with_suffix = 0; with_suffix < 3 && n_prompt != 513; with_suffix++) {
+            snprintf(text, sizeof text, "%s%s", words, (const char *[]){"", "a", "a."}[with_suffix]);
+            engine_request request = ask(text);
+            request.n_predict = 1;
+            int sequence = admit(&request);
+            step();
+            n_prompt = answers[sequence].last.n_prompt;
+            n_first = answers[sequence].last.n_prompt_done;
+            run(sequence);
+            CHECK_INT(answers[sequence].n_steps, ==, n_prompt <= 512 ? 1 : 2);
+            CHECK_INT(n_first, ==, n_prompt <= 512 ? n_prompt : n_prompt == 513 ? 511 : 512);
+        }
+        free(words);
+    }
+}
+
 static void end_in_every_way(void) {
     engine_request request = ask("What is C++?");
     request.n_predict = 0;
@@ -371,6 +393,7 @@ int main(void) {
     answer_together();
     test_step("long prompts");
     read_long_prompts();
+    read_no_single_token();
     test_step("ends");
     end_in_every_way();
     test_step("interrupted");

@@ -1,5 +1,5 @@
 /* replay_rules.c - src/engine/replay.c: the text comes back whole and cut as promised, each request from its beginning,
- * on time and never early, for many sequences at once. */
+ * on time and never early, for many sequences at once, and gone on with after any token. */
 #include "../support/harness.h"
 
 #include "engine/engine.h"
@@ -11,7 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { N_SEQUENCES = 100, MAX_ANSWER = 65536 };
+enum { N_SEQUENCES = 100, MAX_ANSWER = 65536, MAX_TOKENS = 64 };
 
 static const char text[] = "  Hello, wörld!\n\nA word_that_is_longer_than_sixteen_bytes "
                            "🚀🚀🚀🚀🚀🚀 \t\t\t\t\t\t\t\t\t\t\t\t\t\t\t\t\t\tend\n";
@@ -20,6 +20,7 @@ typedef struct answer {
     char text[MAX_ANSWER];
     size_t n;
     int n_tokens;
+    int n_resumed;
     engine_end end;
     engine_progress last;
 } answer;
@@ -72,6 +73,7 @@ static size_t step(engine *engine) {
         answer->n += progress[i].n_bytes;
         answer->text[answer->n] = 0;
         answer->n_tokens += progress[i].has_token;
+        answer->n_resumed += progress[i].is_resumed;
         answer->end = progress[i].end;
         answer->last = progress[i];
         CHECK_INT(progress[i].n_tokens, ==, answer->n_tokens);
@@ -213,6 +215,101 @@ static void check_rate(void) {
     engine_close(engine);
 }
 
+/* The beginning of the text, as often as it takes. */
+static engine_request resume_after(engine_request request, const engine *engine, int n_resumed) {
+    static int32_t tokens[MAX_TOKENS];
+    for (int i = 0; i < MAX_TOKENS; i++) tokens[i] = i % engine->facts.n_vocab;
+    request.resumed = tokens;
+    request.n_resumed = (size_t)n_resumed;
+    return request;
+}
+
+static void check_gone_on(engine *engine, const engine_request *request) {
+    static answer expected;
+    run(engine, admit(engine, request));
+    expected = answers[0];
+    for (int n_resumed = 0; n_resumed <= expected.n_tokens; n_resumed++) {
+        engine_request resumed = resume_after(*request, engine, n_resumed);
+        int sequence = admit(engine, &resumed);
+        for (int i = 0; answers[sequence].end == ENGINE_END_NONE; i++) {
+            step(engine);
+            CHECK_INT(progress[0].is_resumed, ==, i < n_resumed);
+            if (progress[0].has_token) CHECK_INT(progress[0].token, ==, i % engine->facts.n_vocab);
+            CHECK(i < n_resumed || !progress[0].has_token ? isnan(progress[0].logprob) : progress[0].logprob == 0);
+        }
+        CHECK_INT(answers[sequence].n_resumed, ==, n_resumed);
+        CHECK_INT(answers[sequence].n_tokens, ==, expected.n_tokens);
+        CHECK_TEXT(answers[sequence].text, expected.text);
+        CHECK_INT(answers[sequence].end, ==, expected.end);
+    }
+}
+
+static void check_not_resumed(engine *engine, const engine_request *request, const char *reason) {
+    int sequence;
+    CHECK_INT(engine_admit(engine, request, &sequence), ==, ENGINE_E_RESUMED);
+    CHECK_SAY(strstr(engine->message, reason), "%s", engine->message);
+    CHECK(engine_next_step_ns(engine) == UINT64_MAX);
+}
+
+static void check_resumed(void) {
+    engine *engine = open_replay(0, 1, 0);
+    int n_text = engine->facts.n_vocab;
+    engine_request request = ask("x");
+    request.wants_logprobs = true;
+    check_gone_on(engine, &request); /* to the text's end */
+    request.n_predict = 7;
+    check_gone_on(engine, &request);
+    request.n_predict = 2 * n_text + 3;
+    request.sampling.ignore_eos = true;
+    check_gone_on(engine, &request); /* round and round */
+
+    request = ask("x");
+    engine_request resumed = resume_after(request, engine, n_text + 1);
+    check_not_resumed(engine, &resumed, "behind the end");
+    int32_t other[] = {0, 2};
+    resumed.resumed = other;
+    resumed.n_resumed = 2;
+    check_not_resumed(engine, &resumed, "token 1");
+    resumed.n_resumed = 1;
+    resumed.n_predict = 0;
+    check_not_resumed(engine, &resumed, "0 were asked for");
+    engine_close(engine);
+
+    engine = open_replay(0, 1, 8);
+    request = ask("one two three");
+    request.wants_logprobs = true;
+    check_gone_on(engine, &request); /* to the context's end */
+    resumed = resume_after(request, engine, 6);
+    check_not_resumed(engine, &resumed, "context of 8");
+    engine_close(engine);
+}
+
+/* Resumed tokens come at once, the next one a period after the last of them, and the rest keeps to that. */
+static void check_rate_of_resumed(void) {
+    static const double rate = 200;
+    uint64_t period = (uint64_t)(1e9 / rate);
+    engine *engine = open_replay(rate, 1, 0);
+    engine_request request = ask("x");
+    request.n_predict = 9;
+    request = resume_after(request, engine, 5);
+    int sequence = admit(engine, &request);
+    uint64_t before = 0, after = 0;
+    for (int k = 0; k < 5; k++) {
+        CHECK(engine_next_step_ns(engine) == 0);
+        before = plat_clock_ns();
+        CHECK_INT(step(engine), ==, 1);
+        after = plat_clock_ns();
+    }
+    for (int k = 1; answers[sequence].end == ENGINE_END_NONE; k++) {
+        uint64_t due = engine_next_step_ns(engine);
+        CHECK(due >= before + (uint64_t)k * period - 1 && due <= after + (uint64_t)k * period + 1);
+        while (step(engine) == 0) test_breathe();
+        CHECK(plat_clock_ns() >= due);
+    }
+    CHECK_INT(answers[sequence].n_tokens, ==, 9);
+    engine_close(engine);
+}
+
 static void check_many(void) {
     engine *engine = open_replay(0, N_SEQUENCES, 0);
     engine_request request = ask("x");
@@ -267,10 +364,13 @@ int main(void) {
     check_ends();
     test_step("cancelling");
     check_cancel();
+    test_step("going on");
+    check_resumed();
     test_step("%d sequences", N_SEQUENCES);
     check_many();
     test_step("the rate");
     check_rate();
+    check_rate_of_resumed();
     unlink(path);
     return test_end();
 }
