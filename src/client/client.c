@@ -54,11 +54,14 @@ static plat_doorbell *bell_of(const lipc_client *client) {
     return hub_bell(&record_of(client)->bell);
 }
 
-/* In the watch's thread. The flag before the ring: who sleeps has looked at the flag after arming. */
+/* In the watch's thread. The flag before the ring: who sleeps has looked at the flag after arming. The record is left to
+ * the next host at once: it keeps records, and would go on with our answers although nobody will read them here. */
 static void on_host_death(void *user_data, uint32_t tag) {
     (void)tag;
     lipc_client *client = user_data;
     __atomic_store_n(&client->is_host_dead, true, __ATOMIC_RELEASE);
+    hub_client_leave(&client->view, client->index, client->claim);
+    client_ring_host(client);
     plat_doorbell_ring(bell_of(client), PLAT_BELL_ALL);
 }
 
@@ -94,8 +97,7 @@ int client_wait_sleep(const client_wait *wait, uint32_t seen, uint64_t until_ns)
     int slice_ms = client->is_unwatched ? UNWATCHED_SLICE_MS : SLEEP_MOST_MS;
     plat_doorbell_wait(bell_of(client), seen,
                        earlier(earlier(until_ns, wait->deadline_ns), plat_deadline_ns(slice_ms)));
-    if (client->is_unwatched && plat_segment_owner_pid(client->segment) != client->host_pid)
-        __atomic_store_n(&client->is_host_dead, true, __ATOMIC_RELEASE);
+    if (client->is_unwatched && plat_segment_owner_pid(client->segment) != client->host_pid) on_host_death(client, 0);
     return LIPC_E_OK;
 }
 

@@ -83,10 +83,10 @@ int main(void) {
     attach(&client, &host);
     check_serves(&client);
     CHECK(WAITED(SOON_MS, guide_value(client.ready) == 1));
-    kill(host.pid, SIGSTOP);
+    host_pause(&host);
     test_pause_ms(50);
     CHECK(guide_send(&client, NULL, "What is C++?", true, SOON_MS));
-    kill(host.pid, SIGCONT);
+    host_resume(&host);
     CHECK(guide_receive_stream(&client, SOON_MS, NULL, NULL, &update));
     guide_close(&client);
     host_stop(&host);

@@ -156,7 +156,7 @@ static void killed_while_loading(const char *instance) {
     for (int round = 0; round < 50 && n_caught < 3; round++) {
         host_start(&host, instance, NULL);
         segment segment = segment_of(instance, host.pid, LIPC_HUB_LOADING);
-        kill(host.pid, SIGSTOP);
+        host_pause(&host);
         if (hub_state(&segment) == LIPC_HUB_LOADING) {
             n_caught++;
             lipc_client *client = client_of(instance);
@@ -165,7 +165,7 @@ static void killed_while_loading(const char *instance) {
             CHECK_LIPC(lipc_client_wait_ready(client, soon(), NULL, NULL), LIPC_E_HOST_GONE);
             lipc_client_close(client);
         }
-        kill(host.pid, SIGCONT);
+        host_resume(&host);
         segment_close(&segment);
         host_kill(&host);
     }

@@ -79,10 +79,10 @@ static void all_at_once(const char *rate, const script *script) {
     CHECK(WAITED(SOON_MS, NOW(board->n_attached) == CLIENTS));
     CHECK(WAITED(SOON_MS, NOW(hub_in(&segment)->n_attached) == CLIENTS));
     /* The host stands still until all have asked: nobody has a start. */
-    kill(host.pid, SIGSTOP);
+    host_pause(&host);
     __atomic_store_n(&board->go, 1, __ATOMIC_SEQ_CST);
     CHECK(WAITED(SOON_MS, NOW(board->n_submitted) == CLIENTS));
-    kill(host.pid, SIGCONT);
+    host_resume(&host);
     for (int i = 0; i < CLIENTS; i++)
         worker_wait(workers[i]);
     for (int i = 0; i < CLIENTS; i++) {

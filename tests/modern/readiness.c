@@ -26,10 +26,10 @@ static int on_status(void *user_data, const lipc_host_status *status) {
 static bool catch_loading(test_host *host, const char *instance, const char *const *arguments, segment *segment) {
     host_start_with(host, instance, NULL, arguments);
     *segment = segment_of(instance, host->pid, LIPC_HUB_LOADING);
-    kill(host->pid, SIGSTOP);
+    host_pause(host);
     if (hub_state(segment) == LIPC_HUB_LOADING && hub_in(segment)->load_per_mille < 1000)
         return true;
-    kill(host->pid, SIGCONT);
+    host_resume(host);
     segment_close(segment);
     host_kill(host);
     return false;
@@ -57,7 +57,7 @@ static void loading(const char *instance) {
     lipc_stream *first = ask(client, QUESTION), *second = ask(client, QUESTION);
     CHECK_LIPC(lipc_stream_read(first, 20, &delta), LIPC_E_TIMEOUT);
     CHECK_INT(progress_of(first).state, ==, LIPC_STREAM_QUEUED);
-    kill(host.pid, SIGCONT);
+    host_resume(&host);
     CHECK_LIPC(lipc_client_wait_ready(client, soon(), on_status, &seen), LIPC_E_OK);
     printf("  %d changes seen, %d of them while loading\n", seen.n_calls, seen.n_loading);
     CHECK_INT(seen.n_calls, >, 0);
@@ -116,7 +116,7 @@ static void cancelled_by_callback(const char *instance) {
     for (int i = 0; i < 100 && !is_caught; i++)
         is_caught = catch_loading(&host, instance, EMBEDDED("-n", "5"), &segment);
     lipc_client *client = client_of(instance);
-    kill(host.pid, SIGCONT);
+    host_resume(&host);
     CHECK_LIPC(lipc_client_wait_ready(client, soon(), on_status, &seen), LIPC_E_CANCELLED);
     CHECK_INT(seen.n_calls, ==, 1);
     CHECK_LIPC(lipc_client_wait_ready(client, soon(), NULL, NULL), LIPC_E_OK);

@@ -111,7 +111,7 @@ static void nobody_sleeps(const char *rate, const char *calls, const char *part,
     segment segment = host_ready(&host, instance, REPLAY(*script, "--rate", rate, "--response-size", "8M"));
     lipc_client *client = client_of(instance);
     CHECK(WAITED(SOON_MS, NOW(hub_in(&segment)->n_attached) == 1));
-    pid_t tracer = trace(host.pid, calls, output);
+    pid_t tracer = trace(host_worker(&host), calls, output);
     lipc_request request = request_of("go on");
     request.ignore_eos = 1;
     request.n_predict = n_predict;
@@ -120,9 +120,9 @@ static void nobody_sleeps(const char *rate, const char *calls, const char *part,
     int n_tokens = progress_of(stream).n_tokens;
     trace_end(tracer);
     CHECK_INT(n_tokens, ==, n_predict);
-    int n_calls = calls_between(output, host.pid, first_s, last_s, part);
+    int n_calls = calls_between(output, host_worker(&host), first_s, last_s, part);
     int n_wakes = calls_between(output, 0, first_s, last_s, "FUTEX_WAKE");
-    int n_all = calls_between(output, host.pid, 0, 1e12, part);
+    int n_all = calls_between(output, host_worker(&host), 0, 1e12, part);
     printf("  %d such calls in %.0f ms between the first and the last of %d tokens, %d in all\n", n_calls,
            (last_s - first_s) * 1e3, n_tokens, n_all);
     CHECK(last_s > first_s);
@@ -144,7 +144,7 @@ static void somebody_sleeps(const script *script) {
     snprintf(output, sizeof output, "/proc/%d/fd/%d", (int)getpid(), fd);
     segment segment = host_ready(&host, instance, REPLAY(*script, "--rate", "200"));
     lipc_client *client = client_of(instance);
-    pid_t tracer = trace(host.pid, "trace=futex", output);
+    pid_t tracer = trace(host_worker(&host), "trace=futex", output);
     lipc_request request = request_of("go on");
     request.n_predict = 50;
     lipc_stream *stream = submit(client, &request);

@@ -495,7 +495,36 @@ char *host_err(const test_host *host) {
 }
 
 /* The fields of /proc/PID/stat behind the program's name, which may itself hold spaces and brackets. */
-double process_cpu_ms(pid_t pid) {
+/* The first child of a process; 0 if it has none. */
+static pid_t child_of(pid_t pid) {
+    char path[64];
+    int child = 0;
+    snprintf(path, sizeof path, "/proc/%d/task/%d/children", (int)pid, (int)pid);
+    FILE *file = fopen(path, "r");
+    if (!file)
+        return 0;
+    if (fscanf(file, "%d", &child) != 1)
+        child = 0;
+    fclose(file);
+    return child;
+}
+
+pid_t host_worker(const test_host *host) {
+    pid_t worker = child_of(host->pid);
+    return worker ? worker : host->pid;
+}
+
+void host_pause(const test_host *host) {
+    kill(host->pid, SIGSTOP); /* first: it would start another worker for one that ends now */
+    kill(host_worker(host), SIGSTOP);
+}
+
+void host_resume(const test_host *host) {
+    kill(host_worker(host), SIGCONT);
+    kill(host->pid, SIGCONT);
+}
+
+static double own_cpu_ms(pid_t pid) {
     char path[64], text[1024];
     unsigned long user = 0, system = 0;
     snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
@@ -509,6 +538,12 @@ double process_cpu_ms(pid_t pid) {
     if (!behind || sscanf(behind + 2, "%*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user, &system) != 2)
         return -1;
     return (double)(user + system) * 1e3 / (double)sysconf(_SC_CLK_TCK);
+}
+
+double process_cpu_ms(pid_t pid) {
+    double own = own_cpu_ms(pid);
+    pid_t child = child_of(pid);
+    return own >= 0 && child ? own + own_cpu_ms(child) : own;
 }
 
 long process_rss_kib(pid_t pid) {

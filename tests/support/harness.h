@@ -127,6 +127,13 @@ char *host_out(const test_host *host);
 char *host_err(const test_host *host);
 /* User and system time in milliseconds; resident memory in KiB. */
 double process_cpu_ms(pid_t pid);
+
+/* The process that works for the host: its worker, or itself if it has none. */
+pid_t host_worker(const test_host *host);
+
+/* Stops all of the host's processes where they are, and lets them go on. */
+void host_pause(const test_host *host);
+void host_resume(const test_host *host);
 long process_rss_kib(pid_t pid);
 
 #endif
