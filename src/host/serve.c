@@ -278,9 +278,10 @@ static uint64_t sleep_until(const server *server) {
     return due_ns < longest_ns ? due_ns : longest_ns;
 }
 
-/* Steps until somebody rings, an answer ends, or there is nothing to do and the host has slept. At least one step, so
- * that a client that never stops ringing holds nobody up. */
+/* Steps until somebody rings, an answer ends, or there is nothing to do and the host has slept; not for longer than it
+ * would sleep. At least one step, so that a client that never stops ringing holds nobody up. */
 static void work(server *server, uint32_t seen) {
+    uint64_t look_ns = plat_deadline_ns(SLEEP_MOST_MS);
     do {
         if (must_stop(server)) return;
         if (server->n_running > 0 && engine_next_step_ns(server->engine) <= plat_clock_ns()) {
@@ -289,7 +290,7 @@ static void work(server *server, uint32_t seen) {
             plat_doorbell_wait(server->bell, seen, sleep_until(server));
             if (server->n_running == 0) return;
         }
-    } while (!plat_doorbell_has_rung(server->bell, seen));
+    } while (!plat_doorbell_has_rung(server->bell, seen) && plat_clock_ns() < look_ns);
 }
 
 void server_run(server *server) {
