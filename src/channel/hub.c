@@ -186,7 +186,9 @@ void hub_client_free(const hub_view *view, uint32_t index, uint64_t claim) {
     STEP("hub.free.wish");
     __atomic_store_n(&record->queue_position, 0, __ATOMIC_RELAXED);
     STEP("hub.free.position");
-    change(&record->claim, claim, client_claim(LIPC_CLIENT_FREE, client_claim_generation(claim) + 1, 0));
+    /* No compare-and-swap: nobody else may change the claim of a holder that is gone, and who does so must not win. */
+    __atomic_store_n(&record->claim, client_claim(LIPC_CLIENT_FREE, client_claim_generation(claim) + 1, 0),
+                     __ATOMIC_SEQ_CST);
     STEP("hub.free.claim");
 }
 

@@ -106,7 +106,8 @@ bool hub_client_attach(const hub_view *view, uint32_t pid, uint64_t start_time, 
 /* Client: leaves its record to the host, if it is still its own. The caller rings the host. */
 void hub_client_leave(const hub_view *view, uint32_t index, uint64_t claim);
 
-/* Host: frees a record that holds `claim`, its streams being freed already. */
+/* Host: frees the record of a holder that is gone, whatever has been written over it; its streams are freed already.
+ * `claim` is the host's own knowledge: the next holder gets the generation after it. */
 void hub_client_free(const hub_view *view, uint32_t index, uint64_t claim);
 
 /* ---- wishes: waiting for a stream -------------------------------------------------------------------------------- */

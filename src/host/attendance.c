@@ -7,8 +7,15 @@
 
 #include <stdlib.h>
 
+/* For how long a client may be attaching: it has two words to write. One that is stopped meanwhile finds its claim
+ * changed and takes another record. */
+#define ATTACHING_MS 5000
+
+/* What the host knows of a record. What stands in the segment may be a lie. */
 typedef struct entry {
-    uint64_t claim; /* of the holder that is watched; its phase is ATTACHED whatever the record's */
+    uint64_t claim; /* of the holder that is watched, its phase being ATTACHED whatever the record's; FREE: of nobody.
+                       Its generation is the record's, and never goes back */
+    uint64_t attaching_until_ns; /* 0: it has attached */
     bool is_known;
     bool is_gone;
     int has_died;   /* atomic: set by the watch's thread */
@@ -20,6 +27,24 @@ struct attendance {
     plat_doorbell *host_bell;
     entry entries[LIPC_CLIENTS_MAX];
 };
+
+/* A claim's holder, without the step it is at. */
+static uint64_t holder_of(uint64_t claim) {
+    return client_claim(LIPC_CLIENT_ATTACHED, client_claim_generation(claim), client_claim_pid(claim));
+}
+
+static uint64_t claim_now(const attendance *attendance, uint32_t client) {
+    return __atomic_load_n(&hub_client(&attendance->view, client)->claim, __ATOMIC_ACQUIRE);
+}
+
+static uint64_t claim_of_nobody(uint64_t claim) {
+    return client_claim(LIPC_CLIENT_FREE, client_claim_generation(claim), 0);
+}
+
+/* What a record holds when it has been freed. */
+static uint64_t claim_of_next(uint64_t claim) {
+    return client_claim(LIPC_CLIENT_FREE, client_claim_generation(claim) + 1, 0);
+}
 
 static void on_death(void *user_data, uint32_t client) {
     attendance *attendance = user_data;
@@ -33,6 +58,9 @@ attendance *attendance_open(const hub_view *view, plat_doorbell *host_bell) {
     if (!attendance) return NULL;
     attendance->view = *view;
     attendance->host_bell = host_bell;
+    /* The one time that the segment is believed: a host that begins knows no better. */
+    for (uint32_t i = 0; i < view->at.n_clients; i++)
+        attendance->entries[i].claim = claim_of_nobody(claim_now(attendance, i));
     if (plat_process_watch_open(on_death, attendance, &attendance->watch) == PLAT_OK) return attendance;
     free(attendance);
     return NULL;
@@ -44,23 +72,15 @@ void attendance_close(attendance *attendance) {
     free(attendance);
 }
 
-/* A claim's holder, without the step it is at. */
-static uint64_t holder_of(uint64_t claim) {
-    return client_claim(LIPC_CLIENT_ATTACHED, client_claim_generation(claim), client_claim_pid(claim));
-}
-
-static uint64_t claim_now(const attendance *attendance, uint32_t client) {
-    return __atomic_load_n(&hub_client(&attendance->view, client)->claim, __ATOMIC_ACQUIRE);
-}
-
+/* Begins to watch the holder of a record. */
 static void learn(attendance *attendance, uint32_t client, uint64_t claim) {
     entry *entry = &attendance->entries[client];
     lipc_client_record *record = hub_client(&attendance->view, client);
+    bool is_attaching = client_claim_phase(claim) == LIPC_CLIENT_ATTACHING;
     /* A client that is still attaching has not written it yet: then whoever has its pid now. */
-    uint64_t start_time = client_claim_phase(claim) == LIPC_CLIENT_ATTACHED
-                              ? __atomic_load_n(&record->start_time, __ATOMIC_RELAXED)
-                              : 0;
+    uint64_t start_time = is_attaching ? 0 : __atomic_load_n(&record->start_time, __ATOMIC_RELAXED);
     *entry = (struct entry){.claim = holder_of(claim), .is_known = true};
+    if (is_attaching) entry->attaching_until_ns = plat_deadline_ns(ATTACHING_MS);
     uint32_t pid = client_claim_pid(claim);
     int error = pid <= INT32_MAX ? plat_process_watch_add(attendance->watch, (int)pid, start_time, client)
                                  : PLAT_E_NOT_FOUND;
@@ -71,16 +91,34 @@ static void learn(attendance *attendance, uint32_t client, uint64_t claim) {
                  plat_os_error());
 }
 
+/* Whether a record that is in nobody's use holds what a client that is served may have written. */
+static bool may_be_served(const entry *entry, uint64_t claim) {
+    uint32_t phase = client_claim_phase(claim);
+    return (phase == LIPC_CLIENT_ATTACHING || phase == LIPC_CLIENT_ATTACHED) &&
+           client_claim_generation(claim) == client_claim_generation(entry->claim);
+}
+
+/* Whether the holder that is watched still has its record. Another holder than that, or a step back, only a client that
+ * breaks the rules writes: whoever is hit loses the record. */
+static bool has_record(entry *entry, uint64_t claim) {
+    uint32_t phase = client_claim_phase(claim);
+    if (holder_of(claim) != entry->claim) return false;
+    if (phase == LIPC_CLIENT_ATTACHING) return plat_clock_ns() < entry->attaching_until_ns;
+    entry->attaching_until_ns = 0;
+    return phase == LIPC_CLIENT_ATTACHED;
+}
+
 static void look_at(attendance *attendance, uint32_t client) {
     entry *entry = &attendance->entries[client];
     uint64_t claim = claim_now(attendance, client);
-    uint32_t phase = client_claim_phase(claim);
-    bool is_in_use = phase == LIPC_CLIENT_ATTACHING || phase == LIPC_CLIENT_ATTACHED || phase == LIPC_CLIENT_LEAVING;
-    if (!entry->is_known && is_in_use) learn(attendance, client, claim);
-    if (!entry->is_known) return;
-    /* Another holder than the one that is watched: only a client that breaks the rules writes that. Both lose it. */
-    if (phase == LIPC_CLIENT_LEAVING || holder_of(claim) != entry->claim || attendance_has_died(attendance, client))
-        entry->is_gone = true;
+    if (!entry->is_known) {
+        if (claim == entry->claim) return;
+        if (may_be_served(entry, claim))
+            learn(attendance, client, claim);
+        else
+            entry->is_known = entry->is_gone = true;
+    }
+    if (!has_record(entry, claim) || attendance_has_died(attendance, client)) entry->is_gone = true;
 }
 
 void attendance_look(attendance *attendance) {
@@ -107,8 +145,8 @@ void attendance_dismiss(attendance *attendance, void (*on_gone)(void *user_data,
         if (!entry->is_gone) continue;
         plat_process_watch_remove(attendance->watch, i);
         on_gone(user_data, i);
-        *entry = (struct entry){0};
-        hub_client_free(&attendance->view, i, claim_now(attendance, i));
+        hub_client_free(&attendance->view, i, entry->claim);
+        *entry = (struct entry){.claim = claim_of_next(entry->claim)};
     }
     __atomic_store_n(&hub_of(&attendance->view)->n_attached, n_attached, __ATOMIC_RELAXED);
     STEP("attendance.dismiss.n_attached");
