@@ -13,6 +13,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* For how long a stream whose claim was overwritten is given to nobody. A client writes its request within this time. */
+#define REVOKED_MS 500
+
 typedef enum slot_phase {
     SLOT_EMPTY,     /* no request of this stream is at hand */
     SLOT_TAKEN,     /* a good request, not yet given to the serving loop */
@@ -25,10 +28,11 @@ typedef struct slot {
     answer answer; /* first: the serving loop's handle */
     stream_service *service;
     uint32_t index;
-    uint32_t generation;
+    uint32_t generation;  /* the stream's, whatever its claim says; never goes back */
     slot_phase phase;
     bool is_detachable;
     bool is_unwanted;     /* released, or its owner is gone: to be freed */
+    uint64_t free_ns;     /* not before that: somebody may still be writing there; 0: nobody */
     uint64_t ended_order; /* the lowest ended first */
     char *bytes;          /* the request */
     uint32_t n_bytes;
@@ -66,6 +70,8 @@ host_exit stream_service_open(const instance *instance, const host_options *opti
     for (uint32_t i = 0; i < service->view.at.n_streams; i++) {
         service->slots[i].service = service;
         service->slots[i].index = i;
+        /* The one time that the segment is believed: a host that begins knows no better. */
+        service->slots[i].generation = stream_claim_generation(stream_claim_now(hub_stream(&service->view, i)));
     }
     service->attendance = attendance_open(&service->view, bell);
     if (!service->attendance) {
@@ -181,49 +187,78 @@ static void ring_watchers(slot *slot, uint32_t about) {
         ring_bits(slot, word, __atomic_load_n(&header->watchers[word], __ATOMIC_RELAXED), about);
 }
 
+static bool is_anyone_present(const slot *slot, uint32_t word, uint64_t bits) {
+    for (; bits; bits &= bits - 1)
+        if (attendance_is_present(slot->service->attendance, word * 64 + (uint32_t)__builtin_ctzll(bits))) return true;
+    return false;
+}
+
+/* Bits of nobody who is there do not count: anyone can set them. */
 static bool is_watched(const slot *slot) {
     const lipc_stream_header *header = header_of(slot);
-    uint64_t bits = 0;
     for (uint32_t word = 0; word < LIPC_CLIENTS_MAX / 64; word++)
-        bits |= __atomic_load_n(&header->watchers[word], __ATOMIC_RELAXED);
-    return bits != 0;
+        if (is_anyone_present(slot, word, __atomic_load_n(&header->watchers[word], __ATOMIC_RELAXED))) return true;
+    return false;
 }
 
 /* ---- freeing ----------------------------------------------------------------------------------------------------- */
 
-/* Gives a stream back if its claim still is `from`. Those who watch it find out by the generation. The bits go before the
- * claim: whoever claims the stream after it enters itself, and must stay. Those who come in between are rung too. */
-static bool free_from(slot *slot, uint64_t from) {
+/* Changes a claim, and tells those who watch, who find out by the generation: from `from`, or whatever it is if that is
+ * NULL. The bits go before the claim: whoever claims the stream after it enters itself, and must stay. Those who come in
+ * between are rung too. */
+static bool replace_claim(slot *slot, const uint64_t *from, uint64_t to) {
     lipc_stream_header *header = header_of(slot);
     uint64_t watchers[LIPC_CLIENTS_MAX / 64];
+    bool is_replaced = true;
     for (uint32_t word = 0; word < LIPC_CLIENTS_MAX / 64; word++) {
         watchers[word] = __atomic_exchange_n(&header->watchers[word], 0, __ATOMIC_SEQ_CST);
         STEP("streams.free.watchers");
     }
-    bool is_free =
-        stream_change_claim(header, from, stream_claim(LIPC_CLAIM_FREE, 0, stream_claim_generation(from) + 1));
-    STEP("streams.free.claim");
+    if (from) {
+        is_replaced = stream_change_claim(header, *from, to);
+        STEP("streams.free.claim");
+    } else {
+        __atomic_store_n(&header->claim, to, __ATOMIC_SEQ_CST);
+        STEP("streams.revoke.claim");
+    }
     for (uint32_t word = 0; word < LIPC_CLIENTS_MAX / 64; word++) {
-        if (!is_free) __atomic_fetch_or(&header->watchers[word], watchers[word], __ATOMIC_SEQ_CST);
+        if (!is_replaced) __atomic_fetch_or(&header->watchers[word], watchers[word], __ATOMIC_SEQ_CST);
         STEP("streams.free.watchers_back");
         ring_bits(slot, word, watchers[word], PLAT_BELL_ALL);
     }
     ring_watchers(slot, PLAT_BELL_ALL);
-    if (!is_free) return false;
+    return is_replaced;
+}
+
+/* Gives a stream back: if its claim still is *from, or whatever it is. */
+static bool free_from(slot *slot, const uint64_t *from) {
+    if (!replace_claim(slot, from, stream_claim(LIPC_CLAIM_FREE, 0, slot->generation + 1))) return false;
+    slot->generation++;
     slot->phase = SLOT_EMPTY;
     slot->is_unwanted = false;
+    slot->free_ns = 0;
     return true;
 }
 
-/* Gives a stream back, whatever its claim is. */
+/* No compare-and-swap: nobody else may change the claim now, and who does so must neither win nor hold the host up. */
 static void free_stream(slot *slot) {
-    while (!free_from(slot, stream_claim_now(header_of(slot)))) {
-    }
+    free_from(slot, NULL);
+}
+
+/* Somebody has written over the claim. Nobody owns the stream from here on, and nobody who reads it believes what it
+ * shows; the place is given to another only when nobody can be writing or reading there any more. */
+static void revoke(slot *slot) {
+    slot->generation++;
+    replace_claim(slot, NULL, stream_claim(LIPC_CLAIM_RELEASED, LIPC_NO_OWNER, slot->generation));
+    slot->is_unwanted = true;
+    slot->free_ns = plat_deadline_ns(REVOKED_MS);
 }
 
 /* Frees a stream that nobody needs any more. One that others follow stays, for them to read to its end. */
 static void free_if_unwanted(slot *slot) {
-    if (slot->phase == SLOT_ENDED && slot->is_unwanted && !is_watched(slot)) free_stream(slot);
+    bool is_done = slot->phase == SLOT_ENDED || (slot->phase == SLOT_EMPTY && slot->free_ns != 0);
+    if (!is_done || !slot->is_unwanted) return;
+    if (slot->free_ns != 0 ? plat_clock_ns() >= slot->free_ns : !is_watched(slot)) free_stream(slot);
 }
 
 /* ---- the channel of answers -------------------------------------------------------------------------------------- */
@@ -373,6 +408,7 @@ static void begin_slot(slot *slot, uint64_t claim) {
     ledger *ledger = slot->service->ledger;
     slot->generation = stream_claim_generation(claim);
     slot->is_detachable = slot->is_unwanted = false;
+    slot->free_ns = 0;
     slot->answer = (answer){.channel = &stream_channel,
                             .client = stream_claim_owner(claim),
                             .note = ledger_note(ledger, slot->index, slot->generation)};
@@ -510,32 +546,57 @@ static void lose_owner(slot *slot, uint64_t claim) {
     if (!slot->is_detachable) slot->is_unwanted = true;
 }
 
-static void look_at(stream_service *service, slot *slot) {
-    uint64_t claim = stream_claim_now(header_of(slot));
-    bool has_owner = attendance_is_present(service->attendance, stream_claim_owner(claim));
-    /* A stream at hand changes its generation only through us: somebody scribbled over the claim. */
-    bool is_lost = slot->phase != SLOT_EMPTY && stream_claim_generation(claim) != slot->generation;
-    uint32_t phase = is_lost ? LIPC_CLAIM_FREE : stream_claim_phase(claim);
-    switch (phase) {
+/* A stream whose request is at hand. Everything but what its owner, or the host, may have made of the claim was written
+ * by a client that breaks the rules. */
+static void look_at_used(slot *slot, uint64_t claim, bool has_owner) {
+    if (stream_claim_generation(claim) != slot->generation) {
+        revoke(slot);
+        return;
+    }
+    switch (stream_claim_phase(claim)) {
     case LIPC_CLAIM_SUBMITTED:
-        if (slot->phase == SLOT_EMPTY) take(slot, claim);
         if (!has_owner) lose_owner(slot, claim);
         break;
     case LIPC_CLAIM_DETACHED:
-        if (slot->phase == SLOT_EMPTY) take(slot, claim);
-        break;
-    case LIPC_CLAIM_CLAIMED:
-        if (slot->phase != SLOT_EMPTY) slot->is_unwanted = true;
-        else if (!has_owner) free_stream(slot);
         break;
     case LIPC_CLAIM_RELEASED:
-        if (slot->phase == SLOT_EMPTY) free_stream(slot);
-        else slot->is_unwanted = true;
+        slot->is_unwanted = true;
         break;
-    default: /* FREE, or no phase at all */
-        if (slot->phase != SLOT_EMPTY) slot->is_unwanted = true;
-        else if (phase != LIPC_CLAIM_FREE) free_stream(slot);
+    default:
+        revoke(slot);
     }
+}
+
+/* A stream without a request. One that is claimed under a generation that it does not have belongs to a client that was
+ * deceived, and may be writing. */
+static void look_at_empty(slot *slot, uint64_t claim, bool has_owner) {
+    bool is_current = stream_claim_generation(claim) == slot->generation;
+    uint32_t phase = stream_claim_phase(claim);
+    if (slot->free_ns != 0 && is_current && phase == LIPC_CLAIM_RELEASED) return;
+    if (is_current && (phase == LIPC_CLAIM_FREE || (phase == LIPC_CLAIM_CLAIMED && has_owner))) return;
+    if (!is_current && phase == LIPC_CLAIM_FREE) {
+        free_from(slot, &claim);
+        return;
+    }
+    if (!is_current) {
+        revoke(slot);
+        return;
+    }
+    if (phase != LIPC_CLAIM_SUBMITTED && phase != LIPC_CLAIM_DETACHED) {
+        free_stream(slot);
+        return;
+    }
+    take(slot, claim);
+    if (phase == LIPC_CLAIM_SUBMITTED && !has_owner) lose_owner(slot, claim);
+}
+
+static void look_at(stream_service *service, slot *slot) {
+    uint64_t claim = stream_claim_now(header_of(slot));
+    bool has_owner = attendance_is_present(service->attendance, stream_claim_owner(claim));
+    if (slot->phase == SLOT_EMPTY)
+        look_at_empty(slot, claim, has_owner);
+    else
+        look_at_used(slot, claim, has_owner);
     free_if_unwanted(slot);
 }
 
@@ -578,12 +639,12 @@ static bool evict(stream_service *service) {
         slot *slot = &service->slots[i];
         uint64_t claim = stream_claim_now(header_of(slot));
         bool is_ownerless = slot->is_unwanted || stream_claim_phase(claim) == LIPC_CLAIM_DETACHED;
-        if (slot->phase != SLOT_ENDED || !is_ownerless) continue;
+        if (slot->phase != SLOT_ENDED || !is_ownerless || slot->free_ns != 0) continue;
         if (oldest && slot->ended_order > oldest->ended_order) continue;
         oldest = slot;
         oldest_claim = claim;
     }
-    return oldest && free_from(oldest, oldest_claim);
+    return oldest && free_from(oldest, &oldest_claim);
 }
 
 static bool grant(stream_service *service, uint32_t client, uint64_t wish) {
