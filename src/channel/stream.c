@@ -20,11 +20,19 @@ bool stream_change_claim(lipc_stream_header *header, uint64_t from, uint64_t to)
                                        __ATOMIC_RELAXED); /* callers name it */
 }
 
+/* Whether the host has shown something of a generation. Never so of one that is free, unless the claim was written over:
+ * then another's answer is being made there. */
+static bool is_shown(const lipc_stream_header *header, uint32_t generation) {
+    uint64_t status = __atomic_load_n(&header->status, __ATOMIC_RELAXED);
+    return (uint32_t)(status >> 32) == generation && (status & 0xFF) != 0;
+}
+
 bool stream_claim_free(const hub_view *view, uint32_t owner, uint32_t *index, uint64_t *claim) {
     for (uint32_t i = 0; i < view->at.n_streams; i++) {
         lipc_stream_header *header = hub_stream(view, i);
         uint64_t free_claim = __atomic_load_n(&header->claim, __ATOMIC_SEQ_CST);
         if (stream_claim_phase(free_claim) != LIPC_CLAIM_FREE) continue;
+        if (is_shown(header, stream_claim_generation(free_claim))) continue;
         *claim = stream_claim(LIPC_CLAIM_CLAIMED, owner, stream_claim_generation(free_claim));
         *index = i;
         if (!stream_change_claim(header, free_claim, *claim)) continue;
