@@ -194,9 +194,14 @@ void hub_client_free(const hub_view *view, uint32_t index, uint64_t claim) {
 
 /* ---- wishes ------------------------------------------------------------------------------------------------------ */
 
+bool hub_has_wish(const hub_view *view, uint32_t client) {
+    uint32_t phase = wish_phase(__atomic_load_n(&hub_client(view, client)->wish, __ATOMIC_RELAXED));
+    return phase == LIPC_WISH_WAITING || phase == LIPC_WISH_GRANTED;
+}
+
 void hub_wish(const hub_view *view, uint32_t client) {
     lipc_client_record *record = hub_client(view, client);
-    if (wish_phase(__atomic_load_n(&record->wish, __ATOMIC_RELAXED)) != LIPC_WISH_NONE) return;
+    if (hub_has_wish(view, client)) return;
     uint64_t ticket = __atomic_fetch_add(&hub_of(view)->next_ticket, 1, __ATOMIC_RELAXED);
     STEP("hub.wish.ticket");
     /* Sequentially consistent, with a fence behind it: see hub.h. */

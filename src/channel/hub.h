@@ -127,6 +127,9 @@ static inline uint64_t wish_ticket(uint64_t wish) {
  * look at the other's.) The caller rings the host. */
 void hub_wish(const hub_view *view, uint32_t client);
 
+/* Client: whether its wish is still to be granted or taken. Not so if it never wished, or somebody wrote over it. */
+bool hub_has_wish(const hub_view *view, uint32_t client);
+
 /* Client: the stream that was granted; taken from here on. Returns false if none was. */
 bool hub_wish_take(const hub_view *view, uint32_t client, uint32_t *stream);
 

@@ -211,7 +211,7 @@ static bool wish(lipc_client *client) {
 static void move_queue_locked(lipc_client *client) {
     uint32_t index;
     while (client->first_waiting && !client_is_lost(client)) {
-        if (!client->has_wish) {
+        if (!client->has_wish || !hub_has_wish(&client->view, client->index)) {
             if (!wish(client)) return;
             continue;
         }
