@@ -28,9 +28,11 @@
 #include <unistd.h>
 
 #define WISH_BITS 2
+/* Each ring or arming that comes between costs one try. More than this many are no accident: somebody scribbles. */
+#define MOST_TRIES 1000
 
 uint32_t plat_doorbell_arm(plat_doorbell *bell, uint32_t wanted) {
-    for (;;) {
+    for (int i = 0; i < MOST_TRIES; i++) {
         uint32_t seen = __atomic_load_n(&bell->rings, __ATOMIC_ACQUIRE);
         uint32_t before = __atomic_load_n(&bell->armed, __ATOMIC_ACQUIRE);
         /* A slow thread must not put an old value over that of a newer sleeper, which a ringer would then take back. */
@@ -44,6 +46,8 @@ uint32_t plat_doorbell_arm(plat_doorbell *bell, uint32_t wanted) {
             return seen;
         }
     }
+    /* Not armed, so not to sleep: a value that the bell does not have. */
+    return __atomic_load_n(&bell->rings, __ATOMIC_ACQUIRE) - 1;
 }
 
 bool plat_doorbell_has_rung(const plat_doorbell *bell, uint32_t seen) {
