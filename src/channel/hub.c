@@ -100,6 +100,16 @@ void hub_request_shutdown(const hub_view *view) {
     STEP("hub.shutdown.flag");
 }
 
+void hub_restore(const hub_view *view, const lipc_hub *shown) {
+    uint32_t *words = (uint32_t *)(void *)hub_of(view);
+    for (size_t i = 0; i < offsetof(lipc_hub, bell) / sizeof *words; i++) {
+        uint32_t word;
+        memcpy(&word, (const char *)shown + i * sizeof word, sizeof word);
+        if (i == offsetof(lipc_hub, n_attached) / sizeof word) continue;
+        if (__atomic_load_n(&words[i], __ATOMIC_RELAXED) != word) __atomic_store_n(&words[i], word, __ATOMIC_RELEASE);
+    }
+}
+
 /* Whether [offset, offset + size) lies within [from, to). Nothing here can overflow. */
 static bool lies_within(uint64_t offset, uint64_t size, uint64_t from, uint64_t to) {
     return offset >= from && offset <= to && size <= to - offset;

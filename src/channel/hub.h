@@ -47,6 +47,10 @@ void hub_clear(const hub_view *view);
 /* Host: makes the hub valid for clients, in state STARTING. Records and streams stay as they are. */
 void hub_begin(const hub_view *view, int host_pid, uint64_t host_start_time, const char *host_version);
 
+/* Host: writes what it shows of itself again, where it is not as it was: somebody scribbled over it. Not n_attached, which
+ * is written all the time, nor what clients write. */
+void hub_restore(const hub_view *view, const lipc_hub *shown);
+
 typedef enum hub_check {
     HUB_OK,
     HUB_NOT_YET,       /* the host has not come so far */

@@ -82,9 +82,9 @@ void stream_write_request(const hub_view *view, uint32_t index, const uint8_t id
 /* ---- writing ----------------------------------------------------------------------------------------------------- */
 
 static void set_status(stream_writer *writer, uint32_t state, uint32_t end, int error) {
-    uint64_t status = (uint64_t)writer->generation << 32 | (uint64_t)(uint32_t)(-error & 0xFFFF) << 16 |
-                      (uint64_t)end << 8 | state;
-    __atomic_store_n(&writer->header->status, status, __ATOMIC_RELEASE); /* callers name it */
+    writer->status = (uint64_t)writer->generation << 32 | (uint64_t)(uint32_t)(-error & 0xFFFF) << 16 |
+                     (uint64_t)end << 8 | state;
+    __atomic_store_n(&writer->header->status, writer->status, __ATOMIC_RELEASE); /* callers name it */
 }
 
 static void publish(stream_writer *writer) {
@@ -277,9 +277,18 @@ void stream_writer_resume(stream_writer *writer, const hub_view *view, uint32_t 
     writer->published_bytes = remains->n_bytes;
     writer->published_tokens = remains->n_tokens;
     writer->started_ns = __atomic_load_n(&writer->header->started_ns, __ATOMIC_RELAXED);
+    writer->status = __atomic_load_n(&writer->header->status, __ATOMIC_RELAXED);
     if (remains->has_ended) return;
     set_status(writer, LIPC_STREAM_RECOVERING, LIPC_END_NONE, 0);
     STEP("stream.resume.status");
+}
+
+void stream_writer_restore(const stream_writer *writer) {
+    uint64_t published = (uint64_t)writer->published_tokens << 32 | writer->published_bytes;
+    __atomic_store_n(&writer->header->published, published, __ATOMIC_RELEASE);
+    STEP("stream.restore.published");
+    __atomic_store_n(&writer->header->status, writer->status, __ATOMIC_RELEASE);
+    STEP("stream.restore.status");
 }
 
 /* ---- reading ----------------------------------------------------------------------------------------------------- */

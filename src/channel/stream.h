@@ -79,6 +79,7 @@ typedef struct stream_writer {
     uint32_t published_bytes, published_tokens; /* more than that only while a dead writer's answer is retraced */
     bool is_generating;                     /* the status says so */
     uint64_t started_ns;                    /* of the answer; token times count from it */
+    uint64_t status;                        /* as it is shown */
 } stream_writer;
 
 /* Begins the answer to the request of a generation: nothing published, state QUEUED. */
@@ -138,6 +139,9 @@ uint64_t stream_request_sum(const char *request, size_t n_bytes, uint32_t seed, 
  * first published_tokens tokens and their texts are to be appended again. */
 void stream_writer_resume(stream_writer *writer, const hub_view *view, uint32_t index, uint32_t generation,
                           const stream_remains *remains);
+
+/* Shows what was shown before once more: somebody may have scribbled over it. */
+void stream_writer_restore(const stream_writer *writer);
 
 /* ---- reading: anybody -------------------------------------------------------------------------------------------- */
 

@@ -15,6 +15,8 @@
 
 /* For how long a stream whose claim was overwritten is given to nobody. A client writes its request within this time. */
 #define REVOKED_MS 500
+/* How often what the host shows is written again. Shorter than an idle host sleeps. */
+#define RESTORE_NS 900000000u
 
 typedef enum slot_phase {
     SLOT_EMPTY,     /* no request of this stream is at hand */
@@ -48,6 +50,8 @@ struct stream_service {
     attendance *attendance;
     slot *slots;
     uint64_t n_ended;
+    lipc_hub shown;      /* what the host says of itself, as it was written last */
+    uint64_t restore_ns; /* when all that the host shows is looked after next */
 };
 
 /* ---- opening and closing ----------------------------------------------------------------------------------------- */
@@ -60,6 +64,7 @@ host_exit stream_service_open(const instance *instance, const host_options *opti
         service->view = instance->view;
         service->options = options;
         service->ledger = ledger;
+        service->shown = *hub_of(&instance->view); /* as hub_begin has just written it */
         service->slots = calloc(instance->view.at.n_streams, sizeof *service->slots);
     }
     if (!service || !service->slots) {
@@ -110,18 +115,19 @@ size_t stream_service_size(const stream_service *service) {
 /* ---- what all clients see ---------------------------------------------------------------------------------------- */
 
 #define SHOW(service, field, value) \
-    __atomic_store_n(&hub_of(&(service)->view)->field, (value), __ATOMIC_RELAXED) /* callers name it */
+    __atomic_store_n(&hub_of(&(service)->view)->field, (service)->shown.field = (value), \
+                     __ATOMIC_RELAXED) /* callers name it */
 
 void stream_service_show_state(stream_service *service, uint32_t state) {
     /* release: who sees READY sees the model's facts. */
+    service->shown.state = state;
     __atomic_store_n(&hub_of(&service->view)->state, state, __ATOMIC_RELEASE);
     STEP("streams.show.state");
     attendance_ring_all(service->attendance, PLAT_BELL_ALL);
 }
 
 void stream_service_show_loading(stream_service *service, int per_mille) {
-    uint32_t before = __atomic_load_n(&hub_of(&service->view)->load_per_mille, __ATOMIC_RELAXED);
-    if ((uint32_t)per_mille == before) return;
+    if ((uint32_t)per_mille == service->shown.load_per_mille) return;
     SHOW(service, load_per_mille, (uint32_t)per_mille);
     STEP("streams.show.loading");
     attendance_ring_all(service->attendance, PLAT_BELL_ALL);
@@ -129,7 +135,8 @@ void stream_service_show_loading(stream_service *service, int per_mille) {
 
 void stream_service_show_model(stream_service *service, const engine_model_facts *facts) {
     lipc_hub *hub = hub_of(&service->view);
-    snprintf(hub->model, sizeof hub->model, "%s", facts->description);
+    snprintf(service->shown.model, sizeof service->shown.model, "%s", facts->description);
+    memcpy(hub->model, service->shown.model, sizeof hub->model);
     STEP("streams.show.model");
     SHOW(service, load_per_mille, 1000);
     STEP("streams.show.loaded");
@@ -608,7 +615,24 @@ static void on_gone(void *user_data, uint32_t client) {
     }
 }
 
+/* Once a second, what the host shows is written again, for clients that would otherwise wait for words that somebody
+ * scribbled over. What an empty stream shows of its generation goes: nobody would take it. */
+static void restore_shown(stream_service *service) {
+    uint64_t now_ns = plat_clock_ns();
+    if (now_ns < service->restore_ns) return;
+    service->restore_ns = now_ns + RESTORE_NS;
+    hub_restore(&service->view, &service->shown);
+    for (uint32_t i = 0; i < service->view.at.n_streams; i++) {
+        slot *slot = &service->slots[i];
+        if (slot->phase != SLOT_EMPTY)
+            stream_writer_restore(&slot->writer);
+        else if (__atomic_load_n(&header_of(slot)->status, __ATOMIC_RELAXED) >> 32 == slot->generation)
+            __atomic_store_n(&header_of(slot)->status, 0, __ATOMIC_RELAXED);
+    }
+}
+
 void stream_service_look(stream_service *service) {
+    restore_shown(service);
     attendance_look(service->attendance);
     for (uint32_t i = 0; i < service->view.at.n_streams; i++) look_at(service, &service->slots[i]);
     attendance_dismiss(service->attendance, on_gone, service);
