@@ -79,6 +79,7 @@ host_exit instance_open(instance *instance, const host_options *options, char *m
     if (!adopted || find_remains(instance->segment, &geometry) != REMAINS_STREAMS) hub_clear(&instance->view);
     plat_process_start_time(plat_process_own_pid(), &start_time);
     hub_begin(&instance->view, plat_process_own_pid(), start_time, LIPC_VERSION);
+    instance->hub = *hub_of(&instance->view);
     return HOST_EXIT_OK;
 }
 

@@ -16,6 +16,7 @@ typedef struct instance {
     plat_segment *segment;
     lipc_classic_block *block;
     hub_view view; /* the modern channel in the same segment */
+    lipc_hub hub;  /* its hub, as it was written */
 } instance;
 
 /* Becomes the owner of the name and makes its segment, or takes over what a dead host left: the same object, the classic

@@ -8,6 +8,7 @@
  * is_ready          worker                 false: this worker never served
  * n_fruitless       supervisor, worker     one death too many or too few is counted
  * notes             worker                 see note_begin
+ * generations       worker                 the claim may be one ahead
  * classic           worker                 classic_service.h
  */
 #ifndef HOST_LEDGER_H
@@ -69,6 +70,7 @@ typedef struct ledger {
     classic_record classic;
     request_note classic_note;
     request_note notes[LIPC_STREAMS_MAX];
+    uint32_t generations[LIPC_STREAMS_MAX]; /* of the streams, whatever their claims say */
 } ledger;
 
 /* Workers in a row that may be killed before they serve. */

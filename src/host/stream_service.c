@@ -54,6 +54,21 @@ struct stream_service {
     uint64_t restore_ns; /* when all that the host shows is looked after next */
 };
 
+/* ---- generations ------------------------------------------------------------------------------------------------- */
+
+static void set_generation(slot *slot, uint32_t generation) {
+    slot->generation = generation;
+    slot->service->ledger->generations[slot->index] = generation;
+}
+
+/* Whose generation a stream is when this worker begins. The claim is believed if no worker of this host knew better, or
+ * if the last one may have died between changing it and noting that. */
+static uint32_t first_generation(const stream_service *service, uint32_t index) {
+    uint32_t found = stream_claim_generation(stream_claim_now(hub_stream(&service->view, index)));
+    uint32_t known = service->ledger->generations[index];
+    return service->ledger->n_workers <= 1 || found == known + 1 ? found : known;
+}
+
 /* ---- opening and closing ----------------------------------------------------------------------------------------- */
 
 host_exit stream_service_open(const instance *instance, const host_options *options, ledger *ledger, plat_doorbell *bell,
@@ -64,7 +79,7 @@ host_exit stream_service_open(const instance *instance, const host_options *opti
         service->view = instance->view;
         service->options = options;
         service->ledger = ledger;
-        service->shown = *hub_of(&instance->view); /* as hub_begin has just written it */
+        service->shown = instance->hub;
         service->slots = calloc(instance->view.at.n_streams, sizeof *service->slots);
     }
     if (!service || !service->slots) {
@@ -75,8 +90,7 @@ host_exit stream_service_open(const instance *instance, const host_options *opti
     for (uint32_t i = 0; i < service->view.at.n_streams; i++) {
         service->slots[i].service = service;
         service->slots[i].index = i;
-        /* The one time that the segment is believed: a host that begins knows no better. */
-        service->slots[i].generation = stream_claim_generation(stream_claim_now(hub_stream(&service->view, i)));
+        set_generation(&service->slots[i], first_generation(service, i));
     }
     service->attendance = attendance_open(&service->view, bell);
     if (!service->attendance) {
@@ -240,7 +254,7 @@ static bool replace_claim(slot *slot, const uint64_t *from, uint64_t to) {
 /* Gives a stream back: if its claim still is *from, or whatever it is. */
 static bool free_from(slot *slot, const uint64_t *from) {
     if (!replace_claim(slot, from, stream_claim(LIPC_CLAIM_FREE, 0, slot->generation + 1))) return false;
-    slot->generation++;
+    set_generation(slot, slot->generation + 1);
     slot->phase = SLOT_EMPTY;
     slot->is_unwanted = false;
     slot->free_ns = 0;
@@ -255,8 +269,8 @@ static void free_stream(slot *slot) {
 /* Somebody has written over the claim. Nobody owns the stream from here on, and nobody who reads it believes what it
  * shows; the place is given to another only when nobody can be writing or reading there any more. */
 static void revoke(slot *slot) {
-    slot->generation++;
-    replace_claim(slot, NULL, stream_claim(LIPC_CLAIM_RELEASED, LIPC_NO_OWNER, slot->generation));
+    replace_claim(slot, NULL, stream_claim(LIPC_CLAIM_RELEASED, LIPC_NO_OWNER, slot->generation + 1));
+    set_generation(slot, slot->generation + 1);
     slot->is_unwanted = true;
     slot->free_ns = plat_deadline_ns(REVOKED_MS);
 }
@@ -413,7 +427,6 @@ static int copy_request(slot *slot, char message[REQUEST_MESSAGE_SIZE]) {
 /* What is the host's own about a request that it has not seen before. */
 static void begin_slot(slot *slot, uint64_t claim) {
     ledger *ledger = slot->service->ledger;
-    slot->generation = stream_claim_generation(claim);
     slot->is_detachable = slot->is_unwanted = false;
     slot->free_ns = 0;
     slot->answer = (answer){.channel = &stream_channel,
@@ -493,6 +506,7 @@ static bool recover(slot *slot) {
     stream_remains remains;
     uint64_t claim = stream_claim_now(header_of(slot));
     uint32_t phase = stream_claim_phase(claim), generation = stream_claim_generation(claim);
+    if (generation != slot->generation) return false;
     if (phase != LIPC_CLAIM_SUBMITTED && phase != LIPC_CLAIM_DETACHED && phase != LIPC_CLAIM_RELEASED) return false;
     stream_remains_read(view, slot->index, generation, &remains);
     if (!remains.is_taken || (!remains.was_started && !remains.has_ended)) return false; /* as if it had just come */
