@@ -220,9 +220,9 @@ LIPC_LAYOUT_ASSERT(sizeof(lipc_hub) == 1024);
  * wish      bits 0 to 1    LIPC_WISH_*
  *           bits 2 to 17   index of the granted stream
  *           bits 18 to 63  ticket
- *   A client that finds no free stream takes a ticket and stores WAITING; the host claims a stream for the lowest
- *   ticket and answers by CAS WAITING -> GRANTED; the client takes it and stores NONE, or withdraws by CAS WAITING
- *   -> NONE. */
+ *   A client that finds no free stream takes a ticket and stores WAITING; the host offers a stream to the lowest
+ *   ticket and answers by CAS WAITING -> GRANTED; the client claims what it was offered and stores NONE, or withdraws by
+ *   CAS WAITING -> NONE. */
 typedef struct lipc_client_record {
     uint64_t claim;           /* client and host, CAS */
     uint64_t start_time;      /* client: its process' start in the system's own measure (Linux: field 22 of
@@ -257,7 +257,8 @@ LIPC_LAYOUT_ASSERT(sizeof(lipc_client_record) == 256);
  *           bits 4 to 15   index of the owner's client record; LIPC_NO_OWNER
  *           bits 16 to 31  zero
  *           bits 32 to 63  generation: one more each time the stream is freed; never reset
- *   (FREE, g) -> (CLAIMED, owner, g) by a client, or by the host for one whose wish it grants
+ *   (FREE, g) -> (CLAIMED, owner, g) by a client
+ *   (FREE, g) -> (OFFERED, owner, g) by the host for a client whose wish it grants; -> (CLAIMED, owner, g) by that
  *   (CLAIMED, owner, g) -> (SUBMITTED, owner, g) by the owner, release: the request stands
  *   (CLAIMED or SUBMITTED, owner, g) -> (RELEASED, owner, g) by the owner: no longer wanted
  *   (SUBMITTED, owner, g) -> (DETACHED, none, g) by the owner who lets go, or by the host when the owner has gone
@@ -301,6 +302,7 @@ typedef struct lipc_stream_header {
 #define LIPC_CLAIM_SUBMITTED 2u
 #define LIPC_CLAIM_DETACHED 3u
 #define LIPC_CLAIM_RELEASED 4u
+#define LIPC_CLAIM_OFFERED 5u
 #define LIPC_NO_OWNER 0xFFFu
 #define LIPC_CLIENTS_MAX 256 /* what `watchers` has bits for */
 #define LIPC_STREAMS_MAX 1024

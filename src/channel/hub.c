@@ -1,6 +1,8 @@
 /* hub.c - see hub.h. */
 #include "hub.h"
 
+#include "stream.h"
+
 #include "../platform/step.h"
 
 #include <stdio.h>
@@ -107,6 +109,7 @@ void hub_restore(const hub_view *view, const lipc_hub *shown) {
         memcpy(&word, (const char *)shown + i * sizeof word, sizeof word);
         if (i == offsetof(lipc_hub, n_attached) / sizeof word) continue;
         if (__atomic_load_n(&words[i], __ATOMIC_RELAXED) != word) __atomic_store_n(&words[i], word, __ATOMIC_RELEASE);
+        STEP("hub.restore.word");
     }
 }
 
@@ -220,24 +223,37 @@ void hub_wish(const hub_view *view, uint32_t client) {
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
 }
 
-bool hub_wish_take(const hub_view *view, uint32_t client, uint32_t *stream) {
+/* Takes a stream that is offered to the client. Returns its claim then; 0: it is not offered. */
+static uint64_t take_offered(const hub_view *view, uint32_t client, uint32_t stream) {
+    if (stream >= view->at.n_streams) return 0;
+    uint64_t offered = stream_claim_now(hub_stream(view, stream));
+    if (stream_claim_phase(offered) != LIPC_CLAIM_OFFERED || stream_claim_owner(offered) != client) return 0;
+    uint64_t claimed = stream_claim(LIPC_CLAIM_CLAIMED, client, stream_claim_generation(offered));
+    bool is_taken = stream_change_claim(hub_stream(view, stream), offered, claimed);
+    STEP("hub.take.claimed");
+    return is_taken ? claimed : 0;
+}
+
+bool hub_wish_take(const hub_view *view, uint32_t client, uint32_t *stream, uint64_t *claim) {
     lipc_client_record *record = hub_client(view, client);
     uint64_t wish = __atomic_load_n(&record->wish, __ATOMIC_ACQUIRE);
     if (wish_phase(wish) != LIPC_WISH_GRANTED) return false;
     *stream = wish_stream(wish);
+    /* The claim first: an offer whose wish is over counts as one that was not answered. */
+    *claim = take_offered(view, client, *stream);
     __atomic_store_n(&record->wish, LIPC_WISH_NONE, __ATOMIC_RELEASE);
     STEP("hub.take.wish");
     return true;
 }
 
-bool hub_wish_withdraw(const hub_view *view, uint32_t client, uint32_t *stream) {
+bool hub_wish_withdraw(const hub_view *view, uint32_t client, uint32_t *stream, uint64_t *claim) {
     lipc_client_record *record = hub_client(view, client);
     uint64_t wish = __atomic_load_n(&record->wish, __ATOMIC_ACQUIRE);
     if (wish_phase(wish) == LIPC_WISH_WAITING && change(&record->wish, wish, LIPC_WISH_NONE)) {
         STEP("hub.withdraw.wish");
         return false;
     }
-    return hub_wish_take(view, client, stream);
+    return hub_wish_take(view, client, stream, claim);
 }
 
 bool hub_wish_grant(const hub_view *view, uint32_t client, uint64_t wish, uint32_t stream) {

@@ -134,14 +134,17 @@ void hub_wish(const hub_view *view, uint32_t client);
 /* Client: whether its wish is still to be granted or taken. Not so if it never wished, or somebody wrote over it. */
 bool hub_has_wish(const hub_view *view, uint32_t client);
 
-/* Client: the stream that was granted; taken from here on. Returns false if none was. */
-bool hub_wish_take(const hub_view *view, uint32_t client, uint32_t *stream);
+/* Client: takes the stream that was granted; it is CLAIMED by the client from here on, with *claim. Returns false if none
+ * was granted. *claim is 0 if none is there in spite of that (somebody wrote where it should not). */
+bool hub_wish_take(const hub_view *view, uint32_t client, uint32_t *stream, uint64_t *claim);
 
-/* Client: no longer waits. If a stream was granted meanwhile, true: it is taken, *stream. */
-bool hub_wish_withdraw(const hub_view *view, uint32_t client, uint32_t *stream);
+/* Client: no longer waits. If a stream was granted meanwhile, true: as hub_wish_take. */
+bool hub_wish_withdraw(const hub_view *view, uint32_t client, uint32_t *stream, uint64_t *claim);
 
-/* Host: answers the wish that it read as `wish` with a stream that it has claimed for the client. False: the client has
- * withdrawn. */
+/* Host: answers the wish that it read as `wish` with a stream that it has OFFERED to the client. False: the client has
+ * withdrawn, and the stream is to be freed. A host that dies between offering and answering leaves an OFFERED stream whose
+ * owner's wish is WAITING, or withdrawn since: its successor answers it, or frees the stream. CLAIMED is always the
+ * client's own doing. */
 bool hub_wish_grant(const hub_view *view, uint32_t client, uint64_t wish, uint32_t stream);
 
 #endif

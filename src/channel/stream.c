@@ -27,19 +27,29 @@ static bool is_shown(const lipc_stream_header *header, uint32_t generation) {
     return (uint32_t)(status >> 32) == generation && (status & 0xFF) != 0;
 }
 
-bool stream_claim_free(const hub_view *view, uint32_t owner, uint32_t *index, uint64_t *claim) {
+static bool take_free(const hub_view *view, uint32_t phase, uint32_t owner, uint32_t *index, uint64_t *claim) {
     for (uint32_t i = 0; i < view->at.n_streams; i++) {
         lipc_stream_header *header = hub_stream(view, i);
         uint64_t free_claim = __atomic_load_n(&header->claim, __ATOMIC_SEQ_CST);
         if (stream_claim_phase(free_claim) != LIPC_CLAIM_FREE) continue;
         if (is_shown(header, stream_claim_generation(free_claim))) continue;
-        *claim = stream_claim(LIPC_CLAIM_CLAIMED, owner, stream_claim_generation(free_claim));
+        *claim = stream_claim(phase, owner, stream_claim_generation(free_claim));
         *index = i;
-        if (!stream_change_claim(header, free_claim, *claim)) continue;
-        STEP("stream.claim.claimed");
-        return true;
+        if (stream_change_claim(header, free_claim, *claim)) return true; /* callers name it */
     }
     return false;
+}
+
+bool stream_claim_free(const hub_view *view, uint32_t owner, uint32_t *index, uint64_t *claim) {
+    bool is_claimed = take_free(view, LIPC_CLAIM_CLAIMED, owner, index, claim);
+    STEP("stream.claim.claimed");
+    return is_claimed;
+}
+
+bool stream_offer_free(const hub_view *view, uint32_t owner, uint32_t *index, uint64_t *claim) {
+    bool is_offered = take_free(view, LIPC_CLAIM_OFFERED, owner, index, claim);
+    STEP("stream.offer.offered");
+    return is_offered;
 }
 
 void stream_request_cancel(lipc_stream_header *header, uint32_t generation) {

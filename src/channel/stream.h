@@ -38,7 +38,9 @@ uint64_t stream_claim_now(const lipc_stream_header *header);
 /* Changes a claim from a value that was read to another. False: somebody else has changed it. */
 bool stream_change_claim(lipc_stream_header *header, uint64_t from, uint64_t to);
 
-/* Claims a free stream for an owner. Returns false if there is none. */
+/* Client: claims a free stream for itself. Host: offers one to a client, whose wish it then grants. Return false if there
+ * is none. */
+bool stream_offer_free(const hub_view *view, uint32_t owner, uint32_t *index, uint64_t *claim);
 bool stream_claim_free(const hub_view *view, uint32_t owner, uint32_t *index, uint64_t *claim);
 
 /* Owner: asks for the end of the work on this generation. The caller rings the host. */

@@ -176,11 +176,9 @@ static void place_first(lipc_client *client, uint32_t index, uint64_t claim) {
     client_let_go_locked(client);
 }
 
-/* A stream that the host has claimed for us: for the first that waits, or back again. The host's word is checked. */
-static void take_granted(lipc_client *client, uint32_t index) {
-    if (index >= client->view.at.n_streams) return;
-    uint64_t claim = stream_claim_now(hub_stream(&client->view, index));
-    if (stream_claim_phase(claim) != LIPC_CLAIM_CLAIMED || stream_claim_owner(claim) != client->index) return;
+/* A stream that the host has granted us: for the first that waits, or back again. */
+static void use_granted(lipc_client *client, uint32_t index, uint64_t claim) {
+    if (claim == 0) return;
     if (client->first_waiting)
         place_first(client, index, claim);
     else
@@ -189,9 +187,10 @@ static void take_granted(lipc_client *client, uint32_t index) {
 
 static void withdraw_wish(lipc_client *client) {
     uint32_t index;
+    uint64_t claim;
     if (!client->has_wish) return;
     client->has_wish = false;
-    if (hub_wish_withdraw(&client->view, client->index, &index)) take_granted(client, index);
+    if (hub_wish_withdraw(&client->view, client->index, &index, &claim)) use_granted(client, index, claim);
 }
 
 /* Asks the host for a stream. One that is freed before the host sees the wish is granted to nobody, so it is looked for
@@ -210,14 +209,15 @@ static bool wish(lipc_client *client) {
 
 static void move_queue_locked(lipc_client *client) {
     uint32_t index;
+    uint64_t claim;
     while (client->first_waiting && !client_is_lost(client)) {
         if (!client->has_wish || !hub_has_wish(&client->view, client->index)) {
             if (!wish(client)) return;
             continue;
         }
-        if (!hub_wish_take(&client->view, client->index, &index)) return;
+        if (!hub_wish_take(&client->view, client->index, &index, &claim)) return;
         client->has_wish = false;
-        take_granted(client, index);
+        use_granted(client, index, claim);
     }
 }
 

@@ -521,14 +521,15 @@ static bool recover(slot *slot) {
     return slot->phase == SLOT_TAKEN;
 }
 
-/* Completes what the dead worker may have left half done: a stream claimed for a client that it did not tell. */
-static void complete_grant(stream_service *service, uint32_t stream) {
-    uint64_t claim = stream_claim_now(hub_stream(&service->view, stream));
+/* Completes what the dead worker may have left half done: a stream offered to a client that it did not tell. */
+static void complete_grant(stream_service *service, slot *slot) {
+    uint64_t claim = stream_claim_now(header_of(slot)); /* before the wish: who takes the stream ends its wish after that */
     uint32_t owner = stream_claim_owner(claim);
-    if (stream_claim_phase(claim) != LIPC_CLAIM_CLAIMED || owner >= service->view.at.n_clients) return;
+    if (stream_claim_phase(claim) != LIPC_CLAIM_OFFERED || owner >= service->view.at.n_clients) return;
     uint64_t wish = __atomic_load_n(&hub_client(&service->view, owner)->wish, __ATOMIC_ACQUIRE);
-    /* If the client claimed it itself, while it waited, it finds out when it withdraws its wish (hub_wish_withdraw). */
-    if (wish_phase(wish) == LIPC_WISH_WAITING) hub_wish_grant(&service->view, owner, wish, stream);
+    if (wish_phase(wish) == LIPC_WISH_GRANTED && wish_stream(wish) == slot->index) return;
+    if (wish_phase(wish) == LIPC_WISH_WAITING && hub_wish_grant(&service->view, owner, wish, slot->index)) return;
+    free_from(slot, &claim);
 }
 
 /* Which of the answers that had ended did so first. */
@@ -548,7 +549,7 @@ static void order_ended(stream_service *service) {
 size_t stream_service_recover(stream_service *service) {
     size_t n_resumed = 0;
     for (uint32_t i = 0; i < service->view.at.n_streams; i++) {
-        complete_grant(service, i);
+        complete_grant(service, &service->slots[i]);
         n_resumed += recover(&service->slots[i]);
     }
     order_ended(service);
@@ -594,7 +595,8 @@ static void look_at_empty(slot *slot, uint64_t claim, bool has_owner) {
     bool is_current = stream_claim_generation(claim) == slot->generation;
     uint32_t phase = stream_claim_phase(claim);
     if (slot->free_ns != 0 && is_current && phase == LIPC_CLAIM_RELEASED) return;
-    if (is_current && (phase == LIPC_CLAIM_FREE || (phase == LIPC_CLAIM_CLAIMED && has_owner))) return;
+    bool is_taken = phase == LIPC_CLAIM_CLAIMED || phase == LIPC_CLAIM_OFFERED;
+    if (is_current && (phase == LIPC_CLAIM_FREE || (is_taken && has_owner))) return;
     if (!is_current && phase == LIPC_CLAIM_FREE) {
         free_from(slot, &claim);
         return;
@@ -642,6 +644,7 @@ static void restore_shown(stream_service *service) {
             stream_writer_restore(&slot->writer);
         else if (__atomic_load_n(&header_of(slot)->status, __ATOMIC_RELAXED) >> 32 == slot->generation)
             __atomic_store_n(&header_of(slot)->status, 0, __ATOMIC_RELAXED);
+        STEP("streams.restore.status");
     }
 }
 
@@ -688,8 +691,8 @@ static bool evict(stream_service *service) {
 static bool grant(stream_service *service, uint32_t client, uint64_t wish) {
     uint32_t stream;
     uint64_t claim;
-    if (!stream_claim_free(&service->view, client, &stream, &claim) &&
-        !(evict(service) && stream_claim_free(&service->view, client, &stream, &claim)))
+    if (!stream_offer_free(&service->view, client, &stream, &claim) &&
+        !(evict(service) && stream_offer_free(&service->view, client, &stream, &claim)))
         return false;
     if (!hub_wish_grant(&service->view, client, wish, stream)) free_stream(&service->slots[stream]);
     attendance_ring(service->attendance, client, PLAT_BELL_ALL);

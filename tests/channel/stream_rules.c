@@ -189,8 +189,9 @@ static void check_records(void) {
     test_step("wishes");
     uint32_t stream;
     lipc_client_record *record = hub_client(&view, 4);
-    CHECK(!hub_wish_take(&view, 4, &stream));
-    CHECK(!hub_wish_withdraw(&view, 4, &stream));
+    uint64_t claim_now, offered;
+    CHECK(!hub_wish_take(&view, 4, &stream, &claim_now));
+    CHECK(!hub_wish_withdraw(&view, 4, &stream, &claim_now));
     hub_wish(&view, 4);
     uint64_t wish = record->wish;
     CHECK_INT(wish_phase(wish), ==, LIPC_WISH_WAITING);
@@ -198,20 +199,34 @@ static void check_records(void) {
     CHECK(record->wish == wish);
     hub_wish(&view, 5);
     CHECK_INT(wish_ticket(hub_client(&view, 5)->wish), ==, wish_ticket(wish) + 1);
-    CHECK(!hub_wish_take(&view, 4, &stream));
+    CHECK(!hub_wish_take(&view, 4, &stream, &claim_now));
     CHECK(hub_wish_grant(&view, 4, wish, 1000));
     CHECK(!hub_wish_grant(&view, 4, wish, 3));
     CHECK_INT(wish_ticket(record->wish), ==, wish_ticket(wish));
-    CHECK(hub_wish_take(&view, 4, &stream));
-    CHECK_INT(stream, ==, 1000);
-    CHECK(!hub_wish_take(&view, 4, &stream));
+    /* No such stream: the wish is over, and nothing taken. */
+    CHECK(hub_wish_take(&view, 4, &stream, &claim_now));
+    CHECK(stream == 1000 && claim_now == 0);
+    CHECK(!hub_wish_take(&view, 4, &stream, &claim_now));
     wish = hub_client(&view, 5)->wish;
-    CHECK(!hub_wish_withdraw(&view, 5, &stream));
+    CHECK(!hub_wish_withdraw(&view, 5, &stream, &claim_now));
     CHECK(!hub_wish_grant(&view, 5, wish, 2));
     hub_wish(&view, 5);
-    CHECK(hub_wish_grant(&view, 5, hub_client(&view, 5)->wish, 2));
-    CHECK(hub_wish_withdraw(&view, 5, &stream));
-    CHECK_INT(stream, ==, 2);
+    CHECK(stream_offer_free(&view, 5, &stream, &offered));
+    CHECK(stream_claim_phase(offered) == LIPC_CLAIM_OFFERED && stream_claim_owner(offered) == 5);
+    CHECK(hub_wish_grant(&view, 5, hub_client(&view, 5)->wish, stream));
+    CHECK(hub_wish_withdraw(&view, 5, &stream, &claim_now));
+    CHECK(claim_now == stream_claim(LIPC_CLAIM_CLAIMED, 5, stream_claim_generation(offered)));
+    CHECK(stream_claim_now(hub_stream(&view, stream)) == claim_now);
+    CHECK(stream_change_claim(hub_stream(&view, stream), claim_now,
+                              stream_claim(LIPC_CLAIM_FREE, 0, stream_claim_generation(claim_now) + 1)));
+    /* Not offered to this one. */
+    CHECK(stream_offer_free(&view, 6, &stream, &offered));
+    hub_wish(&view, 5);
+    CHECK(hub_wish_grant(&view, 5, hub_client(&view, 5)->wish, stream));
+    CHECK(hub_wish_take(&view, 5, &stream, &claim_now) && claim_now == 0);
+    CHECK(stream_claim_now(hub_stream(&view, stream)) == offered);
+    CHECK(stream_change_claim(hub_stream(&view, stream), offered,
+                              stream_claim(LIPC_CLAIM_FREE, 0, stream_claim_generation(offered) + 1)));
     CHECK_INT(hub_client(&view, 5)->wish, ==, LIPC_WISH_NONE);
 }
 

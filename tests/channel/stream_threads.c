@@ -118,7 +118,7 @@ static bool grant(void) {
         best = i;
         wish = candidate;
     }
-    if (best == UINT32_MAX || !stream_claim_free(&view, best, &stream, &claim))
+    if (best == UINT32_MAX || !stream_offer_free(&view, best, &stream, &claim))
         return false;
     if (!hub_wish_grant(&view, best, wish, stream))
         CHECK(stream_change_claim(hub_stream(&view, stream), claim,
@@ -147,15 +147,15 @@ static void *serve(void *unused) {
 static void get_stream(uint32_t client, uint32_t *stream, uint64_t *claim) {
     plat_doorbell *bell = hub_bell(&hub_client(&view, client)->bell);
     uint32_t granted;
+    uint64_t other;
     if (stream_claim_free(&view, client, stream, claim))
         return;
     hub_wish(&view, client);
     plat_doorbell_ring(hub_bell(&hub_of(&view)->bell), PLAT_BELL_ALL);
     if (stream_claim_free(&view, client, stream, claim)) {
-        if (!hub_wish_withdraw(&view, client, &granted))
+        if (!hub_wish_withdraw(&view, client, &granted, &other))
             return;
         /* Granted as well: back with it. */
-        uint64_t other = stream_claim_now(hub_stream(&view, granted));
         CHECK(stream_claim_phase(other) == LIPC_CLAIM_CLAIMED && stream_claim_owner(other) == client);
         CHECK(stream_change_claim(hub_stream(&view, granted), other,
                                   stream_claim(LIPC_CLAIM_RELEASED, client, stream_claim_generation(other))));
@@ -164,11 +164,10 @@ static void get_stream(uint32_t client, uint32_t *stream, uint64_t *claim) {
     }
     for (;;) {
         uint32_t seen = plat_doorbell_arm(bell, PLAT_BELL_ALL);
-        if (hub_wish_take(&view, client, stream))
+        if (hub_wish_take(&view, client, stream, claim))
             break;
         plat_doorbell_wait(bell, seen, PLAT_NEVER);
     }
-    *claim = stream_claim_now(hub_stream(&view, *stream));
     CHECK(stream_claim_phase(*claim) == LIPC_CLAIM_CLAIMED && stream_claim_owner(*claim) == client);
 }
 

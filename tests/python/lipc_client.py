@@ -35,7 +35,7 @@ _HUB_STATE, _HUB_LOAD, _HUB_MODEL, _HUB_BELL, _HUB_SHUTDOWN, _HUB_TICKET = 128, 
 _RECORD_START_TIME, _RECORD_WISH, _RECORD_BELL, _RECORD_POSITION = 8, 16, 64, 128
 _CANCEL, _ID, _REQUEST_BYTES, _WATCHERS, _PUBLISHED, _STATUS, _PROGRESS, _MESSAGE = 8, 16, 32, 64, 128, 136, 192, 256
 _RECORD_FREE, _ATTACHING, _ATTACHED, _LEAVING = 0, 1, 2, 3
-_STREAM_FREE, _CLAIMED, _SUBMITTED, _DETACHED, _RELEASED = 0, 1, 2, 3, 4
+_STREAM_FREE, _CLAIMED, _SUBMITTED, _DETACHED, _RELEASED, _OFFERED = 0, 1, 2, 3, 4, 5
 _NO_OWNER = 4095
 _WAITING, _GRANTED = 1, 2
 _ITEM_MESSAGE, _ITEM_STOP, _ITEM_GRAMMAR = 1, 2, 3
@@ -528,7 +528,8 @@ class Client:
             raise Trouble(f"stream {index} was granted, of {self.hub.n_streams}")
         claim = self.segment.load8(self.stream_offset(index))
         generation = generation_of(claim)
-        if claim != stream_claim(_CLAIMED, self.index, generation):
+        if not self.segment.cas8(self.stream_offset(index), stream_claim(_OFFERED, self.index, generation),
+                                 stream_claim(_CLAIMED, self.index, generation)):
             raise Trouble(f"stream {index} was granted, but its claim is {claim:#x}")
         self.segment.store8(self._record + _RECORD_WISH, 0)
         return index, generation
