@@ -618,8 +618,7 @@ class Client:
         """Everything still held goes back to the host. The client cannot be used afterwards."""
         if self.segment is None:
             return
-        if not self.lost():
-            self._leave_record()
+        self._leave_record()  # also if the host is dead: a successor may keep the record (7.10)
         self._unmap()
 
     def _unmap(self):

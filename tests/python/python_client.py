@@ -509,16 +509,18 @@ def test_host_killed():
     check(raises(lipc.HostGone, client.wait_ready))
     host.process.communicate()
     check(raises(lipc.NoHost, Client.attach, host.name, 0.05))
-    # A successor on the same file: the old client keeps off it, a new one is served.
+    # A successor on the same file: the old client only leaves, and what it had is freed; a new one is served.
     host.start()
     with host.ready() as successor:
         check_equal(successor.hub.epoch, client.hub.epoch + 1)
         check(client.lost())
         claims = [successor.segment.load8(successor.stream_offset(i)) for i in range(successor.hub.n_streams)]
         stream.close()
-        client.leave()
         check_equal([successor.segment.load8(successor.stream_offset(i)) for i in range(successor.hub.n_streams)],
                     claims)
+        client.leave()
+        until(lambda: all(lipc.phase_of(successor.segment.load8(successor.stream_offset(i))) == lipc._STREAM_FREE
+                          for i in range(successor.hub.n_streams)))
         check(successor.submit(request(ASK, n_predict=2)).rest() != b"")
     host.end()
 
