@@ -200,15 +200,21 @@ static void sample(void) {
     CHECK(test_is_prefix(run_request(&request)->text, 20, alone[0].text));
 }
 
-/* Each answer has random numbers of its own. On a model that finds all tokens equally likely. */
-static void sample_beside_others(void) {
-    char path[] = "/tmp/lipc-sequences-XXXXXX", first[MAX_ANSWER];
+/* One that finds all tokens equally likely. */
+static void open_even_model(int n_words) {
+    char path[] = "/tmp/lipc-sequences-XXXXXX";
     int fd = mkstemp(path);
     CHECK(fd >= 0);
     close(fd);
-    test_model_write(path, 100);
+    test_model_write(path, n_words);
     model = open_file(path, 3, 512);
     unlink(path);
+}
+
+/* Each answer has random numbers of its own. */
+static void sample_beside_others(void) {
+    char first[MAX_ANSWER];
+    open_even_model(100);
     engine_request request = ask("x");
     request.sampling.temperature = 1;
     request.n_predict = 50;
@@ -226,6 +232,38 @@ static void sample_beside_others(void) {
     CHECK_TEXT(run(beside[1])->text, first);
     CHECK_INT(answers[beside[0]].end, ==, ENGINE_END_LIMIT);
     CHECK(!test_is_prefix(answers[beside[0]].text, answers[beside[0]].n, first));
+    engine_close(model);
+}
+
+/* Each place of an answer has a draw of its own, and each place in each answer. The seeds are fixed, so what is counted
+ * is, too; a fair draw misses the limits once in a million. */
+static void draw_evenly(void) {
+    enum { N_DRAWS = 400 };
+    int n_high = 0, n_first_high = 0;
+    open_even_model(0);
+    engine_request request = ask("x");
+    request.sampling.temperature = 1;
+    request.sampling.ignore_eos = true;
+    request.n_predict = N_DRAWS;
+    run_request(&request);
+    for (int i = 0; i < N_DRAWS; i++) n_high += answers[0].tokens[i] >= model->facts.n_vocab / 2;
+    CHECK_INT(abs(n_high - N_DRAWS / 2), <, 50);
+    request.n_predict = 1;
+    for (uint32_t seed = 0; seed < N_DRAWS; seed++) {
+        request.sampling.seed = seed;
+        n_first_high += run_request(&request)->tokens[0] >= model->facts.n_vocab / 2;
+    }
+    CHECK_INT(abs(n_first_high - N_DRAWS / 2), <, 50);
+
+    /* The grammar allows a half of the tokens. With the same number for the second draw as for the first, three
+     * quarters would come from the upper half of that half. */
+    request.n_predict = N_DRAWS;
+    request.grammar = "root ::= [\x01-\x7F]*";
+    run_request(&request);
+    n_high = 0;
+    for (size_t i = 0; i < answers[0].n; i++) n_high += answers[0].text[i] >= 0x40;
+    CHECK_INT(answers[0].n, ==, N_DRAWS);
+    CHECK_INT(abs(n_high - N_DRAWS / 2), <, 50);
     engine_close(model);
 }
 
@@ -412,6 +450,8 @@ int main(void) {
 
     test_step("seeds beside others");
     sample_beside_others();
+    test_step("an even draw");
+    draw_evenly();
 
     test_step("a context smaller than a slice");
     model = open_model(1, 64);
