@@ -134,17 +134,20 @@ static bool fits_together(const hub_geometry *g, uint64_t mapped_size) {
 
 hub_check hub_read(char *base, uint64_t mapped_size, hub_view *view, hub_identity *identity) {
     lipc_hub *shared = (lipc_hub *)(base + LIPC_HUB_OFFSET);
+    /* What is copied must be of one host. A successor takes the magic away, writes a higher epoch among the rest, and
+     * puts the magic back. The epoch is loaded first: if it was the higher one already, the magic is seen as it was
+     * taken away, or as it came back, with all the rest; if it was not, it differs afterwards. */
+    uint32_t epoch = __atomic_load_n(&shared->epoch, __ATOMIC_ACQUIRE);
     uint64_t magic = __atomic_load_n(&shared->magic, __ATOMIC_ACQUIRE);
     if (magic == 0) return HUB_NOT_YET;
     if (magic != LIPC_HUB_MAGIC) return HUB_DAMAGED;
     lipc_hub hub;
     memcpy(&hub, shared, sizeof hub); /* once; from here on only the copy */
-    /* A successor takes the magic away before it writes anything else: what was copied is of one host. */
     __atomic_thread_fence(__ATOMIC_ACQUIRE);
     if (__atomic_load_n(&shared->magic, __ATOMIC_RELAXED) != magic ||
-        __atomic_load_n(&shared->epoch, __ATOMIC_RELAXED) != hub.epoch)
+        __atomic_load_n(&shared->epoch, __ATOMIC_RELAXED) != epoch)
         return HUB_NOT_YET;
-    *identity = (hub_identity){hub.layout_major, hub.layout_minor, (int)hub.host_pid, hub.epoch, hub.host_start_time};
+    *identity = (hub_identity){hub.layout_major, hub.layout_minor, (int)hub.host_pid, epoch, hub.host_start_time};
     if (hub.layout_major != LIPC_LAYOUT_MAJOR) return HUB_OTHER_VERSION;
     if (__atomic_load_n(&shared->state, __ATOMIC_ACQUIRE) == 0) return HUB_NOT_YET;
     view->base = base;

@@ -302,6 +302,7 @@ Hub = collections.namedtuple("Hub", """magic layout_major layout_minor host_pid 
 
 def read_hub(segment, pid):
     """A copy of the hub's numbers that is one host's, checked (7.1 steps 5 and 6)."""
+    epoch = segment.load4(_HUB + 44)
     magic = segment.load8(_HUB)
     if magic == 0:
         raise _NotYet("no hub")
@@ -309,7 +310,6 @@ def read_hub(segment, pid):
         raise Trouble(f"the segment is damaged: its magic is {magic:#x}")
     if segment.load4(_HUB + _HUB_STATE) == 0:
         raise _NotYet("no state")
-    epoch = segment.load4(_HUB + 44)
     hub = Hub._make(struct.unpack_from(_HUB_FORMAT, segment.map, _HUB))
     fence()
     if (segment.load8(_HUB), segment.load4(_HUB + 44)) != (_MAGIC, epoch) or not segment.load4(_HUB + _HUB_STATE):
