@@ -156,6 +156,13 @@ static void check_refusals(void) {
     REFUSE("priority", request.priority = 101);
     REFUSE("seed", request.seed = -3);
     REFUSE("seed", request.seed = 4294967295);
+    REFUSE("message 2 has no role or no text", request.messages = (lipc_message[]){hello, {"user", NULL}};
+           request.n_messages = 2);
+    REFUSE("message 2 is not valid", request.messages = (lipc_message[]){hello, {"user", "\xff"}};
+           request.n_messages = 2);
+    REFUSE("stop string 2 has 0", request.stops = (const char *[]){"x", ""}; request.n_stops = 2);
+    REFUSE("too many: expected at most 4079", request.messages = crowd;
+           request.n_messages = LIPC_ITEMS_MAX - LIPC_STOPS_MAX);
     lipc_request widest = simple();
     widest.stops = many;
     widest.n_stops = LIPC_STOPS_MAX;
@@ -167,6 +174,69 @@ static void check_refusals(void) {
     char *bytes = encode(&widest, &n_bytes);
     CHECK_SAY(request_read(bytes, n_bytes, &view, message) == 0, "refused: %s", message);
     free(bytes);
+}
+
+/* The last value that is taken and the first that is not, on both sides of each number: what the client's side takes
+ * the host's side takes as well, for it is one set of rules. */
+static void accept(const lipc_request *request, const char *what) {
+    request_view view;
+    size_t n_bytes;
+    CHECK_SAY(request_measure(request, &n_bytes, message) == 0, "%s: refused: %s", what, message);
+    char *bytes = encode(request, &n_bytes);
+    CHECK_SAY(request_read(bytes, n_bytes, &view, message) == 0, "%s: the host refuses: %s", what, message);
+    free(bytes);
+}
+
+#define ACCEPT(...)                                                                                                    \
+    do {                                                                                                               \
+        lipc_request request = simple();                                                                               \
+        __VA_ARGS__;                                                                                                   \
+        accept(&request, #__VA_ARGS__);                                                                                \
+    } while (0)
+
+/* Both ends of a number's range. */
+#define RANGE(field, low, below, high, above)                                                                          \
+    do {                                                                                                               \
+        ACCEPT(request.field = (low));                                                                                 \
+        ACCEPT(request.field = (high));                                                                                \
+        REFUSE(#field " is", request.field = (below));                                                                 \
+        REFUSE(#field " is", request.field = (above));                                                                 \
+    } while (0)
+#define REAL_RANGE(field, low, high) RANGE(field, low, nextafterf(low, -INFINITY), high, nextafterf(high, INFINITY))
+/* LIPC_INT_DEFAULT is the smallest number and no value; everything from `low` on is one. */
+#define FROM(field, low)                                                                                               \
+    do {                                                                                                               \
+        ACCEPT(request.field = LIPC_INT_DEFAULT);                                                                      \
+        REFUSE(#field " is", request.field = LIPC_INT_DEFAULT + 1);                                                    \
+        RANGE(field, low, (low) - 1, INT32_MAX, (low) - 1);                                                            \
+    } while (0)
+
+static void check_edges(void) {
+    char text[LIPC_STOP_BYTES_MAX + 1];
+    test_step("the last good value and the first bad one");
+    RANGE(priority, -100, -101, 100, 101);
+    RANGE(seed, LIPC_SEED_DEFAULT, LIPC_SEED_DEFAULT - 1, 4294967294, 4294967295);
+    FROM(n_predict, -1);
+    FROM(top_k, 0);
+    FROM(repeat_last_n, -1);
+    REAL_RANGE(temperature, 0.0f, 100.0f);
+    REAL_RANGE(min_p, 0.0f, 1.0f);
+    REAL_RANGE(top_p, 0.0f, 1.0f);
+    REAL_RANGE(repeat_penalty, 0.01f, 100.0f);
+    REAL_RANGE(frequency_penalty, -100.0f, 100.0f);
+    REAL_RANGE(presence_penalty, -100.0f, 100.0f);
+    memset(text, 's', LIPC_STOP_BYTES_MAX);
+    text[LIPC_STOP_BYTES_MAX] = 0;
+    ACCEPT(request.stops = &(const char *){text}; request.n_stops = 1);
+    text[1] = 0;
+    ACCEPT(request.stops = &(const char *){text}; request.n_stops = 1);
+    ACCEPT(request.n_stops = 0; request.stops = NULL);
+
+    test_step("how a role is shown");
+    REFUSE("the role ' ~?' is", request.messages = &(lipc_message){" ~\x7f", "t"});
+    REFUSE("the role '?' is", request.messages = &(lipc_message){"\x1f", "t"});
+    REFUSE("the role '0123456789abcdefghijklm' is",
+           request.messages = &(lipc_message){"0123456789abcdefghijklmnop", "t"});
 }
 
 /* ---- the host's side ---- */
@@ -253,6 +323,24 @@ static void check_lies(void) {
     lie(third + 24, "\x80", 1, "UTF-8");
     lie(first + 24 + 5, "x", 1, "not terminated");
 
+    lie(second + 24, "", 1, "stop string 1 contains");
+    lie(first + 24, "\xff", 1, "message 1 is");
+    lie_u32(second + offsetof(lipc_request_item, n_bytes), 1000, "item 2");
+
+    test_step("a header and nothing else");
+    lipc_request_header alone;
+    memcpy(&alone, good, sizeof alone);
+    alone.n_bytes = sizeof alone;
+    alone.n_items = 0;
+    CHECK_INT(request_read((const char *)&alone, sizeof alone, &view, message), ==, LIPC_E_REFUSED);
+    CHECK_TEXT(message, "the request has no message");
+    alone.n_items = LIPC_ITEMS_MAX;
+    CHECK_INT(request_read((const char *)&alone, sizeof alone, &view, message), ==, LIPC_E_REFUSED);
+    CHECK_TEXT(message, "item 1 lies beyond the request's end");
+    alone.n_items = LIPC_ITEMS_MAX + 1;
+    CHECK_INT(request_read((const char *)&alone, sizeof alone, &view, message), ==, LIPC_E_REFUSED);
+    CHECK_TEXT(message, "4097 items are too many: expected at most 4096");
+
     test_step("requests that end early");
     for (size_t n_bytes = 0; n_bytes < n_good; n_bytes++) {
         char *cut = malloc(n_bytes ? n_bytes : 1);
@@ -271,6 +359,7 @@ int main(void) {
     test_begin("request_rules", 60);
     check_round_trip();
     check_refusals();
+    check_edges();
     check_lies();
     return test_end();
 }

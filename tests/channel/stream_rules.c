@@ -261,6 +261,11 @@ static void check_claims(void) {
     static const uint32_t watchers[] = {0, 1, 63, 64, 200, 255};
     for (size_t i = 0; i < 6; i++) stream_watch(header, watchers[i]);
     for (size_t i = 0; i < 6; i++) CHECK(header->watchers[watchers[i] / 64] >> (watchers[i] % 64) & 1);
+    stream_unwatch(header, 64);
+    stream_unwatch(header, 200);
+    stream_unwatch(header, 255);
+    CHECK(header->watchers[1] == 0 && header->watchers[3] == 0);
+    stream_watch(header, 64);
     stream_unwatch(header, 63);
     CHECK(header->watchers[0] == 3 && header->watchers[1] == 1);
     /* The next host keeps all. */
@@ -331,6 +336,11 @@ static void check_answer(void) {
     stream_writer_end(&writer, LIPC_END_REFUSED, LIPC_E_REFUSED, message, 1);
     CHECK_INT(strlen(header->message), ==, 252);
     CHECK(test_is_utf8(header->message, 252));
+
+    test_step("a generation without a state is not seen yet");
+    header->status = UINT64_C(8) << 32 | LIPC_END_TURN << 8;
+    stream_look(&reader, &sight);
+    CHECK(sight.state == LIPC_STREAM_QUEUED && sight.end == 0 && sight.n_bytes == 0);
 
     test_step("lengths that lie");
     header->status = UINT64_C(8) << 32 | LIPC_STREAM_GENERATING;

@@ -84,8 +84,11 @@ static void check_publishing(void) {
     test_step("publishing");
     classic_block_reset(&block);
     memset(block.response, 'o', sizeof block.response);
+    block.shutdown_requested = 7;
     classic_writer_begin(&writer, &block);
     CHECK_INT(classic_block_read_text(&block, text, 0), ==, 0);
+    for (size_t i = 0; i < sizeof block.response; i++) CHECK_INT(block.response[i], ==, 0);
+    CHECK_INT(block.shutdown_requested, ==, 7);
     append(&writer, "Gr", 2, 1);
     CHECK_INT(classic_block_update_counter(&block), ==, 1);
     CHECK_INT(classic_block_tokens_generated(&block), ==, 1);
@@ -104,6 +107,15 @@ static void check_publishing(void) {
     int counter;
     memcpy(&counter, (char *)&block + 40962, 4);
     CHECK_INT(counter, ==, 4);
+
+    test_step("what a copy could see half of, in memory of exactly its size");
+    char *exact = malloc(2);
+    CHECK(exact != NULL);
+    memcpy(exact, "ab", 2);
+    CHECK(!classic_writer_prepare(&writer, exact + 2, 0));
+    CHECK(!classic_writer_prepare(&writer, exact + 1, 1));
+    CHECK(classic_writer_prepare(&writer, exact, 2));
+    free(exact);
 
     test_step("the writer trusts its own memory, not the block");
     classic_writer_begin(&writer, &block);

@@ -1,0 +1,315 @@
+/* resume_rules.c - what a successor finds of an answer and how it goes on with it: stream_remains_read, the sum of a
+ * request, retracing what was published, and the same for the classic block. */
+#include "../support/harness.h"
+
+#include "channel/classic_block.h"
+#include "channel/stream.h"
+#include "lipc/lipc.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { STREAM = 1, GENERATION = 8 };
+
+static hub_view view;
+static stream_writer writer;
+static stream_remains remains;
+
+static lipc_stream_header *header(void) {
+    return hub_stream(&view, STREAM);
+}
+
+static stream_room append(const char *text, int32_t id) {
+    return stream_writer_append(&writer, text, strlen(text), id < 0 ? NULL : &(stream_token){id, 0.5f}, 9000);
+}
+
+/* An answer of three tokens and a text that was held back, of a writer that then dies. */
+static void make_remains(const char *held_back) {
+    memset(view.base, 0, view.at.segment_size);
+    hub_clear(&view);
+    hub_begin(&view, 1, 1, "1");
+    stream_writer_begin(&writer, &view, STREAM, GENERATION, 1000);
+    stream_writer_start(&writer, 42, 77, 2000);
+    CHECK(append("Grü", 1) == STREAM_FITS && append("", 2) == STREAM_FITS && append("ße", 3) == STREAM_FITS);
+    if (held_back[0]) CHECK(append(held_back, -1) == STREAM_FITS);
+    memset(&writer, 0x55, sizeof writer);
+}
+
+static void find(void) {
+    stream_remains_read(&view, STREAM, GENERATION, &remains);
+}
+
+static void resume(void) {
+    find();
+    stream_writer_resume(&writer, &view, STREAM, GENERATION, &remains);
+}
+
+static uint32_t state_now(void) {
+    return (uint32_t)header()->status & 0xFF;
+}
+
+/* ---- what is found ---- */
+
+static void check_remains(void) {
+    int32_t ids[4] = {0, 0, 0, 99};
+    test_step("what is found of an answer");
+    make_remains("!");
+    find();
+    CHECK(remains.is_taken && !remains.has_ended && remains.was_started);
+    CHECK(remains.n_bytes == 8 && remains.n_tokens == 3 && remains.seed == 42 && remains.request_sum == 77);
+    stream_remains_tokens(&view, STREAM, ids, 3);
+    CHECK(ids[0] == 1 && ids[1] == 2 && ids[2] == 3 && ids[3] == 99);
+    stream_remains_read(&view, STREAM, GENERATION + 1, &remains);
+    CHECK(!remains.is_taken && !remains.was_started && remains.n_bytes == 0 && remains.n_tokens == 0);
+    header()->status = (uint64_t)GENERATION << 32;
+    find();
+    CHECK(!remains.is_taken);
+
+    test_step("of one that had not begun, and of one that had ended");
+    stream_writer_begin(&writer, &view, STREAM, GENERATION, 1000);
+    find();
+    CHECK(remains.is_taken && !remains.has_ended && !remains.was_started && remains.n_tokens == 0);
+    stream_writer_start(&writer, 42, 77, 2000);
+    stream_writer_end(&writer, LIPC_END_TURN, 0, "", 5000);
+    find();
+    CHECK(remains.is_taken && remains.has_ended && remains.was_started);
+    CHECK_INT(remains.ended_ns, ==, 5000);
+    stream_writer_resume(&writer, &view, STREAM, GENERATION, &remains);
+    CHECK_INT(state_now(), ==, LIPC_STREAM_ENDED);
+
+    test_step("lengths that lie");
+    header()->published = UINT64_MAX;
+    find();
+    CHECK_INT(remains.n_bytes, ==, view.at.log_size);
+    CHECK_INT(remains.n_tokens, ==, view.at.index_length);
+}
+
+static void check_sum(void) {
+    enum { SIZE = 41 };
+    char *bytes = malloc(SIZE); /* of its exact size, so that the sanitizer sees one read too far */
+    CHECK(bytes != NULL);
+    test_step("the sum of a request");
+    memset(bytes, 0, SIZE);
+    uint64_t sum = stream_request_sum(bytes, SIZE, 5, 6);
+    CHECK(sum == stream_request_sum(bytes, SIZE, 5, 6));
+    CHECK(sum != stream_request_sum(bytes, SIZE, 4, 6) && sum != stream_request_sum(bytes, SIZE, 5, 7));
+    CHECK(stream_request_sum(bytes, SIZE, 5, 6) != stream_request_sum(bytes, SIZE, 6, 5));
+    for (size_t n_bytes = 0; n_bytes < SIZE; n_bytes++)
+        CHECK_SAY(stream_request_sum(bytes + SIZE - n_bytes, n_bytes, 5, 6) != sum, "%zu zeros are as good", n_bytes);
+    for (size_t at = 0; at < SIZE; at++)
+        for (int bit = 0; bit < 8; bit++) {
+            bytes[at] ^= (char)(1 << bit);
+            CHECK_SAY(stream_request_sum(bytes, SIZE, 5, 6) != sum, "bit %d of byte %zu does not count", bit, at);
+            bytes[at] ^= (char)(1 << bit);
+        }
+    free(bytes);
+
+    test_step("a request in its stream");
+    const uint8_t id[STREAM_ID_BYTES] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16};
+    memset(stream_request(&view, 0), 0x55, 16);
+    stream_write_request(&view, 0, id, "request", 7);
+    CHECK(memcmp(hub_stream(&view, 0)->id, id, sizeof id) == 0);
+    CHECK_INT(hub_stream(&view, 0)->request_bytes, ==, 7);
+    CHECK(memcmp(stream_request(&view, 0), "request\x55", 8) == 0);
+}
+
+/* ---- going on ---- */
+
+static void check_resumed(void) {
+    stream_reader reader;
+    stream_sight sight;
+    test_step("retraced and gone on with");
+    make_remains("!");
+    lipc_stream_header before = *header();
+    resume();
+    CHECK_INT(state_now(), ==, LIPC_STREAM_RECOVERING);
+    header()->queue_position = 5;
+    stream_writer_start(&writer, 43, 78, 7000);
+    CHECK(header()->seed == 42 && header()->request_sum == 77 && header()->started_ns == 2000);
+    CHECK(header()->queue_position == 0 && state_now() == LIPC_STREAM_RECOVERING);
+    lipc_token_record record = stream_index(&view, STREAM)[2];
+    CHECK(append("Grü", 1) == STREAM_FITS && append("", 2) == STREAM_FITS && append("ße", 3) == STREAM_FITS);
+    CHECK_INT(state_now(), ==, LIPC_STREAM_RECOVERING);
+    CHECK(header()->published == before.published && header()->first_token_ns == before.first_token_ns);
+    CHECK(memcmp(&record, &stream_index(&view, STREAM)[2], sizeof record) == 0);
+    CHECK(append("!", -1) == STREAM_FITS);
+    CHECK(header()->published == before.published);
+    CHECK(append("?", 4) == STREAM_FITS);
+    CHECK_INT(state_now(), ==, LIPC_STREAM_GENERATING);
+    CHECK(header()->first_token_ns == before.first_token_ns);
+    stream_reader_begin(&reader, &view, STREAM, GENERATION);
+    stream_look(&reader, &sight);
+    CHECK(sight.n_bytes == 9 && sight.n_tokens == 4 && memcmp(reader.log, "Grüße!?", 9) == 0);
+    CHECK(reader.index[3].end == 9 && reader.index[3].id == 4 && reader.index[3].logprob == 0.5f);
+    CHECK_INT(reader.index[3].time_us, ==, 7);
+
+    test_step("what was held back comes with the next token");
+    make_remains("!");
+    resume();
+    CHECK(append("Grü", 1) == STREAM_FITS && append("", 2) == STREAM_FITS && append("ße", 3) == STREAM_FITS);
+    CHECK(append("!?", 4) == STREAM_FITS);
+    CHECK_INT(header()->published, ==, UINT64_C(4) << 32 | 9);
+    CHECK(memcmp(stream_log(&view, STREAM), "Grüße!?", 9) == 0);
+
+    test_step("one that had not been started is started");
+    make_remains("");
+    stream_writer_begin(&writer, &view, STREAM, GENERATION, 1000);
+    resume();
+    CHECK(append("", -1) == STREAM_FITS);
+    stream_writer_start(&writer, 43, 78, 7000);
+    CHECK(header()->seed == 43 && header()->request_sum == 78 && header()->started_ns == 7000);
+    CHECK_INT(state_now(), ==, LIPC_STREAM_READING);
+    CHECK(append("a", 1) == STREAM_FITS);
+    CHECK(header()->first_token_ns == 9000 && state_now() == LIPC_STREAM_GENERATING);
+    stream_writer_position(&writer, 1);
+    CHECK(stream_writer_append(&writer, "b", 1, &(stream_token){1, 0}, 9999) == STREAM_FITS);
+    CHECK_INT(header()->first_token_ns, ==, 9000);
+}
+
+/* Resumes, retraces the first so many tokens, and expects the next to be found not to be what was published. */
+static void check_damaged(int n_good, const char *text, int32_t id) {
+    static const char *const texts[] = {"Grü", "", "ße"};
+    uint64_t published = header()->published;
+    resume();
+    for (int i = 0; i < n_good; i++) CHECK(append(texts[i], i + 1) == STREAM_FITS);
+    CHECK_SAY(append(text, id) == STREAM_DAMAGED, "'%s' is taken for what was published", text);
+    CHECK(header()->published == published && state_now() == LIPC_STREAM_RECOVERING);
+}
+
+static void check_damage(void) {
+    test_step("what is not as it was published");
+    make_remains("");
+    check_damaged(0, "Gra", 1);
+    check_damaged(0, "Grü", 2);
+    check_damaged(0, "Gr", 1);
+    check_damaged(1, "ß", 2);
+    check_damaged(2, "ße!", 3);
+    stream_index(&view, STREAM)[2].end++;
+    check_damaged(2, "ße", 3);
+    make_remains("!?");
+    check_damaged(3, "!", 4);
+    check_damaged(3, "!", -1);
+    check_damaged(3, "!.x", 4);
+    check_damaged(3, ".?x", -1);
+    resume();
+    CHECK(append("Grü", 1) == STREAM_FITS && append("", 2) == STREAM_FITS && append("ße", 3) == STREAM_FITS);
+    CHECK(append("!?", 4) == STREAM_FITS); /* all of it, and no more */
+    /* More tokens than bytes for them. */
+    make_remains("");
+    header()->published = UINT64_C(3) << 32 | 4;
+    check_damaged(2, "ße", 3);
+    header()->published = UINT64_C(3) << 32 | 3;
+    check_damaged(0, "Grü", 1);
+}
+
+static void check_full(void) {
+    test_step("a full index and a full log, retraced");
+    make_remains("");
+    resume();
+    CHECK(append("Grü", 1) == STREAM_FITS && append("", 2) == STREAM_FITS && append("ße", 3) == STREAM_FITS);
+    while (writer.n_tokens < view.at.index_length) CHECK(append("", 9) == STREAM_FITS);
+    CHECK(append("", 9) == STREAM_FULL);
+    resume();
+    CHECK(append("Grü", 1) == STREAM_FITS && append("", 2) == STREAM_FITS && append("ße", 3) == STREAM_FITS);
+    while (writer.n_tokens < view.at.index_length) CHECK(append("", 9) == STREAM_FITS);
+    CHECK(append("", 9) == STREAM_FULL);
+
+    char text[5000];
+    memset(text, 'x', sizeof text);
+    text[sizeof text - 1] = 0;
+    make_remains("");
+    resume();
+    CHECK(append("Grü", 1) == STREAM_FITS && append("", 2) == STREAM_FITS && append("ße", 3) == STREAM_FITS);
+    CHECK(append(text, 4) == STREAM_FULL);
+    CHECK_INT(header()->published, ==, UINT64_C(4) << 32 | view.at.log_size);
+    resume();
+    CHECK(append("Grü", 1) == STREAM_FITS && append("", 2) == STREAM_FITS && append("ße", 3) == STREAM_FITS);
+    CHECK(append(text, 4) == STREAM_FULL);
+    CHECK_INT(header()->published, ==, UINT64_C(4) << 32 | view.at.log_size);
+
+    test_step("times");
+    make_remains("");
+    stream_writer_begin(&writer, &view, STREAM, GENERATION, 0);
+    stream_writer_start(&writer, 0, 0, 5000000);
+    const lipc_token_record *records = stream_index(&view, STREAM);
+    const stream_token token = {1, 0};
+    static const struct {
+        uint64_t now_ns;
+        uint32_t time_us;
+    } times[] = {{5000000, 0}, {4999999, 0}, {0, 0}, {5000001, 0}, {5001000, 1}, {5000000 + 1998000, 1998},
+                 {5000000 + UINT64_C(4294967295) * 1000, UINT32_MAX}, {UINT64_MAX, UINT32_MAX}};
+    for (size_t i = 0; i < sizeof times / sizeof times[0]; i++) {
+        CHECK(stream_writer_append(&writer, "a", 1, &token, times[i].now_ns) == STREAM_FITS);
+        CHECK_INT(records[i].time_us, ==, times[i].time_us);
+    }
+}
+
+/* ---- the classic block ---- */
+
+static lipc_classic_block block;
+static classic_writer classic;
+
+static void append_classic(const char *text, int32_t n_tokens) {
+    classic_writer_prepare(&classic, text, strlen(text));
+    classic_writer_show(&classic, n_tokens);
+}
+
+static void check_classic(void) {
+    static char text[LIPC_RESPONSE_SIZE];
+    test_step("a classic answer, retraced and gone on with");
+    memset(&block, 0, sizeof block);
+    classic_writer_begin(&classic, &block);
+    append_classic("Grü", 1);
+    append_classic("ße", 2);
+    classic_writer_resume(&classic, &block);
+    classic_writer_skip(&classic, "Grü", 4);
+    CHECK(strcmp(block.response, "Grüße") == 0 && classic_block_update_counter(&block) == 2);
+    append_classic("ße", 2);
+    CHECK(strcmp(block.response, "Grüße") == 0 && classic_block_update_counter(&block) == 2);
+    append_classic("!", 3);
+    CHECK(strcmp(block.response, "Grüße!") == 0 && classic_block_update_counter(&block) == 3);
+
+    test_step("a full classic answer, retraced");
+    memset(text, 'x', sizeof text);
+    classic_writer_resume(&classic, &block);
+    classic_writer_skip(&classic, text, sizeof text - 1);
+    CHECK(!classic.is_full && classic.n_bytes == 32767);
+    classic_writer_skip(&classic, "", 0);
+    CHECK(!classic.is_full);
+    classic_writer_skip(&classic, "x", 1);
+    CHECK(classic.is_full && classic.n_bytes == 32767 && classic.n_updates == 3);
+
+    test_step("a classic answer that is only to be ended");
+    classic_writer_resume_behind(&classic, &block);
+    CHECK(classic.n_bytes == 8 && classic.n_updates == 3 && !classic.is_full);
+    append_classic("?", 4);
+    CHECK(strcmp(block.response, "Grüße!?") == 0 && classic_block_update_counter(&block) == 4);
+    static const struct {
+        int32_t found, kept;
+    } counters[] = {{0, 0},         {-1, 0}, {INT32_MIN, 0}, {INT32_MAX - 3, INT32_MAX - 3}, {INT32_MAX - 2, 0},
+                    {INT32_MAX, 0}};
+    for (size_t i = 0; i < sizeof counters / sizeof counters[0]; i++) {
+        memcpy(&block.update_counter, &counters[i].found, sizeof(int32_t));
+        classic_writer_resume_behind(&classic, &block);
+        CHECK_INT(classic.n_updates, ==, counters[i].kept);
+    }
+    memset(&block, 'x', sizeof block);
+    classic_writer_resume_behind(&classic, &block);
+    CHECK_INT(classic.n_bytes, ==, 32767);
+}
+
+int main(void) {
+    test_begin("resume_rules", 60);
+    hub_plan(&view.at, 2, 4096, 4096);
+    view.base = aligned_alloc(4096, view.at.segment_size);
+    CHECK(view.base != NULL);
+    make_remains("");
+    check_remains();
+    check_sum();
+    check_resumed();
+    check_damage();
+    check_full();
+    check_classic();
+    free(view.base);
+    return test_end();
+}
