@@ -35,6 +35,7 @@ typedef struct slot {
     bool is_detachable;
     bool is_unwanted;     /* released, or its owner is gone: to be freed */
     uint64_t free_ns;     /* not before that: somebody may still be writing there; 0: nobody */
+    uint32_t position;    /* in the queue, as it is shown */
     uint64_t ended_order; /* the lowest ended first */
     char *bytes;          /* the request */
     uint32_t n_bytes;
@@ -43,6 +44,13 @@ typedef struct slot {
     stream_writer writer;
 } slot;
 
+/* What a client wishes that waits for a stream. */
+typedef struct wished {
+    uint64_t wish;     /* the word, as it was seen first */
+    uint64_t round;    /* when */
+    uint32_t position; /* in the queue, as it is shown */
+} wished;
+
 struct stream_service {
     hub_view view;
     const host_options *options;
@@ -50,6 +58,8 @@ struct stream_service {
     attendance *attendance;
     slot *slots;
     uint64_t n_ended;
+    wished wished[LIPC_CLIENTS_MAX];
+    uint64_t round;      /* counts the looks at wishes */
     lipc_hub shown;      /* what the host says of itself, as it was written last */
     uint64_t restore_ns; /* when all that the host shows is looked after next */
 };
@@ -290,7 +300,8 @@ static slot *slot_of(const answer *answer) {
 
 static void on_position(answer *answer, uint32_t position) {
     slot *slot = slot_of(answer);
-    if (__atomic_load_n(&slot->writer.header->queue_position, __ATOMIC_RELAXED) == position) return;
+    if (slot->position == position) return;
+    slot->position = position;
     stream_writer_position(&slot->writer, position);
     ring_watchers(slot, PLAT_BELL_NEWS);
 }
@@ -428,7 +439,7 @@ static int copy_request(slot *slot, char message[REQUEST_MESSAGE_SIZE]) {
 static void begin_slot(slot *slot, uint64_t claim) {
     ledger *ledger = slot->service->ledger;
     slot->is_detachable = slot->is_unwanted = false;
-    slot->free_ns = 0;
+    slot->free_ns = slot->position = 0;
     slot->answer = (answer){.channel = &stream_channel,
                             .client = stream_claim_owner(claim),
                             .note = ledger_note(ledger, slot->index, slot->generation)};
@@ -657,19 +668,32 @@ void stream_service_look(stream_service *service) {
 
 /* ---- granting wishes --------------------------------------------------------------------------------------------- */
 
-/* The client with the lowest ticket above `ticket`; false if none waits. */
-static bool next_wish(const stream_service *service, uint64_t ticket, uint32_t *client, uint64_t *wish) {
-    bool is_found = false;
+/* One client that waits for a stream. */
+typedef struct waiting {
+    uint32_t client;
+    wished wished;
+} waiting;
+
+/* Who was seen to wish first; those seen in one look by their tickets. A ticket may be a lie. */
+static int compare_waiting(const void *left, const void *right) {
+    const wished *a = &((const waiting *)left)->wished, *b = &((const waiting *)right)->wished;
+    if (a->round != b->round) return a->round < b->round ? -1 : 1;
+    return wish_ticket(a->wish) < wish_ticket(b->wish) ? -1 : wish_ticket(a->wish) > wish_ticket(b->wish);
+}
+
+/* All that wait now, in the order in which they are served. */
+static size_t list_waiting(stream_service *service, waiting list[LIPC_CLIENTS_MAX]) {
+    size_t n = 0;
+    service->round++;
     for (uint32_t i = 0; i < service->view.at.n_clients; i++) {
-        uint64_t candidate = __atomic_load_n(&hub_client(&service->view, i)->wish, __ATOMIC_ACQUIRE);
-        if (wish_phase(candidate) != LIPC_WISH_WAITING || wish_ticket(candidate) < ticket) continue;
-        if ((is_found && wish_ticket(candidate) >= wish_ticket(*wish)) || !attendance_is_present(service->attendance, i))
-            continue;
-        *client = i;
-        *wish = candidate;
-        is_found = true;
+        wished *wished = &service->wished[i];
+        uint64_t wish = __atomic_load_n(&hub_client(&service->view, i)->wish, __ATOMIC_ACQUIRE);
+        if (wish_phase(wish) != LIPC_WISH_WAITING || !attendance_is_present(service->attendance, i)) continue;
+        if (wished->wish != wish) *wished = (struct wished){.wish = wish, .round = service->round};
+        list[n++] = (waiting){i, *wished};
     }
-    return is_found;
+    qsort(list, n, sizeof *list, compare_waiting);
+    return n;
 }
 
 /* Frees the answer that ended longest ago and that nobody owns. Not if somebody has become its owner this moment. */
@@ -699,21 +723,26 @@ static bool grant(stream_service *service, uint32_t client, uint64_t wish) {
     return true;
 }
 
+static void show_position(stream_service *service, uint32_t client, uint32_t position) {
+    __atomic_store_n(&hub_client(&service->view, client)->queue_position, position, __ATOMIC_RELAXED);
+    STEP("streams.grant.position");
+    if (service->wished[client].position == position) return;
+    service->wished[client].position = position;
+    attendance_ring(service->attendance, client, PLAT_BELL_NEWS);
+}
+
 void stream_service_grant(stream_service *service, uint32_t n_queued) {
-    uint32_t client = 0;
-    uint64_t wish = 0, ticket = 0;
+    waiting list[LIPC_CLIENTS_MAX];
     bool is_full = false;
+    uint32_t position = n_queued;
     /* Behind everything that was freed: see hub_wish. */
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
-    for (uint32_t position = n_queued; next_wish(service, ticket, &client, &wish); ticket = wish_ticket(wish) + 1) {
-        is_full = is_full || !grant(service, client, wish);
-        if (!is_full) continue;
-        lipc_client_record *record = hub_client(&service->view, client);
-        if (__atomic_load_n(&record->queue_position, __ATOMIC_RELAXED) != position) {
-            __atomic_store_n(&record->queue_position, position, __ATOMIC_RELAXED);
-            STEP("streams.grant.position");
-            attendance_ring(service->attendance, client, PLAT_BELL_NEWS);
-        }
-        position++;
+    size_t n = list_waiting(service, list);
+    for (size_t i = 0; i < n; i++) {
+        is_full = is_full || !grant(service, list[i].client, list[i].wished.wish);
+        if (is_full)
+            show_position(service, list[i].client, position++);
+        else
+            service->wished[list[i].client] = (wished){0}; /* the same wish again is another one */
     }
 }
