@@ -1,9 +1,10 @@
-/* hostile_clients.c - a client that does its worst, in each of six ways, while four honest ones stream and one works with
+/* hostile_clients.c - a client that does its worst, in each of seven ways, while four honest ones stream and one works with
  * the classic block: the host lives, answers, does not grow and comes to rest, and nobody is given another's text.
  *
  *     a  scribbles over all that a client may write, but for the places of the honest ones: they notice nothing
  *     b  scribbles over everything: who was hit gets an error; once it has stopped, a new client is served at once
  *     m  the same against the embedded model, where everybody has an answer of his own
+ *     r  the same, and kills the worker, time and again, whose successors have to go by what they find
  *     c  lies in each length, offset, state and index, one after another
  *     d  claims and abandons: streams and records, by processes that die
  *     e  floods: requests and cancels, as fast as they can be made
@@ -19,6 +20,7 @@
 #include "channel/stream.h"
 
 #include <dirent.h>
+#include <pthread.h>
 
 enum {
     HONEST = 4,
@@ -28,7 +30,8 @@ enum {
     GROWTH_KIB = 8192,
     IDLE_WATCHED_MS = 1000,
     IDLE_ALLOWED_MS = 50,
-    SHOWN_BYTES = 24
+    SHOWN_BYTES = 24,
+    KILL_PAUSE_MS = 400
 };
 #define SLOTS "12"
 
@@ -44,6 +47,7 @@ typedef struct manner {
     bool may_be_damaged; /* and may have shown wrong text before */
     bool has_classic;
     bool has_model;
+    bool kills_workers;
 } manner;
 
 struct board { /* shared by all processes */
@@ -152,7 +156,7 @@ static bool read_answer(board *board, int number, lipc_stream *stream, int n_of_
             break;
         is_whole = check_piece(board, number, &delta) && is_whole;
         n_read += delta.n_bytes;
-        add(&board->n_bytes[number], delta.n_bytes);
+        add(&board->n_bytes[number], is_whole ? delta.n_bytes : 0);
         if (n_of_text > 0)
             n_tokens = check_tokens(board, stream, n_tokens, n_of_text);
     }
@@ -322,6 +326,26 @@ static void attack_everything(board *board, uint64_t seed) {
     scribble(board, seed, scribble_anywhere);
 }
 
+/* A process that the host has started; 0: none. */
+static pid_t child_of(pid_t host);
+
+static void *kill_workers(void *data) {
+    board *board = data;
+    for (; !NOW(board->is_over); test_pause_ms(KILL_PAUSE_MS)) {
+        pid_t worker = child_of(board->host_pid);
+        if (worker > 0)
+            kill(worker, SIGKILL);
+    }
+    return NULL;
+}
+
+static void attack_successors(board *board, uint64_t seed) {
+    pthread_t killer;
+    CHECK(pthread_create(&killer, NULL, kill_workers, board) == 0);
+    attack_everything(board, seed);
+    pthread_join(killer, NULL);
+}
+
 /* ---- Lies -------------------------------------------------------------------------------------------------------- */
 
 typedef struct raw {
@@ -444,28 +468,34 @@ static void abandon(void *data, int number) {
 }
 
 static void attack_by_abandoning(board *board, uint64_t seed) {
-    int n = (int)test_random(&seed, 1000000);
+    int n = 0;
     for (; !NOW(board->is_over); n++)
-        waitpid(worker_start(abandon, board, n), NULL, 0);
+        waitpid(worker_start(abandon, board, (int)seed * 1000000 + n), NULL, 0);
     printf("  %d came and went\n", n);
 }
 
+/* From one at a time to more than there is room for. */
 static void attack_by_flooding(board *board, uint64_t seed) {
-    (void)seed;
     lipc_client *client = client_of(board->instance);
-    int n = 0;
-    for (; !NOW(board->is_over); n++) {
+    int n_requests = 0;
+    while (!NOW(board->is_over)) {
         lipc_stream *streams[16];
-        for (int i = 0; i < 16; i++) {
-            streams[i] = n % 2 ? ask_endless(client) : ask(client, "flood");
-            if (i % 2)
+        int n = (int)test_random(&seed, 16) + 1;
+        for (int i = 0; i < n; i++) {
+            streams[i] = test_random(&seed, 2) ? ask_endless(client) : ask(client, "flood");
+            if (test_random(&seed, 2))
                 lipc_stream_cancel(streams[i]);
         }
-        for (int i = 0; i < 16; i++)
+        for (int i = 0; i < n; i++) {
+            lipc_delta delta;
+            if (test_random(&seed, 4) == 0)
+                lipc_stream_read(streams[i], 1, &delta);
             lipc_stream_close(streams[i]);
+        }
+        n_requests += n;
     }
     lipc_client_close(client);
-    printf("  %d requests\n", 16 * n);
+    printf("  %d requests\n", n_requests);
 }
 
 /* ---- What the host needs ----------------------------------------------------------------------------------------- */
@@ -507,20 +537,28 @@ static void add_needs(needs *sum, pid_t pid) {
     sum->cpu_ms += process_cpu_ms(pid);
 }
 
-/* Of the host and of the processes it has started. */
-static needs needs_of(pid_t host) {
-    needs sum = {0};
+static pid_t child_of(pid_t host) {
     struct dirent *entry;
+    pid_t child = 0;
     DIR *processes = opendir("/proc");
     CHECK(processes != NULL);
-    add_needs(&sum, host);
-    while ((entry = readdir(processes))) {
+    while (child == 0 && (entry = readdir(processes))) {
         char path[300];
         snprintf(path, sizeof path, "/proc/%s/status", entry->d_name);
         if (number_in(path, "PPid:") == host)
-            add_needs(&sum, (pid_t)atoi(entry->d_name));
+            child = (pid_t)atoi(entry->d_name);
     }
     closedir(processes);
+    return child;
+}
+
+/* Of the host and of its worker. */
+static needs needs_of(pid_t host) {
+    needs sum = {0};
+    pid_t worker = child_of(host);
+    add_needs(&sum, host);
+    if (worker > 0)
+        add_needs(&sum, worker);
     return sum;
 }
 
@@ -595,6 +633,8 @@ static void check_served(board *board) {
     CHECK_SAY(WAITED(SERVED_AFTER_MS * GENEROUS, memcmp(hub, &board->hub, offsetof(lipc_hub, reserved0)) == 0 &&
                                                      NOW(hub->state) == LIPC_HUB_READY),
               "the hub does not come back");
+    if (!board->manner->kills_workers)
+        CHECK_SAY(NOW(hub->worker_pid) == board->hub.worker_pid && NOW(hub->n_recoveries) == 0, "the worker has died");
     lipc_client *client = client_of(board->instance);
     lipc_stream *stream = ask(client, questions[0]);
     check_answer(stream, board->answers[0], strlen(board->answers[0]));
@@ -684,6 +724,8 @@ static const manner manners[] = {
     {'b', "scribbles over everything", attack_everything, .may_fail = true, .may_be_damaged = true},
     {'m', "scribbles over everything, with the embedded model", attack_everything, .may_fail = true,
      .may_be_damaged = true, .has_model = true},
+    {'r', "scribbles over everything and kills the worker", attack_successors, .may_fail = true,
+     .may_be_damaged = true, .kills_workers = true},
     {'c', "lies", attack_with_lies, .may_fail = true, .has_classic = true},
     {'d', "claims and abandons", attack_by_abandoning, .has_classic = true},
     {'e', "floods", attack_by_flooding, .has_classic = true},
@@ -691,7 +733,7 @@ static const manner manners[] = {
 
 int main(int argc, char *argv[]) {
     double seconds = argc > 1 ? atof(argv[1]) : 8;
-    const char *which = argc > 2 ? argv[2] : "abmcde";
+    const char *which = argc > 2 ? argv[2] : "abmrcde";
     int seed = argc > 3 ? atoi(argv[3]) : 1;
     test_begin("hostile_clients", (unsigned)(strlen(which) * (seconds + 60)));
     for (size_t i = 0; i < sizeof manners / sizeof manners[0]; i++)
