@@ -642,8 +642,19 @@ static void on_gone(void *user_data, uint32_t client) {
     }
 }
 
+/* What an empty stream shows of its generation goes: nobody would take it. So do those who seem to watch a free one. */
+static void restore_empty(slot *slot) {
+    lipc_stream_header *header = header_of(slot);
+    uint64_t bits = 0, claim = stream_claim_now(header);
+    if (__atomic_load_n(&header->status, __ATOMIC_RELAXED) >> 32 == slot->generation)
+        __atomic_store_n(&header->status, 0, __ATOMIC_RELAXED);
+    for (uint32_t word = 0; word < LIPC_CLIENTS_MAX / 64; word++)
+        bits |= __atomic_load_n(&header->watchers[word], __ATOMIC_RELAXED);
+    if (bits != 0 && stream_claim_phase(claim) == LIPC_CLAIM_FREE) free_from(slot, &claim);
+}
+
 /* Once a second, what the host shows is written again, for clients that would otherwise wait for words that somebody
- * scribbled over. What an empty stream shows of its generation goes: nobody would take it. */
+ * scribbled over. */
 static void restore_shown(stream_service *service) {
     uint64_t now_ns = plat_clock_ns();
     if (now_ns < service->restore_ns) return;
@@ -653,9 +664,8 @@ static void restore_shown(stream_service *service) {
         slot *slot = &service->slots[i];
         if (slot->phase != SLOT_EMPTY)
             stream_writer_restore(&slot->writer);
-        else if (__atomic_load_n(&header_of(slot)->status, __ATOMIC_RELAXED) >> 32 == slot->generation)
-            __atomic_store_n(&header_of(slot)->status, 0, __ATOMIC_RELAXED);
-        STEP("streams.restore.status");
+        else
+            restore_empty(slot);
     }
 }
 

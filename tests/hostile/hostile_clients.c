@@ -308,13 +308,17 @@ static void ring_host(const board *board) {
     plat_doorbell_ring(hub_bell(&hub_of(&board->view)->bell), PLAT_BELL_ALL);
 }
 
-enum { WORDS_BETWEEN_LOOKS = 64 };
+enum { WORDS_AT_ONCE = 64, FAST_ROUNDS = 20000, SLOW_ROUNDS = 500 };
 
+/* At full speed, and then so slowly that the honest ones come some way before they are hit. */
 static void scribble(board *board, uint64_t seed, void (*once)(const struct board *, uint64_t *)) {
-    while (!NOW(board->is_over)) {
-        for (int i = 0; i < WORDS_BETWEEN_LOOKS; i++)
+    for (int round = 0; !NOW(board->is_over); round++) {
+        bool is_slow = round % (FAST_ROUNDS + SLOW_ROUNDS) >= FAST_ROUNDS;
+        for (int i = is_slow ? WORDS_AT_ONCE - 1 : 0; i < WORDS_AT_ONCE; i++)
             once(board, &seed);
         ring_host(board);
+        if (is_slow)
+            test_pause_ms(1);
     }
 }
 
