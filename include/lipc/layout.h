@@ -293,7 +293,7 @@ typedef struct lipc_stream_header {
     uint64_t first_token_ns; /* 0: not yet */
     uint64_t ended_ns;       /* 0: not yet */
     uint64_t request_sum;    /* before the first READING: what a successor checks the request area by; see stream.h */
-    uint8_t reserved3[8];
+    uint64_t answer_sum;     /* before the status that says ENDED: FNV-1a over the text, for its readers; see stream.h */
     char message[256];       /* 256: zero-terminated: why it was refused or failed; before the status that says so */
 } lipc_stream_header;
 
@@ -319,6 +319,7 @@ LIPC_LAYOUT_ASSERT(offsetof(lipc_stream_header, started_ns) == 216);
 LIPC_LAYOUT_ASSERT(offsetof(lipc_stream_header, first_token_ns) == 224);
 LIPC_LAYOUT_ASSERT(offsetof(lipc_stream_header, ended_ns) == 232);
 LIPC_LAYOUT_ASSERT(offsetof(lipc_stream_header, request_sum) == 240);
+LIPC_LAYOUT_ASSERT(offsetof(lipc_stream_header, answer_sum) == 248);
 LIPC_LAYOUT_ASSERT(offsetof(lipc_stream_header, message) == 256);
 LIPC_LAYOUT_ASSERT(sizeof(lipc_stream_header) == 512);
 

@@ -89,6 +89,21 @@ void stream_write_request(const hub_view *view, uint32_t index, const uint8_t id
     STEP("stream.request.bytes");
 }
 
+/* ---- sums -------------------------------------------------------------------------------------------------------- */
+
+/* http://www.isthe.com/chongo/tech/comp/fnv/ */
+#define FNV_BASIS UINT64_C(0xCBF29CE484222325)
+#define FNV_PRIME UINT64_C(0x100000001B3)
+
+uint64_t stream_sum_add(uint64_t sum, const char *text, size_t n_bytes) {
+    for (size_t i = 0; i < n_bytes; i++) sum = (sum ^ (unsigned char)text[i]) * FNV_PRIME;
+    return sum;
+}
+
+uint64_t stream_sum_begin(uint32_t generation) {
+    return stream_sum_add(FNV_BASIS, (const char *)&generation, sizeof generation);
+}
+
 /* ---- writing ----------------------------------------------------------------------------------------------------- */
 
 static void set_status(stream_writer *writer, uint32_t state, uint32_t end, int error) {
@@ -111,6 +126,7 @@ static stream_writer writer_of(const hub_view *view, uint32_t index, uint32_t ge
     return (stream_writer){
         .header = hub_stream(view, index), .log = stream_log(view, index), .index = stream_index(view, index),
         .log_size = view->at.log_size, .index_length = view->at.index_length, .generation = generation,
+        .sum = stream_sum_begin(generation),
     };
 }
 
@@ -138,6 +154,8 @@ void stream_writer_begin(stream_writer *writer, const hub_view *view, uint32_t i
     STEP("stream.begin.first_token");
     SHOW(ended_ns, 0);
     STEP("stream.begin.ended");
+    SHOW(answer_sum, 0);
+    STEP("stream.begin.answer_sum");
     writer->header->message[0] = 0;
     STEP("stream.begin.message");
     set_status(writer, LIPC_STREAM_QUEUED, LIPC_END_NONE, 0);
@@ -195,6 +213,7 @@ stream_room stream_writer_append(stream_writer *writer, const char *text, size_t
     if (has_record && writer->n_tokens < writer->published_tokens) {
         if (!is_as_published(writer, text, fitting, token)) return STREAM_DAMAGED;
         writer->n_bytes += (uint32_t)fitting;
+        writer->sum = stream_sum_add(writer->sum, text, fitting);
         writer->n_tokens++;
         return result;
     }
@@ -204,6 +223,7 @@ stream_room stream_writer_append(stream_writer *writer, const char *text, size_t
     memcpy(writer->log + writer->n_bytes + n_again, text + n_again, fitting - n_again);
     STEP("stream.append.bytes");
     writer->n_bytes += (uint32_t)fitting;
+    writer->sum = stream_sum_add(writer->sum, text, fitting);
     if (token && !writer->is_generating) {
         if (writer->n_tokens == 0) {
             SHOW(first_token_ns, now_ns);
@@ -233,6 +253,8 @@ void stream_writer_end(stream_writer *writer, uint32_t end, int error, const cha
     STEP("stream.end.message");
     writer->header->message[n_bytes] = 0;
     STEP("stream.end.terminator");
+    SHOW(answer_sum, writer->sum);
+    STEP("stream.end.answer_sum");
     set_status(writer, LIPC_STREAM_ENDED, end, error);
     STEP("stream.end.status");
 }
@@ -266,13 +288,13 @@ void stream_remains_tokens(const hub_view *view, uint32_t index, int32_t *tokens
     for (uint32_t i = 0; i < n_tokens; i++) tokens[i] = records[i].id;
 }
 
-/* FNV-1a, 64 bits, over words of eight bytes (http://www.isthe.com/chongo/tech/comp/fnv/). */
+/* FNV-1a, 64 bits, over words of eight bytes. */
 static uint64_t add_to_sum(uint64_t sum, uint64_t word) {
-    return (sum ^ word) * UINT64_C(0x100000001B3);
+    return (sum ^ word) * FNV_PRIME;
 }
 
 uint64_t stream_request_sum(const char *request, size_t n_bytes, uint32_t seed, uint32_t generation) {
-    uint64_t sum = add_to_sum(UINT64_C(0xCBF29CE484222325), (uint64_t)generation << 32 | seed);
+    uint64_t sum = add_to_sum(FNV_BASIS, (uint64_t)generation << 32 | seed);
     for (size_t at = 0; at < n_bytes; at += sizeof(uint64_t)) {
         uint64_t word = 0;
         memcpy(&word, request + at, n_bytes - at < sizeof word ? n_bytes - at : sizeof word);
@@ -288,6 +310,7 @@ void stream_writer_resume(stream_writer *writer, const hub_view *view, uint32_t 
     writer->published_tokens = remains->n_tokens;
     writer->started_ns = __atomic_load_n(&writer->header->started_ns, __ATOMIC_RELAXED);
     writer->status = __atomic_load_n(&writer->header->status, __ATOMIC_RELAXED);
+    if (remains->has_ended) writer->sum = __atomic_load_n(&writer->header->answer_sum, __ATOMIC_RELAXED);
     if (remains->has_ended) return;
     set_status(writer, LIPC_STREAM_RECOVERING, LIPC_END_NONE, 0);
     STEP("stream.resume.status");
@@ -297,6 +320,9 @@ void stream_writer_restore(const stream_writer *writer) {
     uint64_t published = (uint64_t)writer->published_tokens << 32 | writer->published_bytes;
     __atomic_store_n(&writer->header->published, published, __ATOMIC_RELEASE);
     STEP("stream.restore.published");
+    if ((writer->status & 0xFF) == LIPC_STREAM_ENDED)
+        __atomic_store_n(&writer->header->answer_sum, writer->sum, __ATOMIC_RELAXED);
+    STEP("stream.restore.answer_sum");
     __atomic_store_n(&writer->header->status, writer->status, __ATOMIC_RELEASE);
     STEP("stream.restore.status");
 }

@@ -82,6 +82,7 @@ typedef struct stream_writer {
     bool is_generating;                     /* the status says so */
     uint64_t started_ns;                    /* of the answer; token times count from it */
     uint64_t status;                        /* as it is shown */
+    uint64_t sum;                           /* of the text up to n_bytes */
 } stream_writer;
 
 /* Begins the answer to the request of a generation: nothing published, state QUEUED. */
@@ -94,6 +95,12 @@ void stream_writer_start(stream_writer *writer, uint32_t seed, uint64_t request_
 
 void stream_writer_prompt(stream_writer *writer, uint32_t n_prompt, uint32_t n_prompt_done);
 void stream_writer_position(stream_writer *writer, uint32_t position);
+
+/* A sum over the text of an answer: FNV-1a, 64 bits, over the generation's four bytes and the text's. A reader that has
+ * read everything from byte 0 on finds out by it that somebody has written over the text, or over what was published of
+ * it. Not against malice: whoever can write the text can write the sum. */
+uint64_t stream_sum_begin(uint32_t generation);
+uint64_t stream_sum_add(uint64_t sum, const char *text, size_t n_bytes);
 
 /* A token to be recorded with a text; NULL: text without one. */
 typedef struct stream_token {

@@ -18,6 +18,8 @@
 #define REAP_MS 100
 /* For how long the end of a host is waited for that was started when another already ran. Usually some milliseconds. */
 #define LOSER_MS 1000
+/* lipc_stream_header.answer_sum */
+#define FIRST_MINOR_WITH_SUMS 1
 /* A hub that is written at this moment can look damaged for a moment. */
 #define DAMAGED_LOOKS 20
 
@@ -182,6 +184,7 @@ static attempt attach_to(lipc_client *client, int pid, int *n_damaged, int *erro
     attempt result = read_hub(client, pid, n_damaged, &identity, error);
     if (result != ATTEMPT_ATTACHED) return result;
     client->host_pid = pid;
+    client->has_sums = identity.minor >= FIRST_MINOR_WITH_SUMS;
     result = take_record(client, error);
     if (result != ATTEMPT_ATTACHED) return result;
     result = watch_host(client, &identity, error);

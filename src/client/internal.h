@@ -30,6 +30,7 @@ struct lipc_client {
     plat_segment *segment;
     hub_view view;
     int host_pid;
+    bool has_sums;             /* the host shows a sum of each answer's text */
     uint32_t index;            /* of the client's record */
     uint64_t claim;            /* what that record holds as long as it is the client's own */
     plat_process_watch *watch;

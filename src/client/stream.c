@@ -38,6 +38,8 @@ struct lipc_stream {
     pthread_mutex_t lock; /* guards what follows */
     uint64_t offset;      /* read up to here */
     bool is_aligned;      /* `offset` is known to be a character's beginning */
+    bool is_summed;       /* all has been read, from byte 0 on */
+    uint64_t sum;         /* of what was read, if so */
     uint64_t due_ns;      /* pacing: text in the middle of an answer is not for waiting calls before this */
     char *copy;           /* a follower's last delta */
     size_t copy_size;
@@ -107,6 +109,8 @@ static void give_place(lipc_stream *stream, uint32_t index, uint64_t claim) {
     stream->index = index;
     stream->claim = claim;
     stream_reader_begin(&stream->reader, &stream->client->view, index, stream_claim_generation(claim));
+    stream->is_summed = stream->offset == 0 && stream->client->has_sums;
+    stream->sum = stream_sum_begin(stream->reader.generation);
     /* release: pairs with is_placed(). */
     __atomic_store_n(&stream->is_placed, true, __ATOMIC_RELEASE);
 }
@@ -338,10 +342,19 @@ static int fail_gone(lipc_stream *stream) {
     return lipc_fail(LIPC_E_GONE, "the stream does not exist any more: its place was given to another");
 }
 
+/* The answer is complete; whether it was read as the host wrote it. */
+static int check_sum(const lipc_stream *stream) {
+    uint64_t sum = __atomic_load_n(&header_of(stream)->answer_sum, __ATOMIC_RELAXED);
+    if (!stream->is_summed || sum == stream->sum) return LIPC_E_OK;
+    return lipc_fail(LIPC_E_FAILED, "the text that was read is not what the host wrote: a process has written over the "
+                     "shared memory of '%s'", stream->client->name);
+}
+
 /* How the answer ended; everything of it has been read. */
 static int report_end(lipc_stream *stream, const stream_sight *sight) {
     char message[sizeof header_of(stream)->message];
     client_copy_text(message, sizeof message, header_of(stream)->message, sizeof header_of(stream)->message);
+    int damage = check_sum(stream);
     if (!stream_is_current(&stream->reader)) return fail_gone(stream);
     switch (sight->end) {
     case LIPC_END_TURN:
@@ -349,7 +362,7 @@ static int report_end(lipc_stream *stream, const stream_sight *sight) {
     case LIPC_END_STOP:
     case LIPC_END_CONTEXT:
     case LIPC_END_FULL:
-        return LIPC_E_OK;
+        return damage;
     case LIPC_END_CANCELLED:
         return lipc_fail(LIPC_E_CANCELLED, "the stream was cancelled");
     case LIPC_END_REFUSED:
@@ -425,6 +438,7 @@ static int take_text(lipc_stream *stream, const stream_sight *sight, lipc_delta 
     if (!stream_is_current(&stream->reader)) return fail_gone(stream);
     *delta = (lipc_delta){text, n_bytes, stream->offset};
     stream->offset = sight->n_bytes;
+    if (stream->is_summed) stream->sum = stream_sum_add(stream->sum, text, n_bytes);
     begin_frame(stream);
     return LIPC_E_OK;
 }
