@@ -96,6 +96,13 @@ void hub_begin(const hub_view *view, int host_pid, uint64_t host_start_time, con
     STEP("hub.begin.state");
 }
 
+bool hub_is_of(const char *base, int pid) {
+    const lipc_hub *hub = (const lipc_hub *)(base + LIPC_HUB_OFFSET);
+    /* acquire: pairs with hub_begin, which writes the magic last. */
+    return __atomic_load_n(&hub->magic, __ATOMIC_ACQUIRE) == LIPC_HUB_MAGIC &&
+           __atomic_load_n(&hub->host_pid, __ATOMIC_RELAXED) == (uint32_t)pid;
+}
+
 void hub_request_shutdown(const hub_view *view) {
     /* release: pairs with the host's acquire; nothing else goes with it. */
     __atomic_store_n(&hub_of(view)->shutdown, 1, __ATOMIC_RELEASE);

@@ -78,6 +78,9 @@ static inline lipc_stream_header *hub_stream(const hub_view *view, uint32_t inde
     return (lipc_stream_header *)(view->base + view->at.streams_offset + index * view->at.stream_size);
 }
 
+/* Whether the process `pid` has made this hub its own. `base` is mapped to LIPC_HUB_END at least. */
+bool hub_is_of(const char *base, int pid);
+
 /* Client: asks the host to end. The caller rings the host. */
 void hub_request_shutdown(const hub_view *view);
 

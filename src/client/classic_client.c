@@ -14,6 +14,7 @@
 #include "error.h"
 
 #include "../channel/classic_block.h"
+#include "../channel/hub.h"
 #include "../channel/names.h"
 #include "../platform/platform.h"
 #include "../platform/step.h"
@@ -131,7 +132,9 @@ static int open_objects(lipc_classic *handle) {
         {LIPC_SUFFIX_CHUNK_READY, &handle->chunk_ready},
     };
     names_object(object_name, handle->name, LIPC_SUFFIX_SEGMENT);
-    int error = plat_segment_open(object_name, LIPC_CLASSIC_MAP_SIZE, &handle->segment);
+    int error = plat_segment_open(object_name, LIPC_HUB_END, &handle->segment);
+    if (error == PLAT_E_UNEXPECTED) /* an older host's, without a hub */
+        error = plat_segment_open(object_name, LIPC_CLASSIC_MAP_SIZE, &handle->segment);
     for (size_t i = 0; error == PLAT_OK && i < sizeof wanted / sizeof wanted[0]; i++) {
         names_object(object_name, handle->name, wanted[i].suffix);
         error = plat_semaphore_open(object_name, wanted[i].semaphore);
@@ -163,6 +166,13 @@ static bool has_live_host(lipc_classic *handle) {
     }
     /* If it ended before the watch was there, the pid may be somebody else's by now. */
     return plat_segment_owner_pid(handle->segment) == pid;
+}
+
+/* Whether that host has taken the objects over. Until it has, the permits in them are a dead host's: whoever took one
+ * would write a request that the new host resets. */
+static bool has_taken_over(lipc_classic *handle) {
+    return plat_segment_size(handle->segment) < LIPC_HUB_END ||
+           hub_is_of(plat_segment_base(handle->segment), lipc_classic_host_pid(handle));
 }
 
 /* ---- waiting ------------------------------------------------------------------------------------------------------- */
@@ -209,7 +219,7 @@ static int wait_objects(lipc_classic *handle, uint64_t deadline_ns) {
     int result;
     for (;;) {
         result = open_objects(handle);
-        if (result == LIPC_E_OK && has_live_host(handle)) break;
+        if (result == LIPC_E_OK && has_live_host(handle) && has_taken_over(handle)) break;
         if (result == LIPC_E_OK) {
             close_objects(handle);
             lipc_fail(LIPC_E_NO_HOST, "the objects of '%s' are there, but their host is dead; start it again",

@@ -66,7 +66,6 @@ host_exit instance_open(instance *instance, const host_options *options, char *m
     char object_name[NAMES_OBJECT_SIZE];
     bool adopted;
     int owner_pid;
-    uint64_t start_time = 0;
     hub_geometry geometry;
     hub_plan(&geometry, (uint32_t)options->n_slots, options->request_size, options->response_size);
     names_object(object_name, options->name, LIPC_SUFFIX_SEGMENT);
@@ -77,10 +76,14 @@ host_exit instance_open(instance *instance, const host_options *options, char *m
     instance->view = (hub_view){plat_segment_base(instance->segment), geometry};
     if (adopted) classic_block_reset(instance->block);
     if (!adopted || find_remains(instance->segment, &geometry) != REMAINS_STREAMS) hub_clear(&instance->view);
+    return HOST_EXIT_OK;
+}
+
+void instance_begin(instance *instance) {
+    uint64_t start_time = 0;
     plat_process_start_time(plat_process_own_pid(), &start_time);
     hub_begin(&instance->view, plat_process_own_pid(), start_time, LIPC_VERSION);
     instance->hub = *hub_of(&instance->view);
-    return HOST_EXIT_OK;
 }
 
 void instance_remove(instance *instance) {

@@ -26,6 +26,10 @@ typedef struct instance {
  * Returns HOST_EXIT_OK, or the code to end with; `message` then holds the line to say. */
 host_exit instance_open(instance *instance, const host_options *options, char *message, size_t message_size);
 
+/* Shows clients of both channels that this host is there, in its hub: when everything that a dead host left has been taken
+ * over or taken back. */
+void instance_begin(instance *instance);
+
 /* Maps a failure to make the object to the code to end with, and words it. Call right after the failed plat_ call. */
 host_exit instance_explain(int plat_error, const char *object_name, int owner_pid, char *message, size_t message_size);
 

@@ -69,7 +69,10 @@ static host_exit open_parts(char *message, size_t message_size) {
     host_exit code = instance_open(&parts.instance, &parts.options, message, message_size);
     if (code != HOST_EXIT_OK) return code;
     bell = hub_bell(&hub_of(&parts.instance.view)->bell);
-    return classic_objects_open(&parts.classic, &parts.instance, message, message_size);
+    code = classic_objects_open(&parts.classic, &parts.instance, message, message_size);
+    /* Last: by the hub, clients of both channels see that what a dead host left has been taken over. */
+    if (code == HOST_EXIT_OK) instance_begin(&parts.instance);
+    return code;
 }
 
 static void close_parts(void) {
