@@ -75,6 +75,7 @@ FNR == 1 { in_comment = parentheses = 0; end_statement("file") }
         gsub(/^[^"]*"|"$/, "", name)
         steps[++n_steps] = name
         step_place[n_steps] = FILENAME ":" FNR
+        is_about_text[n_steps] = text ~ /STEP_TEXT/
     }
     gsub(/"([^"\\]|\\.)*"/, "\"\"", text)
     gsub(/\047([^\047\\]|\\.)\047/, "0", text)
@@ -217,7 +218,7 @@ function walk(is_check,    i, depth, in_function, pending) {
 }
 
 END {
-    if (mode == "list") for (i = 1; i <= n_steps; i++) print step_place[i], steps[i]
+    if (mode == "list") for (i = 1; i <= n_steps; i++) if (!is_about_text[i]) print step_place[i], steps[i]
     if (mode == "list") exit
     for (i = 1; i <= n_steps; i++) {
         if (steps[i] !~ /^[a-z0-9_]+[.][a-z0-9_]+[.][a-z0-9_]+$/)
