@@ -13,14 +13,15 @@
 #include <string.h>
 
 /* How often an idle host looks whether sem_ready was taken. */
-#define TICK_MS 200
+#define TICK_MS 100
 /* For how long a new worker looks for a request whose permit a dead one had taken, how often, and for how long it must
  * look like one. */
 #define FORGOTTEN_MS 1000
 #define FORGOTTEN_TICK_MS 20
 #define FORGOTTEN_NS 100000000ull
-/* For how long sem_ready may stay taken without a request before it is posted again. */
-#define REPOST_NS 1000000000ull
+/* For how long sem_ready may be seen taken without a request before it is posted again. With TICK_MS before that and the
+ * beginning of an answer behind it, within a second from the death of a client that took it. */
+#define REPOST_NS 800000000ull
 /* For how long a client may take no permit of its complete answer before it counts as gone. */
 #define ABANDONED_NS 250000000ull
 /* A waiting client takes a permit within microseconds. */
@@ -212,6 +213,7 @@ static void *listen_for_requests(void *argument) {
     resume_listening(service);
     while (!load_flag(&service->is_stopping)) {
         uint64_t tick_ns = plat_deadline_ns(service->forgotten_until_ns ? FORGOTTEN_TICK_MS : TICK_MS);
+        if (taken_since && taken_since + REPOST_NS < tick_ns) tick_ns = taken_since + REPOST_NS;
         bool has_request = plat_semaphore_wait(service->prompts_written, tick_ns) == PLAT_OK;
         if (has_request) STEP("service.listen.request");
         if (!has_request) {
