@@ -10,7 +10,8 @@
  *
  * crash_points PATH-OF-steps.sh [short|all [PART-OF-A-ROUND'S-NAME]]
  *     short   each step once, killed, by each kind of victim; every fourth also stopped, or made to crash
- *     all     each step the first time that it is come to, in the middle, and the last time, with everything
+ *     all     each step the first time that it is come to, in the middle, and the last time, with everything; by the special
+ *             kinds of victims only the last time, where it is not theirs alone
  */
 #include "lives.h"
 
@@ -275,7 +276,7 @@ static void client_round(const round_ *round, const char *instance, orders *orde
     CHECK(!bystander || WAITED(SOON_MS, NOW(board->n_read) > 0));
     pid_t victim = start_victim(instance, orders);
     if (round->side == ORPHAN) {
-        CHECK(WAITED(SOON_MS, has_answer_at_hand(instance, 1)));
+        CHECK(WAITED(SOON_MS, has_answer_at_hand(instance, 1) || marked(orders) != 0));
         host_kill(&host);
     }
     CHECK_INT(waitpid(victim, &status, WUNTRACED), ==, victim);
@@ -445,8 +446,17 @@ static void end_house(house *house) {
     host_stop(&house->host);
 }
 
-/* Somebody dies before the host is watched: its worker in its middle, or all of it. */
-static void die_before(house *house) {
+/* The first worker dies in its middle, unless the victim has come to the step before. */
+static void kill_worker(const house *house) {
+    pid_t worker = 0;
+    CHECK(WAITED(SOON_MS, marked(house->orders) != 0 ||
+                              (NOW(house->board->n_read) > 100 && (worker = worker_of(house->instance)) != 0)));
+    if (worker)
+        kill(worker, SIGKILL);
+}
+
+/* What has happened when the companions come: nothing, or another host was killed in its middle. */
+static void open_house(house *house) {
     if (house->round->side == SUCCESSOR) {
         start_host(&house->host, house->instance, house->round, NULL);
         bystander_start(house);
@@ -459,17 +469,14 @@ static void die_before(house *house) {
     start_host(&house->host, house->instance, house->round, house->orders);
     bystander_start(house);
     companions_start(house);
-    if (house->round->side != RECOVERING)
-        return;
-    pid_t worker;
-    CHECK(WAITED(SOON_MS, NOW(house->board->n_read) > 100 && (worker = worker_of(house->instance)) != 0));
-    kill(worker, SIGKILL);
 }
 
 static void host_round(const round_ *round, const char *instance, orders *orders, outcome *outcome) {
     house house = {.round = round, .instance = instance, .orders = orders, .outcome = outcome};
     pid_t victim = 0;
-    die_before(&house);
+    open_house(&house);
+    if (round->side == RECOVERING)
+        kill_worker(&house);
     CHECK(WAITED(SOON_MS * 2, (victim = marked(orders)) != 0 || companions_have_left(&house)));
     if (victim) {
         double since_ms = follow_up(&house, victim);
@@ -627,7 +634,7 @@ static void add(plan *plan, side side, const char *step, uint32_t nth, action ac
         plan->rounds[plan->n++] = round;
 }
 
-/* Whether a kind of victim has this step's rounds in the short form: the special ones only have what is theirs alone. */
+/* In the short form the special kinds of victims only have what is theirs alone. */
 static bool is_special(side side) {
     return side != MODERN && side != CLASSIC && side != HOST;
 }
@@ -650,7 +657,7 @@ static void add_short(plan *plan, const steps *steps, int i, side side) {
 static void add_all(plan *plan, const steps *steps, int i, side side) {
     uint32_t n = steps->counts[i][side];
     const uint32_t nths[] = {1, (n + 1) / 2, n};
-    for (int k = 0; k < 3; k++) {
+    for (int k = is_special(side) && is_plain(steps, i) ? 2 : 0; k < 3; k++) {
         if (k > 0 && nths[k] <= nths[k - 1])
             continue;
         add(plan, side, steps->names[i], nths[k], KILL);
