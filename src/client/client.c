@@ -171,7 +171,8 @@ static attempt watch_host(lipc_client *client, const hub_identity *identity, int
 static attempt take_record(lipc_client *client, int *error) {
     uint64_t start_time;
     if (plat_process_start_time(client->opener_pid, &start_time) < 0)
-        return fail_attempt(error, lipc_fail(LIPC_E_SYSTEM, "cannot read this process's start time: is /proc there?"));
+        return fail_attempt(error, lipc_fail(LIPC_E_SYSTEM, "cannot read this process's start time in /proc: %s",
+                                             plat_os_error()));
     if (hub_client_attach(&client->view, (uint32_t)client->opener_pid, start_time, &client->index, &client->claim))
         return ATTEMPT_ATTACHED;
     return fail_attempt(error, lipc_fail(LIPC_E_FULL, "the host of '%s', process %d, has no room for another client: "

@@ -147,7 +147,8 @@ void plat_doorbell_ring(plat_doorbell *bell, uint32_t about);
 void plat_doorbell_wait(plat_doorbell *bell, uint32_t seen, uint64_t deadline_ns);
 
 /* ---- process -------------------------------------------------------------------------------------------------------
- * When a process began, in the system's own measure; with the pid it names a process for good. Errors: NOT_FOUND. */
+ * When a process began, in the system's own measure; with the pid it names a process for good. Errors: NOT_FOUND,
+ * SYSTEM (it cannot be told, for want of a descriptor). */
 int plat_process_start_time(int pid, uint64_t *start_time);
 int plat_process_own_pid(void);
 

@@ -32,10 +32,13 @@ int plat_process_own_pid(void) {
 int plat_process_start_time(int pid, uint64_t *start_time) {
     char path[32], line[1024];
     snprintf(path, sizeof path, "/proc/%d/stat", pid);
-    FILE *file = fopen(path, "re");
-    if (!file) return plat_fail(PLAT_E_NOT_FOUND);
-    size_t length = fread(line, 1, sizeof line - 1, file);
-    fclose(file);
+    /* Without a stream, which needs memory: that there is none, or no descriptor, must not make anybody dead. */
+    int file = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t length = file < 0 ? -1 : read(file, line, sizeof line - 1);
+    int error = errno == ENOENT || errno == ESRCH ? PLAT_E_NOT_FOUND : PLAT_E_SYSTEM;
+    if (length < 0) error = plat_fail(error);
+    if (file >= 0) close(file);
+    if (length < 0) return error;
     line[length] = 0;
     /* The second field is the program's name in brackets and may hold anything, brackets too: field 22 is the 20th
      * behind the last bracket. */
@@ -173,8 +176,8 @@ int plat_process_watch_add(plat_process_watch *watch, int pid, uint64_t start_ti
     /* Looked at behind the pidfd: if the number had been given to another process before, its start time says so. */
     uint64_t found;
     int error = PLAT_OK;
-    if (start_time != 0 && (plat_process_start_time(pid, &found) < 0 || found != start_time))
-        error = plat_fail(PLAT_E_NOT_FOUND);
+    if (start_time != 0) error = plat_process_start_time(pid, &found);
+    if (start_time != 0 && error == PLAT_OK && found != start_time) error = plat_fail(PLAT_E_NOT_FOUND);
     if (error == PLAT_OK) {
         pthread_mutex_lock(&watch->lock);
         error = add_locked(watch, process, tag);
