@@ -18,6 +18,7 @@ typedef struct entry {
     uint64_t attaching_until_ns; /* 0: it has attached */
     bool is_known;
     bool is_gone;
+    bool is_unwatched; /* the system would not watch it */
     int has_died;   /* atomic: set by the watch's thread */
 } entry;
 
@@ -72,23 +73,31 @@ void attendance_close(attendance *attendance) {
     free(attendance);
 }
 
-/* Begins to watch the holder of a record. */
-static void learn(attendance *attendance, uint32_t client, uint64_t claim) {
+/* Watches a record's holder. Where the system refuses that, for want of a descriptor, the holder is served all the same
+ * and the next look tries again, which also finds out whether it still lives. */
+static void watch_holder(attendance *attendance, uint32_t client, uint64_t claim) {
     entry *entry = &attendance->entries[client];
     lipc_client_record *record = hub_client(&attendance->view, client);
     bool is_attaching = client_claim_phase(claim) == LIPC_CLIENT_ATTACHING;
     /* A client that is still attaching has not written it yet: then whoever has its pid now. */
     uint64_t start_time = is_attaching ? 0 : __atomic_load_n(&record->start_time, __ATOMIC_RELAXED);
-    *entry = (struct entry){.claim = holder_of(claim), .is_known = true};
-    if (is_attaching) entry->attaching_until_ns = plat_deadline_ns(ATTACHING_MS);
     uint32_t pid = client_claim_pid(claim);
     int error = pid <= INT32_MAX ? plat_process_watch_add(attendance->watch, (int)pid, start_time, client)
                                  : PLAT_E_NOT_FOUND;
-    if (error == PLAT_OK) return;
-    entry->is_gone = true;
-    if (error != PLAT_E_NOT_FOUND)
-        log_line(LOG_LEVEL_WARN, "client %u, process %u, cannot be watched (%s) and is not served", client, pid,
-                 plat_os_error());
+    bool was_unwatched = entry->is_unwatched;
+    entry->is_gone = error == PLAT_E_NOT_FOUND;
+    entry->is_unwatched = error < 0 && !entry->is_gone;
+    if (entry->is_unwatched && !was_unwatched)
+        log_line(LOG_LEVEL_WARN, "client %u, process %u, cannot be watched (%s): its death is noticed up to a second late",
+                 client, pid, plat_os_error());
+}
+
+/* Begins to know the holder of a record. */
+static void learn(attendance *attendance, uint32_t client, uint64_t claim) {
+    entry *entry = &attendance->entries[client];
+    *entry = (struct entry){.claim = holder_of(claim), .is_known = true};
+    if (client_claim_phase(claim) == LIPC_CLIENT_ATTACHING) entry->attaching_until_ns = plat_deadline_ns(ATTACHING_MS);
+    watch_holder(attendance, client, claim);
 }
 
 /* Whether a record that is in nobody's use holds what a client that is served may have written. */
@@ -117,6 +126,8 @@ static void look_at(attendance *attendance, uint32_t client) {
             learn(attendance, client, claim);
         else
             entry->is_known = entry->is_gone = true;
+    } else if (entry->is_unwatched) {
+        watch_holder(attendance, client, claim);
     }
     if (!has_record(entry, claim) || attendance_has_died(attendance, client)) entry->is_gone = true;
 }

@@ -50,7 +50,7 @@ static void install_signal_handlers(sigset_t *ending) {
 /* The process `pid`, to end with. One that cannot be found has ended: its death is seen as soon as it is looked at. */
 static followed_process followed(int pid) {
     followed_process process = {.pid = pid};
-    if (plat_process_start_time(pid, &process.start_time) < 0) process.start_time = UINT64_MAX;
+    if (plat_process_start_time(pid, &process.start_time) == PLAT_E_NOT_FOUND) process.start_time = UINT64_MAX;
     return process;
 }
 
