@@ -115,6 +115,11 @@ static const char *words_of(lipc_end end) {
 /* Why a resumed answer is cut. */
 static const char damaged[] = "what was published of the answer was changed in shared memory: it cannot go on";
 
+static const char *why_failed(const server *server, const answer *answer) {
+    if (answer->cut != LIPC_END_FAILED) return server->engine->message;
+    return stops_has_failed(answer->stops) ? "not enough memory to look for the stop strings" : damaged;
+}
+
 /* The engine has let go of the answer. */
 static void end_running(server *server, answer *answer, const engine_progress *progress) {
     lipc_end end = answer->cut != LIPC_END_NONE ? answer->cut : end_of(progress->end);
@@ -126,7 +131,7 @@ static void end_running(server *server, answer *answer, const engine_progress *p
         if (n_bytes > 0) answer->channel->append(answer, text, n_bytes, NULL, plat_clock_ns());
     }
     bool has_failed = end == LIPC_END_FAILED;
-    const char *reason = !has_failed ? "" : answer->cut == LIPC_END_FAILED ? damaged : server->engine->message;
+    const char *reason = has_failed ? why_failed(server, answer) : "";
     if (has_failed) log_line(LOG_LEVEL_ERROR, "request %u: %s", answer->number, reason);
     /* The first token comes out of the prompt's evaluation; the others take the time of generating. */
     int32_t n_timed = progress->n_tokens > 1 ? progress->n_tokens - 1 : 0;
@@ -230,6 +235,7 @@ static lipc_end append(answer *answer, const engine_progress *progress, uint64_t
     case ANSWER_DAMAGED: return LIPC_END_FAILED;
     case ANSWER_FITS: break;
     }
+    if (stops_has_failed(answer->stops)) return LIPC_END_FAILED;
     return is_stopped ? LIPC_END_STOP : LIPC_END_NONE;
 }
 

@@ -18,6 +18,7 @@ struct stops {
     char *joined; /* held text and a piece, where both go out together */
     size_t joined_size;
     bool is_found;
+    bool has_failed;
     const matcher *held_by; /* its first n_held bytes are held back */
     size_t n_held;
     size_t n_matchers;
@@ -119,8 +120,12 @@ bool stops_feed(stops *stops, const char *text, size_t n_bytes, const char **out
     *n_out = n_held + n_taken - (stops->is_found ? n_stop : stops->n_held);
     if (join(stops, held_by, n_held, text, *n_out, out)) return stops->is_found;
     *n_out = 0;
-    stops->is_found = true;
+    stops->is_found = stops->has_failed = true;
     return true;
+}
+
+bool stops_has_failed(const stops *stops) {
+    return stops && stops->has_failed;
 }
 
 void stops_flush(stops *stops, const char **out, size_t *n_out) {

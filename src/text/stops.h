@@ -27,6 +27,9 @@ bool stops_new(const char *const *strings, size_t n_strings, stops **result);
  * *out is then the last text, and all that is fed later is dropped. */
 bool stops_feed(stops *stops, const char *text, size_t n_bytes, const char **out, size_t *n_out);
 
+/* Whether memory ran out: the text is not whole. */
+bool stops_has_failed(const stops *stops);
+
 /* The text ended otherwise: gives what is held back, valid until the object is freed. Nothing after a stop string. The
  * object is then as new. */
 void stops_flush(stops *stops, const char **out, size_t *n_out);
