@@ -668,14 +668,14 @@ static size_t token_bytes(struct llama_engine *engine, llama_token token) {
     return n_bytes > 0 ? (size_t)n_bytes : 0;
 }
 
-/* Turns a token into text: what was held back and the new bytes, up to the last whole character. */
-static void detokenise(struct llama_engine *engine, struct sequence *sequence, engine_progress *progress) {
+/* Turns a token into text: what was held back and the new bytes, up to the last whole character. False: no memory. */
+static bool detokenise(struct llama_engine *engine, struct sequence *sequence, engine_progress *progress) {
     size_t n_piece = token_bytes(engine, sequence->last);
     size_t n_all = sequence->n_held + n_piece;
-    if (n_piece == 0) return;
+    if (n_piece == 0) return true;
     if (sequence->text_size < 4 * n_all) { /* n_all joined, behind them at most three times as many repaired */
         char *larger = realloc(sequence->text, 4 * n_all);
-        if (!larger) return;
+        if (!larger) return false;
         sequence->text = larger;
         sequence->text_size = 4 * n_all;
     }
@@ -690,6 +690,7 @@ static void detokenise(struct llama_engine *engine, struct sequence *sequence, e
     memcpy(sequence->held, joined + n_whole, sequence->n_held);
     progress->text = joined + n_all;
     progress->n_bytes = utf8_repair(joined, n_whole, joined + n_all, 3 * n_all);
+    return true;
 }
 
 /* ---- sampling ------------------------------------------------------------------------------------------------------ */
@@ -839,7 +840,10 @@ static engine_end take_token(struct llama_engine *engine, struct sequence *seque
     if (sequence->wants_logprobs && !is_resumed)
         progress->logprob = log_probability(llama_get_logits_ith(engine->context, sequence->logits_at),
                                             engine->base.facts.n_vocab, token);
-    detokenise(engine, sequence, progress);
+    if (!detokenise(engine, sequence, progress)) {
+        say(engine, "not enough memory for the text of token %d of the answer", sequence->n_tokens);
+        return ENGINE_END_FAILED;
+    }
     if (sequence->n_predict >= 0 && sequence->n_tokens >= sequence->n_predict) return ENGINE_END_LIMIT;
     if ((uint32_t)(sequence->n_prompt + sequence->n_tokens) >= engine->base.facts.n_ctx) return ENGINE_END_CONTEXT;
     return ENGINE_END_NONE;
