@@ -16,7 +16,8 @@
 #define UNWATCHED_SLICE_MS 5
 /* For how long a close waits for a host that it has asked to end. */
 #define REAP_MS 100
-/* For how long the end of a host is waited for that was started when another already ran. Usually some milliseconds. */
+/* For how long the end of a host is waited for that was started when another already ran, or in vain. Usually some
+ * milliseconds. */
 #define LOSER_MS 1000
 /* lipc_stream_header.answer_sum */
 #define FIRST_MINOR_WITH_SUMS 1
@@ -249,18 +250,22 @@ static int see_to_host(lipc_client *client, const lipc_client_options *options, 
     return started_host_open(options, client->name, &client->started);
 }
 
-/* One that this client started and that runs now belongs to it. One that lost the race against another's may not know
- * yet, and would take the name when the other gives it up: so its end is waited for while the other still has the
- * name. */
-static void settle_started(lipc_client *client) {
-    if (!client->started || started_host_pid(client->started) == client->host_pid) return;
-    uint64_t deadline_ns = plat_deadline_ns(LOSER_MS);
+/* Asks one that nobody is going to use to end, and waits for that a moment. */
+static void dismiss_started(lipc_client *client, int timeout_ms) {
+    uint64_t deadline_ns = plat_deadline_ns(timeout_ms);
     plat_doorbell nobody_rings = {0};
     int exit_code;
     started_host_stop(client->started);
     while (!started_host_has_ended(client->started, &exit_code) && plat_clock_ns() < deadline_ns)
         plat_doorbell_wait(&nobody_rings, 0, plat_deadline_ns(1));
     forget_started(client);
+}
+
+/* One that this client started and that runs now belongs to it. One that lost the race against another's may not know
+ * yet, and would take the name when the other gives it up: so its end is waited for while the other still has the
+ * name. */
+static void settle_started(lipc_client *client) {
+    if (client->started && started_host_pid(client->started) != client->host_pid) dismiss_started(client, LOSER_MS);
 }
 
 static int find_host(lipc_client *client, const lipc_client_options *options, plat_namespace_watch *objects) {
@@ -339,8 +344,11 @@ int lipc_client_open(const lipc_client_options *given, lipc_client **result) {
         *result = client;
         return LIPC_E_OK;
     }
-    if (client->started && started_host_is_with_me(client->started)) started_host_stop(client->started);
-    started_host_close(client->started);
+    /* Its end is waited for, so that whoever tries again at once does not find it. */
+    if (client->started && started_host_is_with_me(client->started))
+        dismiss_started(client, LOSER_MS);
+    else
+        started_host_close(client->started);
     pthread_mutex_destroy(&client->lock);
     free(client);
     return error;
