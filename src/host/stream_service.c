@@ -389,12 +389,13 @@ static void apply_parameters(const lipc_request_header *header, const host_optio
 static bool list_messages(slot *slot, size_t n_messages) {
     lipc_message *listed = calloc(n_messages, sizeof *listed);
     slot->messages = calloc(n_messages, sizeof *slot->messages);
-    if (listed && slot->messages) {
+    bool is_listed = listed && slot->messages;
+    if (is_listed) {
         request_messages(slot->bytes, listed, n_messages);
         for (size_t i = 0; i < n_messages; i++) slot->messages[i] = (engine_message){listed[i].role, listed[i].text};
     }
     free(listed);
-    return slot->messages != NULL;
+    return is_listed;
 }
 
 /* Reads the private copy of the request into the answer. Returns 0 or the error, with a sentence. */
