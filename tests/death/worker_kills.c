@@ -84,7 +84,7 @@ static lipc_request model_request(const guest *guest, int which) {
     case 1: request.logprobs = 1; break;
     case 2: request.repeat_penalty = 1.3f; request.frequency_penalty = 0.5f; request.repeat_last_n = 16; break;
     case 3: request.stops = stops; request.n_stops = 2; request.n_predict = 300; break; /* at the end of a sentence */
-    case 4: request.detachable = request.ignore_eos = 1; request.n_predict = 400; break;
+    case 4: request.detachable = request.ignore_eos = 1; request.n_predict = 250; break;
     case 5: request.grammar = grammar; break;
     case 6: request.n_predict = (int[]){0, 1, 7}[which]; break;
     case 7: request.presence_penalty = 0.7f; request.top_k = 20; request.logprobs = which & 1; break;
@@ -379,7 +379,8 @@ static void kill_once(killing *killing, uint64_t *killed_ns, int *stage) {
     killing->n_starts_in_a_row = while_it_starts ? killing->n_starts_in_a_row + 1 : 0;
     if (!while_it_starts && *killed_ns != 0)
         await_news(killing, *killed_ns, *stage);
-    double most_ms = while_it_starts ? killing->start_ms : killing->work_ms;
+    /* Now and then longer: what is read back takes as long as its tokens, and everybody must get on. */
+    double most_ms = while_it_starts ? killing->start_ms : killing->work_ms * (killing->n_kills % 8 ? 1 : 10);
     test_pause_ms(most_ms * test_random(&killing->seed, 1000) / 1000);
     __atomic_store_n(&killing->board->awaited, NOTHING_AWAITED, __ATOMIC_SEQ_CST);
     *stage = NOW(killing->board->stage);
