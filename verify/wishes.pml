@@ -1,0 +1,319 @@
+/* wishes.pml - two ways to one stream: src/channel/hub.c (wishes), src/client/stream.c (places),
+ * src/host/stream_service.c (looking, granting).
+ *
+ * Clients ask for the only stream: they take it if it is free, wish for it if it is not, look once more, wait, change their
+ * minds, die. The host frees what was given back or left by the dead, grants wishes in the order of their tickets, and is
+ * killed between any two steps; its successor scans first. What a stream is used for is log.pml's. That a ring makes the
+ * rung look is doorbell.pml's: here it is a bit.
+ *
+ * What must hold: a stream has one user; what a living client holds is not taken from it; and when nothing moves any more,
+ * nobody waits, no wish stands and the stream is free.
+ *
+ * check: wishes_client_deaths  -DREQUESTS=1 -DHOST_DEATHS=1 -DCLIENT_DEATHS=2
+ * check: wishes_host_deaths    -DREQUESTS=2 -DHOST_DEATHS=2 -DCLIENT_DEATHS=0
+ *
+ * bug: BUG_WISH_NO_FENCE      wishes_client_deaths
+ * bug: BUG_NO_SECOND_LOOK     wishes_client_deaths
+ * bug: BUG_GRANT_BLIND        wishes_client_deaths
+ * bug: BUG_GRANT_FORGOTTEN    wishes_client_deaths
+ * bug: BUG_GRANT_AS_CLAIM     wishes_client_deaths
+ * bug: BUG_CLAIMED_FREED      wishes_client_deaths
+ * bug: BUG_CLIENT_BEFORE_STREAM wishes_client_deaths
+ */
+#define CLIENTS 2
+#define NOBODY 2
+
+/* Phases of a claim and of a wish. */
+#define FREE 0
+#define CLAIMED 1
+#define SUBMITTED 2
+#define RELEASED 3
+#define OFFERED 4
+#define CLAIM(phase, owner, generation) ((phase) + (owner) * 8 + (generation) * 32)
+#define PHASE(claim) ((claim) & 7)
+#define OWNER(claim) (((claim) / 8) & 3)
+#define GENERATION(claim) ((claim) / 32)
+#define NONE 0
+#define WAITING 1
+#define GRANTED 2
+#define WISH(phase, ticket) ((phase) + (ticket) * 4)
+
+#ifdef BUG_GRANT_AS_CLAIM
+#define GRANT_PHASE CLAIMED
+#else
+#define GRANT_PHASE OFFERED
+#endif
+
+short claim = CLAIM(FREE, 0, 0);
+byte wish[CLIENTS], storing[CLIENTS]; /* the wish, and the store of one that is not visible yet (+ 1; 0: none) */
+byte next_ticket;
+bool host_rung, rung[CLIENTS];
+bool attached[CLIENTS];
+bool killed[CLIENTS], dead[CLIENTS], host_killed;
+bool may_leave;
+byte user = NOBODY;    /* ghost: who uses the stream */
+byte n_client_deaths = CLIENT_DEATHS, n_host_deaths = HOST_DEATHS;
+
+/* A compare-and-swap; a step of its own. */
+#define CHANGE_CLAIM(from, to) if :: claim == (from) -> claim = (to); is_changed = true :: else -> is_changed = false fi
+
+proctype memory() {
+end_memory:
+    do
+    :: d_step { storing[0] != 0 -> wish[0] = storing[0] - 1; storing[0] = 0 }
+    :: d_step { storing[1] != 0 -> wish[1] = storing[1] - 1; storing[1] = 0 }
+    od
+}
+
+/* stream.c submit .. close: what is held is handed over, used, and given back. */
+inline use() {
+    atomic { assert(user == NOBODY); user = me }; /* step: stream.submit.request */
+    atomic { /* step: stream.submit.submitted */
+        CHANGE_CLAIM(mine, CLAIM(SUBMITTED, me, GENERATION(mine)));
+        assert(is_changed); /* a living client's claim is its own */
+        mine = CLAIM(SUBMITTED, me, GENERATION(mine))
+    };
+    host_rung = true
+}
+
+inline give_back() {
+    atomic { /* step: stream.close.released */
+        if :: user == me -> user = NOBODY :: else fi;
+        CHANGE_CLAIM(mine, CLAIM(RELEASED, me, GENERATION(mine)));
+        assert(is_changed);
+        mine = 0
+    };
+    host_rung = true
+}
+
+/* hub_wish_take, take_granted. `is_changed`: the stream is ours. */
+inline take_grant() {
+    mine = claim;
+    if
+    :: PHASE(mine) == GRANT_PHASE && OWNER(mine) == me ->
+#ifndef BUG_GRANT_AS_CLAIM
+        atomic { CHANGE_CLAIM(mine, CLAIM(CLAIMED, me, GENERATION(mine))); mine = CLAIM(CLAIMED, me, GENERATION(mine)) };
+        assert(is_changed); /* step: wish.take.claimed */
+#else
+        is_changed = true;
+#endif
+    :: else -> is_changed = false; mine = 0
+    fi;
+    wish[me] = NONE /* step: wish.take.none */
+}
+
+/* hub_wish_withdraw, withdraw_wish. `is_changed`: a stream was granted after all, and is ours. */
+inline withdraw() {
+    atomic {
+        storing[me] == 0; /* one's own stores come first */
+        if
+        :: (wish[me] & 3) == WAITING -> wish[me] = NONE; is_changed = false; goto withdrawn /* step: wish.withdraw.none */
+        :: else
+        fi
+    };
+    take_grant();
+withdrawn:
+    skip
+}
+
+proctype client(byte me) {
+    short mine;
+    bool is_changed, is_patient;
+    byte n;
+    {
+        for (n : 1 .. REQUESTS) {
+            atomic { mine = claim; if :: PHASE(mine) == FREE -> skip :: else -> goto no_stream fi }; /* the look */
+            atomic { /* step: stream.claim.claimed */
+                CHANGE_CLAIM(mine, CLAIM(CLAIMED, me, GENERATION(mine)));
+                mine = CLAIM(CLAIMED, me, GENERATION(mine));
+                if :: is_changed -> skip :: else -> goto no_stream fi
+            };
+            goto placed;
+no_stream:
+            atomic { storing[me] = 1 + WISH(WAITING, next_ticket); next_ticket++; mine = 0 }; /* step: wish.wish.waiting */
+#ifndef BUG_WISH_NO_FENCE
+            storing[me] == 0; /* the fence */
+#endif
+            host_rung = true;
+#ifndef BUG_NO_SECOND_LOOK
+            atomic { mine = claim; if :: PHASE(mine) == FREE -> skip :: else -> mine = 0; goto waiting fi };
+            atomic { /* step: stream.claim.claimed */
+                CHANGE_CLAIM(mine, CLAIM(CLAIMED, me, GENERATION(mine)));
+                mine = CLAIM(CLAIMED, me, GENERATION(mine));
+                if :: is_changed -> skip :: else -> mine = 0; goto waiting fi
+            };
+            /* Submit first: a wish that is granted meanwhile names a stream that is not ours to take any more. */
+            use();
+            atomic {
+                storing[me] == 0;
+                if :: (wish[me] & 3) == WAITING -> wish[me] = NONE; goto submitted :: else fi
+            };
+            { short submitted_claim = mine; take_grant(); if :: is_changed -> give_back() :: else fi; mine = submitted_claim; submitted_claim = 0 };
+            goto submitted;
+#endif
+waiting:
+            if :: is_patient = true :: is_patient = false fi;
+            do
+            :: atomic { rung[me] = false }; /* arms, and looks */
+                if
+                :: atomic { storing[me] == 0 && (wish[me] & 3) == GRANTED -> break }
+                :: else ->
+                    if
+                    :: rung[me] /* sleeps until it is rung */
+                    :: !is_patient -> goto changed_mind
+                    fi
+                fi
+            od;
+            take_grant();
+            if :: is_changed -> goto placed :: else -> goto no_stream fi;
+changed_mind:
+            withdraw();
+            if :: is_changed -> give_back() :: else fi;
+            goto next;
+placed:
+            use();
+submitted:
+            give_back();
+next:
+            mine = 0; is_patient = false
+        };
+        may_leave; /* stays for a while, with nothing to do */
+        atomic { storing[me] == 0 -> attached[me] = false; is_patient = false; killed[me] = false; n = 0; is_changed = false }; /* step: client.leave.leaving */
+        host_rung = true
+    } unless {
+        /* The kernel has written its stores out before it tells the host. */
+        atomic {
+            killed[me] && storing[me] == 0 ->
+            dead[me] = true; host_rung = true; mine = 0; is_changed = false; is_patient = false; n = 0;
+            if :: user == me -> user = NOBODY :: else fi
+        }
+    }
+}
+
+#define GONE(c) ((gone >> (c)) & 1)
+
+/* One incarnation after the other: what the host knows is its own and dies with it. */
+proctype host() {
+    short seen;
+    byte gone, looked_wish, c;
+    bool is_changed;
+start:
+    {
+        /* The scan: a grant that was begun is completed; one whose client thought better of it is taken back. */
+#ifndef BUG_GRANT_FORGOTTEN
+        seen = claim;
+        if
+        :: PHASE(seen) == GRANT_PHASE ->
+            c = OWNER(seen);
+            looked_wish = wish[c];
+            if
+            :: (looked_wish & 3) == WAITING ->
+                atomic { /* step: recover.grant.granted */
+                    if :: wish[c] == looked_wish -> wish[c] = looked_wish + GRANTED - WAITING :: else fi;
+                    rung[c] = true
+                }
+            :: (looked_wish & 3) == GRANTED
+            :: else ->
+#ifndef BUG_GRANT_AS_CLAIM
+                atomic { CHANGE_CLAIM(seen, CLAIM(FREE, 0, GENERATION(seen) + 1)) } /* step: recover.grant.freed */
+#elif defined(BUG_CLAIMED_FREED)
+                atomic { CHANGE_CLAIM(seen, CLAIM(FREE, 0, GENERATION(seen) + 1)) }
+#endif
+            fi
+        :: else
+        fi;
+#ifdef BUG_CLAIMED_FREED
+        if :: PHASE(seen) == CLAIMED -> atomic { CHANGE_CLAIM(seen, CLAIM(FREE, 0, GENERATION(seen) + 1)) } :: else fi;
+#endif
+#endif
+        atomic { seen = 0; looked_wish = 0; c = 0; is_changed = false; host_rung = true };
+        atomic { rung[0] = true; rung[1] = true }; /* what the one before did and did not ring for */
+end_host:
+        do
+        :: atomic { host_rung -> host_rung = false };
+            /* attendance_look: who is gone at this moment. */
+            atomic { gone = (dead[0] || !attached[0] -> 1 : 0) + (dead[1] || !attached[1] -> 2 : 0) };
+            /* look_at */
+            seen = claim;
+            if
+            :: PHASE(seen) == RELEASED ||
+               ((PHASE(seen) == CLAIMED || PHASE(seen) == OFFERED || PHASE(seen) == SUBMITTED) && GONE(OWNER(seen))) ->
+                atomic { CHANGE_CLAIM(seen, CLAIM(FREE, 0, GENERATION(seen) + 1)) }; /* step: streams.free.freed */
+            :: else
+            fi;
+            atomic { seen = 0; is_changed = false };
+            /* attendance_dismiss; a fence; stream_service_grant */
+            if :: GONE(0) -> wish[0] = NONE :: else fi; /* step: hub.free.wish */
+            if :: GONE(1) -> wish[1] = NONE :: else fi;
+#ifndef BUG_GRANT_NEVER
+            atomic { /* the lowest ticket; a wish that comes meanwhile has a higher one */
+                if
+                :: (wish[0] & 3) == WAITING && !GONE(0) && ((wish[1] & 3) != WAITING || GONE(1) || wish[0] < wish[1]) -> c = 0
+                :: (wish[1] & 3) == WAITING && !GONE(1) && ((wish[0] & 3) != WAITING || GONE(0) || wish[1] < wish[0]) -> c = 1
+                :: else -> c = NOBODY
+                fi;
+                if :: c != NOBODY -> looked_wish = wish[c] :: else fi
+            };
+            if
+            :: c != NOBODY ->
+                seen = claim;
+                if
+                :: PHASE(seen) == FREE ->
+                    atomic { /* step: streams.grant.claimed */
+                        CHANGE_CLAIM(seen, CLAIM(GRANT_PHASE, c, GENERATION(seen)));
+                        seen = CLAIM(GRANT_PHASE, c, GENERATION(seen))
+                    };
+                    if
+                    :: is_changed ->
+                        atomic { /* step: streams.grant.granted */
+#ifdef BUG_GRANT_BLIND
+                            wish[c] = looked_wish + GRANTED - WAITING
+#else
+                            if
+                            :: wish[c] == looked_wish -> wish[c] = looked_wish + GRANTED - WAITING
+                            :: else -> is_changed = false
+                            fi
+#endif
+                        };
+                        if :: !is_changed -> atomic { CHANGE_CLAIM(seen, CLAIM(FREE, 0, GENERATION(seen) + 1)); host_rung = true } :: else fi;
+                        rung[c] = true /* step: streams.grant.rung */
+                    :: else
+                    fi
+                :: else
+                fi
+            :: else
+            fi;
+#endif
+            atomic { seen = 0; looked_wish = 0; c = 0; is_changed = false; gone = 0 };
+        od
+    } unless {
+        atomic { host_killed -> host_killed = false; seen = 0; looked_wish = 0; c = 0; is_changed = false; gone = 0 };
+        goto start
+    }
+}
+
+proctype killer() {
+    do
+    :: n_client_deaths > 0 && attached[0] && !killed[0] -> atomic { n_client_deaths--; killed[0] = true }
+    :: n_client_deaths > 0 && attached[1] && !killed[1] -> atomic { n_client_deaths--; killed[1] = true }
+    :: n_host_deaths > 0 && !host_killed -> atomic { n_host_deaths--; host_killed = true }
+    :: atomic { n_client_deaths = 0; n_host_deaths = 0; break }
+    od
+}
+
+proctype monitor() {
+    timeout;
+    assert(PHASE(claim) == FREE); /* though its last user may still be there */
+    may_leave = true;
+    timeout;
+    assert(PHASE(claim) == FREE);
+    assert(wish[0] == NONE && wish[1] == NONE);
+    assert((dead[0] || !attached[0]) && (dead[1] || !attached[1])) /* all are through: nobody waits */
+}
+
+init {
+    atomic {
+        attached[0] = true; attached[1] = true;
+        run memory(); run client(0); run client(1); run host(); run killer(); run monitor()
+    }
+}
