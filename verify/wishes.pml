@@ -9,16 +9,15 @@
  * What must hold: a stream has one user; what a living client holds is not taken from it; and when nothing moves any more,
  * nobody waits, no wish stands and the stream is free.
  *
- * check: wishes_client_deaths  -DREQUESTS=1 -DHOST_DEATHS=1 -DCLIENT_DEATHS=2
- * check: wishes_host_deaths    -DREQUESTS=2 -DHOST_DEATHS=2 -DCLIENT_DEATHS=0
+ * check: wishes_client_deaths  -DHOST_DEATHS=1 -DCLIENT_DEATHS=1
+ * check: wishes_host_deaths    -DHOST_DEATHS=2 -DCLIENT_DEATHS=0
  *
- * bug: BUG_WISH_NO_FENCE      wishes_client_deaths
- * bug: BUG_NO_SECOND_LOOK     wishes_client_deaths
+ * bug: BUG_RUNG_BEFORE_WISH   wishes_client_deaths
  * bug: BUG_GRANT_BLIND        wishes_client_deaths
  * bug: BUG_GRANT_FORGOTTEN    wishes_client_deaths
  * bug: BUG_GRANT_AS_CLAIM     wishes_client_deaths
  * bug: BUG_CLAIMED_FREED      wishes_client_deaths
- * bug: BUG_CLIENT_BEFORE_STREAM wishes_client_deaths
+ * bug: BUG_COMPLETED_ONCE     wishes_client_deaths
  */
 #define CLIENTS 2
 #define NOBODY 2
@@ -131,11 +130,10 @@ proctype client(byte me) {
             goto placed;
 no_stream:
             atomic { storing[me] = 1 + WISH(WAITING, next_ticket); next_ticket++; mine = 0 }; /* step: wish.wish.waiting */
-#ifndef BUG_WISH_NO_FENCE
-            storing[me] == 0; /* the fence */
+#ifndef BUG_RUNG_BEFORE_WISH
+            storing[me] == 0; /* the fence of hub_wish; that of the ring would do */
 #endif
             host_rung = true;
-#ifndef BUG_NO_SECOND_LOOK
             atomic { mine = claim; if :: PHASE(mine) == FREE -> skip :: else -> mine = 0; goto waiting fi };
             atomic { /* step: stream.claim.claimed */
                 CHANGE_CLAIM(mine, CLAIM(CLAIMED, me, GENERATION(mine)));
@@ -150,7 +148,6 @@ no_stream:
             };
             { short submitted_claim = mine; take_grant(); if :: is_changed -> give_back() :: else fi; mine = submitted_claim; submitted_claim = 0 };
             goto submitted;
-#endif
 waiting:
             if :: is_patient = true :: is_patient = false fi;
             do
@@ -209,8 +206,14 @@ start:
             if
             :: (looked_wish & 3) == WAITING ->
                 atomic { /* step: recover.grant.granted */
-                    if :: wish[c] == looked_wish -> wish[c] = looked_wish + GRANTED - WAITING :: else fi;
-                    rung[c] = true
+                    if
+                    :: wish[c] == looked_wish -> wish[c] = looked_wish + GRANTED - WAITING; rung[c] = true
+#ifndef BUG_COMPLETED_ONCE
+                    :: else -> goto start /* withdrawn this moment: look again */
+#else
+                    :: else
+#endif
+                    fi
                 }
             :: (looked_wish & 3) == GRANTED
             :: else ->

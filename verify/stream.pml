@@ -1,0 +1,487 @@
+/* stream.pml - one stream and all that happens to it: src/channel/stream.c, src/client/stream.c,
+ * src/host/stream_service.c, and the recovery of docs/decisions/0008.
+ *
+ * Two clients claim the only stream, write a request, read its answer, cancel, let go, give back; one of them may instead
+ * find the other's request by its id and read along, or become its owner. The host takes requests, writes answers token by
+ * token, frees. Clients and the host's worker are killed between any two steps; a successor of the worker goes on.
+ * That a ring makes the rung look is doorbell.pml's: here it is a bit. How one waits for a place is wishes.pml's.
+ *
+ * What must hold: a request is taken whole; the writer writes only into the generation that it answers, alone, and nothing
+ * behind the end; what a reader gets is a prefix of the one right text, in order, each token once, and at a good end all of
+ * it; and when nothing moves any more nobody waits, and the stream is free, or keeps a detached answer.
+ *
+ * check: stream_client_deaths  -DTOKENS=1 -DWORKER_DEATHS=0 -DCLIENT_DEATHS=2
+ * check: stream_worker_deaths  -DTOKENS=2 -DWORKER_DEATHS=2 -DCLIENT_DEATHS=0
+ * check: stream_both_deaths    -DTOKENS=1 -DWORKER_DEATHS=1 -DCLIENT_DEATHS=1
+ *
+ * bug: BUG_HALF_REQUEST             stream_client_deaths
+ * bug: BUG_PUBLISHED_BEFORE_BYTES   stream_client_deaths
+ * bug: BUG_QUEUED_BEFORE_PUBLISHED  stream_client_deaths
+ * bug: BUG_ENDED_BEFORE_TEXT        stream_client_deaths
+ * bug: BUG_PUBLISHED_READ_FIRST     stream_client_deaths
+ * bug: BUG_GENERATION_UNCHECKED     stream_client_deaths
+ * bug: BUG_GENERATION_KEPT          stream_client_deaths
+ * bug: BUG_WATCHERS_CLEARED_LATE    stream_client_deaths
+ * bug: BUG_BLIND_RELEASE            stream_client_deaths
+ * bug: BUG_DEAD_OWNER_KEPT          stream_client_deaths
+ * bug: BUG_TWO_WORKERS              stream_both_deaths
+ * bug: BUG_RESUMED_FROM_START       stream_worker_deaths
+ * bug: BUG_RESUMED_UNPUBLISHED      stream_worker_deaths
+ * bug: BUG_RESUMED_ENDED            stream_worker_deaths
+ * bug: BUG_NOT_RESUMED              stream_worker_deaths
+ * bug: BUG_RECOVERY_UNHEARD         stream_worker_deaths
+ */
+#define CLIENTS 2
+#define NO_OWNER 3
+
+/* Phases of a claim. */
+#define FREE 0
+#define CLAIMED 1
+#define SUBMITTED 2
+#define DETACHED 3
+#define RELEASED 4
+#define CLAIM(phase, owner, generation) ((phase) + (owner) * 8 + (generation) * 32)
+#define PHASE(claim) ((claim) & 7)
+#define OWNER(claim) (((claim) / 8) & 3)
+#define GENERATION(claim) ((claim) / 32)
+
+/* `status`. CUT is ENDED, with less than the whole text. */
+#define QUEUED 1
+#define READING 2
+#define ENDED 3
+#define CUT 4
+#define STATUS(state, generation) ((state) + (generation) * 8)
+#define STATE(status) ((status) & 7)
+#define STATUS_GENERATION(status) ((status) / 8)
+#define HAS_ENDED(status) (STATE(status) >= ENDED)
+
+/* What a request asks for: a text of its own, and whether the work goes on without its owner. */
+#define REQUEST(text, detachable) ((text) + (detachable) * 4)
+#define TEXT(request) ((request) & 3)
+#define IS_DETACHABLE(request) ((request) / 4)
+#define TOKEN(text, place) ((text) * 4 + (place) + 1)
+
+/* The segment. */
+byte claim = CLAIM(FREE, 0, 0);
+byte cancel;                 /* generation + 1 */
+byte id, request[2];         /* a request has two halves, so that it can be torn */
+bool watches[CLIENTS];
+byte published, status;
+byte log[TOKENS], index[TOKENS];
+
+bool host_rung, rung[CLIENTS];
+byte n_waiting;              /* clients that need the place; see wishes.pml */
+bool killed[CLIENTS], dead[CLIENTS], taken_for_dead[CLIENTS], ended[CLIENTS], worker_killed;
+byte n_client_deaths = CLIENT_DEATHS, n_worker_deaths = WORKER_DEATHS;
+
+#define CHANGE_CLAIM(from, to) if :: claim == (from) -> claim = (to); is_changed = true :: else -> is_changed = false fi
+
+/* ---- clients -------------------------------------------------------------------------------------------------------- */
+
+/* stream_look, take_text, report_end, until the end of the answer; with what a user may do meanwhile. */
+inline read_to_end() {
+    do
+    ::  rung[me] = false; /* arms; then looks */
+#ifdef BUG_PUBLISHED_READ_FIRST
+        length = published;
+        saw = status;
+#else
+        saw = status;       /* step: stream.look.status */
+        length = published; /* step: stream.look.published */
+#endif
+        if
+        :: STATUS_GENERATION(saw) == GENERATION(mine) && STATE(saw) != 0 ->
+            is_right = true;
+            at = cursor;
+            do
+            :: at < length -> is_right = is_right && log[at] == TOKEN(text, at) && index[at] == TOKEN(text, at); at++
+            :: at >= length -> break
+            od;
+#ifndef BUG_GENERATION_UNCHECKED
+            if :: GENERATION(claim) != GENERATION(mine) -> goto gone :: else fi; /* step: stream.look.current */
+#endif
+            atomic {
+                assert(is_right);           /* a prefix of its own text, whole */
+                assert(length >= cursor);   /* which only grows */
+                is_news = length > cursor;
+                cursor = length;
+                at = 0; length = 0; is_right = false
+            };
+            if
+            :: HAS_ENDED(saw) ->
+                assert(STATE(saw) == CUT || cursor == TOKENS); /* a good end has all of it */
+                break
+            :: else
+            fi
+        :: else ->
+            length = 0;
+            if :: GENERATION(claim) != GENERATION(mine) -> goto gone :: else fi
+        fi;
+        saw = 0;
+        if
+        :: atomic { is_news -> is_news = false }
+        :: !is_news && rung[me] /* sleeps until it is rung */
+        :: wants_cancel && is_owner && claim == mine ->
+            cancel = GENERATION(mine) + 1; /* step: stream.cancel.requested */
+            wants_cancel = false;
+            host_rung = true
+        :: wants_close -> break /* in the middle of the answer */
+        fi
+    od
+}
+
+/* give_back: the place is let go of, with its work going on or not. */
+inline give_back() {
+    watches[me] = false; /* step: stream.close.unwatched */
+    if
+    :: is_owner ->
+        atomic {
+            if
+            :: wants_detach -> CHANGE_CLAIM(mine, CLAIM(DETACHED, NO_OWNER, GENERATION(mine))) /* step: stream.detach.detached */
+            :: else ->
+#ifdef BUG_BLIND_RELEASE
+                claim = CLAIM(RELEASED, me, GENERATION(claim))
+#else
+                CHANGE_CLAIM(mine, CLAIM(RELEASED, me, GENERATION(mine))) /* step: stream.close.released */
+#endif
+            fi;
+            assert(is_changed || taken_for_dead[me])
+        };
+        host_rung = true
+    :: else ->
+        if :: PHASE(claim) == RELEASED -> host_rung = true :: else fi
+    fi
+}
+
+proctype client(byte me; bool may_attach) {
+    byte mine, text, cursor, saw, length, at;
+    bool is_changed, is_owner, is_right, is_news, wants_cancel, wants_close, wants_detach;
+    {
+        /* What its user is going to do. */
+        atomic {
+            text = me + 1;
+            if :: wants_cancel = true :: wants_close = true :: wants_detach = true :: skip fi;
+            if :: may_attach -> goto attach :: goto submit fi
+        };
+submit:
+        n_waiting++;
+        host_rung = true;
+        atomic { /* step: stream.claim.claimed */
+            PHASE(claim) == FREE ->
+            n_waiting--;
+            mine = CLAIM(CLAIMED, me, GENERATION(claim));
+            claim = mine;
+            is_owner = true
+        };
+        id = text;
+        request[0] = REQUEST(text, wants_detach);
+#ifndef BUG_HALF_REQUEST
+        request[1] = REQUEST(text, wants_detach); /* step: stream.submit.request */
+#endif
+        watches[me] = true; /* step: stream.submit.watched */
+        atomic { /* step: stream.submit.submitted */
+            CHANGE_CLAIM(mine, CLAIM(SUBMITTED, me, GENERATION(mine)));
+            assert(is_changed);
+            mine = CLAIM(SUBMITTED, me, GENERATION(mine))
+        };
+#ifdef BUG_HALF_REQUEST
+        request[1] = REQUEST(text, wants_detach);
+#endif
+        host_rung = true;
+        goto placed;
+attach:
+        atomic { text = 1; mine = claim };
+        saw = status;
+        if
+        :: (PHASE(mine) == SUBMITTED || PHASE(mine) == DETACHED ||
+            (PHASE(mine) == RELEASED && STATUS_GENERATION(saw) == GENERATION(mine) && STATE(saw) != 0)) && id == 1
+        :: else -> goto gone
+        fi;
+        saw = 0;
+        watches[me] = true; /* step: stream.attach.watched */
+        if
+        :: PHASE(mine) == DETACHED ->
+            atomic { /* step: stream.attach.submitted */
+                CHANGE_CLAIM(mine, CLAIM(SUBMITTED, me, GENERATION(mine)));
+                is_owner = is_changed;
+                if :: is_owner -> mine = CLAIM(SUBMITTED, me, GENERATION(mine)) :: else fi
+            };
+            if :: is_owner -> host_rung = true :: else fi
+        :: else
+        fi;
+        if :: GENERATION(claim) != GENERATION(mine) -> goto gone :: else fi; /* step: stream.attach.current */
+placed:
+        read_to_end();
+        give_back();
+        goto left;
+gone:
+        assert(!is_owner || taken_for_dead[me]); /* a living owner's stream is its own */
+        watches[me] = false;
+        host_rung = true;
+left:
+        atomic {
+            mine = 0; text = 0; cursor = 0; saw = 0; length = 0; at = 0; is_changed = false; is_owner = false;
+            is_right = false; is_news = false; wants_cancel = false; wants_close = false; wants_detach = false;
+            ended[me] = true
+        }
+    } unless {
+        atomic {
+            killed[me] ->
+            dead[me] = true; host_rung = true; ended[me] = true;
+            mine = 0; text = 0; cursor = 0; saw = 0; length = 0; at = 0; is_changed = false; is_owner = false;
+            is_right = false; is_news = false; wants_cancel = false; wants_close = false; wants_detach = false
+        }
+    }
+}
+
+/* ---- the host's worker ---------------------------------------------------------------------------------------------- */
+
+#define EMPTY 0
+#define ANSWERING 1
+#define OVER 2
+
+#define MUST_WRITE assert(GENERATION(claim) == generation) /* and nobody else's stream */
+
+inline set_status(state) {
+    atomic {
+        MUST_WRITE;
+        assert(STATUS_GENERATION(status) != generation || !HAS_ENDED(status)); /* nothing comes after the end */
+        status = STATUS(state, generation)
+    }
+}
+
+inline ring_watchers() {
+    atomic { /* one load for each word of watchers; then the bells */
+        if :: watches[0] -> rung[0] = true :: else fi;
+        if :: watches[1] -> rung[1] = true :: else fi
+    }
+}
+
+/* free_from. The bits go before the claim. */
+inline free_from(from) {
+#ifndef BUG_WATCHERS_CLEARED_LATE
+    atomic { saved = watches[0] + 2 * watches[1]; watches[0] = false; watches[1] = false }; /* step: streams.free.watchers */
+#endif
+    atomic { /* step: streams.free.freed */
+#ifdef BUG_GENERATION_KEPT
+        CHANGE_CLAIM(from, CLAIM(FREE, 0, GENERATION(from)))
+#else
+        CHANGE_CLAIM(from, CLAIM(FREE, 0, GENERATION(from) + 1))
+#endif
+    };
+#ifdef BUG_WATCHERS_CLEARED_LATE
+    atomic { saved = watches[0] + 2 * watches[1]; watches[0] = false; watches[1] = false };
+#endif
+    if
+    :: is_changed -> phase = EMPTY; is_unwanted = false
+    :: else -> atomic { watches[0] = watches[0] || (saved & 1); watches[1] = watches[1] || (saved & 2) }
+    fi;
+    atomic { /* step: streams.free.rung */
+        if :: watches[0] || (saved & 1) -> rung[0] = true :: else fi;
+        if :: watches[1] || (saved & 2) -> rung[1] = true :: else fi;
+        saved = 0; is_changed = false
+    }
+}
+
+inline free_if_unwanted() {
+    if
+    :: phase == OVER && is_unwanted && !watches[0] && !watches[1] -> free_from(seen)
+    :: else
+    fi
+}
+
+/* stream_writer_end, on_ended */
+inline end(state) {
+    set_status(state); /* step: stream.end.status */
+    atomic { phase = OVER; n = 0; asked = 0 };
+    ring_watchers();
+    seen = claim;
+    free_if_unwanted()
+}
+
+inline read_request() {
+    atomic {
+        asked = request[0];
+        assert(request[0] == request[1]) /* a request is taken whole */
+    }
+}
+
+/* take: stream_writer_begin */
+inline take() {
+    generation = GENERATION(seen);
+    read_request();
+#ifdef BUG_QUEUED_BEFORE_PUBLISHED
+    set_status(QUEUED);
+    atomic { MUST_WRITE; published = 0 };
+#else
+    atomic { MUST_WRITE; published = 0 }; /* step: stream.begin.published */
+    set_status(QUEUED);                   /* step: stream.begin.status */
+#endif
+    atomic { phase = ANSWERING; n = 0; is_unwanted = false }
+}
+
+/* stream_writer_append */
+inline append() {
+#ifdef BUG_PUBLISHED_BEFORE_BYTES
+    atomic { MUST_WRITE; published = n + 1 };
+#endif
+    atomic { MUST_WRITE; log[n] = TOKEN(TEXT(asked), n) };   /* step: stream.append.bytes */
+    atomic { MUST_WRITE; index[n] = TOKEN(TEXT(asked), n) }; /* step: stream.append.record */
+    n++;
+#ifdef BUG_ENDED_BEFORE_TEXT
+    if :: n == TOKENS -> set_status(ENDED) :: else fi;
+#endif
+#ifndef BUG_PUBLISHED_BEFORE_BYTES
+    atomic { MUST_WRITE; assert(published <= n); published = n }; /* step: stream.append.published */
+#endif
+    ring_watchers()
+}
+
+#define GONE(c) ((c) < CLIENTS && ((gone >> (c)) & 1))
+
+proctype worker() {
+    byte phase, generation, asked, n, seen, saved, gone;
+    bool is_unwanted, is_changed, is_new;
+start:
+    {
+        /* A successor takes up what lies there. */
+        atomic { seen = claim; is_new = true };
+#ifndef BUG_NOT_RESUMED
+        if
+        :: (PHASE(seen) == SUBMITTED || PHASE(seen) == DETACHED || PHASE(seen) == RELEASED) && STATE(status) != 0 &&
+           STATUS_GENERATION(status) == GENERATION(seen) ->
+            generation = GENERATION(seen);
+#ifndef BUG_RESUMED_ENDED
+            if
+            :: HAS_ENDED(status) -> phase = OVER
+            :: else ->
+#else
+            if
+            :: true ->
+#endif
+                read_request();
+                n = published;
+#ifdef BUG_RESUMED_UNPUBLISHED
+                n = (published < TOKENS && log[published] != 0 -> published + 1 : published);
+#endif
+                atomic { /* retraces: what is published is what it would have made */
+                    assert(n < 1 || (log[0] == TOKEN(TEXT(asked), 0) && index[0] == TOKEN(TEXT(asked), 0)));
+#if TOKENS > 1
+                    assert(n < 2 || (log[1] == TOKEN(TEXT(asked), 1) && index[1] == TOKEN(TEXT(asked), 1)))
+#endif
+                };
+                phase = ANSWERING;
+#ifdef BUG_RESUMED_FROM_START
+                n = 0;
+                published = 0
+#endif
+            fi
+        :: else
+        fi;
+#endif
+        host_rung = true;
+end_worker:
+        do
+        :: atomic { host_rung || phase == ANSWERING -> host_rung = false };
+            atomic { gone = dead[0] + 2 * dead[1] }; /* attendance_look */
+            /* look_at */
+            seen = claim;
+            if
+            :: PHASE(seen) == SUBMITTED || PHASE(seen) == DETACHED ->
+                if :: phase == EMPTY -> take() :: else fi;
+                if
+                :: PHASE(seen) == SUBMITTED && GONE(OWNER(seen)) ->
+                    /* lose_owner; what is detachable is in the request at hand, whose copy an ended one has lost */
+                    atomic {
+#ifndef BUG_DEAD_OWNER_KEPT
+                        if
+                        :: IS_DETACHABLE(request[0]) -> CHANGE_CLAIM(seen, CLAIM(DETACHED, NO_OWNER, GENERATION(seen)))
+                        :: else -> CHANGE_CLAIM(seen, CLAIM(RELEASED, NO_OWNER, GENERATION(seen))); is_unwanted = true
+                        fi; /* step: streams.lose.owner */
+#endif
+                        is_changed = false
+                    }
+                :: else
+                fi
+            :: PHASE(seen) == CLAIMED ->
+                if :: phase == EMPTY && GONE(OWNER(seen)) -> free_from(seen) :: else fi
+            :: PHASE(seen) == RELEASED ->
+                if :: phase == EMPTY -> free_from(seen) :: else -> is_unwanted = true fi
+            :: else
+            fi;
+            seen = claim;
+            free_if_unwanted();
+            /* attendance_dismiss, on_gone */
+            atomic { if :: GONE(0) -> watches[0] = false :: else fi; if :: GONE(1) -> watches[1] = false :: else fi };
+            seen = claim;
+            free_if_unwanted();
+            /* evict: a detached answer goes when its place is needed */
+            if
+            :: n_waiting > 0 && phase == OVER && (is_unwanted || PHASE(seen) == DETACHED) -> free_from(seen)
+            :: else
+            fi;
+            /* What the one before did and did not ring for. */
+            if
+            :: is_new ->
+                atomic {
+                    is_new = false;
+#ifndef BUG_RECOVERY_UNHEARD
+                    rung[0] = true; rung[1] = true
+#endif
+                }
+            :: else
+            fi;
+            /* one step of the model */
+            if
+            :: phase == ANSWERING ->
+                seen = claim;
+                if
+                :: is_unwanted || cancel == generation + 1 || PHASE(seen) == RELEASED ||
+                   (PHASE(seen) == SUBMITTED && !IS_DETACHABLE(asked) && OWNER(seen) < CLIENTS && dead[OWNER(seen)]) -> end(CUT)
+                :: else ->
+                    if
+                    :: STATE(status) == QUEUED -> set_status(READING) /* step: stream.start.status */
+                    :: STATE(status) != QUEUED && n < TOKENS -> append()
+                    :: STATE(status) != QUEUED && n == TOKENS -> end(ENDED)
+                    fi
+                fi
+            :: else
+            fi;
+            atomic { seen = 0; gone = 0 }
+        od
+    } unless {
+        atomic {
+            worker_killed ->
+            worker_killed = false; phase = EMPTY; generation = 0; asked = 0; n = 0; seen = 0; saved = 0; gone = 0;
+            is_unwanted = false; is_changed = false; is_new = false
+        };
+        goto start
+    }
+}
+
+proctype killer() {
+    do
+    :: atomic { n_client_deaths > 0 && !ended[0] && !killed[0] -> n_client_deaths--; killed[0] = true }
+    :: atomic { n_client_deaths > 0 && !ended[1] && !killed[1] -> n_client_deaths--; killed[1] = true }
+    :: atomic { /* one that has only been stopped for a while, and a watch that was wrong */
+        n_client_deaths > 0 && !ended[0] && PHASE(claim) == SUBMITTED && OWNER(claim) == 0 && !killed[0] && !dead[0] ->
+        n_client_deaths--; taken_for_dead[0] = true; dead[0] = true; host_rung = true
+    }
+#ifdef BUG_TWO_WORKERS
+    :: atomic { n_worker_deaths > 0 -> n_worker_deaths = 0; run worker() } /* the old one is not gone yet */
+#else
+    :: atomic { n_worker_deaths > 0 && !worker_killed -> n_worker_deaths--; worker_killed = true }
+#endif
+    :: atomic { n_client_deaths = 0; n_worker_deaths = 0; break }
+    od
+}
+
+proctype monitor() {
+    timeout;
+    assert(ended[0] && ended[1]); /* nobody waits */
+    assert(PHASE(claim) == FREE || (PHASE(claim) == DETACHED && HAS_ENDED(status)))
+}
+
+init {
+    atomic { run client(0, false); run client(1, true); run worker(); run killer(); run monitor() }
+}
