@@ -649,6 +649,7 @@ static void restore_empty(slot *slot) {
     uint64_t bits = 0, claim = stream_claim_now(header);
     if (__atomic_load_n(&header->status, __ATOMIC_RELAXED) >> 32 == slot->generation)
         __atomic_store_n(&header->status, 0, __ATOMIC_RELAXED);
+    STEP("streams.restore.status");
     for (uint32_t word = 0; word < LIPC_CLIENTS_MAX / 64; word++)
         bits |= __atomic_load_n(&header->watchers[word], __ATOMIC_RELAXED);
     if (bits != 0 && stream_claim_phase(claim) == LIPC_CLAIM_FREE) free_from(slot, &claim);

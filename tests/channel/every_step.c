@@ -37,7 +37,7 @@ static struct shared {
     hub_identity identity;
     bool got, other_got;
     uint32_t index, other_index, seen, other_seen;
-    uint64_t claim, other_claim;
+    uint64_t claim, other_claim, taken;
     stream_sight sight;
     char text[64];
 } *shared;
@@ -130,7 +130,7 @@ static void begin_wish(void) {
 }
 
 static void withdraw(void) {
-    shared->got = hub_wish_withdraw(&view, 0, &shared->index);
+    shared->got = hub_wish_withdraw(&view, 0, &shared->index, &shared->taken);
 }
 
 static void grant(void) {

@@ -132,12 +132,14 @@ static void grant(void) {
 }
 static bool takes_grant(void) {
     uint32_t stream;
-    return hub_wish_take(&view, 0, &stream);
+    uint64_t claim;
+    return hub_wish_take(&view, 0, &stream, &claim);
 }
 static bool withdraws_late(void) {
     uint32_t stream;
+    uint64_t claim;
     uint64_t now = __atomic_load_n(&hub_client(&view, 0)->wish, __ATOMIC_RELAXED);
-    return wish_phase(now) == LIPC_WISH_GRANTED && hub_wish_withdraw(&view, 0, &stream);
+    return wish_phase(now) == LIPC_WISH_GRANTED && hub_wish_withdraw(&view, 0, &stream, &claim);
 }
 static void wish_and_grant(void) {
     wish();
@@ -148,7 +150,8 @@ static void take(void) {
 }
 static void withdraw(void) {
     uint32_t stream;
-    CHECK(!hub_wish_withdraw(&view, 0, &stream));
+    uint64_t claim;
+    CHECK(!hub_wish_withdraw(&view, 0, &stream, &claim));
 }
 static bool sees_no_wish(void) {
     return wish_now() == LIPC_WISH_NONE;
