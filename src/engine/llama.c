@@ -5,9 +5,9 @@
  * The same request with the same seed gives the same text, whoever is beside it and whether or not its first tokens
  * were made by another engine. Each sequence has its own cells and samplers, a draw is a function of the token's place
  * (draw.h), and what is left is that libllama computes the same logits, to the last bit. How it rounds depends on the
- * shape of what it evaluates: whether that is one token or several (for weights of 16 and 32 bits; then it chooses
- * another kernel), and whether a sequence has one token there or several (in the attention). It does not depend on how
- * many several are, nor on what the others are. So:
+ * shape of what it evaluates: on the number of tokens (for weights of 16 and 32 bits, whether it is one or more; for K
+ * quants, whether it is four or more; then the library chooses another kernel), and whether a sequence has one token
+ * there or several (in the attention). It does not depend on what the others are. So:
  *
  *   - A prompt is evaluated in slices whose limits depend on its length alone, each by itself, none of a single token
  *     (but for a prompt that has no more).
