@@ -260,7 +260,7 @@ static void written_into_the_segment(const script *script) {
     test_instance(instance, "raw");
     board *board = shared_new(sizeof *board);
     *board = (struct board){.instance = instance, .script = script};
-    segment segment = host_ready(&host, instance, REPLAY(*script, "--rate", "5000", "--log-level", "error"));
+    segment segment = host_ready(&host, instance, REPLAY(*script, "--rate", "500", "--log-level", "error"));
     pid_t honest = worker_start(stream_honestly, board, 0);
     CHECK(WAITED(SOON_MS, NOW(board->n_read) > 0));
     test_step("requests written into the segment");
