@@ -22,6 +22,10 @@ bool plat_object_path(const char *prefix, const char *name, char path[PLAT_PATH_
 /* Opens an existing object of this user's. Returns the descriptor (with its fstat in *status) or a negative plat_error. */
 int plat_object_open(const char *path, struct stat *status);
 
+/* Gives the first `size_bytes` of a file memory, now or never: whoever touches them later cannot fault. The file is then
+ * at least that long. Signals do not matter. */
+int plat_object_reserve(int descriptor, size_t size_bytes);
+
 /* A new, nameless file of `size_bytes` reserved and zeroed bytes where the named objects live, or a negative
  * plat_error. It vanishes with its last descriptor unless it is given a name. */
 int plat_object_new(size_t size_bytes);

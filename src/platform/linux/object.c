@@ -74,19 +74,25 @@ int plat_object_open(const char *path, struct stat *status) {
     return descriptor;
 }
 
+int plat_object_reserve(int descriptor, size_t size_bytes) {
+    int result;
+    do { /* a signal, or a stop in a debugger, takes all of it back */
+        result = fallocate(descriptor, 0, 0, (off_t)size_bytes);
+    } while (result < 0 && errno == EINTR);
+    return result < 0 ? plat_fail_errno() : PLAT_OK;
+}
+
 int plat_object_new(size_t size_bytes) {
     int descriptor = open(PLAT_OBJECT_FOLDER, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
     if (descriptor < 0) {
         /* Not "another user's" or "no such object": it is the folder that refuses. */
         return errno == EACCES || errno == ENOENT ? plat_fail(PLAT_E_READ_ONLY) : plat_fail_errno();
     }
-    /* fchmod: the mode above passed through the umask. fallocate: the memory is there now or never. */
-    if (fchmod(descriptor, 0600) < 0 || fallocate(descriptor, 0, 0, (off_t)size_bytes) < 0) {
-        int error = plat_fail_errno();
-        close(descriptor);
-        return error;
-    }
-    return descriptor;
+    /* The mode above passed through the umask. */
+    int error = fchmod(descriptor, 0600) < 0 ? plat_fail_errno() : plat_object_reserve(descriptor, size_bytes);
+    if (error == PLAT_OK) return descriptor;
+    close(descriptor);
+    return error;
 }
 
 int plat_object_publish(int descriptor, const char *path) {

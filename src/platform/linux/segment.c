@@ -102,8 +102,8 @@ static int adopt(plat_segment *segment, size_t size_bytes, int *owner_pid) {
     segment->inode = status.st_ino;
     /* The last owner may have removed the name between our open and our claim: then this is a ghost. */
     if (!plat_object_is(segment->path, segment->device, segment->inode)) return PLAT_E_NOT_FOUND;
-    if (fallocate(segment->descriptor, 0, 0, (off_t)size_bytes) < 0) return plat_fail_errno();
-    return map(segment, size_bytes);
+    error = plat_object_reserve(segment->descriptor, size_bytes);
+    return error < 0 ? error : map(segment, size_bytes);
 }
 
 int plat_segment_own(const char *name, size_t size_bytes, plat_segment **result, bool *adopted, int *owner_pid) {
