@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <semaphore.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -20,6 +21,12 @@ struct plat_semaphore {
     char path[PLAT_PATH_SIZE];
 };
 
+#if defined(__GLIBC__) && defined(__LP64__)
+/* glibc keeps value and waiters in one 64-bit word, the waiters in its upper half (sysdeps/nptl/internaltypes.h, since
+ * 2.21). Processes with different versions of it share named semaphores, so this cannot change silently. */
+#define SEMAPHORE_WORD(semaphore) ((uint64_t *)(void *)(semaphore)->words)
+#endif
+
 static int map(plat_semaphore *semaphore, int descriptor) {
     void *words = mmap(NULL, sizeof(sem_t), PROT_READ | PROT_WRITE, MAP_SHARED, descriptor, 0);
     if (words == MAP_FAILED) return plat_fail(PLAT_E_NO_MEMORY);
@@ -27,21 +34,41 @@ static int map(plat_semaphore *semaphore, int descriptor) {
     return PLAT_OK;
 }
 
-static int open_existing(plat_semaphore *semaphore) {
+/* Whether it could be a semaphore that processes share. What stands behind value and waiters is the same in all. */
+static bool is_semaphore(const sem_t *words) {
+    enum { VALUE_AND_WAITERS = 8 };
+    sem_t fresh;
+    memset(&fresh, 0, sizeof fresh);
+    sem_init(&fresh, 1, 0);
+    return memcmp((const char *)&fresh + VALUE_AND_WAITERS, (const char *)words + VALUE_AND_WAITERS,
+                  sizeof fresh - VALUE_AND_WAITERS) == 0;
+}
+
+/* Maps the file, if a semaphore lies in it. */
+static int map_existing(plat_semaphore *semaphore, int descriptor, off_t n_bytes) {
+    errno = EINVAL;
+    if (n_bytes < (off_t)sizeof(sem_t)) return plat_fail(PLAT_E_UNEXPECTED);
+    /* One that was only cut to its length has no memory yet, and there may be none when it is looked at. */
+    int error = plat_object_reserve(descriptor, sizeof(sem_t));
+    if (error == PLAT_OK) error = map(semaphore, descriptor);
+    if (error < 0 || is_semaphore(semaphore->words)) return error;
+    munmap(semaphore->words, sizeof(sem_t));
+    errno = EINVAL;
+    return plat_fail(PLAT_E_UNEXPECTED);
+}
+
+/* `replaces`: takes the name away from a file that is no semaphore; PLAT_E_NOT_FOUND then. */
+static int open_existing(plat_semaphore *semaphore, bool replaces) {
     struct stat status;
     int descriptor = plat_object_open(semaphore->path, &status);
     if (descriptor < 0) return descriptor;
-    int error;
-    if (status.st_size < (off_t)sizeof(sem_t)) {
-        errno = EINVAL;
-        error = plat_fail(PLAT_E_UNEXPECTED);
-    } else {
-        semaphore->device = status.st_dev;
-        semaphore->inode = status.st_ino;
-        error = map(semaphore, descriptor);
-    }
+    semaphore->device = status.st_dev;
+    semaphore->inode = status.st_ino;
+    int error = map_existing(semaphore, descriptor, status.st_size);
     close(descriptor);
-    return error;
+    if (error != PLAT_E_UNEXPECTED || !replaces) return error;
+    plat_semaphore_remove(semaphore);
+    return PLAT_E_NOT_FOUND;
 }
 
 /* PLAT_E_OWNED if somebody made it first. */
@@ -67,11 +94,11 @@ static int obtain(const char *name, bool may_create, plat_semaphore **result) {
     if (!semaphore) return plat_fail(PLAT_E_NO_MEMORY);
     int error = plat_object_path("sem.", name, semaphore->path) ? PLAT_OK : plat_fail(PLAT_E_SYSTEM);
     if (error == PLAT_OK) {
-        error = open_existing(semaphore);
+        error = open_existing(semaphore, may_create);
         /* A second round is needed only if the name came or went between two steps. */
         for (int rounds = 100; may_create && error == PLAT_E_NOT_FOUND && rounds > 0; rounds--) {
             error = create(semaphore);
-            if (error == PLAT_E_OWNED) error = open_existing(semaphore);
+            if (error == PLAT_E_OWNED) error = open_existing(semaphore, true);
         }
     }
     if (error < 0) {
@@ -118,10 +145,8 @@ int plat_semaphore_value(plat_semaphore *semaphore) {
 }
 
 bool plat_semaphore_has_waiter(plat_semaphore *semaphore) {
-#if defined(__GLIBC__) && defined(__LP64__)
-    /* glibc keeps value and waiters in one 64-bit word, the waiters in its upper half (sysdeps/nptl/internaltypes.h, since
-     * 2.21). Processes with different versions of it share named semaphores, so this cannot change silently. */
-    return __atomic_load_n((const uint64_t *)(const void *)semaphore->words, __ATOMIC_RELAXED) >> 32 != 0;
+#ifdef SEMAPHORE_WORD
+    return __atomic_load_n(SEMAPHORE_WORD(semaphore), __ATOMIC_RELAXED) >> 32 != 0;
 #else
     (void)semaphore;
     return false;
@@ -129,9 +154,14 @@ bool plat_semaphore_has_waiter(plat_semaphore *semaphore) {
 }
 
 void plat_semaphore_drain(plat_semaphore *semaphore) {
+#ifdef SEMAPHORE_WORD
+    /* All at once: there may be two thousand million. */
+    __atomic_fetch_and(SEMAPHORE_WORD(semaphore), ~(uint64_t)UINT32_MAX, __ATOMIC_ACQUIRE);
+#else
     /* Bounded by what was there at the start, so that somebody who keeps posting cannot hold us here. */
     for (int value = plat_semaphore_value(semaphore); value > 0 && plat_semaphore_try_wait(semaphore); value--) {
     }
+#endif
 }
 
 void plat_semaphore_remove(plat_semaphore *semaphore) {
