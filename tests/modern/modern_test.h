@@ -107,6 +107,10 @@ static inline segment segment_open(const char *instance) {
         return opened; /* it was just removed */
     CHECK_INT(fstat(fd, &status), ==, 0);
     opened.size = (size_t)status.st_size;
+    if (opened.size == 0) { /* cut off by a test, and not yet adopted */
+        close(fd);
+        return opened;
+    }
     opened.base = mmap(NULL, opened.size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     CHECK(opened.base != MAP_FAILED);
     close(fd);
