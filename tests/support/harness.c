@@ -236,8 +236,27 @@ void test_instance(char name[64], const char *suffix) {
     snprintf(name, 64, "%s%s", marker, suffix);
 }
 
+static bool write_line(const char *path, const char *line) {
+    int fd = open(path, O_WRONLY | O_CLOEXEC);
+    bool is_written = fd >= 0 && write(fd, line, strlen(line)) == (ssize_t)strlen(line);
+    if (fd >= 0)
+        close(fd);
+    return is_written;
+}
+
+/* As root, or else as the root of a user namespace in which this user is the only one. */
+static bool unshare_mounts(void) {
+    char users[64], groups[64];
+    snprintf(users, sizeof users, "%u %u 1", geteuid(), geteuid());
+    snprintf(groups, sizeof groups, "%u %u 1", getegid(), getegid());
+    if (unshare(CLONE_NEWNS) == 0)
+        return true;
+    return unshare(CLONE_NEWUSER | CLONE_NEWNS) == 0 && write_line("/proc/self/uid_map", users) &&
+           write_line("/proc/self/setgroups", "deny") && write_line("/proc/self/gid_map", groups);
+}
+
 bool test_private_shm(const char *options) {
-    if (unshare(CLONE_NEWNS) != 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0)
+    if (!unshare_mounts() || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0)
         return false;
     return mount("tmpfs", "/dev/shm", "tmpfs", MS_NOSUID | MS_NODEV, options) == 0;
 }
