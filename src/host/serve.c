@@ -8,6 +8,8 @@
 #include "log.h"
 #include "turns.h"
 
+#include "../platform/step.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -266,10 +268,20 @@ static void cancel_unwanted(server *server) {
             engine_cancel(server->engine, server->running[i]->sequence);
 }
 
+/* A test can have each of them crash the worker. */
+static void name_those_at_work(const server *server) {
+    for (size_t i = 0; i < server->n_running; i++) {
+        const engine_request *request = &server->running[i]->request;
+        STEP_TEXT("serve.step.at_work", request->messages[request->n_messages - 1].text);
+        (void)request;
+    }
+}
+
 /* Moves all answers on. Returns whether others may have their turn now. */
 static bool step(server *server) {
     bool makes_way = false;
     cancel_unwanted(server);
+    name_those_at_work(server);
     size_t n_moved = engine_step(server->engine, server->progress);
     uint64_t now_ns = plat_clock_ns();
     for (size_t i = 0; i < n_moved; i++) {
