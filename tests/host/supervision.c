@@ -1,0 +1,106 @@
+/* supervision.c - a host is two processes, or one if it is told so; and one whose workers cannot live ends by itself. */
+#include "../death/worker_test.h"
+
+static void check_served(const char *instance, const script *script) {
+    lipc_client *client = client_of(instance);
+    lipc_stream *stream = ask(client, "what is it like?");
+    check_whole(stream, script);
+    lipc_stream_close(stream);
+    lipc_client_close(client);
+}
+
+static void read_name(pid_t pid, char name[32]) {
+    char path[64];
+    snprintf(path, sizeof path, "/proc/%d/comm", (int)pid);
+    FILE *file = fopen(path, "re");
+    CHECK_SAY(file && fgets(name, 32, file), "cannot read %s", path);
+    fclose(file);
+    name[strcspn(name, "\n")] = 0;
+}
+
+static void two_processes(const char *instance, const script *script) {
+    test_host host;
+    char name[32];
+    test_step("a supervisor and its worker");
+    segment segment = host_ready(&host, instance, REPLAY(*script, NULL));
+    pid_t worker = worker_awaited(&host);
+    CHECK_INT(hub_in(&segment)->host_pid, ==, host.pid);
+    CHECK_INT(hub_in(&segment)->worker_pid, ==, worker);
+    CHECK_INT(worker_of(worker), ==, 0);
+    read_name(host.pid, name);
+    CHECK_TEXT(name, "chatbot");
+    read_name(worker, name);
+    CHECK_TEXT(name, "chatbot-worker");
+    check_served(instance, script);
+    end_host(&host, &segment);
+}
+
+/* What a debugger wants: the process that was started does the work, and a crash is its end. */
+static void one_process(const char *instance, const script *script) {
+    test_host host;
+    test_step("--no-supervise: one process, which nobody replaces");
+    segment segment = host_ready(&host, instance, REPLAY(*script, "--no-supervise"));
+    CHECK_INT(worker_of(host.pid), ==, 0);
+    CHECK_INT(hub_in(&segment)->host_pid, ==, host.pid);
+    CHECK_INT(hub_in(&segment)->worker_pid, ==, host.pid);
+    check_served(instance, script);
+    kill(host.pid, SIGSEGV);
+    CHECK(host_ended(&host, SOON_MS));
+    CHECK_INT(host.exit_code, ==, 128 + SIGSEGV);
+    segment_close(&segment);
+    test_step("the next ones take over, with a supervisor and without");
+    segment = host_ready(&host, instance, REPLAY(*script, NULL));
+    check_served(instance, script);
+    end_host(&host, &segment);
+    segment = host_ready(&host, instance, REPLAY(*script, "--no-supervise"));
+    check_served(instance, script);
+    end_host(&host, &segment);
+}
+
+/* Kills whatever the host starts before it can serve, until the host has ended. Returns how many. */
+static int kill_all_workers(test_host *host) {
+    int n = 0;
+    pid_t last = 0;
+    double end = test_now_ms() + test_scaled(SOON_MS);
+    while (!host_ended(host, 0) && test_now_ms() < end) {
+        pid_t worker = worker_of(host->pid);
+        if (worker == last || worker == 0)
+            continue;
+        kill(worker, SIGKILL);
+        last = worker;
+        n++;
+    }
+    return n;
+}
+
+static void no_worker_lives(const char *instance, const script *script) {
+    enum { UNREADY_MOST = 10 };
+    test_host host;
+    test_step("%d workers in a row are killed before they serve: the host gives up", UNREADY_MOST);
+    /* The embedded model: its load takes longer than it takes to be seen here. */
+    host_start(&host, instance, NULL);
+    int n = kill_all_workers(&host);
+    host_expect_exit(&host, 1, 0);
+    CHECK_INT(n, ==, UNREADY_MOST);
+    char *errors = host_err(&host);
+    CHECK_SAY(strstr(errors, "10 workers in a row were killed before they could serve"), "it says: %s", errors);
+    free(errors);
+    CHECK_INT(objects_count(instance), ==, 0);
+    test_step("and the next one serves");
+    segment segment = host_ready(&host, instance, REPLAY(*script, NULL));
+    check_served(instance, script);
+    end_host(&host, &segment);
+}
+
+int main(void) {
+    char instance[64];
+    test_begin("supervision", 90);
+    without_core_files();
+    test_instance(instance, "one");
+    script script = script_new(500);
+    two_processes(instance, &script);
+    one_process(instance, &script);
+    no_worker_lives(instance, &script);
+    free(script.text);
+    return test_end();
+}
