@@ -65,7 +65,7 @@ inline ring(r, about) {
 #ifndef BUG_RING_NO_FENCE
     changed[r] == 0; /* the fence */
 #endif
-    /* step: bell.ring.looked */
+    /* plat_doorbell_ring looks */
     saw = armed;
     if
     :: (saw & about) == 0

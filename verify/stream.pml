@@ -10,26 +10,27 @@
  * behind the end; what a reader gets is a prefix of the one right text, in order, each token once, and at a good end all of
  * it; and when nothing moves any more nobody waits, and the stream is free, or keeps a detached answer.
  *
- * check: stream_client_deaths  -DTOKENS=1 -DWORKER_DEATHS=0 -DCLIENT_DEATHS=2
- * check: stream_worker_deaths  -DTOKENS=2 -DWORKER_DEATHS=2 -DCLIENT_DEATHS=0
- * check: stream_both_deaths    -DTOKENS=1 -DWORKER_DEATHS=1 -DCLIENT_DEATHS=1
+ * check: stream_deaths       -DATTACH=0 -DALONE -DTOKENS=2 -DWORKER_DEATHS=2 -DCLIENT_DEATHS=1
+ * check: stream_next_owner   -DATTACH=0 -DTOKENS=1 -DWORKER_DEATHS=0 -DCLIENT_DEATHS=1
+ * check: stream_follower     -DATTACH=1 -DTOKENS=1 -DWORKER_DEATHS=0 -DCLIENT_DEATHS=0
+ * long: stream_all_deaths    -DATTACH=1 -DTOKENS=1 -DWORKER_DEATHS=1 -DCLIENT_DEATHS=1
  *
- * bug: BUG_HALF_REQUEST             stream_client_deaths
- * bug: BUG_PUBLISHED_BEFORE_BYTES   stream_client_deaths
- * bug: BUG_QUEUED_BEFORE_PUBLISHED  stream_client_deaths
- * bug: BUG_ENDED_BEFORE_TEXT        stream_client_deaths
- * bug: BUG_PUBLISHED_READ_FIRST     stream_client_deaths
- * bug: BUG_GENERATION_UNCHECKED     stream_client_deaths
- * bug: BUG_GENERATION_KEPT          stream_client_deaths
- * bug: BUG_WATCHERS_CLEARED_LATE    stream_client_deaths
- * bug: BUG_BLIND_RELEASE            stream_client_deaths
- * bug: BUG_DEAD_OWNER_KEPT          stream_client_deaths
- * bug: BUG_TWO_WORKERS              stream_both_deaths
- * bug: BUG_RESUMED_FROM_START       stream_worker_deaths
- * bug: BUG_RESUMED_UNPUBLISHED      stream_worker_deaths
- * bug: BUG_RESUMED_ENDED            stream_worker_deaths
- * bug: BUG_NOT_RESUMED              stream_worker_deaths
- * bug: BUG_RECOVERY_UNHEARD         stream_worker_deaths
+ * bug: BUG_HALF_REQUEST             stream_next_owner
+ * bug: BUG_PUBLISHED_BEFORE_BYTES   stream_next_owner
+ * bug: BUG_QUEUED_BEFORE_PUBLISHED  stream_next_owner
+ * bug: BUG_ENDED_BEFORE_TEXT        stream_next_owner
+ * bug: BUG_PUBLISHED_READ_FIRST     stream_follower
+ * bug: BUG_GENERATION_UNCHECKED     stream_follower
+ * bug: BUG_GENERATION_KEPT          stream_next_owner
+ * bug: BUG_WATCHERS_CLEARED_LATE    stream_follower
+ * bug: BUG_BLIND_RELEASE            stream_next_owner
+ * bug: BUG_DEAD_OWNER_KEPT          stream_next_owner
+ * bug: BUG_TWO_WORKERS              stream_deaths
+ * bug: BUG_RESUMED_FROM_START       stream_deaths
+ * bug: BUG_RESUMED_UNPUBLISHED      stream_deaths
+ * bug: BUG_RESUMED_ENDED            stream_deaths
+ * bug: BUG_NOT_RESUMED              stream_deaths
+ * bug: BUG_RECOVERY_UNHEARD         stream_deaths
  */
 #define CLIENTS 2
 #define NO_OWNER 3
@@ -81,24 +82,50 @@ byte n_client_deaths = CLIENT_DEATHS, n_worker_deaths = WORKER_DEATHS;
 /* stream_look, take_text, report_end, until the end of the answer; with what a user may do meanwhile. */
 inline read_to_end() {
     do
-    ::  rung[me] = false; /* arms; then looks */
+    :: atomic { rung[me] = false; saw = 0; length = 0 }; /* arms; then looks */
+        /* One of the two looks in all its steps, the other one at once: the follower's are of interest, if there is one. */
+        if
+        :: me != ATTACH ->
+            d_step {
+                saw = status;
+                if
+                :: STATUS_GENERATION(saw) == GENERATION(mine) && STATE(saw) != 0 -> length = published
+                :: else -> saw = 0
+                fi;
+                is_right = true;
+                at = cursor;
+                do
+                :: at < length -> is_right = is_right && log[at] == TOKEN(text, at) && index[at] == TOKEN(text, at); at++
+                :: at >= length -> break
+                od;
+                assert(is_right);
+                is_news = length > cursor;
+                if :: is_news -> cursor = length :: else fi;
+                at = 0; length = 0; is_right = false
+            };
+            if
+            :: GENERATION(claim) != GENERATION(mine) -> goto gone
+            :: GENERATION(claim) == GENERATION(mine) && HAS_ENDED(saw) -> assert(STATE(saw) == CUT || cursor == TOKENS); break
+            :: else -> goto looked
+            fi
+        :: else
+        fi;
 #ifdef BUG_PUBLISHED_READ_FIRST
         length = published;
         saw = status;
 #else
-        saw = status;       /* step: stream.look.status */
-        length = published; /* step: stream.look.published */
+        saw = status;       /* stream_look: status first */
+        length = published; 
 #endif
         if
         :: STATUS_GENERATION(saw) == GENERATION(mine) && STATE(saw) != 0 ->
-            is_right = true;
-            at = cursor;
+            atomic { is_right = true; at = cursor };
             do
-            :: at < length -> is_right = is_right && log[at] == TOKEN(text, at) && index[at] == TOKEN(text, at); at++
+            :: atomic { at < length -> is_right = is_right && log[at] == TOKEN(text, at) && index[at] == TOKEN(text, at); at++ }
             :: at >= length -> break
             od;
 #ifndef BUG_GENERATION_UNCHECKED
-            if :: GENERATION(claim) != GENERATION(mine) -> goto gone :: else fi; /* step: stream.look.current */
+            if :: GENERATION(claim) != GENERATION(mine) -> goto gone :: else fi; /* stream_is_current */
 #endif
             atomic {
                 assert(is_right);           /* a prefix of its own text, whole */
@@ -117,37 +144,36 @@ inline read_to_end() {
             length = 0;
             if :: GENERATION(claim) != GENERATION(mine) -> goto gone :: else fi
         fi;
-        saw = 0;
+looked:
         if
         :: atomic { is_news -> is_news = false }
         :: !is_news && rung[me] /* sleeps until it is rung */
-        :: wants_cancel && is_owner && claim == mine ->
-            cancel = GENERATION(mine) + 1; /* step: stream.cancel.requested */
-            wants_cancel = false;
-            host_rung = true
-        :: wants_close -> break /* in the middle of the answer */
+        :: !is_news && taken_for_dead[me] -> goto gone /* within a second it sees that its record is another's */
+        :: atomic { wants_cancel && is_owner && claim == mine -> wants_cancel = false };
+            atomic { cancel = GENERATION(mine) + 1; host_rung = true } /* step: stream.cancel.generation */
+        :: wants_close || wants_detach -> break /* in the middle of the answer */
         fi
     od
 }
 
 /* give_back: the place is let go of, with its work going on or not. */
 inline give_back() {
-    watches[me] = false; /* step: stream.close.unwatched */
+    watches[me] = false; /* step: stream.unwatch.bit */
     if
     :: is_owner ->
         atomic {
             if
-            :: wants_detach -> CHANGE_CLAIM(mine, CLAIM(DETACHED, NO_OWNER, GENERATION(mine))) /* step: stream.detach.detached */
+            :: wants_detach -> CHANGE_CLAIM(mine, CLAIM(DETACHED, NO_OWNER, GENERATION(mine))) /* step: client.change.claim */
             :: else ->
 #ifdef BUG_BLIND_RELEASE
                 claim = CLAIM(RELEASED, me, GENERATION(claim))
 #else
-                CHANGE_CLAIM(mine, CLAIM(RELEASED, me, GENERATION(mine))) /* step: stream.close.released */
+                CHANGE_CLAIM(mine, CLAIM(RELEASED, me, GENERATION(mine))) /* step: client.change.claim */
 #endif
             fi;
-            assert(is_changed || taken_for_dead[me])
-        };
-        host_rung = true
+            assert(is_changed || taken_for_dead[me]);
+            host_rung = true
+        }
     :: else ->
         if :: PHASE(claim) == RELEASED -> host_rung = true :: else fi
     fi
@@ -160,12 +186,14 @@ proctype client(byte me; bool may_attach) {
         /* What its user is going to do. */
         atomic {
             text = me + 1;
-            if :: wants_cancel = true :: wants_close = true :: wants_detach = true :: skip fi;
-            if :: may_attach -> goto attach :: goto submit fi
+            if
+            :: may_attach -> goto attach
+            :: !may_attach && me == 1
+            :: !may_attach && me == 0 -> if :: !ATTACH -> wants_cancel = true :: wants_close = true :: wants_detach = true :: skip fi
+            fi
         };
 submit:
-        n_waiting++;
-        host_rung = true;
+        atomic { n_waiting++; host_rung = true };
         atomic { /* step: stream.claim.claimed */
             PHASE(claim) == FREE ->
             n_waiting--;
@@ -173,21 +201,21 @@ submit:
             claim = mine;
             is_owner = true
         };
-        id = text;
+        atomic { id = text };
         request[0] = REQUEST(text, wants_detach);
 #ifndef BUG_HALF_REQUEST
-        request[1] = REQUEST(text, wants_detach); /* step: stream.submit.request */
+        request[1] = REQUEST(text, wants_detach); /* step: stream.request.bytes */
 #endif
-        watches[me] = true; /* step: stream.submit.watched */
-        atomic { /* step: stream.submit.submitted */
+        watches[me] = true; /* step: stream.watch.bit */
+        atomic { /* step: client.change.claim */
             CHANGE_CLAIM(mine, CLAIM(SUBMITTED, me, GENERATION(mine)));
             assert(is_changed);
-            mine = CLAIM(SUBMITTED, me, GENERATION(mine))
+            mine = CLAIM(SUBMITTED, me, GENERATION(mine));
+            host_rung = true
         };
 #ifdef BUG_HALF_REQUEST
         request[1] = REQUEST(text, wants_detach);
 #endif
-        host_rung = true;
         goto placed;
 attach:
         atomic { text = 1; mine = claim };
@@ -198,33 +226,33 @@ attach:
         :: else -> goto gone
         fi;
         saw = 0;
-        watches[me] = true; /* step: stream.attach.watched */
+        watches[me] = true; /* step: stream.watch.bit */
         if
         :: PHASE(mine) == DETACHED ->
-            atomic { /* step: stream.attach.submitted */
+            atomic { /* step: client.attach.claim */
                 CHANGE_CLAIM(mine, CLAIM(SUBMITTED, me, GENERATION(mine)));
                 is_owner = is_changed;
-                if :: is_owner -> mine = CLAIM(SUBMITTED, me, GENERATION(mine)) :: else fi
-            };
-            if :: is_owner -> host_rung = true :: else fi
+                if :: is_owner -> mine = CLAIM(SUBMITTED, me, GENERATION(mine)); host_rung = true :: else fi
+            }
         :: else
         fi;
-        if :: GENERATION(claim) != GENERATION(mine) -> goto gone :: else fi; /* step: stream.attach.current */
+        if :: GENERATION(claim) != GENERATION(mine) -> goto gone :: else fi; /* stream_is_current */
 placed:
         read_to_end();
         give_back();
         goto left;
 gone:
         assert(!is_owner || taken_for_dead[me]); /* a living owner's stream is its own */
-        watches[me] = false;
-        host_rung = true;
+        atomic { watches[me] = false; host_rung = true };
 left:
         atomic {
             mine = 0; text = 0; cursor = 0; saw = 0; length = 0; at = 0; is_changed = false; is_owner = false;
             is_right = false; is_news = false; wants_cancel = false; wants_close = false; wants_detach = false;
             ended[me] = true
         }
-    } unless {
+    }
+#if CLIENT_DEATHS > 0
+    unless {
         atomic {
             killed[me] ->
             dead[me] = true; host_rung = true; ended[me] = true;
@@ -232,6 +260,7 @@ left:
             is_right = false; is_news = false; wants_cancel = false; wants_close = false; wants_detach = false
         }
     }
+#endif
 }
 
 /* ---- the host's worker ---------------------------------------------------------------------------------------------- */
@@ -250,8 +279,8 @@ inline set_status(state) {
     }
 }
 
-inline ring_watchers() {
-    atomic { /* one load for each word of watchers; then the bells */
+inline ring_watchers() { /* one load for each word of watchers; then the bells */
+    atomic {
         if :: watches[0] -> rung[0] = true :: else fi;
         if :: watches[1] -> rung[1] = true :: else fi
     }
@@ -262,7 +291,7 @@ inline free_from(from) {
 #ifndef BUG_WATCHERS_CLEARED_LATE
     atomic { saved = watches[0] + 2 * watches[1]; watches[0] = false; watches[1] = false }; /* step: streams.free.watchers */
 #endif
-    atomic { /* step: streams.free.freed */
+    atomic { /* step: streams.free.claim */
 #ifdef BUG_GENERATION_KEPT
         CHANGE_CLAIM(from, CLAIM(FREE, 0, GENERATION(from)))
 #else
@@ -272,11 +301,11 @@ inline free_from(from) {
 #ifdef BUG_WATCHERS_CLEARED_LATE
     atomic { saved = watches[0] + 2 * watches[1]; watches[0] = false; watches[1] = false };
 #endif
-    if
-    :: is_changed -> phase = EMPTY; is_unwanted = false
-    :: else -> atomic { watches[0] = watches[0] || (saved & 1); watches[1] = watches[1] || (saved & 2) }
-    fi;
-    atomic { /* step: streams.free.rung */
+    atomic { /* step: bell.ring.rung */
+        if
+        :: is_changed -> phase = EMPTY; generation = 0; is_unwanted = false
+        :: else -> watches[0] = watches[0] || (saved & 1); watches[1] = watches[1] || (saved & 2)
+        fi;
         if :: watches[0] || (saved & 1) -> rung[0] = true :: else fi;
         if :: watches[1] || (saved & 2) -> rung[1] = true :: else fi;
         saved = 0; is_changed = false
@@ -285,7 +314,7 @@ inline free_from(from) {
 
 inline free_if_unwanted() {
     if
-    :: phase == OVER && is_unwanted && !watches[0] && !watches[1] -> free_from(seen)
+    :: atomic { phase == OVER && is_unwanted && !watches[0] && !watches[1] -> seen = claim }; free_from(seen)
     :: else
     fi
 }
@@ -293,10 +322,7 @@ inline free_if_unwanted() {
 /* stream_writer_end, on_ended */
 inline end(state) {
     set_status(state); /* step: stream.end.status */
-    atomic { phase = OVER; n = 0; asked = 0 };
-    ring_watchers();
-    seen = claim;
-    free_if_unwanted()
+    atomic { phase = OVER; n = 0; asked = 0; host_rung = true; ring_watchers() } /* and is freed in the next look */
 }
 
 inline read_request() {
@@ -308,8 +334,7 @@ inline read_request() {
 
 /* take: stream_writer_begin */
 inline take() {
-    generation = GENERATION(seen);
-    read_request();
+    atomic { generation = GENERATION(seen); read_request() };
 #ifdef BUG_QUEUED_BEFORE_PUBLISHED
     set_status(QUEUED);
     atomic { MUST_WRITE; published = 0 };
@@ -327,14 +352,15 @@ inline append() {
 #endif
     atomic { MUST_WRITE; log[n] = TOKEN(TEXT(asked), n) };   /* step: stream.append.bytes */
     atomic { MUST_WRITE; index[n] = TOKEN(TEXT(asked), n) }; /* step: stream.append.record */
-    n++;
 #ifdef BUG_ENDED_BEFORE_TEXT
-    if :: n == TOKENS -> set_status(ENDED) :: else fi;
+    if :: n + 1 == TOKENS -> set_status(ENDED) :: else fi;
 #endif
 #ifndef BUG_PUBLISHED_BEFORE_BYTES
-    atomic { MUST_WRITE; assert(published <= n); published = n }; /* step: stream.append.published */
-#endif
+    atomic { MUST_WRITE; assert(published <= n); n++; published = n }; /* step: stream.append.published */
     ring_watchers()
+#else
+    atomic { n++; ring_watchers() }
+#endif
 }
 
 #define GONE(c) ((c) < CLIENTS && ((gone >> (c)) & 1))
@@ -382,8 +408,7 @@ start:
         host_rung = true;
 end_worker:
         do
-        :: atomic { host_rung || phase == ANSWERING -> host_rung = false };
-            atomic { gone = dead[0] + 2 * dead[1] }; /* attendance_look */
+        :: atomic { host_rung -> host_rung = false; gone = dead[0] + 2 * dead[1] }; /* attendance_look */
             /* look_at */
             seen = claim;
             if
@@ -397,7 +422,7 @@ end_worker:
                         if
                         :: IS_DETACHABLE(request[0]) -> CHANGE_CLAIM(seen, CLAIM(DETACHED, NO_OWNER, GENERATION(seen)))
                         :: else -> CHANGE_CLAIM(seen, CLAIM(RELEASED, NO_OWNER, GENERATION(seen))); is_unwanted = true
-                        fi; /* step: streams.lose.owner */
+                        fi; /* step: streams.orphan.claim */
 #endif
                         is_changed = false
                     }
@@ -409,15 +434,13 @@ end_worker:
                 if :: phase == EMPTY -> free_from(seen) :: else -> is_unwanted = true fi
             :: else
             fi;
-            seen = claim;
-            free_if_unwanted();
             /* attendance_dismiss, on_gone */
             atomic { if :: GONE(0) -> watches[0] = false :: else fi; if :: GONE(1) -> watches[1] = false :: else fi };
-            seen = claim;
             free_if_unwanted();
             /* evict: a detached answer goes when its place is needed */
             if
-            :: n_waiting > 0 && phase == OVER && (is_unwanted || PHASE(seen) == DETACHED) -> free_from(seen)
+            :: atomic { n_waiting > 0 && phase == OVER && (is_unwanted || PHASE(claim) == DETACHED) -> seen = claim };
+                free_from(seen)
             :: else
             fi;
             /* What the one before did and did not ring for. */
@@ -431,25 +454,22 @@ end_worker:
                 }
             :: else
             fi;
-            /* one step of the model */
-            if
-            :: phase == ANSWERING ->
-                seen = claim;
-                if
-                :: is_unwanted || cancel == generation + 1 || PHASE(seen) == RELEASED ||
-                   (PHASE(seen) == SUBMITTED && !IS_DETACHABLE(asked) && OWNER(seen) < CLIENTS && dead[OWNER(seen)]) -> end(CUT)
-                :: else ->
-                    if
-                    :: STATE(status) == QUEUED -> set_status(READING) /* step: stream.start.status */
-                    :: STATE(status) != QUEUED && n < TOKENS -> append()
-                    :: STATE(status) != QUEUED && n == TOKENS -> end(ENDED)
-                    fi
-                fi
-            :: else
-            fi;
             atomic { seen = 0; gone = 0 }
+        :: phase == ANSWERING -> /* one step of the model */
+            if
+            :: is_unwanted || cancel == generation + 1 || PHASE(claim) == RELEASED ||
+               (PHASE(claim) == SUBMITTED && !IS_DETACHABLE(asked) && OWNER(claim) < CLIENTS && dead[OWNER(claim)]) -> end(CUT)
+            :: else ->
+                if
+                :: STATE(status) == QUEUED -> set_status(READING) /* step: stream.start.status */
+                :: STATE(status) != QUEUED && n < TOKENS -> append()
+                :: STATE(status) != QUEUED && n == TOKENS -> end(ENDED)
+                fi
+            fi
         od
-    } unless {
+    }
+#if WORKER_DEATHS > 0
+    unless {
         atomic {
             worker_killed ->
             worker_killed = false; phase = EMPTY; generation = 0; asked = 0; n = 0; seen = 0; saved = 0; gone = 0;
@@ -457,6 +477,7 @@ end_worker:
         };
         goto start
     }
+#endif
 }
 
 proctype killer() {
@@ -483,5 +504,13 @@ proctype monitor() {
 }
 
 init {
-    atomic { run client(0, false); run client(1, true); run worker(); run killer(); run monitor() }
+    atomic {
+        run client(0, false);
+#ifdef ALONE
+        ended[1] = true;
+#else
+        run client(1, ATTACH);
+#endif
+        run worker(); run killer(); run monitor()
+    }
 }

@@ -66,8 +66,8 @@ end_memory:
 
 /* stream.c submit .. close: what is held is handed over, used, and given back. */
 inline use() {
-    atomic { assert(user == NOBODY); user = me }; /* step: stream.submit.request */
-    atomic { /* step: stream.submit.submitted */
+    atomic { assert(user == NOBODY); user = me }; /* step: stream.request.bytes */
+    atomic { /* step: client.change.claim */
         CHANGE_CLAIM(mine, CLAIM(SUBMITTED, me, GENERATION(mine)));
         assert(is_changed); /* a living client's claim is its own */
         mine = CLAIM(SUBMITTED, me, GENERATION(mine))
@@ -76,7 +76,7 @@ inline use() {
 }
 
 inline give_back() {
-    atomic { /* step: stream.close.released */
+    atomic { /* step: client.change.claim */
         if :: user == me -> user = NOBODY :: else fi;
         CHANGE_CLAIM(mine, CLAIM(RELEASED, me, GENERATION(mine)));
         assert(is_changed);
@@ -92,13 +92,13 @@ inline take_grant() {
     :: PHASE(mine) == GRANT_PHASE && OWNER(mine) == me ->
 #ifndef BUG_GRANT_AS_CLAIM
         atomic { CHANGE_CLAIM(mine, CLAIM(CLAIMED, me, GENERATION(mine))); mine = CLAIM(CLAIMED, me, GENERATION(mine)) };
-        assert(is_changed); /* step: wish.take.claimed */
+        assert(is_changed); /* step: hub.take.claimed */
 #else
         is_changed = true;
 #endif
     :: else -> is_changed = false; mine = 0
     fi;
-    wish[me] = NONE /* step: wish.take.none */
+    wish[me] = NONE /* step: hub.take.wish */
 }
 
 /* hub_wish_withdraw, withdraw_wish. `is_changed`: a stream was granted after all, and is ours. */
@@ -106,7 +106,7 @@ inline withdraw() {
     atomic {
         storing[me] == 0; /* one's own stores come first */
         if
-        :: (wish[me] & 3) == WAITING -> wish[me] = NONE; is_changed = false; goto withdrawn /* step: wish.withdraw.none */
+        :: (wish[me] & 3) == WAITING -> wish[me] = NONE; is_changed = false; goto withdrawn /* step: hub.withdraw.wish */
         :: else
         fi
     };
@@ -129,7 +129,7 @@ proctype client(byte me) {
             };
             goto placed;
 no_stream:
-            atomic { storing[me] = 1 + WISH(WAITING, next_ticket); next_ticket++; mine = 0 }; /* step: wish.wish.waiting */
+            atomic { storing[me] = 1 + WISH(WAITING, next_ticket); next_ticket++; mine = 0 }; /* step: hub.wish.waiting */
 #ifndef BUG_RUNG_BEFORE_WISH
             storing[me] == 0; /* the fence of hub_wish; that of the ring would do */
 #endif
@@ -175,7 +175,7 @@ next:
             mine = 0; is_patient = false
         };
         may_leave; /* stays for a while, with nothing to do */
-        atomic { storing[me] == 0 -> attached[me] = false; is_patient = false; killed[me] = false; n = 0; is_changed = false }; /* step: client.leave.leaving */
+        atomic { storing[me] == 0 -> attached[me] = false; is_patient = false; killed[me] = false; n = 0; is_changed = false }; /* step: hub.leave.claim */
         host_rung = true
     } unless {
         /* The kernel has written its stores out before it tells the host. */
@@ -203,24 +203,24 @@ start:
         :: PHASE(seen) == GRANT_PHASE ->
             c = OWNER(seen);
             looked_wish = wish[c];
-            if
-            :: (looked_wish & 3) == WAITING ->
-                atomic { /* step: recover.grant.granted */
-                    if
-                    :: wish[c] == looked_wish -> wish[c] = looked_wish + GRANTED - WAITING; rung[c] = true
-#ifndef BUG_COMPLETED_ONCE
-                    :: else -> goto start /* withdrawn this moment: look again */
-#else
-                    :: else
+            atomic { /* step: hub.grant.wish */
+                is_changed = (looked_wish & 3) == GRANTED;
+                if
+                :: (looked_wish & 3) == WAITING && wish[c] == looked_wish ->
+                    wish[c] = looked_wish + GRANTED - WAITING; rung[c] = true; is_changed = true
+#ifdef BUG_COMPLETED_ONCE
+                :: (looked_wish & 3) == WAITING && wish[c] != looked_wish -> is_changed = true
 #endif
-                    fi
-                }
-            :: (looked_wish & 3) == GRANTED
-            :: else ->
+                :: else
+                fi
+            };
+            if
+            :: is_changed
+            :: else -> /* withdrawn, maybe this moment */
 #ifndef BUG_GRANT_AS_CLAIM
-                atomic { CHANGE_CLAIM(seen, CLAIM(FREE, 0, GENERATION(seen) + 1)) } /* step: recover.grant.freed */
-#elif defined(BUG_CLAIMED_FREED)
-                atomic { CHANGE_CLAIM(seen, CLAIM(FREE, 0, GENERATION(seen) + 1)) }
+                atomic { CHANGE_CLAIM(seen, CLAIM(FREE, 0, GENERATION(seen) + 1)) } /* step: streams.free.claim */
+#else
+                skip
 #endif
             fi
         :: else
@@ -241,7 +241,7 @@ end_host:
             if
             :: PHASE(seen) == RELEASED ||
                ((PHASE(seen) == CLAIMED || PHASE(seen) == OFFERED || PHASE(seen) == SUBMITTED) && GONE(OWNER(seen))) ->
-                atomic { CHANGE_CLAIM(seen, CLAIM(FREE, 0, GENERATION(seen) + 1)) }; /* step: streams.free.freed */
+                atomic { CHANGE_CLAIM(seen, CLAIM(FREE, 0, GENERATION(seen) + 1)) }; /* step: streams.free.claim */
             :: else
             fi;
             atomic { seen = 0; is_changed = false };
@@ -262,13 +262,13 @@ end_host:
                 seen = claim;
                 if
                 :: PHASE(seen) == FREE ->
-                    atomic { /* step: streams.grant.claimed */
+                    atomic { /* step: stream.offer.offered */
                         CHANGE_CLAIM(seen, CLAIM(GRANT_PHASE, c, GENERATION(seen)));
                         seen = CLAIM(GRANT_PHASE, c, GENERATION(seen))
                     };
                     if
                     :: is_changed ->
-                        atomic { /* step: streams.grant.granted */
+                        atomic { /* step: hub.grant.wish */
 #ifdef BUG_GRANT_BLIND
                             wish[c] = looked_wish + GRANTED - WAITING
 #else
@@ -279,7 +279,7 @@ end_host:
 #endif
                         };
                         if :: !is_changed -> atomic { CHANGE_CLAIM(seen, CLAIM(FREE, 0, GENERATION(seen) + 1)); host_rung = true } :: else fi;
-                        rung[c] = true /* step: streams.grant.rung */
+                        rung[c] = true /* step: bell.ring.rung */
                     :: else
                     fi
                 :: else
