@@ -1,24 +1,27 @@
 #!/bin/sh
-# steps.sh [check] - lists all steps (src/platform/step.h) that stand in the code: "file:line name". With `check`: fails if
-# a name is not well-formed or stands twice, or if a store to shared memory has no STEP between it and the next store.
+# steps.sh [check] - lists all steps (src/platform/step.h) that stand in the code: "file:line name". With `check`: fails
+# if a name is not well-formed or stands twice, or if a store to shared memory has no STEP between it and the next store.
 #
 # A store to shared memory, in the files below, is
 #   - __atomic_store, _exchange, _compare_exchange, _fetch_...; plat_semaphore_post, _wait, _try_wait, _drain;
 #     but not on a member of what is private to a process: handle->, client->, ... (PRIVATE below);
-#   - an assignment, memcpy, memmove, memset or snprintf through a pointer into the segment. Pointers into the segment are
-#     known by their types (TYPES), by the functions that give them (GIVERS), or, if untyped, by their names (UNTYPED);
+#   - an assignment, memcpy, memset, snprintf, strcpy or the like through a pointer into the segment. Those are known by
+#     their types (TYPES), by the functions that give them (GIVERS), or, if untyped, by their names (UNTYPED);
 #   - a call of a function or macro in which a store is marked with the comment "callers name it".
 set -eu
 cd "$(dirname "$0")/.."
 exec awk -v mode="${1:-list}" '
 BEGIN {
-    PRIVATE = "^&(handle|client|stream|service|attendance|server|host|ledger|worker|parts|n_dropped)((->|\\.)[a-z_]+|\\[[^]]*\\])*$"
+    PRIVATE = "^&(handle|client|stream|service|attendance|server|host|ledger|worker|parts|n_dropped)" \
+              "((->|\\.)[a-z_]+|\\[[^]]*\\])*$"
     TYPES = "(lipc_(hub|client_record|stream_header|classic_block|token_record|doorbell)|plat_doorbell|" \
             "classic_record)" # the last one is of the ledger, which a dead worker leaves to the next
-    GIVERS = "(hub_of|hub_client|hub_stream|hub_bell|stream_request|stream_log|stream_index|header_of|record_of|bell_of)[(]"
+    GIVERS = "(plat_segment_base|hub_of|hub_client|hub_stream|hub_bell|stream_request|stream_log|stream_index|" \
+             "header_of|record_of|bell_of)[(]"
     UNTYPED = "(view->base|writer->log|prompt_field)"
-    STORES = "(__atomic_(store_n|exchange_n|compare_exchange_n|fetch_[a-z]+|[a-z]+_fetch)|plat_semaphore_(post|wait|try_wait|drain))"
-    COPIES = "(memcpy|memmove|memset|v?snprintf)"
+    STORES = "(__atomic_(store_n|exchange_n|compare_exchange_n|fetch_[a-z]+|[a-z]+_fetch)|" \
+             "plat_semaphore_(post|wait|try_wait|drain))"
+    COPIES = "(memcpy|memmove|memset|v?sn?printf|st[rp]n?cpy|strn?cat)"
 }
 
 function fail(where, text) { print where ": " text > "/dev/stderr"; n_failed++ }
@@ -134,7 +137,8 @@ function count_calls(text, pattern, rule,    n_found, at, argument, begin) {
 }
 
 function is_assignment(text,    target) {
-    while (sub(/^(else|do) /, "", text) || sub(/^(if|while|for|switch) \(.*\) /, "", text) || sub(/^case [^:]*: /, "", text)) {
+    while (sub(/^(else|do) /, "", text) || sub(/^(if|while|for|switch) \(.*\) /, "", text) ||
+           sub(/^case [^:]*: /, "", text)) {
     }
     target = text
     if (match(target, /( [-+*\/%&|^]?= |\+\+|--|<<= |>>= )/) && RSTART > 1) target = substr(target, 1, RSTART - 1)
@@ -195,7 +199,8 @@ function walk(is_check,    i, depth, in_function, pending) {
         }
         if (kind[i] == "}") {
             depth--
-            if (depth == 0 && in_function && pending != "") fail(pending, "no STEP behind this store, in " function_name "()")
+            if (depth == 0 && in_function && pending != "")
+                fail(pending, "no STEP behind this store, in " function_name "()")
             if (depth == 0) { pending = ""; in_function = 0 }
         }
         if (!in_function) {

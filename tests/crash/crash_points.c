@@ -1,23 +1,31 @@
-/* crash_points.c - a host's supervisor, its worker and clients of both channels are killed, stopped and continued, and made
- * to crash behind every single store that they make to shared memory (src/platform/step.h). Whoever is left, and whoever
- * comes then, is served; nobody gets a wrong byte.
+/* crash_points.c - a host's supervisor, its worker and clients of both channels are killed, stopped and continued, and
+ * made to crash, behind every single store that they make to shared memory (src/platform/step.h). Whoever is left, and
+ * whoever comes then, is served; nobody gets a wrong byte; nothing is left behind.
  *
  * Promised: the other side is served within a second.
  *
- * The list of steps comes out of the code. First each kind of victim lives a whole life, in which its steps are counted; a
- * step that none of them comes to fails the test. Then each step has its round: with a host of its own, a bystander whose
- * answer never ends, the victim, and newcomers behind the death.
+ * The list of steps comes out of the code. First each kind of victim lives a whole life, in which its steps are counted;
+ * a step that none of them comes to fails the test. Then each step has its rounds: with a host of its own, a bystander
+ * whose answer never ends, the victim, and newcomers behind the death.
  *
  * crash_points PATH-OF-steps.sh [short|all [PART-OF-A-ROUND'S-NAME]]
  *     short   each step once, killed, by each kind of victim; every fourth also stopped, or made to crash
- *     all     each step the first time that it is come to, in the middle, and the last time, with everything; by the special
- *             kinds of victims only the last time, where it is not theirs alone
+ *     all     each step the first time that it is come to, in the middle, and the last time, with everything; by the
+ *             special kinds of victims only the last time, where it is not theirs alone
  */
 #include "lives.h"
 
 #include "platform/step.h"
 
-enum { PROMISED_MS = 1000, ROUND_SECONDS = 60, ROUNDS_MOST = 8192, COUNT_TRIES = 5, REACH_TRIES = 4, STEPS_MOST = STEP_COUNTS };
+enum {
+    PROMISED_MS = 1000,
+    HEARD_MS = 2000, /* a host that was asked to end without being rung looks within a second */
+    ROUND_SECONDS = 60,
+    ROUNDS_MOST = 8192,
+    STEPS_MOST = STEP_COUNTS,
+    COUNT_TRIES = 5,
+    REACH_TRIES = 4
+};
 
 /* ---- Rounds ---- */
 
@@ -44,7 +52,7 @@ static const struct {
     [MODERN_SHUTDOWN] = {"modern-shutdown", live_modern_shutdown, true, false, "4000"},
     [CLASSIC] = {"classic", live_classic, false, false, "4000"},
     [CLASSIC_SHUTDOWN] = {"classic-shutdown", live_classic_shutdown, true, false, "4000"},
-    [ORPHAN] = {"orphan", live_classic, true, false, "100"},
+    [ORPHAN] = {"orphan", live_classic, false, false, "100"},
     [HOST] = {"host", NULL, false, true, "4000"},
     [RECOVERING] = {"recovering", NULL, false, true, "4000"},
     [SUCCESSOR] = {"successor", NULL, false, true, "4000"},
@@ -59,7 +67,7 @@ typedef struct round {
     const char *step;
     uint32_t nth;
     action action;
-} round_;
+} crash_round;
 
 /* How rounds went; in memory that all share. */
 typedef struct outcome {
@@ -69,7 +77,7 @@ typedef struct outcome {
 
 static script text;
 
-static const char *name_of(const round_ *round, char name[128]) {
+static const char *name_of(const crash_round *round, char name[128]) {
     snprintf(name, 128, "%s:%s:%u:%s", sides[round->side].name, round->step, round->nth, action_names[round->action]);
     return name;
 }
@@ -77,7 +85,8 @@ static const char *name_of(const round_ *round, char name[128]) {
 /* ---- The victim's orders ---- */
 
 typedef struct orders {
-    const round_ *round;
+    const crash_round *round;
+    char instance[64];
     char mark[128];   /* created by the victim, with its pid in it */
     char counts[128]; /* "": nothing is counted */
 } orders;
@@ -85,9 +94,10 @@ typedef struct orders {
 static void give_orders(void *data) {
     const orders *orders = data;
     char wish[160];
-    snprintf(wish, sizeof wish, "%s:%u:%s", orders->round->step, orders->round->nth, action_names[orders->round->action]);
+    const crash_round *round = orders->round;
+    snprintf(wish, sizeof wish, "%s:%u:%s", round->step, round->nth, action_names[round->action]);
     setenv("LIPC_STEP_MARK", orders->mark, 1);
-    if (orders->round->action != COUNT)
+    if (round->action != COUNT)
         setenv("LIPC_STEP", wish, 1);
     else
         setenv("LIPC_STEP_COUNTS", orders->counts, 1);
@@ -171,7 +181,8 @@ static int companion_wait(pid_t pid, const char *who) {
     int status;
     CHECK_INT(waitpid(pid, &status, 0), ==, pid);
     int code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-    CHECK_SAY(code == 0 || code > 100, "%s, process %d, ended with status %x: see above", who, (int)pid, (unsigned)status);
+    CHECK_SAY(code == 0 || code > 100, "%s, process %d, ended with status %x: see above", who, (int)pid,
+              (unsigned)status);
     return code == 0 ? LIPC_E_OK : 100 - code;
 }
 
@@ -182,10 +193,11 @@ static bool moves_on(const board *board) {
 
 /* ---- What both kinds of rounds share ---- */
 
-static void start_host(test_host *host, const char *instance, const round_ *round, orders *orders) {
+static void start_host(test_host *host, const char *instance, const crash_round *round, orders *orders) {
     const test_host_setup setup = {.before_exec = orders ? give_orders : NULL, .data = orders};
+    const char *rate = sides[round->side].rate;
     host_start_with(host, instance, &setup,
-                    REPLAY(text, "--rate", sides[round->side].rate, "--slots", "4", "-np", "3", "--response-size", "2M"));
+                    REPLAY(text, "--rate", rate, "--slots", "4", "-np", "3", "--response-size", "2M"));
 }
 
 /* One of each channel. The first one's time counts from the death. */
@@ -203,7 +215,8 @@ static bool is_at_rest(const segment *segment) {
         if (phase != LIPC_CLAIM_FREE && phase != LIPC_CLAIM_DETACHED)
             return false;
     }
-    return clients_in_use(segment) == 0 && NOW(hub->n_attached) == 0 && NOW(hub->n_running) == 0 && NOW(hub->n_queued) == 0;
+    return clients_in_use(segment) == 0 && NOW(hub->n_attached) == 0 && NOW(hub->n_running) == 0 &&
+           NOW(hub->n_queued) == 0;
 }
 
 static void check_at_rest(const char *instance) {
@@ -218,7 +231,7 @@ static void check_at_rest(const char *instance) {
 
 /* ---- A client is the victim ---- */
 
-static pid_t start_victim(const char *instance, orders *orders) {
+static pid_t start_victim(orders *orders) {
     fflush(NULL);
     pid_t pid = fork();
     CHECK_SAY(pid >= 0, "fork: %s", strerror(errno));
@@ -228,7 +241,7 @@ static pid_t start_victim(const char *instance, orders *orders) {
     give_orders(orders);
     char side[16];
     snprintf(side, sizeof side, "%d", orders->round->side);
-    execl("/proc/self/exe", "crash_points", "--victim", side, instance, text.path, (char *)NULL);
+    execl("/proc/self/exe", "crash_points", "--victim", side, orders->instance, text.path, (char *)NULL);
     _exit(126);
 }
 
@@ -238,19 +251,20 @@ static int be_victim(char *argv[]) {
 }
 
 /* The last words of a victim that went on after a stop, or never came to the step. */
-static void check_words(const round_ *round, int status) {
+static void check_words(const crash_round *round, int status) {
     int code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
     CHECK_SAY(code == 0 || code > 100, "the victim ended with status %x: see above", (unsigned)status);
     int error = code == 0 ? LIPC_E_OK : 100 - code;
-    /* A classic client that was stopped finds its turn gone: there is one block for all. An orphan has lost its host. */
+    /* There is one block for all: a classic client that was stopped may find its turn gone. An orphan has lost its
+     * host. */
     bool may_fail = (round->side == CLASSIC && round->action == STOP && error == LIPC_E_TIMEOUT) ||
                     (round->side == ORPHAN && (error == LIPC_E_HOST_GONE || error == LIPC_E_NO_HOST));
     CHECK_SAY(error == LIPC_E_OK || may_fail, "the victim ended with %s", lipc_error_name(error));
 }
 
-static bool has_answer_at_hand(const char *instance, uint32_t n_running) {
+static bool has_answer_at_hand(const char *instance) {
     segment segment = segment_open(instance);
-    bool has = segment.base && NOW(hub_in(&segment)->n_running) >= n_running;
+    bool has = segment.base && NOW(hub_in(&segment)->n_running) > 0;
     segment_close(&segment);
     return has;
 }
@@ -263,53 +277,80 @@ static bool is_full(const char *instance) {
     return full;
 }
 
-static void client_round(const round_ *round, const char *instance, orders *orders, outcome *outcome) {
-    test_host host;
+/* The victim has died, stopped or come to its end; returns its status. An orphan's host dies while it has an answer at
+ * hand, and another takes its place. */
+static int wait_for_victim(const crash_round *round, pid_t victim, const orders *orders, test_host *host) {
     int status;
-    board *board = shared_new(sizeof *board);
-    *board = (struct board){.instance = instance};
-    bool ends_host = sides[round->side].ends_host;
-    start_host(&host, instance, round, NULL);
-    segment segment = segment_of(instance, host.pid, LIPC_HUB_READY);
-    segment_close(&segment);
-    pid_t bystander = ends_host ? 0 : worker_start(be_bystander, board, 0);
-    CHECK(!bystander || WAITED(SOON_MS, NOW(board->n_read) > 0));
-    pid_t victim = start_victim(instance, orders);
     if (round->side == ORPHAN) {
-        CHECK(WAITED(SOON_MS, has_answer_at_hand(instance, 1) || marked(orders) != 0));
-        host_kill(&host);
+        CHECK(WAITED(SOON_MS, has_answer_at_hand(host->instance) || marked(orders) != 0));
+        host_kill(host);
     }
     CHECK_INT(waitpid(victim, &status, WUNTRACED), ==, victim);
-    double since_ms = test_now_ms();
-    outcome->was_reached = marked(orders) == victim;
     CHECK_SAY(!WIFSIGNALED(status) || WTERMSIG(status) == SIGKILL, "the victim ended with status %x", (unsigned)status);
     if (WIFEXITED(status))
         check_words(round, status);
     if (round->side == ORPHAN)
-        start_host(&host, instance, round, NULL);
-    bool serves = round->side == ORPHAN || !ends_host, is_late = WIFSTOPPED(status) && is_full(instance);
-    if (serves && !is_late)
+        start_host(host, orders->instance, round, NULL);
+    return status;
+}
+
+static void continue_victim(const crash_round *round, pid_t victim) {
+    int status;
+    kill(victim, SIGCONT);
+    CHECK_INT(waitpid(victim, &status, 0), ==, victim);
+    check_words(round, status);
+}
+
+/* With a host that goes on. */
+static void client_round(const crash_round *round, orders *orders, outcome *outcome) {
+    const char *instance = orders->instance;
+    test_host host;
+    board *board = shared_new(sizeof *board);
+    *board = (struct board){.instance = instance};
+    start_host(&host, instance, round, NULL);
+    segment segment = segment_of(instance, host.pid, LIPC_HUB_READY);
+    segment_close(&segment);
+    pid_t bystander = round->side == ORPHAN ? 0 : worker_start(be_bystander, board, 0);
+    CHECK(!bystander || WAITED(SOON_MS, NOW(board->n_read) > 0));
+    pid_t victim = start_victim(orders);
+    int status = wait_for_victim(round, victim, orders, &host);
+    double since_ms = test_now_ms();
+    outcome->was_reached = marked(orders) == victim;
+    bool is_late = WIFSTOPPED(status) && is_full(instance);
+    if (!is_late)
         serve_newcomers(instance, outcome, since_ms);
-    if (WIFSTOPPED(status)) {
-        kill(victim, SIGCONT);
-        CHECK_INT(waitpid(victim, &status, 0), ==, victim);
-        check_words(round, status);
-    }
-    if (serves && is_late)
+    if (WIFSTOPPED(status))
+        continue_victim(round, victim);
+    if (is_late)
         serve_newcomers(instance, outcome, test_now_ms());
     if (bystander) {
         CHECK_SAY(moves_on(board), "the bystander's answer stands still at %zu bytes", NOW(board->n_read));
         __atomic_store_n(&board->may_end, 1, __ATOMIC_RELEASE);
         CHECK_INT(companion_wait(bystander, "the bystander"), ==, LIPC_E_OK);
     }
-    /* A client that dies while it asks for the end has asked for it, or has not. */
-    if (ends_host && round->side != ORPHAN && host_ended(&host, outcome->was_reached && round->action == KILL ? 2000 : SOON_MS)) {
+    check_at_rest(instance);
+    host_stop(&host);
+}
+
+/* With a host that is asked to end. A client that dies on the way has asked for it, or has not. */
+static void shutdown_round(const crash_round *round, orders *orders, outcome *outcome) {
+    const char *instance = orders->instance;
+    test_host host;
+    start_host(&host, instance, round, NULL);
+    segment segment = segment_of(instance, host.pid, LIPC_HUB_READY);
+    segment_close(&segment);
+    pid_t victim = start_victim(orders);
+    int status = wait_for_victim(round, victim, orders, &host);
+    outcome->was_reached = marked(orders) == victim;
+    if (WIFSTOPPED(status))
+        continue_victim(round, victim);
+    if (host_ended(&host, WIFSIGNALED(status) ? HEARD_MS : SOON_MS)) {
         CHECK_INT(host.exit_code, ==, 0);
         CHECK_INT(objects_count(instance), ==, 0);
         return;
     }
-    if (ends_host && round->side != ORPHAN)
-        serve_newcomers(instance, outcome, test_now_ms());
+    CHECK_SAY(WIFSIGNALED(status), "the host was asked to end and does not");
+    serve_newcomers(instance, outcome, test_now_ms());
     check_at_rest(instance);
     host_stop(&host);
 }
@@ -317,7 +358,7 @@ static void client_round(const round_ *round, const char *instance, orders *orde
 /* ---- The host is the victim ---- */
 
 typedef struct house {
-    const round_ *round;
+    const crash_round *round;
     const char *instance;
     orders *orders;
     outcome *outcome;
@@ -396,7 +437,8 @@ static void call_stopped(const char *instance) {
     if (lipc_stream_ask(client, "are you there?", &stream) == LIPC_E_OK) {
         double begin = test_now_ms();
         int result = lipc_stream_read(stream, 20, &delta);
-        CHECK_SAY(result == LIPC_E_TIMEOUT || result == LIPC_E_OK || result == LIPC_E_HOST_GONE, "%s", lipc_error_name(result));
+        CHECK_SAY(result == LIPC_E_TIMEOUT || result == LIPC_E_OK || result == LIPC_E_HOST_GONE, "%s",
+                  lipc_error_name(result));
         CHECK_INT(test_now_ms() - begin, <, test_scaled(PROMISED_MS * GENEROUS));
         lipc_stream_close(stream);
     }
@@ -471,7 +513,8 @@ static void open_house(house *house) {
     companions_start(house);
 }
 
-static void host_round(const round_ *round, const char *instance, orders *orders, outcome *outcome) {
+static void host_round(const crash_round *round, orders *orders, outcome *outcome) {
+    const char *instance = orders->instance;
     house house = {.round = round, .instance = instance, .orders = orders, .outcome = outcome};
     pid_t victim = 0;
     open_house(&house);
@@ -496,25 +539,27 @@ static void host_round(const round_ *round, const char *instance, orders *orders
 
 /* ---- Running rounds, some at a time ---- */
 
-static void run_round(const round_ *round, int number, const char *counts, outcome *outcome) {
-    char instance[64], suffix[32];
+static void run_round(const crash_round *round, int number, const char *counts, outcome *outcome) {
+    char suffix[32];
     orders orders = {.round = round};
     snprintf(suffix, sizeof suffix, "round%d", number);
-    test_instance(instance, suffix);
-    snprintf(orders.mark, sizeof orders.mark, "/dev/shm/%s_mark", instance);
+    test_instance(orders.instance, suffix);
+    snprintf(orders.mark, sizeof orders.mark, "/dev/shm/%s_mark", orders.instance);
     if (counts)
         snprintf(orders.counts, sizeof orders.counts, "%s", counts);
     alarm((unsigned)test_scaled(ROUND_SECONDS));
     if (sides[round->side].is_host)
-        host_round(round, instance, &orders, outcome);
+        host_round(round, &orders, outcome);
+    else if (sides[round->side].ends_host)
+        shutdown_round(round, &orders, outcome);
     else
-        client_round(round, instance, &orders, outcome);
+        client_round(round, &orders, outcome);
     unlink(orders.mark);
 }
 
 /* How often a step is come to is not the same each time, and some are only come to at the right moment. */
-static void run_until_reached(const round_ *round, int number, const char *counts, outcome *outcome) {
-    round_ again = *round;
+static void run_until_reached(const crash_round *round, int number, const char *counts, outcome *outcome) {
+    crash_round again = *round;
     run_round(round, number, counts, outcome);
     again.nth = 1;
     for (int tries = 1; !counts && !outcome->was_reached && tries < REACH_TRIES; tries++)
@@ -522,7 +567,7 @@ static void run_until_reached(const round_ *round, int number, const char *count
 }
 
 /* The rounds, some at a time: most of a round is waiting. Returns how many failed. */
-static int run_rounds(const round_ *rounds, int n_rounds, const char *counts, outcome *outcomes) {
+static int run_rounds(const crash_round *rounds, int n_rounds, const char *counts, outcome *outcomes) {
     struct { pid_t pid; int number; } running[64];
     int n_running = 0, n_failed = 0, next = 0;
     long most = 2 * sysconf(_SC_NPROCESSORS_ONLN);
@@ -589,7 +634,7 @@ static void count_steps(steps *steps) {
     test_instance(marker, "counts");
     for (int side = 0; side < N_SIDES; side++) {
         char path[128];
-        round_ round = {.side = (enum side)side, .step = "none", .nth = 1, .action = COUNT};
+        crash_round round = {.side = (enum side)side, .step = "none", .nth = 1, .action = COUNT};
         snprintf(path, sizeof path, "/dev/shm/%s%d", marker, side);
         int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
         CHECK(fd >= 0);
@@ -622,13 +667,13 @@ static int count_unreached(const steps *steps, bool says_which) {
 
 typedef struct plan {
     int n;
-    round_ *rounds;
+    crash_round *rounds;
     const char *only; /* rounds with this in their names; NULL: all */
 } plan;
 
 static void add(plan *plan, side side, const char *step, uint32_t nth, action action) {
     char name[128];
-    round_ round = {side, step, nth, action};
+    crash_round round = {side, step, nth, action};
     CHECK_INT(plan->n, <, ROUNDS_MOST);
     if (!plan->only || strstr(name_of(&round, name), plan->only))
         plan->rounds[plan->n++] = round;
@@ -680,7 +725,8 @@ static plan make_plan(const steps *steps, bool is_long, const char *only) {
 /* ---- What came of it ---- */
 
 static void print_figures(const plan *plan, const outcome *outcomes) {
-    printf("  %-17s %-5s %7s %7s   time to the newcomers' first text, ms: median, most\n", "victim", "", "rounds", "reached");
+    printf("  %-17s %-5s %7s %7s   time to the newcomers' first text, ms: median, most\n", "victim", "", "rounds",
+           "reached");
     for (int side = 0; side < N_SIDES; side++)
         for (int action = KILL; action <= CRASH; action++) {
             static double modern[ROUNDS_MOST], classic[ROUNDS_MOST];

@@ -16,8 +16,8 @@ int live_modern_shutdown(const char *instance, const script *script);
 /* Streams, asks for whole answers, cancels. */
 int live_classic(const char *instance, const script *script);
 int live_classic_shutdown(const char *instance, const script *script);
-/* A client as the guide has it, which takes its permits late, asks without waiting for its turn, and forgets to ask. Gives
- * up where it gets nothing. */
+/* A client as the guide has it, which takes its permits late, asks without waiting for its turn, and forgets to ask.
+ * Gives up where it gets nothing. */
 int live_rudely(const char *instance, const script *script);
 
 /* Reads what is new until the answer has n_bytes or is over. Returns 0 or how the reading ended; *n_read counts on. */
