@@ -83,6 +83,9 @@ void stream_write_request(const hub_view *view, uint32_t index, const uint8_t id
         __atomic_store_n((uint64_t *)header->id + i, words[i], __ATOMIC_RELAXED);
         STEP("stream.request.id");
     }
+    /* Somebody may have scribbled there, for a generation that was still to come. */
+    __atomic_store_n(&header->cancel, 0, __ATOMIC_RELAXED);
+    STEP("stream.request.cancel");
     __atomic_store_n(&header->request_bytes, (uint32_t)n_bytes, __ATOMIC_RELAXED);
     STEP("stream.request.size");
     memcpy(stream_request(view, index), request, n_bytes);

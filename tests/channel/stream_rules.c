@@ -257,6 +257,9 @@ static void check_claims(void) {
     stream_request_cancel(header, generation);
     CHECK(stream_cancel_requested(header, generation));
     CHECK(!stream_cancel_requested(header, generation + 1));
+    /* Nor does a request begin cancelled because somebody wrote there before. */
+    stream_write_request(&view, 1, (const uint8_t[STREAM_ID_BYTES]){1}, "", 0);
+    CHECK(!stream_cancel_requested(header, generation));
 
     static const uint32_t watchers[] = {0, 1, 63, 64, 200, 255};
     for (size_t i = 0; i < 6; i++) stream_watch(header, watchers[i]);
