@@ -3,6 +3,8 @@
 
 #include "fuzz.h"
 
+#include "platform/linux/internal.h"
+
 #include <string.h>
 
 enum { N_CLIENTS = 6, N_STREAMS = 4, REQUEST_SIZE = 512, LOG_SIZE = 512, INDEX_LENGTH = 64 };
@@ -81,6 +83,28 @@ int plat_namespace_wait(plat_namespace_watch *watch, uint64_t deadline_ns) {
 
 void plat_namespace_watch_close(plat_namespace_watch *watch) {
     (void)watch;
+}
+
+/* ---- time ----------------------------------------------------------------------------------------------------------- */
+
+static uint64_t clock_ns = 1;
+
+uint64_t plat_clock_ns(void) {
+    return clock_ns += 100;
+}
+
+void fake_pass(uint64_t ns) {
+    clock_ns += ns;
+}
+
+uint64_t plat_deadline_ns(int timeout_ms) {
+    return timeout_ms < 0 ? PLAT_NEVER : plat_clock_ns() + (uint64_t)timeout_ms * 1000000u;
+}
+
+/* For the doorbells: whoever wants to sleep until then has slept. */
+struct timespec plat_timespec(uint64_t ns) {
+    (void)ns;
+    return (struct timespec){0};
 }
 
 /* ---- processes ----------------------------------------------------------------------------------------------------- */

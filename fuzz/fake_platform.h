@@ -1,5 +1,6 @@
 /* fake_platform.h - a platform without processes and objects, for the fuzz targets that play a whole client or host: the
- * segment is memory of exactly its size, so that one byte too far is seen. Doorbells and the clock are the real ones. */
+ * segment is memory of exactly its size, so that one byte too far is seen, and time passes when it is told to. Only the
+ * doorbells are the real ones. */
 #ifndef FUZZ_FAKE_PLATFORM_H
 #define FUZZ_FAKE_PLATFORM_H
 
@@ -27,6 +28,9 @@ char *fake_memory(size_t size);
 
 /* The watched process of a tag dies. */
 void fake_death(uint32_t tag);
+
+/* Time passes. A little does with every look at the clock. */
+void fake_pass(uint64_t ns);
 
 /* ---- the input, piece by piece; zeroes behind its end ------------------------------------------------------------- */
 

@@ -50,12 +50,14 @@ static void answer(const hub_view *view, uint32_t index, const char *text, bool 
 static void begin_host(hub_view *view) {
     const uint8_t ids[2][STREAM_ID_BYTES] = {"first", "second"};
     uint64_t claim;
+    hub_clear(view);
     hub_begin(view, HOST_PID, FAKE_START_TIME, "0.1");
     __atomic_store_n(&hub_of(view)->state, LIPC_HUB_READY, __ATOMIC_RELEASE);
     for (uint32_t i = 0; i < 2; i++) {
         MUST(stream_claim_free(view, LIPC_NO_OWNER, &i, &claim));
         stream_write_request(view, i, ids[i], "", 0);
-        stream_change_claim(hub_stream(view, i), claim, stream_claim(LIPC_CLAIM_DETACHED, LIPC_NO_OWNER, 0));
+        stream_change_claim(hub_stream(view, i), claim,
+                            stream_claim(LIPC_CLAIM_DETACHED, LIPC_NO_OWNER, stream_claim_generation(claim)));
         answer(view, i, i ? "second answer" : "the first answer", i == 0);
     }
 }
