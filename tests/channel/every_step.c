@@ -20,7 +20,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { MOST_HALTS = 200, MOST_STEPS = 100000, OLD_HOST = 1001, NEW_HOST = 2002 };
+enum { ARMING = 7, MOST_HALTS = 200, MOST_STEPS = 100000, OLD_HOST = 1001, NEW_HOST = 2002 };
 
 static hub_view view;
 
@@ -37,7 +37,7 @@ static struct shared {
     hub_identity identity;
     bool got, other_got;
     uint32_t index, other_index, seen, other_seen;
-    uint64_t claim, other_claim, taken;
+    uint64_t claim, other_claim, wish;
     stream_sight sight;
     char text[64];
 } *shared;
@@ -126,21 +126,41 @@ static void begin_wish(void) {
     begin_old_host();
     attach();
     hub_wish(&view, 0);
-    shared->claim = hub_client(&view, 0)->wish;
+    shared->wish = hub_client(&view, 0)->wish;
 }
 
 static void withdraw(void) {
-    shared->got = hub_wish_withdraw(&view, 0, &shared->index, &shared->taken);
+    shared->got = hub_wish_withdraw(&view, 0, &shared->index, &shared->claim);
 }
 
 static void grant(void) {
-    shared->other_got = hub_wish_grant(&view, 0, shared->claim, 1);
+    CHECK(stream_offer_free(&view, 0, &shared->other_index, &shared->other_claim));
+    shared->other_got = hub_wish_grant(&view, 0, shared->wish, shared->other_index);
 }
 
 static void check_grant(void) {
     CHECK_SAY(shared->got == shared->other_got, "granted %d, taken %d", shared->other_got, shared->got);
-    if (shared->got) CHECK_INT(shared->index, ==, 1);
+    uint64_t claim = stream_claim_now(hub_stream(&view, shared->other_index));
+    CHECK_INT(stream_claim_phase(claim), ==, shared->got ? LIPC_CLAIM_CLAIMED : LIPC_CLAIM_OFFERED);
+    if (shared->got) CHECK(shared->index == shared->other_index && shared->claim == claim);
     CHECK_INT(hub_client(&view, 0)->wish, ==, LIPC_WISH_NONE);
+}
+
+/* An offer is taken while the host takes it back. */
+static void begin_offer(void) {
+    begin_wish();
+    grant();
+}
+
+static void take_back(void) {
+    uint64_t next = stream_claim(LIPC_CLAIM_FREE, 0, stream_claim_generation(shared->other_claim) + 1);
+    shared->other_got = stream_change_claim(hub_stream(&view, shared->other_index), shared->other_claim, next);
+}
+
+static void check_offer(void) {
+    CHECK(shared->got);
+    CHECK_SAY((shared->claim != 0) != shared->other_got, "taken %d, taken back %d", shared->claim != 0,
+              shared->other_got);
 }
 
 /* ---- the doorbell ---- */
@@ -289,7 +309,8 @@ static const struct scenario {
     {"a client attaches, its record is freed", begin_old_host, attach, free_first_record, check_record_or_none},
     {"two claim a stream", begin_old_host, claim_stream, claim_other_stream, check_streams},
     {"a wish is withdrawn and granted", begin_wish, withdraw, grant, check_grant},
-    {"two arm", begin_bell, arm, arm_other, check_armed},
+    {"an offer is taken and taken back", begin_offer, withdraw, take_back, check_offer},
+    [ARMING] = {"two arm", begin_bell, arm, arm_other, check_armed},
     {"one arms, the bell rings, another arms", begin_bell, arm, ring_and_arm_other, check_armed},
     {"the bell rings, and somebody arms again", begin_armed_bell, ring, arm_other, check_still_armed},
     {"an answer is read, goes on and ends", begin_answer, read_answer, append_and_end, check_sight},
@@ -354,6 +375,22 @@ static unsigned count_steps(const struct scenario *it) {
     return n_steps;
 }
 
+/* Somebody scribbles over the bell after every single instruction: arming ends, and its caller does not sleep. */
+static void check_scribbled_bell(void) {
+    shared->scenario = ARMING;
+    begin_bell();
+    while (!shared->is_inside) step();
+    for (unsigned i = 0; shared->is_inside; i++) {
+        CHECK_SAY(i < MOST_STEPS, "still arming after %u steps", i);
+        step();
+        shared->bell.armed += 4;
+    }
+    CHECK(ptrace(PTRACE_CONT, halted, NULL, NULL) == 0);
+    wait_for_stop(SIGSTOP);
+    test_step("a bell that is scribbled over all the time");
+    CHECK(plat_doorbell_has_rung(&shared->bell, shared->seen));
+}
+
 static void check_scenario(int number) {
     const struct scenario *it = &scenarios[number];
     shared->scenario = number;
@@ -378,6 +415,7 @@ int main(void) {
     if (halted == 0) be_halted();
     wait_for_stop(SIGSTOP);
     for (size_t i = 0; i < sizeof scenarios / sizeof scenarios[0]; i++) check_scenario((int)i);
+    check_scribbled_bell();
     shared->scenario = -1;
     CHECK(ptrace(PTRACE_CONT, halted, NULL, NULL) == 0);
     CHECK(waitpid(halted, NULL, 0) == halted);

@@ -200,6 +200,24 @@ static void check_begin(void) {
     hub_request_shutdown(&view);
     CHECK_INT(hub->shutdown, ==, 1);
 
+    test_step("what is shown again where somebody scribbled, and what is not");
+    hub_begin(&view, PID, 100, "1");
+    lipc_hub shown = *hub;
+    shown.n_attached = 3;
+    shown.bell.rings = 4;
+    for (size_t at = 0; at < offsetof(lipc_hub, bell); at++) {
+        ((char *)hub)[at] ^= 0x55;
+        hub_restore(&view, &shown);
+        bool is_left = at / 4 == offsetof(lipc_hub, n_attached) / 4;
+        lipc_hub wanted = shown;
+        wanted.n_attached = hub->n_attached;
+        wanted.bell.rings = 0;
+        wanted.shutdown = hub->shutdown;
+        CHECK_SAY(memcmp(hub, &wanted, sizeof wanted) == 0, "byte %zu", at);
+        CHECK_INT(hub->n_attached, ==, is_left ? 0x55u << at % 4 * 8 : 0);
+        hub->n_attached = 0;
+    }
+
     test_step("a record's generation counts round");
     uint32_t index;
     uint64_t claim;
@@ -230,17 +248,45 @@ static void check_words(void) {
     CHECK_INT(wish_stream(wish), ==, 0xFFFF);
     CHECK_INT(wish_ticket(wish), ==, 0x12345);
 
+    test_step("what is a wish");
+    make_segment(N_STREAMS);
+    static const bool is_wish[4] = {false, true, true, false};
+    for (uint32_t phase = 0; phase < 4; phase++) {
+        hub_client(&view, 1)->wish = UINT64_C(5) << 18 | phase;
+        CHECK_INT(hub_has_wish(&view, 1), ==, is_wish[phase]);
+        CHECK(!hub_has_wish(&view, 0));
+    }
+
     test_step("the last stream that a grant can name");
     make_segment(N_STREAMS);
     uint32_t stream;
+    uint64_t claim;
     hub_of(&view)->next_ticket = UINT64_C(0x3FFFFFFFFFF);
     hub_wish(&view, 0);
     CHECK_INT(hub_of(&view)->next_ticket, ==, UINT64_C(0x40000000000));
     CHECK(hub_wish_grant(&view, 0, hub_client(&view, 0)->wish, 0xFFFF));
     CHECK_INT(wish_ticket(hub_client(&view, 0)->wish), ==, UINT64_C(0x3FFFFFFFFFF));
-    uint64_t claim;
     CHECK(hub_wish_take(&view, 0, &stream, &claim));
-    CHECK_INT(stream, ==, 0xFFFF);
+    CHECK(stream == 0xFFFF && claim == 0);
+
+    test_step("the last stream that there is, and one more");
+    for (uint32_t last = N_STREAMS - 1; last <= N_STREAMS; last++) {
+        hub_stream(&view, N_STREAMS - 1)->claim = stream_claim(LIPC_CLAIM_OFFERED, 0, 8);
+        hub_wish(&view, 0);
+        CHECK(hub_wish_grant(&view, 0, hub_client(&view, 0)->wish, last));
+        CHECK(hub_wish_take(&view, 0, &stream, &claim));
+        CHECK(claim == (last < N_STREAMS ? stream_claim(LIPC_CLAIM_CLAIMED, 0, 8) : 0));
+    }
+    /* Taken already. */
+    hub_wish(&view, 0);
+    CHECK(hub_wish_grant(&view, 0, hub_client(&view, 0)->wish, N_STREAMS - 1));
+    hub_stream(&view, N_STREAMS - 1)->claim = stream_claim(LIPC_CLAIM_SUBMITTED, 0, 8);
+    CHECK(hub_wish_take(&view, 0, &stream, &claim) && claim == 0);
+
+    test_step("whose hub it is");
+    CHECK(hub_is_of(view.base, PID) && !hub_is_of(view.base, PID + 1));
+    hub_of(&view)->magic++;
+    CHECK(!hub_is_of(view.base, PID));
 }
 
 int main(void) {

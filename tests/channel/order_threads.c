@@ -108,6 +108,11 @@ static bool sees_magic(void) {
     CHECK_INT(hub_of(&view)->host_pid, ==, 12);
     return true;
 }
+static bool sees_hub_of_12(void) {
+    if (!hub_is_of(view.base, 12)) return false;
+    CHECK_INT(hub_of(&view)->host_start_time, ==, 1);
+    return true;
+}
 static bool sees_no_magic(void) {
     return __atomic_load_n(&hub_of(&view)->magic, __ATOMIC_ACQUIRE) == 0;
 }
@@ -119,6 +124,25 @@ static bool sees_starting(void) {
 static void begin_and_stay_hidden(void) {
     begin();
     __atomic_store_n(&hub_of(&view)->magic, 0, __ATOMIC_RELAXED);
+}
+
+static lipc_hub shown;
+static void scribble_over_hub(void) {
+    shown = *hub_of(&view);
+    shown.host_pid = 12;
+    hide_hub();
+}
+static void restore_hub(void) {
+    hub_restore(&view, &shown);
+}
+static bool sees_restored_hub(void) {
+    return __atomic_load_n(&hub_of(&view)->state, __ATOMIC_ACQUIRE) == shown.state;
+}
+static void request_shutdown(void) {
+    hub_request_shutdown(&view);
+}
+static bool sees_shutdown(void) {
+    return __atomic_load_n(&hub_of(&view)->shutdown, __ATOMIC_ACQUIRE) != 0;
 }
 
 static void wish(void) {
@@ -137,8 +161,7 @@ static bool takes_grant(void) {
 }
 static bool withdraws_late(void) {
     uint32_t stream;
-    uint64_t claim;
-    uint64_t now = __atomic_load_n(&hub_client(&view, 0)->wish, __ATOMIC_RELAXED);
+    uint64_t claim, now = __atomic_load_n(&hub_client(&view, 0)->wish, __ATOMIC_RELAXED);
     return wish_phase(now) == LIPC_WISH_GRANTED && hub_wish_withdraw(&view, 0, &stream, &claim);
 }
 static void wish_and_grant(void) {
@@ -211,6 +234,24 @@ static bool sees_end(void) {
     return sight.state == LIPC_STREAM_ENDED;
 }
 
+static void scribble_over_published(void) {
+    begin_generating();
+    hub_stream(&view, 0)->published = 0;
+}
+static void scribble_over_status(void) {
+    begin_generating();
+    hub_stream(&view, 0)->status = 0;
+}
+static void restore_stream(void) {
+    stream_writer_restore(&writer);
+}
+static bool sees_published(void) {
+    return __atomic_load_n(&hub_stream(&view, 0)->published, __ATOMIC_ACQUIRE) != 0;
+}
+static bool sees_status(void) {
+    return __atomic_load_n(&hub_stream(&view, 0)->status, __ATOMIC_ACQUIRE) != 0;
+}
+
 static void arm(void) {
     bell_seen = plat_doorbell_arm(&bell, PLAT_BELL_ALL);
 }
@@ -260,8 +301,11 @@ static const struct hand_over {
     {"a record is freed", take_all_records, free_record, gets_record},
     {"a stream is freed", take_all_streams, free_stream, gets_stream},
     {"the magic comes", hide_hub, begin, sees_magic},
+    {"a hub is somebody's", hide_hub, begin, sees_hub_of_12},
     {"the magic goes", show_hub, begin_and_stay_hidden, sees_no_magic},
     {"the hub's state comes", hide_hub, begin, sees_starting},
+    {"a hub is shown again", scribble_over_hub, restore_hub, sees_restored_hub},
+    {"a request to end", nothing, request_shutdown, sees_shutdown},
     {"a wish", attach, wish, sees_wish},
     {"a grant is taken", wish, grant, takes_grant},
     {"a grant that is found by who withdraws", wish, grant, withdraws_late},
@@ -273,6 +317,8 @@ static const struct hand_over {
     {"a watcher goes", watch, unwatch, is_unwatched},
     {"text", begin_generating, append, sees_text},
     {"the end of an answer", begin_answer, end_answer, sees_end},
+    {"the length of an answer is shown again", scribble_over_published, restore_stream, sees_published},
+    {"the state of an answer is shown again", scribble_over_status, restore_stream, sees_status},
     {"a sleeper arms", nothing, arm, is_armed},
     {"a ring", arm, ring, has_rung},
     {"a ring, seen by who arms again", arm, ring, arms_after_ring},

@@ -349,6 +349,7 @@ static void check_lies(void) {
         if (n_bytes >= sizeof(lipc_request_header)) {
             memcpy(cut, &(uint32_t){(uint32_t)n_bytes}, 4); /* and says so */
             CHECK_INT(request_read(cut, n_bytes, &view, message), ==, LIPC_E_REFUSED);
+            if (n_bytes == first + sizeof(lipc_request_item)) CHECK(strstr(message, "item 1 says it has 5 bytes"));
         }
         free(cut);
     }

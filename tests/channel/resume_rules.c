@@ -104,6 +104,29 @@ static void check_sum(void) {
         }
     free(bytes);
 
+    test_step("the sum of an answer");
+    CHECK(stream_sum_add(UINT64_C(0xCBF29CE484222325), "", 0) == UINT64_C(0xCBF29CE484222325));
+    CHECK(stream_sum_add(UINT64_C(0xCBF29CE484222325), "a", 1) == UINT64_C(0xAF63DC4C8601EC8C)); /* FNV's own example */
+    CHECK(stream_sum_begin(0) == stream_sum_add(UINT64_C(0xCBF29CE484222325), "\0\0\0", 4));
+    CHECK(stream_sum_begin(1) != stream_sum_begin(0));
+    make_remains("!");
+    resume();
+    CHECK(append("Grü", 1) == STREAM_FITS && append("", 2) == STREAM_FITS && append("ße", 3) == STREAM_FITS);
+    CHECK(append("!?", 4) == STREAM_FITS);
+    CHECK_INT(header()->answer_sum, ==, 0);
+    stream_writer_restore(&writer);
+    CHECK_INT(header()->answer_sum, ==, 0);
+    stream_writer_end(&writer, LIPC_END_TURN, 0, "", 1);
+    uint64_t answer_sum = stream_sum_add(stream_sum_begin(GENERATION), "Grüße!?", 9);
+    CHECK(header()->answer_sum == answer_sum);
+    header()->answer_sum = 1;
+    stream_writer_restore(&writer);
+    CHECK(header()->answer_sum == answer_sum);
+    resume();
+    header()->answer_sum = 1;
+    stream_writer_restore(&writer);
+    CHECK(header()->answer_sum == answer_sum);
+
     test_step("a request in its stream");
     const uint8_t id[STREAM_ID_BYTES] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16};
     memset(stream_request(&view, 0), 0x55, 16);
@@ -150,6 +173,23 @@ static void check_resumed(void) {
     CHECK(append("!?", 4) == STREAM_FITS);
     CHECK_INT(header()->published, ==, UINT64_C(4) << 32 | 9);
     CHECK(memcmp(stream_log(&view, STREAM), "Grüße!?", 9) == 0);
+
+    test_step("what was scribbled over is shown again");
+    uint64_t published = header()->published, status = header()->status;
+    header()->published = header()->status = 0x5555;
+    stream_writer_restore(&writer);
+    CHECK(header()->published == published && header()->status == status);
+    resume();
+    status = header()->status;
+    header()->published = header()->status = 0;
+    stream_writer_restore(&writer);
+    CHECK(header()->published == published && header()->status == status);
+    stream_writer_end(&writer, LIPC_END_TURN, 0, "", 9999);
+    resume();
+    status = header()->status;
+    header()->status = 0;
+    stream_writer_restore(&writer);
+    CHECK(header()->status == status && state_now() == LIPC_STREAM_ENDED);
 
     test_step("one that had not been started is started");
     make_remains("");

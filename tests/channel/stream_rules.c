@@ -245,6 +245,16 @@ static void check_claims(void) {
         CHECK_INT(stream_claim_owner(claims[i]), ==, 10 + i);
     }
     CHECK(!stream_claim_free(&view, 9, &index, &claim));
+    /* One whose claim was written over is not free while another's answer is made there. */
+    lipc_stream_header *made = hub_stream(&view, 2);
+    made->claim = stream_claim(LIPC_CLAIM_FREE, 0, 5);
+    made->status = UINT64_C(5) << 32 | LIPC_STREAM_GENERATING;
+    CHECK(!stream_claim_free(&view, 9, &index, &claim));
+    made->status = UINT64_C(5) << 32 | LIPC_END_TURN << 8;
+    CHECK(stream_claim_free(&view, 9, &index, &claim) && index == 2);
+    made->claim = stream_claim(LIPC_CLAIM_FREE, 0, 5);
+    made->status = UINT64_C(4) << 32 | LIPC_STREAM_ENDED;
+    CHECK(stream_claim_free(&view, 9, &index, &claim) && index == 2);
     lipc_stream_header *header = hub_stream(&view, 1);
     uint32_t generation = stream_claim_generation(claims[1]);
     uint64_t submitted = stream_claim(LIPC_CLAIM_SUBMITTED, 11, generation);
