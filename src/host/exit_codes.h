@@ -4,7 +4,7 @@
 
 #define HOST_EXIT_MAP(X)                                                                                               \
     X(0, OK, "ended as asked: a client's shutdown request, SIGTERM, SIGINT, or --exit-with-parent")                    \
-    X(1, FAILURE, "an unexpected failure; the message says which")                                                     \
+    X(1, FAILURE, "an unexpected failure, or workers that die before they serve; the message says which")                                                     \
     X(2, USAGE, "an unknown option or a bad value")                                                                    \
     X(3, MODEL_MISSING, "the model file does not exist or cannot be read")                                             \
     X(4, MODEL_BAD, "the model file is damaged, truncated or not a GGUF model")                                        \
