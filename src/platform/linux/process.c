@@ -34,7 +34,9 @@ int plat_process_start_time(int pid, uint64_t *start_time) {
     snprintf(path, sizeof path, "/proc/%d/stat", pid);
     /* Without a stream, which needs memory: that there is none, or no descriptor, must not make anybody dead. */
     int file = open(path, O_RDONLY | O_CLOEXEC);
-    ssize_t length = file < 0 ? -1 : read(file, line, sizeof line - 1);
+    ssize_t length = -1;
+    while (file >= 0 && (length = read(file, line, sizeof line - 1)) < 0 && errno == EINTR) {
+    }
     int error = errno == ENOENT || errno == ESRCH ? PLAT_E_NOT_FOUND : PLAT_E_SYSTEM;
     if (length < 0) error = plat_fail(error);
     if (file >= 0) close(file);
