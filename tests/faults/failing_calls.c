@@ -1,4 +1,5 @@
-/* failing_calls.c - preloaded into a program under test: the N-th call for memory fails, as the board says.
+/* failing_calls.c - preloaded into a program under test: the N-th call for memory fails, or the N-th that a signal may
+ * interrupt is interrupted, as the board says.
  *
  * Calls are counted from the beginning of main, in all processes together. Those of C++ libraries that are initialized
  * before it are not counted: they would end the program. */
@@ -8,13 +9,17 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <link.h>
+#include <poll.h>
 #include <pthread.h>
-#include <stdarg.h>
+#include <semaphore.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <sys/epoll.h>
 #include <sys/mman.h>
+#include <sys/random.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 /* The C library's own, behind the names that are replaced here. */
@@ -70,7 +75,7 @@ static bool must_fail(fault_kind kind, const void *caller) {
     if (number < board->first || number - board->first > board->n_more)
         return false;
     __atomic_add_fetch(&board->n_failed, 1, __ATOMIC_SEQ_CST);
-    errno = ENOMEM;
+    errno = kind == FAULT_SIGNAL ? EINTR : ENOMEM;
     return true;
 }
 
@@ -119,6 +124,30 @@ int pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*
         real = (create_fn)dlsym(RTLD_NEXT, "pthread_create");
     return must_fail(FAULT_SYSTEM, CALLER) ? EAGAIN : real(thread, attributes, run, argument);
 }
+
+/* ---- what a signal may interrupt ---------------------------------------------------------------------------------- */
+
+/* Defines `name` so that it is interrupted, or does what it does. */
+#define INTERRUPTIBLE(type, name, parameters, arguments)                                                               \
+    type name parameters {                                                                                             \
+        static type(*real) parameters;                                                                                 \
+        if (!real)                                                                                                     \
+            real = (type(*) parameters)dlsym(RTLD_NEXT, #name);                                                        \
+        return must_fail(FAULT_SIGNAL, CALLER) ? -1 : real arguments;                                                  \
+    }
+
+INTERRUPTIBLE(int, fallocate, (int fd, int mode, off_t offset, off_t size), (fd, mode, offset, size))
+INTERRUPTIBLE(pid_t, waitpid, (pid_t pid, int *status, int options), (pid, status, options))
+INTERRUPTIBLE(int, poll, (struct pollfd *files, nfds_t n, int timeout_ms), (files, n, timeout_ms))
+INTERRUPTIBLE(int, epoll_wait, (int epoll, struct epoll_event *events, int n, int timeout_ms),
+              (epoll, events, n, timeout_ms))
+INTERRUPTIBLE(int, sem_clockwait, (sem_t *semaphore, clockid_t clock, const struct timespec *until),
+              (semaphore, clock, until))
+INTERRUPTIBLE(ssize_t, read, (int fd, void *bytes, size_t size), (fd, bytes, size))
+INTERRUPTIBLE(ssize_t, write, (int fd, const void *bytes, size_t size), (fd, bytes, size))
+INTERRUPTIBLE(ssize_t, getrandom, (void *bytes, size_t size, unsigned flags), (bytes, size, flags))
+
+/* ---- the beginning of main ---------------------------------------------------------------------------------------- */
 
 static main_fn real_main;
 

@@ -8,7 +8,8 @@
 
 typedef enum fault_kind {
     FAULT_HEAP,  /* malloc, calloc, realloc, aligned_alloc, posix_memalign */
-    FAULT_SYSTEM /* mmap, fork, pthread_create */
+    FAULT_SYSTEM, /* mmap, fork, pthread_create */
+    FAULT_SIGNAL  /* calls that a signal may interrupt: EINTR */
 } fault_kind;
 
 typedef struct fault_board {

@@ -1,6 +1,6 @@
 /* no_memory.c - the N-th call for memory fails, for every N, through start, requests and the end of a host or a client:
  * once, or from then on for good. Either it works in spite of that, or there is a clear error; nobody crashes or hangs,
- * nothing is left, and the next one works.
+ * nothing is left, and the next one works. And the N-th call that a signal may interrupt is interrupted: nobody notices.
  *
  * no_memory all: every N, also where by default only some are tried */
 #include "fault_board.h"
@@ -10,6 +10,7 @@
 
 enum { LAST_DOCUMENTED_CODE = 8, ONCE = 0, FOR_GOOD = INT_MAX, EXIT_REFUSED = 3 };
 
+static const char *const kind_names[] = {"the heap", "the system", "what a signal may interrupt"};
 static fault_board *board;
 static char board_path[64], preloaded[4200], own_path[4200];
 
@@ -26,7 +27,7 @@ static void preload(void *nothing) {
 /* ---- the client, a program of its own -----------------------------------------------------------------------------
  * In one that fails once, each call that failed is made again, and then succeeds. */
 
-static bool fails_for_good;
+static bool fails_for_good; /* nothing is tried again */
 
 static bool is_memory(int error) {
     return error == LIPC_E_NO_MEMORY || error == LIPC_E_SYSTEM;
@@ -121,7 +122,9 @@ static int be_client(char *argv[]) {
     unsetenv("LD_PRELOAD"); /* not for the host that it starts */
     alarm(60);
     int fd = open(script_path, O_RDONLY | O_CLOEXEC);
-    ssize_t n_text = read(fd, text, sizeof text - 1);
+    ssize_t n_text;
+    while ((n_text = read(fd, text, sizeof text - 1)) < 0 && errno == EINTR)
+        ;
     close(fd);
     bool works = strcmp(way, "classic") == 0
                      ? be_classic(instance, text)
@@ -136,7 +139,7 @@ static int run_client(const char *way, const char *instance, const script *scrip
     pid_t pid = fork();
     if (pid == 0) {
         preload(NULL);
-        execl(own_path, own_path, "client", way, instance, script->path, host ? host : "", board->n_more ? "1" : "0",
+        execl(own_path, own_path, "client", way, instance, script->path, host ? host : "", board->n_more || board->kind == FAULT_SIGNAL ? "1" : "0",
               (char *)NULL);
         _exit(126);
     }
@@ -148,7 +151,7 @@ static int run_client(const char *way, const char *instance, const script *scrip
 
 static void client_sweep(const char *way, fault_kind kind, int n_more, int stride, const char *instance, const script *script) {
     int n_refused = 0, n_runs = 0;
-    test_step("a client, %s: %s fails %s", way, kind == FAULT_HEAP ? "the heap" : "the system",
+    test_step("a client, %s: %s fails %s", way, kind_names[kind],
               n_more ? "for good" : "once");
     for (int first = 1;; first += stride) {
         arm(kind, false, first, n_more);
@@ -164,21 +167,22 @@ static void client_sweep(const char *way, fault_kind kind, int n_more, int strid
     CHECK(n_more || n_refused == 0);
 }
 
+static void all_clients(fault_kind kind, int n_more, const char *instance, const script *script) {
+    client_sweep("modern", kind, n_more, 1, instance, script);
+    client_sweep("classic", kind, n_more, 1, instance, script);
+}
+
 static void clients(int stride, const char *instance, const script *script) {
     test_host host;
     segment segment = host_ready(&host, instance, REPLAY(*script, "--rate", "0"));
-    for (int n_more = ONCE;; n_more = FOR_GOOD) {
-        for (int kind = FAULT_HEAP; kind <= FAULT_SYSTEM; kind++) {
-            client_sweep("modern", (fault_kind)kind, n_more, 1, instance, script);
-            client_sweep("classic", (fault_kind)kind, n_more, 1, instance, script);
-        }
-        if (n_more == FOR_GOOD)
-            break;
-    }
+    for (int kind = FAULT_HEAP; kind <= FAULT_SIGNAL; kind++)
+        all_clients((fault_kind)kind, ONCE, instance, script);
+    for (int kind = FAULT_HEAP; kind <= FAULT_SYSTEM; kind++)
+        all_clients((fault_kind)kind, FOR_GOOD, instance, script);
     end_undisturbed_host(&host, &segment);
     if (!getenv("LIPC_CHATBOT"))
         return;
-    for (int kind = FAULT_HEAP; kind <= FAULT_SYSTEM; kind++)
+    for (int kind = FAULT_HEAP; kind <= FAULT_SIGNAL; kind++)
         client_sweep("start", (fault_kind)kind, ONCE, stride, instance, script);
 }
 
@@ -245,8 +249,8 @@ static bool is_ready(const char *instance, pid_t pid) {
 }
 
 static void use_host(test_host *host, const script *script) {
-    ask_classic(host->instance, script, false);
-    ask_modern(host->instance, script, false);
+    ask_classic(host->instance, script, board->kind == FAULT_SIGNAL);
+    ask_modern(host->instance, script, board->kind == FAULT_SIGNAL);
     if (board->n_more || host_ended(host, 0))
         return;
     /* It failed once, and lives: from now on everything works. */
@@ -281,7 +285,7 @@ static bool run_host(const char *instance, const char *const *arguments, const s
 static void host_sweep(const char *what, fault_kind kind, bool is_program_only, int n_more, int stride,
                        const char *instance, const char *const *arguments, const script *script) {
     int n_served = 0, n_runs = 0, first = 1;
-    test_step("a host with %s: %s fails %s", what, kind == FAULT_HEAP ? "the heap" : "the system",
+    test_step("a host with %s: %s fails %s", what, kind_names[kind],
               n_more ? "for good" : "once");
     for (;; first += stride) {
         arm(kind, is_program_only, first, n_more);
@@ -292,6 +296,7 @@ static void host_sweep(const char *what, fault_kind kind, bool is_program_only, 
     }
     printf("    %d of about %d calls failed, the host served %d times\n", n_runs, first - 1, n_served);
     CHECK_INT(n_runs, >, 0);
+    CHECK(kind != FAULT_SIGNAL || n_served == n_runs + 1);
 }
 
 /* What the embedded model says when nothing fails. */
@@ -336,6 +341,7 @@ int main(int argc, char *argv[]) {
         host_sweep("a text", (fault_kind)kind, false, FOR_GOOD, is_full ? 1 : 3, instance, replay, &script);
         host_sweep("a model", (fault_kind)kind, true, ONCE, is_full ? 1 : 5, instance, embedded, &answer);
     }
+    host_sweep("a text", FAULT_SIGNAL, false, ONCE, 1, instance, replay, &script);
     free(answer.text);
     free(script.text);
     return test_end();
