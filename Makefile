@@ -6,6 +6,7 @@
 #   make coverage   which lines of src/ the tests run
 #   make bench      the benchmark; rows also go to build/bench/results.json
 #   make crash-points  kill, stop and crash each side behind every store to shared memory: the long form
+#   make soak       what needs time: SOAK_SECONDS (600) of hostile clients
 #   make fuzz       the long form of the fuzz targets, FUZZ_SECONDS (600) for each
 #   make install    into PREFIX (default /usr/local), DESTDIR honoured
 #   make setup      install what the build needs and this machine lacks (root, Debian)
@@ -16,7 +17,7 @@ JOBS ?= $(shell nproc)
 # auto, system, prebuilt or source: see cmake/Libllama.cmake
 export LIPC_LLAMA ?= auto
 
-.PHONY: all setup run test coverage bench crash-points fuzz install clean release
+.PHONY: all setup run test coverage bench crash-points soak fuzz install clean release
 
 all: release
 
@@ -43,6 +44,9 @@ bench: release
 crash-points: setup
 	@scripts/build.sh steps chatbot lipc test_crash_points
 	@LIPC_CHATBOT=build/steps/chatbot build/steps/tests/crash_points scripts/steps.sh all
+
+soak: setup
+	@scripts/soak.sh
 
 fuzz: setup
 	@scripts/fuzz.sh
