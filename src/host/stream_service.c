@@ -14,7 +14,7 @@
 #include <string.h>
 
 /* For how long a stream whose claim was overwritten is given to nobody. A client writes its request within this time. */
-#define REVOKED_MS 500
+#define REVOKED_MS 50
 /* How often what the host shows is written again. Shorter than an idle host sleeps. */
 #define RESTORE_NS 900000000u
 
