@@ -34,6 +34,7 @@ typedef struct slot {
     slot_phase phase;
     bool is_detachable;
     bool is_unwanted;     /* released, or its owner is gone: to be freed */
+    uint32_t n_found;     /* bytes of text that lay in the log when this worker began */
     uint64_t free_ns;     /* not before that: somebody may still be writing there; 0: nobody */
     uint32_t position;    /* in the queue, as it is shown */
     uint64_t ended_order; /* the lowest ended first */
@@ -79,6 +80,12 @@ static uint32_t first_generation(const stream_service *service, uint32_t index) 
     return service->ledger->n_workers <= 1 || found == known + 1 ? found : known;
 }
 
+/* Text that a log may hold when this worker begins. */
+static uint32_t text_found(const stream_service *service, uint32_t index) {
+    uint32_t n_bytes = (uint32_t)__atomic_load_n(&hub_stream(&service->view, index)->published, __ATOMIC_RELAXED);
+    return n_bytes < service->view.at.log_size ? n_bytes : service->view.at.log_size;
+}
+
 /* ---- opening and closing ----------------------------------------------------------------------------------------- */
 
 host_exit stream_service_open(const instance *instance, const host_options *options, ledger *ledger, plat_doorbell *bell,
@@ -101,6 +108,7 @@ host_exit stream_service_open(const instance *instance, const host_options *opti
         service->slots[i].service = service;
         service->slots[i].index = i;
         set_generation(&service->slots[i], first_generation(service, i));
+        service->slots[i].n_found = text_found(service, i);
     }
     service->attendance = attendance_open(&service->view, bell);
     if (!service->attendance) {
@@ -261,9 +269,19 @@ static bool replace_claim(slot *slot, const uint64_t *from, uint64_t to) {
     return is_replaced;
 }
 
+/* Somebody may write over `published`: then the next one who reads there must not find this text. */
+static void wipe_log(slot *slot) {
+    uint32_t n_bytes = slot->phase == SLOT_EMPTY ? 0 : slot->writer.published_bytes;
+    if (n_bytes < slot->n_found) n_bytes = slot->n_found;
+    memset(stream_log(&slot->service->view, slot->index), 0, n_bytes);
+    STEP("streams.free.log");
+    slot->n_found = 0;
+}
+
 /* Gives a stream back: if its claim still is *from, or whatever it is. */
 static bool free_from(slot *slot, const uint64_t *from) {
     if (!replace_claim(slot, from, stream_claim(LIPC_CLAIM_FREE, 0, slot->generation + 1))) return false;
+    wipe_log(slot);
     set_generation(slot, slot->generation + 1);
     slot->phase = SLOT_EMPTY;
     slot->is_unwanted = false;
