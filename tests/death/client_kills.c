@@ -45,6 +45,7 @@ static void kill_clients(const char *instance, long n_kills, uint64_t seed) {
     double begin = test_now_ms();
     CHECK(guide_request(&client, NULL, HONEST_QUESTION, SOON_MS, &expected));
     double request_ms = test_now_ms() - begin;
+    host_files files = host_files_now(&host);
 
     for (long round = 0; round < n_kills; round++) {
         uint64_t child_seed = seed * 1000003u + (uint64_t)round;
@@ -62,6 +63,7 @@ static void kill_clients(const char *instance, long n_kills, uint64_t seed) {
         CHECK_SAY(!host_ended(&host, 0), "round %ld: the host ended with %d", round, host.exit_code);
     }
     CHECK_INT(objects_count(instance), ==, 5);
+    host_check_files(&host, files);
     guide_close(&client);
     host_stop(&host);
 }
@@ -71,8 +73,8 @@ int main(int argc, char *argv[]) {
     uint64_t seed = 1;
     char instances[WORKERS][64];
     pid_t workers[WORKERS];
-    test_begin("client_kills", 170);
     death_usage(argc, argv, &n_kills, &seed);
+    test_begin("client_kills", 120 + (unsigned)n_kills / 4);
     bool is_private = test_private_shm("mode=1777");
     double begin = test_now_ms();
     for (int i = 0; i < WORKERS; i++) {

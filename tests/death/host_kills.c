@@ -5,6 +5,8 @@
  */
 #include "death_test.h"
 
+#include <sys/prctl.h>
+
 static char instance[64];
 static ino_t inodes[N_OBJECTS];
 
@@ -27,10 +29,13 @@ int main(int argc, char *argv[]) {
     test_host host;
     guide_client client = {0};
     static guide_update expected, update;
-    test_begin("host_kills", 170);
     death_usage(argc, argv, &n_kills, &seed);
+    test_begin("host_kills", 110 + (unsigned)n_kills / 3);
+    CHECK_INT(prctl(PR_SET_CHILD_SUBREAPER, 1), ==, 0); /* workers of killed hosts become ours */
     bool is_private = test_private_shm("mode=1777");
     test_instance(instance, "hosts");
+
+    int n_files = process_fd_count(getpid());
 
     /* How long a start and an answer take here. */
     start(&host);
@@ -113,5 +118,8 @@ int main(int argc, char *argv[]) {
     host_stop(&host);
     if (is_private)
         check_shm_entries(instance);
+    /* Of the killed hosts no worker is left. */
+    CHECK(WAITED(SOON_MS, waitpid(-1, NULL, WNOHANG) < 0));
+    CHECK_INT(process_fd_count(getpid()), ==, n_files);
     return test_end();
 }

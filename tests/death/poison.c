@@ -25,7 +25,7 @@ static segment host_slow(test_host *host, const char *instance, const script *sc
 /* Waits until n of the requests are being worked on by a worker that serves. */
 static pid_t worker_at_work(const test_host *host, const segment *segment, uint32_t n_running) {
     pid_t worker = 0;
-    CHECK_SAY(WAITED(SOON_MS, (worker = worker_of(host->pid)) > 0 && worker_serves(segment, worker) &&
+    CHECK_SAY(WAITED(SOON_MS, (worker = process_child(host->pid)) > 0 && worker_serves(segment, worker) &&
                                   NOW(hub_in(segment)->n_running) == n_running),
               "%u are at work, not %u", NOW(hub_in(segment)->n_running), n_running);
     return worker;
@@ -80,7 +80,7 @@ static void second_crash(const script *script) {
     test_step("of %d at work at a crash, the one at work at the next fails", SUSPECTS);
     test_instance(instance, "crash");
     segment segment = host_slow(&host, instance, script, "3");
-    int n_fds = fd_count(host.pid);
+    host_files files = host_files_now(&host);
     lipc_client *client = client_of(instance);
     for (int i = 0; i <= SUSPECTS; i++)
         streams[i] = ask(client, "what is it like?");
@@ -93,7 +93,7 @@ static void second_crash(const script *script) {
     CHECK_INT(count_failed(streams, SUSPECTS + 1), ==, 1);
     check_all_but_failed(streams, SUSPECTS + 1, script, "signal 11");
     lipc_client_close(client);
-    CHECK_INT(fd_count(host.pid), ==, n_fds);
+    host_check_files(&host, files);
     end_host(&host, &segment);
 }
 

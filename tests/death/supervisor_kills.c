@@ -162,7 +162,7 @@ static bool is_gone(pid_t worker) {
 
 static void kill_supervisor(killing *killing) {
     board *board = killing->board;
-    pid_t worker = worker_of(killing->host.pid);
+    pid_t worker = process_child(killing->host.pid);
     uint64_t killed_ns = now_ns();
     host_kill(&killing->host);
     if (worker > 0) {
@@ -250,7 +250,7 @@ static void kill_supervisors(const char *suffix, const script *script, const cha
     *board = (struct board){.instance = instance, .script = script};
     killing killing = {.board = board, .arguments = arguments, .seed = seed};
     make_undisturbed(&killing);
-    int n_fds = fd_count(getpid());
+    int n_fds = process_fd_count(getpid());
     for (int i = 0; i < CLIENTS; i++)
         clients[i] = worker_start(outlive, board, i);
     double begin = test_now_ms();
@@ -264,7 +264,7 @@ static void kill_supervisors(const char *suffix, const script *script, const cha
            "%.1f ms\n", n_kills, (test_now_ms() - begin) / 1e3, killing.n_answers, killing.worker_gone_ms,
            killing.notice_ms);
     CHECK_INT(killing.n_answers, >, 0);
-    CHECK_INT(fd_count(getpid()), ==, n_fds);
+    CHECK_INT(process_fd_count(getpid()), ==, n_fds);
     free(killing.expected.text);
 }
 

@@ -427,7 +427,7 @@ static void kill_workers(const char *suffix, const script *script, const char *c
                        .start_ms = 1.2 * (test_now_ms() - host.started_ms),
                        .recovery_ms = malloc((size_t)n_kills * sizeof *killing.recovery_ms)};
     CHECK(killing.recovery_ms != NULL);
-    int supervisor_fds = fd_count(host.pid), worker_fds = fd_count(worker_of(host.pid));
+    host_files files = host_files_now(&host);
     for (int i = 0; i < SEATS; i++)
         seats[i] = worker_start(be_served, board, i);
     while (!WAITED(100, NOW(board->n_recorded) == SEATS))
@@ -454,8 +454,7 @@ static void kill_workers(const char *suffix, const script *script, const char *c
     print_times(&killing);
     check_nothing_left(&segment);
     check_permits(instance);
-    CHECK_INT(fd_count(host.pid), ==, supervisor_fds);
-    CHECK_INT(fd_count(worker_of(host.pid)), ==, worker_fds);
+    host_check_files(&host, files);
     free(killing.recovery_ms);
     end_host(&host, &segment);
 }

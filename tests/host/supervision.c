@@ -26,7 +26,7 @@ static void two_processes(const char *instance, const script *script) {
     pid_t worker = worker_awaited(&host);
     CHECK_INT(hub_in(&segment)->host_pid, ==, host.pid);
     CHECK_INT(hub_in(&segment)->worker_pid, ==, worker);
-    CHECK_INT(worker_of(worker), ==, 0);
+    CHECK_INT(process_child(worker), ==, 0);
     read_name(host.pid, name);
     CHECK_TEXT(name, "chatbot");
     read_name(worker, name);
@@ -40,7 +40,7 @@ static void one_process(const char *instance, const script *script) {
     test_host host;
     test_step("--no-supervise: one process, which nobody replaces");
     segment segment = host_ready(&host, instance, REPLAY(*script, "--no-supervise"));
-    CHECK_INT(worker_of(host.pid), ==, 0);
+    CHECK_INT(process_child(host.pid), ==, 0);
     CHECK_INT(hub_in(&segment)->host_pid, ==, host.pid);
     CHECK_INT(hub_in(&segment)->worker_pid, ==, host.pid);
     check_served(instance, script);
@@ -63,7 +63,7 @@ static int kill_all_workers(test_host *host) {
     pid_t last = 0;
     double end = test_now_ms() + test_scaled(SOON_MS);
     while (!host_ended(host, 0) && test_now_ms() < end) {
-        pid_t worker = worker_of(host->pid);
+        pid_t worker = process_child(host->pid);
         if (worker == last || worker == 0)
             continue;
         kill(worker, SIGKILL);

@@ -69,6 +69,7 @@ static void timed_kills(const char *what, const char *const *arguments, const sc
     *board = (struct board){.instance = instance, .script = script};
     CHECK(times != NULL);
     segment segment = host_ready(&host, instance, arguments);
+    host_files files = host_files_now(&host);
     /* Nobody looks on where there is no text: a model's answer ends with its context. */
     int n_onlookers = script != NULL;
     pid_t onlooker = script ? worker_start(look_on, board, 0) : 0;
@@ -97,6 +98,7 @@ static void timed_kills(const char *what, const char *const *arguments, const sc
     __atomic_store_n(&board->may_end, 1, __ATOMIC_RELEASE);
     if (script)
         worker_wait(onlooker);
+    host_check_files(&host, files);
     end_host(&host, &segment);
 }
 
@@ -138,6 +140,7 @@ static void kills_at_any_moment(const script *script, int n_kills) {
     *board = (struct board){.instance = instance, .script = script};
     /* So few streams that clients are also killed while they wait for one. */
     segment segment = host_ready(&host, instance, REPLAY(*script, "--rate", "3000", "--slots", "5", "-np", "3"));
+    host_files files = host_files_now(&host);
     pid_t onlooker = worker_start(look_on, board, 0);
     CHECK(WAITED(SOON_MS, NOW(board->n_read) > 0));
     for (int i = 0; i < n_kills; i += 2) {
@@ -164,6 +167,7 @@ static void kills_at_any_moment(const script *script, int n_kills) {
     lipc_client_close(client);
     __atomic_store_n(&board->may_end, 1, __ATOMIC_RELEASE);
     worker_wait(onlooker);
+    host_check_files(&host, files);
     end_host(&host, &segment);
 }
 

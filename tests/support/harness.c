@@ -513,9 +513,7 @@ char *host_err(const test_host *host) {
     return read_all(host->err_fd);
 }
 
-/* The fields of /proc/PID/stat behind the program's name, which may itself hold spaces and brackets. */
-/* The first child of a process; 0 if it has none. */
-static pid_t child_of(pid_t pid) {
+pid_t process_child(pid_t pid) {
     char path[64];
     int child = 0;
     snprintf(path, sizeof path, "/proc/%d/task/%d/children", (int)pid, (int)pid);
@@ -529,7 +527,7 @@ static pid_t child_of(pid_t pid) {
 }
 
 pid_t host_worker(const test_host *host) {
-    pid_t worker = child_of(host->pid);
+    pid_t worker = process_child(host->pid);
     return worker ? worker : host->pid;
 }
 
@@ -543,6 +541,7 @@ void host_resume(const test_host *host) {
     kill(host->pid, SIGCONT);
 }
 
+/* The fields of /proc/PID/stat behind the program's name, which may itself hold spaces and brackets. */
 static double own_cpu_ms(pid_t pid) {
     char path[64], text[1024];
     unsigned long user = 0, system = 0;
@@ -561,7 +560,7 @@ static double own_cpu_ms(pid_t pid) {
 
 double process_cpu_ms(pid_t pid) {
     double own = own_cpu_ms(pid);
-    pid_t child = child_of(pid);
+    pid_t child = process_child(pid);
     return own >= 0 && child ? own + own_cpu_ms(child) : own;
 }
 
@@ -576,4 +575,29 @@ long process_rss_kib(pid_t pid) {
         resident = -1;
     fclose(file);
     return resident < 0 ? -1 : resident * (sysconf(_SC_PAGESIZE) / 1024);
+}
+
+int process_fd_count(pid_t pid) {
+    char path[64];
+    int n = 0;
+    snprintf(path, sizeof path, "/proc/%d/fd", (int)pid);
+    DIR *directory = opendir(path);
+    if (!directory)
+        return -1;
+    struct dirent *entry;
+    while ((entry = readdir(directory)))
+        n += entry->d_name[0] != '.';
+    closedir(directory);
+    return n;
+}
+
+host_files host_files_now(const test_host *host) {
+    return (host_files){process_fd_count(host->pid), process_fd_count(host_worker(host))};
+}
+
+void host_check_files(const test_host *host, host_files before) {
+    host_files now;
+    bool is_same = WAITED(5000, (now = host_files_now(host)).supervisor == before.supervisor && now.worker == before.worker);
+    CHECK_SAY(is_same, "open descriptors: supervisor %d, worker %d; at first %d and %d", now.supervisor, now.worker,
+              before.supervisor, before.worker);
 }

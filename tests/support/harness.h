@@ -135,5 +135,17 @@ pid_t host_worker(const test_host *host);
 void host_pause(const test_host *host);
 void host_resume(const test_host *host);
 long process_rss_kib(pid_t pid);
+/* Its open descriptors; -1 if there is no such process, or it is a zombie. */
+int process_fd_count(pid_t pid);
+/* The first child of a process; 0 if it has none. A zombie is one until it is reaped. */
+pid_t process_child(pid_t pid);
+
+/* How many descriptors the host's processes have open. */
+typedef struct host_files {
+    int supervisor, worker;
+} host_files;
+host_files host_files_now(const test_host *host);
+/* They are as many as before. */
+void host_check_files(const test_host *host, host_files before);
 
 #endif
