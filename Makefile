@@ -7,6 +7,7 @@
 #   make bench      the benchmark; rows also go to build/bench/results.json
 #   make crash-points  kill, stop and crash each side behind every store to shared memory: the long form
 #   make soak       what needs time: SOAK_SECONDS (600) of hostile clients
+#   make kills      processes killed at random moments, in the thousands; KILLS=10 for a tenth of them
 #   make fuzz       the long form of the fuzz targets, FUZZ_SECONDS (600) for each
 #   make install    into PREFIX (default /usr/local), DESTDIR honoured
 #   make setup      install what the build needs and this machine lacks (root, Debian)
@@ -17,7 +18,7 @@ JOBS ?= $(shell nproc)
 # auto, system, prebuilt or source: see cmake/Libllama.cmake
 export LIPC_LLAMA ?= auto
 
-.PHONY: all setup run test coverage bench crash-points soak fuzz install clean release
+.PHONY: all setup run test coverage bench crash-points soak fuzz kills install clean release
 
 all: release
 
@@ -47,6 +48,9 @@ crash-points: setup
 
 soak: setup
 	@scripts/soak.sh
+
+kills: setup
+	@scripts/kills.sh
 
 fuzz: setup
 	@scripts/fuzz.sh
