@@ -37,18 +37,20 @@ bool is_complete;
 
 /* The ledger: memory of the supervisor that clients do not see. */
 #define IDLE 0
-#define POSTED 1
-#define ANSWERING 2
-#define FINISHED 3
+#define ANSWERING 1
+#define FINISHED 2
 byte phase, asked, n_tokens;
 bool asked_streaming;
 
 bool killed[CLIENTS], ended[CLIENTS], worker_killed;
 bool is_writing[CLIENTS]; /* ghosts: between taking sem_ready and posting; between posting and the end */
 bool is_asking[CLIENTS];
+bool is_reading[CLIENTS], awaits_chunk[CLIENTS];
 byte n_client_deaths = CLIENT_DEATHS, n_worker_deaths = WORKER_DEATHS;
 
 #define NOBODY_WRITES (!is_writing[0] && !is_writing[1])
+#define NOBODY_WAKES (chunk_ready == 0 || (!awaits_chunk[0] && !awaits_chunk[1]))
+#define NOBODY_READS (!is_reading[0] && !is_reading[1])
 #define NOBODY_ASKS (!is_asking[0] && !is_asking[1])
 
 /* Completion first, then the text: classic_client.c read_answer. */
@@ -70,14 +72,13 @@ proctype client(byte me) {
         atomic { ready > 0 -> ready--; is_writing[me] = true };
         request[0] = me + 1; /* step: classic.request.prompt */
         atomic { request[1] = me + 1; is_streaming = streams; shown = 0; is_complete = false };
-        atomic { prompts_written++; is_writing[me] = false; is_asking[me] = true; n_waiters++ };
+        atomic { prompts_written++; is_writing[me] = false; is_asking[me] = true; n_waiters++; awaits_chunk[me] = streams };
         if
         :: streams ->
             do
-            :: atomic { chunk_ready > 0 -> chunk_ready--; n_waiters-- };
+            :: atomic { chunk_ready > 0 -> chunk_ready--; n_waiters--; is_reading[me] = true; awaits_chunk[me] = false };
                 read_answer();
-                n_waiters++;
-                if :: saw_complete -> break :: else fi
+                atomic { n_waiters++; is_reading[me] = false; if :: saw_complete -> break :: else -> awaits_chunk[me] = true fi }
             od
             atomic { response_written > 0 -> response_written--; n_waiters-- }
         :: else ->
@@ -91,7 +92,7 @@ proctype client(byte me) {
     } unless {
         atomic {
             killed[me] ->
-            is_writing[me] = false; is_asking[me] = false; ended[me] = true; cursor = 0; streams = false; saw_complete = false
+            is_writing[me] = false; is_asking[me] = false; is_reading[me] = false; awaits_chunk[me] = false; ended[me] = true; cursor = 0; streams = false; saw_complete = false
         }
     }
 }
@@ -137,11 +138,15 @@ inline finish() {
 
 /* settle: the permits of the answer are taken, or nobody is there to take them. */
 inline settle() {
-    atomic { response_written == 0 || NOBODY_ASKS -> skip };
+    if
+    :: response_written == 0 -> chunk_ready = 0 /* step: service.settle.chunks */
+    :: NOBODY_ASKS ->
 #ifndef BUG_STALE_PERMITS_KEPT
-    response_written = 0;
-    chunk_ready = 0;
+        response_written = 0 /* step: service.settle.taken_back */
+#else
+        skip
 #endif
+    fi;
 #ifdef BUG_READY_BEFORE_LEDGER
     ready++;
     phase = IDLE
@@ -170,10 +175,9 @@ start:
             if :: asked_streaming && n_tokens > 0 -> show_tokens() :: else fi; /* the last token may not have been seen */
 #endif
             goto answer
-        :: phase == POSTED -> goto posted
 #ifdef BUG_PERMIT_GUESSED_AT_ONCE
         :: phase == IDLE ->
-            if :: prompts_written == 0 && ready == 0 && n_waiters > 0 -> phase = POSTED; goto posted :: else fi
+            if :: prompts_written == 0 && ready == 0 && n_waiters > 0 && !is_complete -> goto posted :: else fi
 #else
         :: phase == IDLE
 #endif
@@ -181,7 +185,6 @@ start:
 end_worker:
         do
         :: atomic { prompts_written > 0 -> prompts_written-- }; /* step: service.listen.request */
-            phase = POSTED; 
 posted:
             take();
 answer:
@@ -194,10 +197,10 @@ answer:
             finish();
             settle()
             /* tick: sem_ready was taken long ago, and no request has come */
-        :: atomic { ready == 0 && prompts_written == 0 && NOBODY_WRITES && phase == IDLE ->
+        :: atomic { ready == 0 && prompts_written == 0 && NOBODY_WAKES && NOBODY_WRITES && NOBODY_READS ->
 #ifndef BUG_PERMIT_LOST
                 if
-                :: n_waiters > 0 -> phase = POSTED; goto posted /* a worker took the permit and died with it */
+                :: n_waiters > 0 && !is_complete -> goto posted /* a worker took the permit and died with it */
                 :: else
                 fi;
 #endif
@@ -226,7 +229,7 @@ proctype killer() {
 proctype monitor() {
     timeout;
     assert(ended[0] && ended[1]); /* everybody has an answer */
-    assert(ready == 1 && prompts_written == 0 && response_written == 0 && chunk_ready == 0)
+    assert(ready == 1 && prompts_written == 0 && response_written == 0)
 }
 
 init {

@@ -10,10 +10,13 @@
  * behind the end; what a reader gets is a prefix of the one right text, in order, each token once, and at a good end all of
  * it; and when nothing moves any more nobody waits, and the stream is free, or keeps a detached answer.
  *
- * check: stream_deaths       -DATTACH=0 -DALONE -DTOKENS=2 -DWORKER_DEATHS=2 -DCLIENT_DEATHS=1
- * check: stream_next_owner   -DATTACH=0 -DTOKENS=1 -DWORKER_DEATHS=0 -DCLIENT_DEATHS=1
+ * check: stream_deaths       -DATTACH=0 -DALONE -DTOKENS=1 -DWORKER_DEATHS=1 -DCLIENT_DEATHS=1
+ * check: stream_two_deaths   -DATTACH=0 -DALONE -DTOKENS=2 -DWORKER_DEATHS=2 -DCLIENT_DEATHS=0
+ * check: stream_next_owner   -DATTACH=0 -DTOKENS=1 -DWORKER_DEATHS=0 -DCLIENT_DEATHS=0
  * check: stream_follower     -DATTACH=1 -DTOKENS=1 -DWORKER_DEATHS=0 -DCLIENT_DEATHS=0
- * long: stream_all_deaths    -DATTACH=1 -DTOKENS=1 -DWORKER_DEATHS=1 -DCLIENT_DEATHS=1
+ * long: stream_many_deaths   -DATTACH=0 -DALONE -DTOKENS=2 -DWORKER_DEATHS=2 -DCLIENT_DEATHS=1
+ * long: stream_owner_dies    -DATTACH=0 -DTOKENS=1 -DWORKER_DEATHS=0 -DCLIENT_DEATHS=1
+ * long: stream_next_worker   -DATTACH=1 -DTOKENS=1 -DWORKER_DEATHS=1 -DCLIENT_DEATHS=0
  *
  * bug: BUG_HALF_REQUEST             stream_next_owner
  * bug: BUG_PUBLISHED_BEFORE_BYTES   stream_next_owner
@@ -23,14 +26,14 @@
  * bug: BUG_GENERATION_UNCHECKED     stream_follower
  * bug: BUG_GENERATION_KEPT          stream_next_owner
  * bug: BUG_WATCHERS_CLEARED_LATE    stream_follower
- * bug: BUG_BLIND_RELEASE            stream_next_owner
- * bug: BUG_DEAD_OWNER_KEPT          stream_next_owner
- * bug: BUG_TWO_WORKERS              stream_deaths
- * bug: BUG_RESUMED_FROM_START       stream_deaths
- * bug: BUG_RESUMED_UNPUBLISHED      stream_deaths
- * bug: BUG_RESUMED_ENDED            stream_deaths
- * bug: BUG_NOT_RESUMED              stream_deaths
- * bug: BUG_RECOVERY_UNHEARD         stream_deaths
+ * bug: BUG_BLIND_RELEASE            stream_owner_dies
+ * bug: BUG_DEAD_OWNER_KEPT          stream_deaths
+ * bug: BUG_TWO_WORKERS              stream_two_deaths
+ * bug: BUG_RESUMED_FROM_START       stream_two_deaths
+ * bug: BUG_RESUMED_UNPUBLISHED      stream_two_deaths
+ * bug: BUG_RESUMED_ENDED            stream_two_deaths
+ * bug: BUG_NOT_RESUMED              stream_two_deaths
+ * bug: BUG_RECOVERY_UNHEARD         stream_two_deaths
  */
 #define CLIENTS 2
 #define NO_OWNER 3

@@ -120,7 +120,7 @@ proctype client(byte me) {
     bool is_changed, is_patient;
     byte n;
     {
-        for (n : 1 .. REQUESTS) {
+        for (n : 1 .. 1) {
             atomic { mine = claim; if :: PHASE(mine) == FREE -> skip :: else -> goto no_stream fi }; /* the look */
             atomic { /* step: stream.claim.claimed */
                 CHANGE_CLAIM(mine, CLAIM(CLAIMED, me, GENERATION(mine)));
