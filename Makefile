@@ -32,7 +32,8 @@ run: setup
 	@scripts/build.sh release chatbot lipc classic_client
 	@scripts/run.sh
 
-test: setup
+test:
+	@scripts/setup.sh test
 	@scripts/test.sh
 
 coverage: setup

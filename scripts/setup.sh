@@ -14,6 +14,13 @@ need make make
 [ "${LIPC_LLAMA:-}" != source ] || need c++ g++
 # npm fetches the pinned libllama, once.
 if [ "${LIPC_LLAMA:-}" != system ] && [ ! -f "$cache/node-llama-cpp-$LIBLLAMA_NPM_VERSION.tgz" ]; then need npm npm; fi
+# The tests' own: spin checks the models in verify/. They are skipped where it cannot be had.
+if [ "${1:-}" = test ] && ! command -v spin >/dev/null 2>&1 && [ "$(id -u)" = 0 ] &&
+    command -v apt-get >/dev/null 2>&1; then
+    echo "setup: installing spin ..." >&2
+    { apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends spin; } >/dev/null 2>&1 ||
+        echo "setup: no spin here; the models in verify/ are not checked" >&2
+fi
 [ -n "$missing" ] || exit 0
 
 install="apt-get install -y --no-install-recommends$missing"
