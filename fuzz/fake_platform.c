@@ -153,6 +153,14 @@ void fake_death(uint32_t tag) {
     last_watch->on_death(last_watch->user_data, tag % LIPC_CLIENTS_MAX);
 }
 
+int plat_core_count(void) {
+    return 1;
+}
+
+uint64_t plat_memory_available_bytes(void) {
+    return 0;
+}
+
 void plat_random(void *bytes, size_t size_bytes) {
     static uint64_t state = 1;
     for (size_t i = 0; i < size_bytes; i++) ((uint8_t *)bytes)[i] = (uint8_t)((state = state * 25214903917 + 11) >> 24);

@@ -12,7 +12,7 @@
 #include <string.h>
 
 /* Turns of the loop: for everything, for answers to end, for the honest client to be served. */
-enum { MAX_TURNS = 20000, IDLE_TURNS = 3000, SERVED_TURNS = 1000, STILL_TURNS = 3, MAX_HOSTS = 40 };
+enum { MAX_TURNS = 20000, IDLE_TURNS = 3000, SERVED_TURNS = 1000, STILL_TURNS = 3, MAX_HOSTS = 5000 };
 enum { OWNER_PID = 3, HONEST_PID = 4, MAX_STREAMS = 8 };
 
 static const char text[] = "Am Ende der Straße 🚀 wartet, langsam und ohne Eile, ein alter Zug auf Überraschungen.";

@@ -1,20 +1,41 @@
 #!/bin/sh
-# fuzz.sh - the fuzz targets for longer than `make test` has time: each for FUZZ_SECONDS (default 600). The libFuzzer
-# targets need clang; what they find new is kept in build/fuzz/found/, crashes in build/fuzz/.
+# fuzz.sh [--keep] [TARGET...] - the fuzz targets for longer than `make test` has time: each for FUZZ_SECONDS (default
+# 600), all of them and the hostile client if none is named. fuzz/README.md says what they are, and what to install for
+# them. What they find new is kept in build/fuzz/found/, what goes wrong in build/fuzz/. --keep: nothing is run; what was
+# found before and reaches something that the corpus in fuzz/corpus/ does not is copied there.
+# Files of models are read by libllama, not by us: there is no target for them.
 set -eu
 cd "$(dirname "$0")/.."
 seconds=${FUZZ_SECONDS:-600}
-scripts/build.sh release chatbot classic_block_noise
-echo "fuzz: a hostile client, $seconds s"
-LIPC_CHATBOT=build/chatbot LIPC_TEST_MODEL_DIR=models build/fuzz/classic_block_noise "$seconds"
-
+keep=no
+if [ "${1:-}" = --keep ]; then
+    keep=yes
+    shift
+fi
+if [ $# -eq 0 ] && [ $keep = no ]; then
+    scripts/build.sh release chatbot classic_block_noise
+    echo "fuzz: a hostile client, $seconds s"
+    LIPC_CHATBOT=build/chatbot LIPC_TEST_MODEL_DIR=models build/fuzz/classic_block_noise "$seconds"
+fi
+mkdir -p build/fuzz
 if ! scripts/build.sh release fuzz_targets >build/fuzz/build.log 2>&1; then
-    echo "fuzz: no clang with libFuzzer here: skipped the libFuzzer targets" >&2
+    if ! grep -q "No rule to make target" build/fuzz/build.log; then
+        cat build/fuzz/build.log >&2
+        exit 1
+    fi
+    echo "fuzz: no clang with libFuzzer here (apt-get install clang libclang-rt-14-dev, or as this system names them):" \
+        "skipped the libFuzzer targets" >&2
     exit 0
 fi
-for target in utf8 classic_request options request grammar; do
-    echo "fuzz: $target, $seconds s"
+[ $# -gt 0 ] || set -- utf8 classic_request options request grammar attach recovery model_options
+export LIPC_TEST_MODEL_DIR=models
+for target in "$@"; do
     mkdir -p "build/fuzz/found/$target"
-    build/fuzz/fuzz_$target -max_total_time="$seconds" -print_final_stats=1 -verbosity=0 -artifact_prefix=build/fuzz/ \
-        "build/fuzz/found/$target" "fuzz/corpus/$target"
+    if [ $keep = yes ]; then
+        build/fuzz/fuzz_$target -merge=1 -verbosity=0 "fuzz/corpus/$target" "build/fuzz/found/$target"
+        continue
+    fi
+    echo "fuzz: $target, $seconds s"
+    build/fuzz/fuzz_$target -max_total_time="$seconds" -max_len=2048 -rss_limit_mb=1024 -timeout=60 -print_final_stats=1 \
+        -verbosity=0 -artifact_prefix="build/fuzz/$target-" "build/fuzz/found/$target" "fuzz/corpus/$target"
 done
