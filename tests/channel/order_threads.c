@@ -213,6 +213,15 @@ static void begin_answer(void) {
     stream_writer_start(&writer, 1, 0, 1);
     stream_reader_begin(&reader, &view, 0, 9);
 }
+static void begin_waiting(void) {
+    stream_writer_begin(&writer, &view, 0, 9, 1);
+}
+static void start_answer(void) {
+    stream_writer_start(&writer, 1, 1, 7);
+}
+static bool sees_start(void) {
+    return __atomic_load_n(&hub_stream(&view, 0)->started_ns, __ATOMIC_ACQUIRE) == 7;
+}
 static void begin_generating(void) {
     begin_answer();
     CHECK(stream_writer_append(&writer, "a", 1, &(stream_token){1, 0}, 2) == STREAM_FITS);
@@ -315,6 +324,7 @@ static const struct hand_over {
     {"a cancel", nothing, cancel, sees_cancel},
     {"a watcher comes", nothing, watch, is_watched},
     {"a watcher goes", watch, unwatch, is_unwatched},
+    {"the start of an answer", begin_waiting, start_answer, sees_start},
     {"text", begin_generating, append, sees_text},
     {"the end of an answer", begin_answer, end_answer, sees_end},
     {"the length of an answer is shown again", scribble_over_published, restore_stream, sees_published},
