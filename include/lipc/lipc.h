@@ -27,6 +27,10 @@
  *               but a host that it started itself. An attached client has one thread, which sleeps until the host's
  *               process ends and takes no signals.
  *   Processes   A handle belongs to the process that opened it; after fork() the child may only close it.
+ *   Deaths      What evaluates the model is a process of its own, which the host replaces if it dies: every answer then
+ *               goes on where it was, and all that is seen of it are the states RECOVERING and a pause. If the host itself
+ *               is killed, every call says HOST_GONE, once what had arrived is read; detachable streams go on in the next
+ *               host: attach to them with a new client, by their ids. docs/reliability.md has the whole of it.
  */
 #ifndef LIPC_LIPC_H
 #define LIPC_LIPC_H
