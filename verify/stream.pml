@@ -23,10 +23,8 @@
  * bug: BUG_QUEUED_BEFORE_PUBLISHED  stream_next_owner
  * bug: BUG_ENDED_BEFORE_TEXT        stream_next_owner
  * bug: BUG_PUBLISHED_READ_FIRST     stream_follower
- * bug: BUG_GENERATION_UNCHECKED     stream_follower
  * bug: BUG_GENERATION_KEPT          stream_next_owner
- * bug: BUG_WATCHERS_CLEARED_LATE    stream_follower
- * bug: BUG_BLIND_RELEASE            stream_owner_dies
+ * bug: BUG_WATCHERS_CLEARED_LATE    stream_next_owner
  * bug: BUG_DEAD_OWNER_KEPT          stream_deaths
  * bug: BUG_TWO_WORKERS              stream_two_deaths
  * bug: BUG_RESUMED_FROM_START       stream_two_deaths
