@@ -12,7 +12,6 @@
  * check: classic_deaths         -DWORKER_DEATHS=1 -DCLIENT_DEATHS=1
  * check: classic_worker_deaths  -DWORKER_DEATHS=2 -DCLIENT_DEATHS=0
  *
- * bug: BUG_COMPLETE_BEFORE_TEXT    classic_deaths
  * bug: BUG_POSTED_BEFORE_COMPLETE  classic_deaths
  * bug: BUG_READY_NOT_REPOSTED      classic_deaths
  * bug: BUG_STALE_PERMITS_KEPT      classic_deaths
@@ -120,9 +119,6 @@ inline finish() {
     response_written++;
     if :: !asked_streaming -> shown = n_tokens :: else fi;
     is_complete = true;
-#elif defined(BUG_COMPLETE_BEFORE_TEXT)
-    is_complete = true;
-    shown = n_tokens;
 #else
     if :: !asked_streaming -> shown = n_tokens :: else fi;
     is_complete = true; /* step: classic.complete.flag */
