@@ -18,7 +18,7 @@
  * look like one. */
 #define FORGOTTEN_MS 1000
 #define FORGOTTEN_TICK_MS 20
-#define FORGOTTEN_NS 100000000ull
+#define FORGOTTEN_NS 500000000ull /* less than REPOST_NS, more than a client needs to write a request */
 /* For how long sem_ready may be seen taken without a request before it is posted again. With TICK_MS before that and the
  * beginning of an answer behind it, within a second from the death of a client that took it. */
 #define REPOST_NS 800000000ull

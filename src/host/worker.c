@@ -169,6 +169,7 @@ static host_exit serve(worker *worker) {
     if (server) {
         worker->server = server;
         ledger->is_ready = true;
+        stream_service_look(worker->streams); /* before all are rung: what a dead worker freed it may not have rung for */
         STEP("worker.serve.ready");
         stream_service_show_state(worker->streams, LIPC_HUB_READY);
         classic_service_announce(worker->classic);
