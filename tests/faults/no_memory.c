@@ -190,7 +190,8 @@ static void clients(int stride, const char *instance, const script *script) {
 
 /* What a host without memory may do to a client: fail its request, or end. */
 static bool is_excused(int error) {
-    return error == LIPC_E_FAILED || error == LIPC_E_HOST_GONE || error == LIPC_E_NO_HOST;
+    /* A grammar that memory runs out for is refused. */
+    return error == LIPC_E_FAILED || (error == LIPC_E_REFUSED && board->is_program_only) || error == LIPC_E_HOST_GONE || error == LIPC_E_NO_HOST;
 }
 
 static void ask_modern(const char *instance, const script *script, bool must_work) {
@@ -206,6 +207,9 @@ static void ask_modern(const char *instance, const script *script, bool must_wor
         lipc_request request = request_of("hello");
         request.n_stops = 1;
         request.stops = stops;
+        /* Any text, so that it is the same as without; a text that is played back knows no grammars. */
+        if (board->is_program_only)
+            request.grammar = "root ::= [^\\x00]*";
         lipc_stream *stream = NULL;
         error = lipc_stream_open(client, &request, &stream);
         if (error == 0) {
