@@ -610,6 +610,7 @@ static void look_at_used(slot *slot, uint64_t claim, bool has_owner) {
         if (!has_owner) lose_owner(slot, claim);
         break;
     case LIPC_CLAIM_DETACHED:
+        if (!slot->is_detachable) slot->is_unwanted = true;
         break;
     case LIPC_CLAIM_RELEASED:
         slot->is_unwanted = true;
@@ -619,15 +620,22 @@ static void look_at_used(slot *slot, uint64_t claim, bool has_owner) {
     }
 }
 
+/* Whether the client that a stream is offered to was told so. If not, the offer is not the host's. */
+static bool is_offer_known(const slot *slot, uint64_t claim) {
+    uint64_t wish = __atomic_load_n(&hub_client(&slot->service->view, stream_claim_owner(claim))->wish, __ATOMIC_ACQUIRE);
+    return wish_phase(wish) == LIPC_WISH_GRANTED && wish_stream(wish) == slot->index;
+}
+
 /* A stream without a request. One that is claimed under a generation that it does not have belongs to a client that was
  * deceived, and may be writing. */
 static void look_at_empty(slot *slot, uint64_t claim, bool has_owner) {
     bool is_current = stream_claim_generation(claim) == slot->generation;
     uint32_t phase = stream_claim_phase(claim);
     if (slot->free_ns != 0 && is_current && phase == LIPC_CLAIM_RELEASED) return;
-    bool is_taken = phase == LIPC_CLAIM_CLAIMED || phase == LIPC_CLAIM_OFFERED;
-    if (is_current && (phase == LIPC_CLAIM_FREE || (is_taken && has_owner))) return;
-    if (!is_current && phase == LIPC_CLAIM_FREE) {
+    bool is_offered = phase == LIPC_CLAIM_OFFERED && has_owner;
+    bool is_taken = (phase == LIPC_CLAIM_CLAIMED && has_owner) || (is_offered && is_offer_known(slot, claim));
+    if (is_current && (phase == LIPC_CLAIM_FREE || is_taken)) return;
+    if (is_offered || (!is_current && phase == LIPC_CLAIM_FREE)) {
         free_from(slot, &claim);
         return;
     }

@@ -650,6 +650,21 @@ static void check_served(board *board) {
     CHECK(test_now_ms() - began < test_scaled(SERVED_AFTER_MS * GENEROUS));
 }
 
+/* Each stream can be used again. */
+static void check_all_places(board *board) {
+    enum { PLACES = 12 };
+    lipc_stream *streams[PLACES];
+    CHECK_INT(board->view.at.n_streams, ==, PLACES);
+    lipc_client *client = client_of(board->instance);
+    for (int i = 0; i < PLACES; i++)
+        streams[i] = ask(client, questions[0]);
+    for (int i = 0; i < PLACES; i++)
+        check_answer(streams[i], board->answers[0], strlen(board->answers[0]));
+    for (int i = 0; i < PLACES; i++)
+        lipc_stream_close(streams[i]);
+    lipc_client_close(client);
+}
+
 static void check_at_rest(test_host *host, const needs *before) {
     needs now, later;
     /* Whoever seems to be attaching is believed for some seconds. */
@@ -723,6 +738,7 @@ static void stand(const manner *manner, double seconds, int seed) {
         worker_wait(board->honest_pids[i]);
     if (classic)
         worker_wait(classic);
+    check_all_places(board);
     check_at_rest(&host, &before);
     end_host(&host, &segment);
     free(board->script.text);
