@@ -31,7 +31,8 @@ enum {
     IDLE_WATCHED_MS = 1000,
     IDLE_ALLOWED_MS = 50,
     SHOWN_BYTES = 24,
-    KILL_PAUSE_MS = 400
+    KILL_PAUSE_MS = 400,
+    GENERATIONS_MOST = 50000000
 };
 #define SLOTS "12"
 
@@ -60,6 +61,7 @@ struct board { /* shared by all processes */
     hub_view view;           /* with the geometry as it was at first */
     lipc_hub hub;            /* likewise */
     bool is_spared_record[LIPC_CLIENTS_MAX], is_spared_stream[LIPC_STREAMS_MAX];
+    uint32_t record_generations[LIPC_CLIENTS_MAX], stream_generations[LIPC_STREAMS_MAX]; /* likewise */
     pid_t host_pid, honest_pids[HONEST];
     int is_quiet; /* the honest ones are to end */
     int is_over;  /* the attack is to end */
@@ -641,6 +643,8 @@ static void check_served(board *board) {
               "the hub does not come back");
     if (!board->manner->kills_workers)
         CHECK_SAY(NOW(hub->worker_pid) == board->hub.worker_pid && NOW(hub->n_recoveries) == 0, "the worker has died");
+    /* As if that had been the last word: nobody seems to sleep on the host's bell. */
+    __atomic_store_n(&hub->bell.armed, 0, __ATOMIC_SEQ_CST);
     lipc_client *client = client_of(board->instance);
     lipc_stream *stream = ask(client, questions[0]);
     check_answer(stream, board->answers[0], strlen(board->answers[0]));
@@ -663,6 +667,27 @@ static void check_all_places(board *board) {
     for (int i = 0; i < PLACES; i++)
         lipc_stream_close(streams[i]);
     lipc_client_close(client);
+}
+
+static void note_generations(board *board) {
+    for (uint32_t i = 0; i < board->view.at.n_clients; i++)
+        board->record_generations[i] = client_claim_generation(NOW(hub_client(&board->view, i)->claim));
+    for (uint32_t i = 0; i < board->view.at.n_streams; i++)
+        board->stream_generations[i] = stream_claim_generation(NOW(hub_stream(&board->view, i)->claim));
+}
+
+/* They have grown by ones, and are not what somebody wrote: no old handle can be valid again. */
+static void check_generations(board *board) {
+    for (uint32_t i = 0; i < board->view.at.n_clients && !board->manner->kills_workers; i++) {
+        uint32_t now = client_claim_generation(NOW(hub_client(&board->view, i)->claim));
+        CHECK_SAY(((now - board->record_generations[i]) & 0x0FFFFFFF) < GENERATIONS_MOST, "record %u: generation %u -> %u",
+                  i, board->record_generations[i], now);
+    }
+    for (uint32_t i = 0; i < board->view.at.n_streams; i++) {
+        uint32_t now = stream_claim_generation(NOW(hub_stream(&board->view, i)->claim));
+        CHECK_SAY(now - board->stream_generations[i] < GENERATIONS_MOST, "stream %u: generation %u -> %u", i,
+                  board->stream_generations[i], now);
+    }
 }
 
 static void check_at_rest(test_host *host, const needs *before) {
@@ -717,6 +742,7 @@ static void stand(const manner *manner, double seconds, int seed) {
     board->script = script_new(3000);
     test_instance(board->instance, "hostile");
     start_host(board, &host, seconds, &segment);
+    note_generations(board);
     learn_answers(board);
     if (manner->has_classic)
         classic = worker_start(be_classic, board, CLASSIC);
@@ -740,6 +766,7 @@ static void stand(const manner *manner, double seconds, int seed) {
         worker_wait(classic);
     check_all_places(board);
     check_at_rest(&host, &before);
+    check_generations(board);
     end_host(&host, &segment);
     free(board->script.text);
     for (int i = 0; i < HONEST; i++)
