@@ -64,6 +64,7 @@ struct board { /* shared by all processes */
     uint32_t record_generations[LIPC_CLIENTS_MAX], stream_generations[LIPC_STREAMS_MAX]; /* likewise */
     pid_t host_pid, honest_pids[HONEST];
     int is_quiet; /* the honest ones are to end */
+    int is_classic_quiet;
     int is_over;  /* the attack is to end */
     uint64_t n_bytes[HONEST + 1], n_answers[HONEST + 1], n_errors[HONEST];
 };
@@ -210,7 +211,7 @@ static void be_classic(void *data, int number) {
     board *board = data;
     guide_client client;
     CHECK(guide_open(&client, board->instance));
-    while (!NOW(board->is_quiet)) {
+    while (!NOW(board->is_classic_quiet)) {
         CHECK_SAY(guide_stream(&client, NULL, "hello", soon(), &update), "the classic client is not served");
         CHECK_TEXT(update.text, board->script.text);
         add(&board->n_answers[number], 1);
@@ -407,15 +408,28 @@ static void lie_in(const board *board, void *address, size_t size) {
     ring_host(board);
 }
 
+/* One lie in one word of a request before the host can have seen it. */
+static bool lie_in_request(const board *board, raw *raw, size_t at, uint64_t lie) {
+    uint64_t seen;
+    if (!raw_submit(board, raw))
+        return false;
+    memcpy(stream_request(&board->view, raw->stream) + at, &lie, 4);
+    ring_host(board);
+    lipc_stream_header *header = hub_stream(&board->view, raw->stream);
+    uint32_t generation = stream_claim_generation(raw->claim);
+    /* Until it is refused or answered; not longer if the host has been told lies about the stream, too. */
+    WAITED(100, (seen = NOW(header->status), seen >> 32 == generation && (seen & 0xFF) == LIPC_STREAM_ENDED));
+    raw_release(board, raw);
+    return true;
+}
+
 /* Each word of the request, of what surrounds it, and of its own record, while the request is there. */
 static void lie_in_own_words(const board *board, raw *raw) {
     lipc_client_record *record = hub_client(&board->view, raw->client);
-    for (size_t at = 0; at < 160 && !NOW(board->is_over); at += 4) {
-        if (!raw_submit(board, raw))
-            return;
-        lie_in(board, stream_request(&board->view, raw->stream) + at, 4);
-        raw_release(board, raw);
-    }
+    for (size_t at = 0; at < 160 && !NOW(board->is_over); at += 4)
+        for (int i = 0; i < N_EDGES && !NOW(board->is_over); i++)
+            if (!lie_in_request(board, raw, at, edges[i]))
+                return;
     lie_in(board, &record->wish, 8);
     if (!raw_submit(board, raw))
         return;
@@ -437,8 +451,9 @@ static void lie_in_hub(const board *board) {
 }
 
 static void attack_with_lies(board *board, uint64_t seed) {
+    int n_rounds = 0;
     (void)seed;
-    while (!NOW(board->is_over)) {
+    for (; !NOW(board->is_over); n_rounds++) {
         raw raw;
         if (!raw_attach(board, &raw))
             continue;
@@ -451,6 +466,7 @@ static void attack_with_lies(board *board, uint64_t seed) {
         hub_client_leave(&board->view, raw.client, raw.client_claim);
         ring_host(board);
     }
+    printf("  %d rounds of lies\n", n_rounds);
 }
 
 /* ---- Claiming and abandoning, flooding --------------------------------------------------------------------------- */
@@ -753,6 +769,9 @@ static void stand(const manner *manner, double seconds, int seed) {
     double alone = speed_beside(board, &host, compute, 0, seconds / 5);
     needs before = needs_of(host.pid);
     double beside = speed_beside(board, &host, be_hostile, seed, seconds * 4 / 5);
+    __atomic_store_n(&board->is_classic_quiet, 1, __ATOMIC_RELEASE);
+    if (classic)
+        worker_wait(classic);
     check_served(board);
     print_counts(board);
     printf("  honest ones read %.0f KB/s beside it, %.0f beside one that computes: %.2f\n", beside / 1e3, alone / 1e3,
@@ -762,8 +781,6 @@ static void stand(const manner *manner, double seconds, int seed) {
     __atomic_store_n(&board->is_quiet, 1, __ATOMIC_RELEASE);
     for (int i = 0; i < HONEST; i++)
         worker_wait(board->honest_pids[i]);
-    if (classic)
-        worker_wait(classic);
     check_all_places(board);
     check_at_rest(&host, &before);
     check_generations(board);
