@@ -231,7 +231,7 @@ int main(int argc, char *argv[]) {
     if (argc > 1)
         rate = argv[1];
     test_begin("poison", 120);
-    without_core_files();
+    expect_crashes();
     script script = short_script();
     second_crash(&script);
     too_many_crashes(&script);

@@ -469,7 +469,6 @@ int main(int argc, char *argv[]) {
     int n_kills = argc > 1 ? atoi(argv[1]) : 150, n_model_kills = argc > 2 ? atoi(argv[2]) : 5;
     uint64_t seed = argc > 3 ? strtoull(argv[3], NULL, 10) : 1;
     test_begin("worker_kills", 150 + (unsigned)(n_kills / 5 + n_model_kills * 5));
-    without_core_files();
     script text = script_new(4000);
     /* More requests than streams, and more streams than answers at a time. */
     test_step("%d kills with a text played back, seed %llu", n_kills, (unsigned long long)seed);

@@ -6,10 +6,20 @@
 
 #include <sys/resource.h>
 
-/* Processes are crashed on purpose here; nobody wants their memory images. */
-static inline void without_core_files(void) {
+/* To the end of an environment variable, which holds options separated by colons. */
+static inline void add_option(const char *variable, const char *option) {
+    char value[512];
+    const char *before = getenv(variable);
+    snprintf(value, sizeof value, "%s%s%s", before ? before : "", before ? ":" : "", option);
+    CHECK_INT(setenv(variable, value, 1), ==, 0);
+}
+
+/* Hosts are crashed on purpose from here on: without memory images, and without a sanitizer that makes an exit of it. */
+static inline void expect_crashes(void) {
     const struct rlimit none = {0, 0};
     CHECK_INT(setrlimit(RLIMIT_CORE, &none), ==, 0);
+    add_option("ASAN_OPTIONS", "handle_segv=0");
+    add_option("TSAN_OPTIONS", "handle_segv=0");
 }
 
 static inline pid_t worker_awaited(const test_host *host) {
