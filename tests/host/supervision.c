@@ -59,7 +59,7 @@ static void one_process(const char *instance, const script *script) {
 
 /* Kills the next n that the host starts, before they can serve. */
 static void kill_workers_at_birth(test_host *host, int n) {
-    for (pid_t worker, last = 0; n > 0; n--, last = worker) {
+    for (pid_t worker = 0, last = 0; n > 0; n--, last = worker) {
         CHECK_SAY(WAITED(SOON_MS, host_ended(host, 0) || ((worker = process_child(host->pid)) > 0 && worker != last)),
                   "no more worker, %d kills too early", n);
         CHECK_SAY(host->running, "the host gave up %d kills too early, with code %d", n, host->exit_code);
