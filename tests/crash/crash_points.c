@@ -46,17 +46,18 @@ static const struct {
     const char *name;
     life_fn life; /* of a client that is the victim */
     bool ends_host, is_host;
-    const char *rate; /* tokens per second that the host plays back */
+    const char *rate, *slots; /* of the host: tokens per second that it plays back, room for streams */
 } sides[N_SIDES] = {
-    [MODERN] = {"modern", live_modern, false, false, "4000"},
-    [MODERN_SHUTDOWN] = {"modern-shutdown", live_modern_shutdown, true, false, "4000"},
-    [CLASSIC] = {"classic", live_classic, false, false, "4000"},
-    [CLASSIC_SHUTDOWN] = {"classic-shutdown", live_classic_shutdown, true, false, "4000"},
-    [ORPHAN] = {"orphan", live_classic, false, false, "100"},
-    [HOST] = {"host", NULL, false, true, "4000"},
-    [RECOVERING] = {"recovering", NULL, false, true, "4000"},
-    [SUCCESSOR] = {"successor", NULL, false, true, "4000"},
-    [PLAGUED] = {"plagued", NULL, false, true, "4000"},
+    [MODERN] = {"modern", live_modern, false, false, "4000", "4"},
+    [MODERN_SHUTDOWN] = {"modern-shutdown", live_modern_shutdown, true, false, "4000", "4"},
+    [CLASSIC] = {"classic", live_classic, false, false, "4000", "4"},
+    [CLASSIC_SHUTDOWN] = {"classic-shutdown", live_classic_shutdown, true, false, "4000", "4"},
+    [ORPHAN] = {"orphan", live_classic, false, false, "100", "4"},
+    [HOST] = {"host", NULL, false, true, "4000", "4"},
+    [RECOVERING] = {"recovering", NULL, false, true, "4000", "4"},
+    /* So much room that the answer which is left behind never has to make room for others. */
+    [SUCCESSOR] = {"successor", NULL, false, true, "2000", "24"},
+    [PLAGUED] = {"plagued", NULL, false, true, "4000", "4"},
 };
 
 typedef enum action { COUNT, KILL, STOP, CRASH } action;
@@ -195,9 +196,9 @@ static bool moves_on(const board *board) {
 
 static void start_host(test_host *host, const char *instance, const crash_round *round, orders *orders) {
     const test_host_setup setup = {.before_exec = orders ? give_orders : NULL, .data = orders};
-    const char *rate = sides[round->side].rate;
+    const char *rate = sides[round->side].rate, *slots = sides[round->side].slots;
     host_start_with(host, instance, &setup,
-                    REPLAY(text, "--rate", rate, "--slots", "4", "-np", "3", "--response-size", "2M"));
+                    REPLAY(text, "--rate", rate, "--slots", slots, "-np", "3", "--response-size", "1M"));
 }
 
 /* One of each channel. The first one's time counts from the death. */
@@ -364,7 +365,9 @@ typedef struct house {
     outcome *outcome;
     test_host host;
     board *board;
-    pid_t bystander, modern, classic;
+    pid_t bystander, modern, classic, finder;
+    char left_id[LIPC_STREAM_ID_SIZE]; /* of the answer that the host before has left behind; "": none */
+    ino_t left_in;
     bool is_host_lost; /* the supervisor died: whoever was there sees that */
 } house;
 
@@ -503,6 +506,8 @@ static void open_house(house *house) {
         start_host(&house->host, house->instance, house->round, NULL);
         bystander_start(house);
         CHECK(WAITED(SOON_MS, NOW(house->board->n_read) > 100));
+        leave_answer(house->instance, &text, house->left_id);
+        house->left_in = object_inode(house->instance, OBJECT_SEGMENT);
         host_kill(&house->host);
         house->is_host_lost = true;
         bystander_end(house);
@@ -513,26 +518,55 @@ static void open_house(house *house) {
     companions_start(house);
 }
 
-static void host_round(const crash_round *round, orders *orders, outcome *outcome) {
-    const char *instance = orders->instance;
-    house house = {.round = round, .instance = instance, .orders = orders, .outcome = outcome};
+/* Until it is over, or the victim has come to the step: then the others go on, with another host if need be. */
+static void watch_house(house *house, bool (*is_over)(const struct house *)) {
     pid_t victim = 0;
+    if (house->outcome->was_reached)
+        return;
+    CHECK(WAITED(SOON_MS * 2, (victim = marked(house->orders)) != 0 || is_over(house)));
+    if (!victim)
+        return;
+    double since_ms = follow_up(house, victim);
+    if (house->is_host_lost)
+        start_host(&house->host, house->instance, house->round, NULL);
+    if (house->round->side == PLAGUED) { /* nobody is served beside somebody who does not wait for his turn */
+        CHECK(WAITED(SOON_MS * 2, companions_have_left(house)));
+        since_ms = test_now_ms();
+    }
+    serve_newcomers(house->instance, house->outcome, since_ms);
+}
+
+static void be_finder(void *data, int number) {
+    (void)number;
+    const house *house = data;
+    _exit(exit_code_of(find_answer(house->instance, &text, house->left_id)));
+}
+
+static bool finder_has_left(const house *house) {
+    return has_left(house->finder);
+}
+
+/* The answer that was left behind is there, and goes on to its end; with whichever host there is. A host that was killed
+ * while it wrote its hub leaves a segment that is not taken over. */
+static void find_left_answer(house *house) {
+    if (!house->left_id[0] || object_inode(house->instance, OBJECT_SEGMENT) != house->left_in)
+        return;
+    house->finder = worker_start(be_finder, house, 0);
+    watch_house(house, finder_has_left);
+    int error = companion_wait(house->finder, "who looks for an answer");
+    check_companion(house, "who looks for an answer", error);
+    if (error < 0 && object_inode(house->instance, OBJECT_SEGMENT) == house->left_in)
+        CHECK_LIPC(find_answer(house->instance, &text, house->left_id), LIPC_E_OK);
+}
+
+static void host_round(const crash_round *round, orders *orders, outcome *outcome) {
+    house house = {.round = round, .instance = orders->instance, .orders = orders, .outcome = outcome};
     open_house(&house);
     if (round->side == RECOVERING)
         kill_worker(&house);
-    CHECK(WAITED(SOON_MS * 2, (victim = marked(orders)) != 0 || companions_have_left(&house)));
-    if (victim) {
-        double since_ms = follow_up(&house, victim);
-        if (house.is_host_lost)
-            start_host(&house.host, instance, round, NULL);
-        if (round->side == PLAGUED) { /* nobody is served beside somebody who does not wait for his turn */
-            companions_wait(&house);
-            since_ms = test_now_ms();
-        }
-        serve_newcomers(instance, outcome, since_ms);
-    }
-    if (!victim || round->side != PLAGUED)
-        companions_wait(&house);
+    watch_house(&house, companions_have_left);
+    companions_wait(&house);
+    find_left_answer(&house);
     bystander_end(&house);
     end_house(&house);
 }

@@ -23,6 +23,11 @@ int live_rudely(const char *instance, const script *script);
 /* Reads what is new until the answer has n_bytes or is over. Returns 0 or how the reading ended; *n_read counts on. */
 int read_checked(lipc_stream *stream, const script *script, size_t n_bytes, size_t *n_read);
 
+/* Leaves a long answer behind in its middle. */
+void leave_answer(const char *instance, const script *script, char id[LIPC_STREAM_ID_SIZE]);
+/* Finds it again, and reads it whole. Returns as a life does. */
+int find_answer(const char *instance, const script *script, const char *id);
+
 /* A client that comes now gets a whole answer. Returns the milliseconds till its first text. */
 double serve_modern_newcomer(const char *instance, const script *script);
 double serve_classic_newcomer(const char *instance, const script *script);
