@@ -1,6 +1,6 @@
 #!/bin/sh
 # steps.sh [check] - lists all steps (src/platform/step.h) that stand in the code: "file:line name". With `check`: fails
-# if a name is not well-formed or stands twice, or if a store to shared memory has no STEP between it and the next store.
+# if a name is not well-formed or stands twice, or if a store to shared memory has no STEP between it and the next.
 #
 # A store to shared memory, in the files below, is
 #   - __atomic_store, _exchange, _compare_exchange, _fetch_...; plat_semaphore_post, _wait, _try_wait, _drain;

@@ -4,9 +4,9 @@
  *
  * Promised: the other side is served within a second.
  *
- * The list of steps comes out of the code. First each kind of victim lives a whole life, in which its steps are counted;
- * a step that none of them comes to fails the test. Then each step has its rounds: with a host of its own, a bystander
- * whose answer never ends, the victim, and newcomers behind the death.
+ * The list of steps comes out of the code. First each kind of victim lives a whole life, in which its steps are
+ * counted; a step that none of them comes to fails the test. Then each step has its rounds: with a host of its own, a
+ * bystander whose answer never ends, the victim, and newcomers behind the death.
  *
  * crash_points PATH-OF-steps.sh [short|all [PART-OF-A-ROUND'S-NAME]]
  *     short   each step once, killed, by each kind of victim; every fourth also stopped, or made to crash
@@ -546,8 +546,8 @@ static bool finder_has_left(const house *house) {
     return has_left(house->finder);
 }
 
-/* The answer that was left behind is there, and goes on to its end; with whichever host there is. A host that was killed
- * while it wrote its hub leaves a segment that is not taken over. */
+/* The answer that was left behind is there, and goes on to its end; with whichever host there is. A host that was
+ * killed while it wrote its hub leaves a segment that is not taken over. */
 static void find_left_answer(house *house) {
     if (!house->left_id[0] || object_inode(house->instance, OBJECT_SEGMENT) != house->left_in)
         return;
@@ -591,13 +591,17 @@ static void run_round(const crash_round *round, int number, const char *counts, 
     unlink(orders.mark);
 }
 
-/* How often a step is come to is not the same each time, and some are only come to at the right moment. */
+/* How often a step is come to is not the same each time, and some are only come to at the right moment; what a host does
+ * once a second it surely does in its longest life. */
 static void run_until_reached(const crash_round *round, int number, const char *counts, outcome *outcome) {
     crash_round again = *round;
     run_round(round, number, counts, outcome);
     again.nth = 1;
-    for (int tries = 1; !counts && !outcome->was_reached && tries < REACH_TRIES; tries++)
+    for (int tries = 1; !counts && !outcome->was_reached && tries < REACH_TRIES; tries++) {
+        if (sides[round->side].is_host && tries > 1)
+            again.side = PLAGUED;
         run_round(&again, number, counts, outcome);
+    }
 }
 
 /* The rounds, some at a time: most of a round is waiting. Returns how many failed. */
