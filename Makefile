@@ -4,6 +4,7 @@
 #   make run        build, start the host on the embedded model and watch an answer stream in
 #   make test       all tests: release, sanitizers, .NET
 #   make coverage   which lines of src/ the tests run
+#   make mutations  whether the tests of the channel notice when one of its checks or memory orders is not right
 #   make bench      the benchmark; rows also go to build/bench/results.json
 #   make crash-points  kill, stop and crash each side behind every store to shared memory: the long form
 #   make soak       what needs time: SOAK_SECONDS (600) of hostile clients
@@ -18,7 +19,7 @@ JOBS ?= $(shell nproc)
 # auto, system, prebuilt or source: see cmake/Libllama.cmake
 export LIPC_LLAMA ?= auto
 
-.PHONY: all setup run test coverage bench crash-points soak fuzz kills install clean release
+.PHONY: all setup run test coverage bench crash-points soak fuzz kills mutations install clean release
 
 all: release
 
@@ -38,6 +39,10 @@ test:
 
 coverage: setup
 	@scripts/coverage.sh
+
+mutations: setup
+	@command -v python3 >/dev/null || { echo "make mutations needs python3" >&2; exit 1; }
+	@python3 scripts/mutations.py $(MUTATIONS)
 
 bench: release
 	@scripts/build.sh release lipc_bench
