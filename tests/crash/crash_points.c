@@ -144,14 +144,16 @@ static int look_on_once(board *board, lipc_client *client) {
     for (size_t n_read = 0; result == LIPC_E_OK && !NOW(board->may_end);) {
         lipc_delta delta;
         result = lipc_stream_read(stream, 20, &delta);
-        if (result == LIPC_E_TIMEOUT)
+        if (result == LIPC_E_TIMEOUT) {
             result = LIPC_E_OK;
-        else if (result == LIPC_E_OK && delta.n_bytes == 0) {
+            continue;
+        }
+        if (result < 0)
+            break;
+        if (delta.n_bytes == 0) {
             CHECK_INT(n_read, >, RESPONSE_BYTES - 64);
             break;
         }
-        if (result < 0 || delta.n_bytes == 0)
-            continue;
         CHECK_INT(delta.offset, ==, n_read);
         CHECK_SAY(script_has(&text, delta.offset, delta.text, delta.n_bytes), "wrong text at %zu", n_read);
         n_read += delta.n_bytes;
