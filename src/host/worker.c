@@ -24,6 +24,7 @@ typedef struct worker {
     server *server; /* NULL while loading */
     uint64_t last_progress_ns;
     const char *model_path;
+    bool has_answers;  /* before it loads the model: those of a dead worker */
     bool is_successor; /* of a worker that died, or of a host whose answers go on */
 } worker;
 
@@ -61,9 +62,10 @@ static bool on_interrupted(void *user_data) {
     const worker *worker = user_data;
     const stop_request *stop = &worker->parts->ledger->stop;
     if (worker->server) return server_is_interrupted(worker->server);
-    /* While loading there is no answer to cancel or to finish: the first signal is enough. */
-    return __atomic_load_n(&stop->drain, __ATOMIC_ACQUIRE) || __atomic_load_n(&stop->now, __ATOMIC_ACQUIRE) ||
-           classic_service_shutdown_requested(worker->classic) || stream_service_shutdown_requested(worker->streams);
+    if (__atomic_load_n(&stop->now, __ATOMIC_ACQUIRE) || classic_service_shutdown_requested(worker->classic)) return true;
+    /* While loading there is no answer to finish, unless a dead worker left some: the first signal is enough. */
+    return !worker->has_answers && (__atomic_load_n(&stop->drain, __ATOMIC_ACQUIRE) ||
+                                    stream_service_shutdown_requested(worker->streams));
 }
 
 /* A line a second: enough to see that it moves. */
@@ -202,6 +204,8 @@ static host_exit open_services(worker *worker, char *message, size_t message_siz
     }
     size_t n_resumed = stream_service_recover(worker->streams);
     if (n_resumed > 0) log_line(LOG_LEVEL_INFO, "%zu answers go on when the model is loaded", n_resumed);
+    worker->has_answers = n_resumed > 0 ||
+                          __atomic_load_n(&parts->ledger->classic.phase, __ATOMIC_ACQUIRE) == CLASSIC_ANSWERING;
     worker->is_successor = n_resumed > 0 || parts->ledger->n_workers > 1;
     stream_service_show_worker(worker->streams, plat_process_own_pid(), parts->ledger->n_workers - 1);
     return HOST_EXIT_OK;

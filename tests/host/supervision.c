@@ -85,6 +85,32 @@ static void no_worker_lives(const char *instance, const script *script) {
     end_host(&host, &segment);
 }
 
+/* The first signal lets the answers at hand finish, also those that a dead worker left. */
+static void told_to_end_while_recovering(const char *instance) {
+    test_host host;
+    test_step("told to end while a worker loads the model for an answer at hand");
+    segment segment = host_ready(&host, instance, EMBEDDED("--ignore-eos"));
+    lipc_client *client = client_of(instance);
+    lipc_request request = request_of("What is UTF-8?");
+    request.n_predict = 200;
+    lipc_stream *stream = submit(client, &request);
+    reading text = {0};
+    read_until(stream, &text, 1);
+    pid_t first = worker_awaited(&host);
+    worker_killed(&host, first, SIGKILL);
+    CHECK(WAITED(SOON_MS, NOW(hub_in(&segment)->worker_pid) != (uint32_t)first &&
+                              hub_state(&segment) == LIPC_HUB_RECOVERING));
+    kill(host.pid, SIGTERM);
+    while (read_some(stream, soon(), &text))
+        ;
+    CHECK_SAY(text.code == 0, "%s (%s) after %zu bytes", lipc_error_name(text.code), lipc_error_message(), text.n_bytes);
+    free(text.text);
+    lipc_stream_close(stream);
+    lipc_client_close(client);
+    segment_close(&segment);
+    host_expect_exit(&host, 0, SOON_MS);
+}
+
 int main(void) {
     char instance[64];
     test_begin("supervision", 90);
@@ -94,6 +120,7 @@ int main(void) {
     two_processes(instance, &script);
     one_process(instance, &script);
     no_worker_lives(instance, &script);
+    told_to_end_while_recovering(instance);
     free(script.text);
     return test_end();
 }
