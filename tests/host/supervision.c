@@ -86,9 +86,9 @@ static void no_worker_lives(const char *instance, const script *script) {
 }
 
 /* The first signal lets the answers at hand finish, also those that a dead worker left. */
-static void told_to_end_while_recovering(const char *instance) {
+static void told_to_end(const char *instance, bool while_recovering) {
     test_host host;
-    test_step("told to end while a worker loads the model for an answer at hand");
+    test_step("told to end %s", while_recovering ? "while a new worker loads the model" : "and then left by its worker");
     segment segment = host_ready(&host, instance, EMBEDDED("--ignore-eos"));
     lipc_client *client = client_of(instance);
     lipc_request request = request_of("What is UTF-8?");
@@ -97,10 +97,16 @@ static void told_to_end_while_recovering(const char *instance) {
     reading text = {0};
     read_until(stream, &text, 1);
     pid_t first = worker_awaited(&host);
+    if (!while_recovering) {
+        kill(host.pid, SIGTERM);
+        CHECK(WAITED(SOON_MS, hub_state(&segment) == LIPC_HUB_ENDING));
+    }
     worker_killed(&host, first, SIGKILL);
-    CHECK(WAITED(SOON_MS, NOW(hub_in(&segment)->worker_pid) != (uint32_t)first &&
-                              hub_state(&segment) == LIPC_HUB_RECOVERING));
-    kill(host.pid, SIGTERM);
+    if (while_recovering) {
+        CHECK(WAITED(SOON_MS, NOW(hub_in(&segment)->worker_pid) != (uint32_t)first &&
+                                  hub_state(&segment) == LIPC_HUB_RECOVERING));
+        kill(host.pid, SIGTERM);
+    }
     while (read_some(stream, soon(), &text))
         ;
     CHECK_SAY(text.code == 0, "%s (%s) after %zu bytes", lipc_error_name(text.code), lipc_error_message(), text.n_bytes);
@@ -120,7 +126,8 @@ int main(void) {
     two_processes(instance, &script);
     one_process(instance, &script);
     no_worker_lives(instance, &script);
-    told_to_end_while_recovering(instance);
+    told_to_end(instance, true);
+    told_to_end(instance, false);
     free(script.text);
     return test_end();
 }
