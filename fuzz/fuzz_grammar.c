@@ -10,9 +10,9 @@
 #include <time.h>
 
 /* Of this process' own time: what others do on the machine is not the grammar's fault. A call's limits amount to some
- * tenths of a second; a sanitizer comes on top. An input may be made of many such calls: what is left of it then is not
- * followed. */
-enum { CALL_MS = 8000, INPUT_MS = 2000 };
+ * tenths of a second; a sanitizer comes on top. An input may be made of many such calls: what is left of it after a
+ * while is not followed. */
+enum { CALL_MS = 8000, INPUT_MS = 250 };
 
 static double now_ms(void) {
     struct timespec now;
