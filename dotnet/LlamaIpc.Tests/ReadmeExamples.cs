@@ -76,6 +76,7 @@ internal static class ReadmeExamples
                 LlamaStreamState.Queued => $"{progress.QueuePosition} before this one",
                 LlamaStreamState.Reading => $"Reading: {progress.PromptTokensDone} of {progress.PromptTokens}",
                 LlamaStreamState.Generating => $"{progress.Tokens} tokens",
+                LlamaStreamState.Recovering => $"One moment, then it goes on ({progress.Tokens} tokens)",
                 _ => $"{progress.End}, {progress.Tokens} tokens",
             };
         }

@@ -24,7 +24,7 @@ internal static class Layout
 
     internal const ulong HubMagic = 0x425548204350494C;
     internal const int LayoutMajor = 1;
-    internal const int LayoutMinor = 0;
+    internal const int LayoutMinor = 1;
 
     internal const uint BellNews = 1;
     internal const uint BellEnds = 2;
@@ -33,6 +33,7 @@ internal static class Layout
     internal const uint HubLoading = 2;
     internal const uint HubReady = 3;
     internal const uint HubEnding = 4;
+    internal const uint HubRecovering = 6;
 
     internal const int HubOffset = 45056;
     internal const int HubRegionSize = 4096;
@@ -52,6 +53,7 @@ internal static class Layout
     internal const uint ClaimSubmitted = 2;
     internal const uint ClaimDetached = 3;
     internal const uint ClaimReleased = 4;
+    internal const uint ClaimOffered = 5;
 
     internal const uint NoOwner = 0xFFF;
     internal const int ClientsMax = 256;
@@ -162,8 +164,12 @@ internal static class Layout
         internal const int NRunningSize = 4;
         internal const int NQueuedOffset = 144;
         internal const int NQueuedSize = 4;
-        internal const int Reserved1Offset = 148;
-        internal const int Reserved1Size = 44;
+        internal const int WorkerPidOffset = 148;
+        internal const int WorkerPidSize = 4;
+        internal const int NRecoveriesOffset = 152;
+        internal const int NRecoveriesSize = 4;
+        internal const int Reserved1Offset = 156;
+        internal const int Reserved1Size = 36;
         internal const int HostVersionOffset = 192;
         internal const int HostVersionSize = 16;
         internal const int Reserved2Offset = 208;
@@ -264,8 +270,10 @@ internal static class Layout
         internal const int FirstTokenNsSize = 8;
         internal const int EndedNsOffset = 232;
         internal const int EndedNsSize = 8;
-        internal const int Reserved3Offset = 240;
-        internal const int Reserved3Size = 16;
+        internal const int RequestSumOffset = 240;
+        internal const int RequestSumSize = 8;
+        internal const int AnswerSumOffset = 248;
+        internal const int AnswerSumSize = 8;
         internal const int MessageOffset = 256;
         internal const int MessageSize = 256;
 

@@ -20,6 +20,12 @@ public enum LlamaHostState
 
     /// <summary>Its process has ended.</summary>
     Gone = 5,
+
+    /// <summary>
+    /// The part of it that runs the model died, and another loads the model; then every answer goes on where it was.
+    /// <see cref="LlamaHostStatus.LoadProgress"/> says how far it is.
+    /// </summary>
+    Recovering = 6,
 }
 
 /// <summary>A host at one moment.</summary>

@@ -17,6 +17,12 @@ public enum LlamaStreamState
 
     /// <summary>It has ended; <see cref="LlamaProgress.End"/> says why.</summary>
     Ended = 4,
+
+    /// <summary>
+    /// The part of the host that made it died. Another reads the prompt and the answer so far, and goes on behind them:
+    /// what has been read stays valid, and nothing is missing.
+    /// </summary>
+    Recovering = 5,
 }
 
 /// <summary>Why an answer ended, with the numbers of <c>lipc_end</c>.</summary>

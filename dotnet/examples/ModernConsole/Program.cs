@@ -121,11 +121,10 @@ internal static class Program
             if (status.State == LlamaHostState.Ready)
             {
                 Console.Error.WriteLine($"\r{status.Model}, process {status.ProcessId}");
+                return;
             }
-            else
-            {
-                Console.Error.Write($"\rLoading the model: {100 * status.LoadProgress:F0} %");
-            }
+            string what = status.State == LlamaHostState.Recovering ? "Recovering, loading" : "Loading";
+            Console.Error.Write($"\r{what} the model: {100 * status.LoadProgress:F0} %");
         }
     }
 }
