@@ -695,8 +695,11 @@ static void count_steps(steps *steps) {
         step_count *counts = mmap(NULL, STEP_COUNTS * sizeof(step_count), PROT_READ, MAP_SHARED, fd, 0);
         CHECK(counts != MAP_FAILED);
         CHECK_INT(run_rounds(&round, 1, path, &outcomes[side]), ==, 0);
-        for (int i = 0; i < steps->n; i++)
-            steps->counts[i][side] += counted(counts, steps->names[i]);
+        for (int i = 0; i < steps->n; i++) {
+            uint32_t n = counted(counts, steps->names[i]);
+            if (n > steps->counts[i][side])
+                steps->counts[i][side] = n;
+        }
         munmap(counts, STEP_COUNTS * sizeof(step_count));
         close(fd);
         unlink(path);
