@@ -222,6 +222,7 @@ static void check_damage(void) {
     check_damaged(0, "Grä", 1); /* of the same length */
     check_damaged(0, "Grü", 2);
     check_damaged(0, "Gr", 1);
+    check_damaged(0, "Grü", -1);
     check_damaged(1, "ß", 2);
     check_damaged(2, "ße!", 3);
     stream_index(&view, STREAM)[2].end++;
