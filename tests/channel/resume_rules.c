@@ -199,6 +199,8 @@ static void check_resumed(void) {
     stream_writer_start(&writer, 43, 78, 7000);
     CHECK(header()->seed == 43 && header()->request_sum == 78 && header()->started_ns == 7000);
     CHECK_INT(state_now(), ==, LIPC_STREAM_READING);
+    CHECK(append("-", -1) == STREAM_FITS);
+    CHECK(header()->first_token_ns == 0 && state_now() == LIPC_STREAM_READING);
     CHECK(append("a", 1) == STREAM_FITS);
     CHECK(header()->first_token_ns == 9000 && state_now() == LIPC_STREAM_GENERATING);
     stream_writer_position(&writer, 1);
@@ -234,6 +236,7 @@ static void check_damage(void) {
     check_damaged(3, ".?x", -1);
     resume();
     CHECK(append("Grü", 1) == STREAM_FITS && append("", 2) == STREAM_FITS && append("ße", 3) == STREAM_FITS);
+    CHECK(stream_writer_append(&writer, "!?", 1, NULL, 9000) == STREAM_DAMAGED); /* less than was published */
     CHECK(append("!?", 4) == STREAM_FITS); /* all of it, and no more */
     /* More tokens than bytes for them. */
     make_remains("");
