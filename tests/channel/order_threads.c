@@ -243,6 +243,16 @@ static bool sees_end(void) {
     return sight.state == LIPC_STREAM_ENDED;
 }
 
+static bool finds_text(void) {
+    stream_remains remains;
+    stream_remains_read(&view, 0, 9, &remains);
+    return remains.n_bytes == 2;
+}
+static bool finds_end(void) {
+    stream_remains remains;
+    stream_remains_read(&view, 0, 9, &remains);
+    return remains.has_ended;
+}
 static void scribble_over_published(void) {
     begin_generating();
     hub_stream(&view, 0)->published = 0;
@@ -327,6 +337,8 @@ static const struct hand_over {
     {"the start of an answer", begin_waiting, start_answer, sees_start},
     {"text", begin_generating, append, sees_text},
     {"the end of an answer", begin_answer, end_answer, sees_end},
+    {"text, found by a successor", begin_generating, append, finds_text},
+    {"the end of an answer, found by a successor", begin_answer, end_answer, finds_end},
     {"the length of an answer is shown again", scribble_over_published, restore_stream, sees_published},
     {"the state of an answer is shown again", scribble_over_status, restore_stream, sees_status},
     {"a sleeper arms", nothing, arm, is_armed},
