@@ -228,8 +228,8 @@ LIPC_API int lipc_stream_open(lipc_client *client, const lipc_request *request, 
 LIPC_API int lipc_stream_ask(lipc_client *client, const char *text, lipc_stream **stream);
 
 typedef struct lipc_delta {
-    const char *text; /* what is new, whole characters, not zero-terminated. Points into the shared memory or to a copy;
-                         valid until the next read on this stream or its close */
+    const char *text; /* what is new, whole characters, not zero-terminated. A copy; valid until the next read on this
+                         stream or its close */
     size_t n_bytes;   /* 0: see lipc_stream_read */
     uint64_t offset;  /* where in the whole answer it begins */
 } lipc_delta;

@@ -15,6 +15,8 @@
 #include <string.h>
 
 #define LONGEST_CHARACTER 4
+/* Most deltas are shorter. */
+#define COPY_SIZE 256
 
 struct lipc_stream {
     lipc_client *client;
@@ -41,7 +43,7 @@ struct lipc_stream {
     bool is_summed;       /* all has been read, from byte 0 on */
     uint64_t sum;         /* of what was read, if so */
     uint64_t due_ns;      /* pacing: text in the middle of an answer is not for waiting calls before this */
-    char *copy;           /* a follower's last delta */
+    char *copy;           /* the last delta */
     size_t copy_size;
     lipc_progress progress; /* the last that was seen */
 };
@@ -420,25 +422,29 @@ static void begin_frame(lipc_stream *stream) {
     stream->due_ns = due_ns;
 }
 
+/* Makes room for a copy of so many bytes. */
+static bool reserve_copy(lipc_stream *stream, size_t n_bytes) {
+    if (n_bytes <= stream->copy_size) return true;
+    size_t size = n_bytes < COPY_SIZE ? COPY_SIZE : n_bytes;
+    char *larger = realloc(stream->copy, size);
+    if (!larger) return false;
+    stream->copy = larger;
+    stream->copy_size = size;
+    return true;
+}
+
+/* The text is copied: a host that is killed has a successor, which may give the place, and with it the bytes, to somebody
+ * else before this client knows. */
 static int take_text(lipc_stream *stream, const stream_sight *sight, lipc_delta *delta) {
     if (!stream->is_aligned) align(stream);
-    const char *text = stream->reader.log + stream->offset;
     size_t n_bytes = sight->n_bytes - stream->offset;
-    if (!stream->is_owner) {
-        /* Its place may be given to another at any time, and then its bytes. */
-        if (n_bytes > stream->copy_size) {
-            char *larger = realloc(stream->copy, n_bytes);
-            if (!larger) return lipc_fail(LIPC_E_NO_MEMORY, "not enough memory for %zu bytes of text", n_bytes);
-            stream->copy = larger;
-            stream->copy_size = n_bytes;
-        }
-        memcpy(stream->copy, text, n_bytes);
-        text = stream->copy;
-    }
+    if (!reserve_copy(stream, n_bytes))
+        return lipc_fail(LIPC_E_NO_MEMORY, "not enough memory for %zu bytes of text", n_bytes);
+    memcpy(stream->copy, stream->reader.log + stream->offset, n_bytes);
     if (!stream_is_current(&stream->reader)) return fail_gone(stream);
-    *delta = (lipc_delta){text, n_bytes, stream->offset};
+    *delta = (lipc_delta){stream->copy, n_bytes, stream->offset};
     stream->offset = sight->n_bytes;
-    if (stream->is_summed) stream->sum = stream_sum_add(stream->sum, text, n_bytes);
+    if (stream->is_summed) stream->sum = stream_sum_add(stream->sum, stream->copy, n_bytes);
     begin_frame(stream);
     return LIPC_E_OK;
 }
