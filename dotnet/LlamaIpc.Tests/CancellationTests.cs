@@ -54,13 +54,13 @@ public class CancellationTests
         {
             using CancellationTokenSource cancel = new();
             int host = client.HostProcessId;
-            Signal(host, SigStop);
+            Pause(host);
             Task request = blocking
                 ? Blocking(() => client.SendRequest(Question, "", cancel.Token))
                 : client.SendRequestAsync(Question, "", cancel.Token);
             Assert.False(request.IsCompleted);
             await cancel.CancelAsync();
-            Signal(host, SigCont);
+            Resume(host);
             await Assert.ThrowsAsync<RequestCanceledException>(() => request);
             Assert.NotEqual("", await client.SendRequestAsync(Question));
         }
@@ -72,11 +72,11 @@ public class CancellationTests
         using LlamaCppStreamingClient client = await ConnectAsync();
         using CancellationTokenSource cancel = new();
         int host = client.HostProcessId;
-        Signal(host, SigStop);
+        Pause(host);
         Task request = client.SendRequestAsync(Question, "", cancel.Token);
         await cancel.CancelAsync();
         await Assert.ThrowsAsync<RequestCanceledException>(() => request.WaitAsync(TimeSpan.FromSeconds(5)));
-        Signal(host, SigCont);
+        Resume(host);
         Assert.NotEqual("", await client.SendRequestAsync(Question));
     }
 

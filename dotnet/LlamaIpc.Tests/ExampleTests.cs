@@ -56,9 +56,9 @@ public class ExampleTests
         using TemporaryFolder folder = Script("chatbot", $"exec '{HostPath}' \"$@\" --ignore-eos", out string path);
         using Process program = Start(path);
         await WaitForPieceOfAnswerAsync(program);
-        Signal(HostsWith(surroundings.Name).Single(), SigStop); // so that the answer cannot be complete before the signal
+        Pause(HostWith(surroundings.Name)); // so that the answer cannot be complete before the signal
         Signal(program.Id, SigInt);
-        Signal(HostsWith(surroundings.Name).Single(), SigCont);
+        Resume(HostWith(surroundings.Name));
         (_, string errors) = await ReadAsync(program);
         Assert.Contains("Cancelled.", errors, StringComparison.Ordinal);
         Assert.Equal(130, program.ExitCode);
@@ -72,7 +72,7 @@ public class ExampleTests
         using TemporaryFolder folder = Script("chatbot", $"exec '{HostPath}' \"$@\" --ignore-eos", out string path);
         using Process program = Start(path);
         await WaitForPieceOfAnswerAsync(program);
-        Assert.Single(HostsWith(surroundings.Name));
+        Assert.NotEqual(0, WorkerOf(HostWith(surroundings.Name)));
         Signal(program.Id, SigKill);
         await EventuallyAsync(() => HostsWith(surroundings.Name).Length == 0, "the host has ended");
         await EventuallyAsync(() => ObjectsOf(surroundings.Name).Length == 0, "its objects are gone");

@@ -198,7 +198,7 @@ public class HostFailureTests
     {
         LlamaCppStreamingClient client = await ConnectAsync();
         int host = client.HostProcessId;
-        Signal(host, SigStop);
+        Pause(host);
         Stopwatch watch = Stopwatch.StartNew();
         await Blocking(client.Dispose);
         Assert.True(watch.Elapsed < TimeSpan.FromSeconds(8), $"it took {watch.Elapsed}");

@@ -75,7 +75,7 @@ public class LifetimeTests
     {
         LlamaCppStreamingClient client = await ConnectAsync(Options("--ignore-eos"));
         int host = client.HostProcessId;
-        Signal(host, SigStop); // a host that hangs
+        Pause(host); // a host that hangs
         Task<string> request = client.SendRequestAsync(Question);
         Task<string> queued = client.SendStreamingRequestAsync(Question);
         Task<string> blocked = Blocking(() => client.SendRequest(Question));
@@ -292,7 +292,7 @@ public class LifetimeTests
         LlamaCppStreamingClient[] clients = await Task.WhenAll(Enumerable.Range(0, 24).Select(
             _ => ConnectAsync(options with { AttachToRunningHost = HostAttachMode.Attach })));
         int host = owner.HostProcessId;
-        Signal(host, SigStop);
+        Pause(host);
         try
         {
             int before = ThreadPool.ThreadCount;
@@ -302,12 +302,12 @@ public class LifetimeTests
             await Task.WhenAll(Enumerable.Range(0, 200).Select(_ => Task.Run(() => Thread.Yield())));
             Assert.InRange(ThreadPool.ThreadCount, 0, before + (clients.Length / 2));
             Assert.DoesNotContain(requests, request => request.IsCompleted);
-            Signal(host, SigCont);
+            Resume(host);
             Assert.All(await Task.WhenAll(requests), answer => Assert.NotEqual("", answer));
         }
         finally
         {
-            Signal(host, SigCont);
+            Resume(host);
             foreach (LlamaCppStreamingClient client in clients)
             {
                 client.Dispose();

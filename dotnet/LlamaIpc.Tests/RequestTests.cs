@@ -233,10 +233,10 @@ public class RequestTests
     {
         LlamaCppClientOptions options = Options() with { RequestTimeout = TimeSpan.FromMilliseconds(200) };
         using LlamaCppStreamingClient client = await ConnectAsync(options);
-        Signal(client.HostProcessId, SigStop);
+        Pause(client.HostProcessId);
         HostTimeoutException e = await Assert.ThrowsAsync<HostTimeoutException>(() => client.SendRequestAsync(Question));
         Assert.Equal(LipcError.Timeout, e.Error);
-        Signal(client.HostProcessId, SigCont);
+        Resume(client.HostProcessId);
 
         // Host and machine may need more than the short time-out now; what counts is that it is served again.
         string answer = "";

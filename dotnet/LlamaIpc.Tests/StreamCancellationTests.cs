@@ -136,14 +136,14 @@ public class StreamCancellationTests
         using CancellationTokenSource cancel = new();
         Task<string> running = replay.Client.AskAsync(Question, cancel.Token);
         await EventuallyAsync(() => replay.Client.Status.Running == 1, "the answer is being made");
-        Signal(host, SigStop);
+        Pause(host);
         Task<string> waiting = replay.Client.AskAsync(Question, cancel.Token);
         Stopwatch watch = Stopwatch.StartNew();
         await cancel.CancelAsync();
         await Assert.ThrowsAsync<RequestCanceledException>(() => running);
         await Assert.ThrowsAsync<RequestCanceledException>(() => waiting);
         Assert.True(watch.ElapsedMilliseconds < 1000, $"{watch.ElapsedMilliseconds} ms");
-        Signal(host, SigCont);
+        Resume(host);
         await EventuallyIdleAsync(replay.Client);
     }
 

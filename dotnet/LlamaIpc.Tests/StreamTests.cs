@@ -124,7 +124,7 @@ public class StreamTests
     public async Task Waiting_streams_block_no_thread_of_the_pool()
     {
         await using Replay replay = await Replay.StartAsync(Replay.Words(1), rate: 0, arguments: ["--slots", "2"]);
-        Signal(replay.Client.Status.ProcessId, SigStop);
+        Pause(replay.Client.Status.ProcessId);
         Task<string>[] waiting = [.. Enumerable.Range(0, 200).Select(_ => replay.Client.AskAsync(Question))];
         await Task.Delay(50);
         int threads = ThreadPool.ThreadCount;
@@ -133,7 +133,7 @@ public class StreamTests
         Assert.True(watch.ElapsedMilliseconds < 1000, $"the pool was busy for {watch.ElapsedMilliseconds} ms");
         Assert.True(ThreadPool.ThreadCount < threads + 50, $"{threads} and then {ThreadPool.ThreadCount} threads");
         Assert.DoesNotContain(waiting, answer => answer.IsCompleted);
-        Signal(replay.Client.Status.ProcessId, SigCont);
+        Resume(replay.Client.Status.ProcessId);
         Assert.All(await Task.WhenAll(waiting), answer => Assert.Equal(replay.Text, answer));
     }
 

@@ -125,7 +125,31 @@ internal static partial class TestEnvironment
         }
     }
 
-    /// <summary>The command lines of the live hosts whose arguments contain a text.</summary>
+    /// <summary>The process in which a host runs the model, its child; 0 while it has none.</summary>
+    internal static int WorkerOf(int host) =>
+        int.TryParse(ReadOrEmpty($"/proc/{host}/task/{host}/children").Split(' ')[0], out int worker) ? worker : 0;
+
+    /// <summary>Stops all of a host: first the process that would replace its worker.</summary>
+    internal static void Pause(int host)
+    {
+        Signal(host, SigStop);
+        Signal(WorkerOf(host), SigStop);
+    }
+
+    internal static void Resume(int host)
+    {
+        Signal(WorkerOf(host), SigCont);
+        Signal(host, SigCont);
+    }
+
+    /// <summary>The one live host whose arguments contain a text.</summary>
+    internal static int HostWith(string text)
+    {
+        int[] processes = HostsWith(text);
+        return processes.Except(processes.Select(WorkerOf)).Single();
+    }
+
+    /// <summary>The live processes, hosts and their workers, whose arguments contain a text.</summary>
     internal static int[] HostsWith(string text) =>
         [.. Directory.GetDirectories("/proc")
             .Select(folder => int.TryParse(Path.GetFileName(folder), out int id) ? id : 0)
@@ -152,11 +176,15 @@ internal static partial class TestEnvironment
             .Count(folder => ReadOrEmpty(folder + "/comm") == "LlamaIpc waiter\n");
 
     /// <summary>Sends a signal, by its number on Linux.</summary>
-    internal static void Signal(int processId, int signal) => Assert.Equal(0, Kill(processId, signal));
+    internal static void Signal(int processId, int signal)
+    {
+        Assert.True(processId > 0, $"{processId} is not the id of one process");
+        Assert.Equal(0, Kill(processId, signal));
+    }
 
     internal const int SigKill = 9;
-    internal const int SigCont = 18;
-    internal const int SigStop = 19;
+    private const int SigCont = 18;
+    private const int SigStop = 19;
 
     /// <summary>A shell script in a folder of its own, which the returned object removes.</summary>
     internal static TemporaryFolder Script(string name, string text, out string path)
