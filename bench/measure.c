@@ -106,7 +106,7 @@ static int64_t ours_ns(const company *c) {
         ns += ((int64_t)children.ru_utime.tv_sec + children.ru_stime.tv_sec) * 1000000000 +
               ((int64_t)children.ru_utime.tv_usec + children.ru_stime.tv_usec) * 1000;
     for (size_t i = 0; i < sizeof c->subjects / sizeof *c->subjects; i++) {
-        const int64_t subject = c->subjects[i] > 0 ? process_cpu_ns(c->subjects[i]) : 0;
+        const int64_t subject = c->subjects[i] > 0 ? family_cpu_ns(c->subjects[i]) : 0;
         ns += subject > 0 ? subject : 0;
     }
     return ns;
@@ -161,29 +161,48 @@ int64_t process_cpu_ns(pid_t pid) {
     return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
 }
 
-void process_settle(pid_t pid) {
+pid_t process_child(pid_t pid) {
+    char path[64];
+    int child = 0;
+    snprintf(path, sizeof path, "/proc/%d/task/%d/children", (int)pid, (int)pid);
+    FILE *file = fopen(path, "re");
+    if (file == NULL)
+        return 0;
+    if (fscanf(file, "%d", &child) != 1)
+        child = 0;
+    fclose(file);
+    return child;
+}
+
+int64_t family_cpu_ns(pid_t pid) {
+    const pid_t child = process_child(pid);
+    const int64_t of_child = child > 0 ? process_cpu_ns(child) : 0;
+    return process_cpu_ns(pid) + (of_child > 0 ? of_child : 0);
+}
+
+void family_settle(pid_t pid) {
     const int64_t look_ns = 15000000, quiet_ns = 300000; /* per look: a sleeping process with a slow tick */
     const int64_t deadline = now_ns() + 3000000000;
     int n_quiet = 0;
-    int64_t before = process_cpu_ns(pid);
+    int64_t before = family_cpu_ns(pid);
     while (n_quiet < 2 && now_ns() < deadline) {
         sleep_ns(look_ns);
-        const int64_t after = process_cpu_ns(pid);
+        const int64_t after = family_cpu_ns(pid);
         n_quiet = after - before < quiet_ns ? n_quiet + 1 : 0;
         before = after;
     }
 }
 
-process_memory process_memory_of(pid_t pid) {
-    process_memory memory = {0};
+/* Adds what one process has. */
+static void add_memory_of(pid_t pid, process_memory *memory) {
     const struct {
         const char *name;
         double *mb;
-    } wanted[] = {{"VmHWM:", &memory.peak_mb},
-                  {"VmRSS:", &memory.now_mb},
-                  {"RssAnon:", &memory.anon_mb},
-                  {"RssFile:", &memory.file_mb},
-                  {"RssShmem:", &memory.shmem_mb}};
+    } wanted[] = {{"VmHWM:", &memory->peak_mb},
+                  {"VmRSS:", &memory->now_mb},
+                  {"RssAnon:", &memory->anon_mb},
+                  {"RssFile:", &memory->file_mb},
+                  {"RssShmem:", &memory->shmem_mb}};
     char path[64], line[256];
     snprintf(path, sizeof path, "/proc/%d/status", (int)pid);
     FILE *status = fopen(path, "re");
@@ -193,10 +212,18 @@ process_memory process_memory_of(pid_t pid) {
         for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++) {
             const size_t length = strlen(wanted[i].name);
             if (strncmp(line, wanted[i].name, length) == 0)
-                *wanted[i].mb = strtod(line + length, NULL) / 1024;
+                *wanted[i].mb += strtod(line + length, NULL) / 1024;
         }
     }
     fclose(status);
+}
+
+process_memory family_memory_of(pid_t pid) {
+    process_memory memory = {0};
+    const pid_t child = process_child(pid);
+    add_memory_of(pid, &memory);
+    if (child > 0)
+        add_memory_of(child, &memory);
     return memory;
 }
 

@@ -37,8 +37,8 @@ static void pair_stop(pair *pair) {
 
 /* Each process uses its cores alone: the other's threads have gone to sleep. */
 static void pair_settle(const pair *pair) {
-    process_settle(pair->host.pid);
-    process_settle(pair->bare.pid);
+    family_settle(pair->host.pid);
+    family_settle(pair->bare.pid);
 }
 
 enum { WAY_RAW, WAY_BARE, WAY_LIBRARY, WAY_MODERN, N_WAYS };
@@ -69,7 +69,7 @@ static void row_name(char *name, size_t size, const char *group, const bench_mod
 }
 
 static void add_memory_rows(results *list, const bench_model *model, const pair *pair) {
-    const process_memory host = process_memory_of(pair->host.pid), bare = process_memory_of(pair->bare.pid);
+    const process_memory host = family_memory_of(pair->host.pid), bare = family_memory_of(pair->bare.pid);
     char name[64];
     row_name(name, sizeof name, "memory", model, "peak_difference");
     results_add(list, name, host.peak_mb - bare.peak_mb, "MB", results_at_most(8),
@@ -97,7 +97,7 @@ static turn take_turn(pair *pair, int way, int n_tokens, int n_repeats) {
     rates.n = firsts.n = cpu.n = 0;
     pair_settle(pair);
     const company company = company_begin(pair->host.pid, pair->bare.pid);
-    const int64_t cpu_before = process_cpu_ns(server);
+    const int64_t cpu_before = family_cpu_ns(server);
     const int64_t start = now_ns();
     int n_done = 0;
     while (n_done < n_repeats && (n_done == 0 || now_ns() - start < TURN_MOST_NS)) {
@@ -112,7 +112,7 @@ static turn take_turn(pair *pair, int way, int n_tokens, int n_repeats) {
     return (turn){.tokens_per_s = samples_median(&rates),
                   .first_ms = samples_median(&firsts),
                   .client_us = samples_median(&cpu),
-                  .server_us = (double)(process_cpu_ns(server) - cpu_before) / 1e3 / n_done / n_tokens,
+                  .server_us = (double)(family_cpu_ns(server) - cpu_before) / 1e3 / n_done / n_tokens,
                   .company = company_cores(&company)};
 }
 

@@ -190,10 +190,10 @@ static void measure_reading(const bench_options *options, int rate, int n_tokens
     wait_for(&notes->is_ready);
     hub_view view = look_into(host.name);
     sleep_ns(50000000);
-    const int64_t cpu = process_cpu_ns(host.pid), start = now_ns();
+    const int64_t cpu = family_cpu_ns(host.pid), start = now_ns();
     set(&notes->may_go);
     reap(client);
-    const double host_ns = (double)(process_cpu_ns(host.pid) - cpu);
+    const double host_ns = (double)(family_cpu_ns(host.pid) - cpu);
     if (!notes->is_whole)
         fail("an answer is not whole");
     samples_add(&found->reader_share, 100.0 * (double)notes->cpu_ns / (double)notes->wall_ns);
@@ -277,12 +277,12 @@ static double measure_many(const bench_options *options, double *host_share) {
         pids[i] = client_start(read_answer, &work, &notes[i]);
     for (int i = 0; i < N_MANY; i++)
         wait_for(&notes[i].is_ready);
-    const int64_t cpu = process_cpu_ns(host.pid), start = now_ns();
+    const int64_t cpu = family_cpu_ns(host.pid), start = now_ns();
     for (int i = 0; i < N_MANY; i++)
         set(&notes[i].may_go);
     for (int i = 0; i < N_MANY; i++)
         reap(pids[i]);
-    *host_share = 100.0 * (double)(process_cpu_ns(host.pid) - cpu) / (double)(now_ns() - start);
+    *host_share = 100.0 * (double)(family_cpu_ns(host.pid) - cpu) / (double)(now_ns() - start);
     for (int i = 0; i < N_MANY; i++) {
         const double rate = (MANY_TOKENS - 1) * 1e9 / (double)(notes[i].last_ns - notes[i].first_ns);
         if (!notes[i].is_whole)
@@ -472,9 +472,9 @@ static void add_idling(results *list, const bench_options *options) {
     for (int i = 0; i < N_IDLE; i++)
         wait_for(&notes[i].is_ready);
     sleep_ns(100000000);
-    const int64_t cpu = process_cpu_ns(host.pid), start = now_ns();
+    const int64_t cpu = family_cpu_ns(host.pid), start = now_ns();
     sleep_ns((IDLE_S * 1000 - 500) * 1000000LL);
-    const double us_per_s = (double)(process_cpu_ns(host.pid) - cpu) / 1e3 / ((double)(now_ns() - start) / 1e9);
+    const double us_per_s = (double)(family_cpu_ns(host.pid) - cpu) / 1e3 / ((double)(now_ns() - start) / 1e9);
     int64_t client_ns = 0;
     for (int i = 0; i < N_IDLE; i++) {
         reap(pids[i]);
@@ -493,5 +493,6 @@ void rows_clients(results *list, const bench_options *options) {
     add_many(list, options);
     add_client_ends(list, options);
     add_host_deaths(list, options);
+    rows_recovery(list, options);
     add_idling(list, options);
 }

@@ -130,10 +130,10 @@ void rows_idle(results *list, const bench_options *options) {
         sleep_ns(1000000);
     }
 
-    process_settle(host.pid);
-    const int64_t before = process_cpu_ns(host.pid);
+    family_settle(host.pid);
+    const int64_t before = family_cpu_ns(host.pid);
     sleep_ns(IDLE_S * 1000000000LL);
-    const double idle_us = (double)(process_cpu_ns(host.pid) - before) / 1e3 / IDLE_S;
+    const double idle_us = (double)(family_cpu_ns(host.pid) - before) / 1e3 / IDLE_S;
 
     waiting_client client;
     const int64_t start = now_ns();

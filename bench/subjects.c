@@ -287,6 +287,16 @@ void replay_start(host_subject *host, const bench_options *options, const char *
     host->pid = process_start(argv, -1, -1, options->is_verbose ? STDERR_FILENO : -1);
 }
 
+void embedded_start(host_subject *host, const bench_options *options) {
+    static int n_started;
+    char threads[16];
+    *host = (host_subject){0};
+    snprintf(host->name, sizeof host->name, "bench_%ld_e%d", (long)getpid(), n_started++);
+    snprintf(threads, sizeof threads, "%d", options->n_threads);
+    const char *const argv[] = {options->chatbot, "--name", host->name, "-t", threads, "-s", SEED, NULL};
+    host->pid = process_start(argv, -1, -1, options->is_verbose ? STDERR_FILENO : -1);
+}
+
 const char *replay_text(int n_tokens, char **text) {
     char *made = NULL, *path = NULL;
     size_t n_bytes = 0;
