@@ -28,7 +28,10 @@ static int fail(const char *what) {
 /* Returning 1 ends the wait. */
 static int on_status(void *user_data, const lipc_host_status *status) {
     (void)user_data;
-    if (status->state == LIPC_HOST_LOADING) fprintf(stderr, "\rloading the model: %d %%", status->load_per_mille / 10);
+    const char *what = status->state == LIPC_HOST_LOADING      ? "loading the model"
+                       : status->state == LIPC_HOST_RECOVERING ? "its worker died; loading the model again"
+                                                               : NULL;
+    if (what) fprintf(stderr, "\r%s: %d %%", what, status->load_per_mille / 10);
     return interrupted;
 }
 
