@@ -349,6 +349,9 @@ static void check_answer(void) {
     stream_writer_end(&writer, LIPC_END_REFUSED, LIPC_E_REFUSED, message, 1);
     CHECK_INT(strlen(header->message), ==, 252);
     CHECK(test_is_utf8(header->message, 252));
+    memset(message, 'x', sizeof message - 1);
+    stream_writer_end(&writer, LIPC_END_REFUSED, LIPC_E_REFUSED, message, 1);
+    CHECK_INT(strlen(header->message), ==, 255);
 
     test_step("a generation without a state is not seen yet");
     header->status = UINT64_C(8) << 32 | LIPC_END_TURN << 8;
