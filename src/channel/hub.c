@@ -81,6 +81,8 @@ void hub_begin(const hub_view *view, int host_pid, uint64_t host_start_time, con
     STEP("hub.begin.no_magic");
     __atomic_store_n(&hub->state, 0, __ATOMIC_SEQ_CST);
     STEP("hub.begin.no_state");
+    /* What follows must not be seen before these two: pairs with the fence in hub_read. */
+    __atomic_thread_fence(__ATOMIC_RELEASE);
     memset(&hub->load_per_mille, 0, offsetof(lipc_hub, bell) - offsetof(lipc_hub, load_per_mille));
     STEP("hub.begin.cleared");
     __atomic_store_n(&hub->shutdown, 0, __ATOMIC_RELAXED);

@@ -202,7 +202,6 @@ static uint32_t since_start_us(const stream_writer *writer, uint64_t now_ns) {
 static bool is_as_published(const stream_writer *writer, const char *text, size_t n_bytes, const stream_token *token) {
     if (n_bytes > writer->published_bytes - writer->n_bytes) return false;
     if (memcmp(writer->log + writer->n_bytes, text, n_bytes) != 0) return false;
-    if (!token) return true;
     lipc_token_record record = writer->index[writer->n_tokens];
     return record.id == token->id && record.end == writer->n_bytes + n_bytes;
 }
