@@ -131,8 +131,10 @@ public class RecoveryTests
         foreach (bool blocking in (bool[])[true, false])
         {
             int worker = 0;
+            StringBuilder joined = new();
             void KillOnce(object? sender, StreamUpdateEventArgs e)
             {
+                joined.Append(e.NewText);
                 if (worker == 0 && e.TokensGenerated >= 3)
                 {
                     worker = WorkerOf(host);
@@ -144,6 +146,7 @@ public class RecoveryTests
                 ? await Blocking(() => client.SendStreamingRequest(Question))
                 : await client.SendStreamingRequestAsync(Question));
             client.OnStreamUpdate -= KillOnce;
+            Assert.Equal(expected, joined.ToString());
             Assert.NotEqual(0, worker);
             await EventuallyAsync(() => HasWorkerOtherThan(worker, host), "another worker runs");
         }
