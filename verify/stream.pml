@@ -3,7 +3,12 @@
  *
  * Two clients claim the only stream, write a request, read its answer, cancel, let go, give back; one of them may instead
  * find the other's request by its id and read along, or become its owner. The host takes requests, writes answers token by
- * token, frees. Clients and the host's worker are killed between any two steps; a successor of the worker goes on.
+ * token, frees. Clients and the host's worker are killed between any two steps; a successor of the worker goes on. If it is
+ * the supervisor that is killed, the successor is the next host's; a client that has been told of that death leaves its
+ * record and writes nothing else.
+ *
+ * -DEXPELLED: the first client, which closes in the middle of its answer, is taken for dead while it lives.
+ * -DTWICE: the first client asks a second time while the other one reads its first answer.
  * That a ring makes the rung look is doorbell.pml's: here it is a bit. How one waits for a place is wishes.pml's.
  *
  * What must hold: a request is taken whole; the writer writes only into the generation that it answers, alone, and nothing
@@ -14,9 +19,13 @@
  * check: stream_two_deaths   -DATTACH=0 -DALONE -DTOKENS=2 -DWORKER_DEATHS=2 -DCLIENT_DEATHS=0
  * check: stream_next_owner   -DATTACH=0 -DTOKENS=1 -DWORKER_DEATHS=0 -DCLIENT_DEATHS=0
  * check: stream_follower     -DATTACH=1 -DTOKENS=1 -DWORKER_DEATHS=0 -DCLIENT_DEATHS=0
+ * check: stream_old_owner    -DATTACH=0 -DEXPELLED -DTOKENS=1 -DWORKER_DEATHS=0 -DCLIENT_DEATHS=1
+ * check: stream_place_taken  -DATTACH=1 -DTWICE -DTOKENS=1 -DWORKER_DEATHS=0 -DCLIENT_DEATHS=0
+ * check: stream_host_dies    -DATTACH=0 -DALONE -DTOKENS=1 -DWORKER_DEATHS=0 -DCLIENT_DEATHS=0 -DHOST_DEATHS=1
  * long: stream_many_deaths   -DATTACH=0 -DALONE -DTOKENS=2 -DWORKER_DEATHS=2 -DCLIENT_DEATHS=1
  * long: stream_owner_dies    -DATTACH=0 -DTOKENS=1 -DWORKER_DEATHS=0 -DCLIENT_DEATHS=1
  * long: stream_next_worker   -DATTACH=1 -DTOKENS=1 -DWORKER_DEATHS=1 -DCLIENT_DEATHS=0
+ * long: stream_next_host     -DATTACH=1 -DTOKENS=1 -DWORKER_DEATHS=0 -DCLIENT_DEATHS=0 -DHOST_DEATHS=1
  *
  * bug: BUG_HALF_REQUEST             stream_next_owner
  * bug: BUG_PUBLISHED_BEFORE_BYTES   stream_next_owner
@@ -25,6 +34,9 @@
  * bug: BUG_PUBLISHED_READ_FIRST     stream_follower
  * bug: BUG_GENERATION_KEPT          stream_next_owner
  * bug: BUG_WATCHERS_CLEARED_LATE    stream_next_owner
+ * bug: BUG_BLIND_RELEASE            stream_old_owner
+ * bug: BUG_GENERATION_UNCHECKED     stream_place_taken
+ * bug: BUG_LEFT_UNSAID              stream_host_dies
  * bug: BUG_DEAD_OWNER_KEPT          stream_deaths
  * bug: BUG_TWO_WORKERS              stream_two_deaths
  * bug: BUG_RESUMED_FROM_START       stream_two_deaths
@@ -75,8 +87,23 @@ bool host_rung, rung[CLIENTS];
 byte n_waiting;              /* clients that need the place; see wishes.pml */
 bool killed[CLIENTS], dead[CLIENTS], taken_for_dead[CLIENTS], ended[CLIENTS], worker_killed;
 byte n_client_deaths = CLIENT_DEATHS, n_worker_deaths = WORKER_DEATHS;
+#if HOST_DEATHS > 0
+byte n_host_deaths = HOST_DEATHS;
+bool host_died, lost[CLIENTS]; /* its watch has told the client of the host's death */
+#define IS_LOST(c) lost[c]
+/* client_is_lost: from then on it writes nothing but that it leaves. Not one step with what comes next. */
+#define STOP_IF_LOST if :: lost[me] -> goto gone :: else fi;
+#else
+#define IS_LOST(c) false
+#define STOP_IF_LOST
+#endif
 
 #define CHANGE_CLAIM(from, to) if :: claim == (from) -> claim = (to); is_changed = true :: else -> is_changed = false fi
+#ifdef BUG_BLIND_RELEASE
+#define CHANGE_OWN_CLAIM(to) claim = (to); is_changed = true
+#else
+#define CHANGE_OWN_CLAIM(to) CHANGE_CLAIM(mine, to)
+#endif
 
 /* ---- clients -------------------------------------------------------------------------------------------------------- */
 
@@ -116,7 +143,7 @@ inline read_to_end() {
         saw = status;
 #else
         saw = status;       /* stream_look: status first */
-        length = published; 
+        length = published;
 #endif
         if
         :: STATUS_GENERATION(saw) == GENERATION(mine) && STATE(saw) != 0 ->
@@ -150,7 +177,11 @@ looked:
         :: atomic { is_news -> is_news = false }
         :: !is_news && rung[me] /* sleeps until it is rung */
         :: !is_news && taken_for_dead[me] -> goto gone /* within a second it sees that its record is another's */
+#if HOST_DEATHS > 0
+        :: !is_news && lost[me] -> goto gone
+#endif
         :: atomic { wants_cancel && is_owner && claim == mine -> wants_cancel = false };
+            STOP_IF_LOST
             atomic { cancel = GENERATION(mine) + 1; host_rung = true } /* step: stream.cancel.generation */
         :: wants_close || wants_detach -> break /* in the middle of the answer */
         fi
@@ -159,18 +190,15 @@ looked:
 
 /* give_back: the place is let go of, with its work going on or not. */
 inline give_back() {
+    STOP_IF_LOST
     watches[me] = false; /* step: stream.unwatch.bit */
     if
     :: is_owner ->
-        atomic {
+        STOP_IF_LOST
+        atomic { /* step: client.change.claim */
             if
-            :: wants_detach -> CHANGE_CLAIM(mine, CLAIM(DETACHED, NO_OWNER, GENERATION(mine))) /* step: client.change.claim */
-            :: else ->
-#ifdef BUG_BLIND_RELEASE
-                claim = CLAIM(RELEASED, me, GENERATION(claim))
-#else
-                CHANGE_CLAIM(mine, CLAIM(RELEASED, me, GENERATION(mine))) /* step: client.change.claim */
-#endif
+            :: wants_detach -> CHANGE_OWN_CLAIM(CLAIM(DETACHED, NO_OWNER, GENERATION(mine)))
+            :: else -> CHANGE_OWN_CLAIM(CLAIM(RELEASED, me, GENERATION(mine)))
             fi;
             assert(is_changed || taken_for_dead[me]);
             host_rung = true
@@ -190,26 +218,41 @@ proctype client(byte me; bool may_attach) {
             if
             :: may_attach -> goto attach
             :: !may_attach && me == 1
-            :: !may_attach && me == 0 -> if :: !ATTACH -> wants_cancel = true :: wants_close = true :: wants_detach = true :: skip fi
+#ifndef TWICE
+            :: !may_attach && me == 0 -> wants_close = true
+#endif
+#ifndef EXPELLED
+            :: !may_attach && me == 0
+#ifndef TWICE
+            :: !may_attach && me == 0 -> wants_detach = true
+            :: !may_attach && me == 0 && !ATTACH -> wants_cancel = true
+#endif
+#endif
             fi
         };
 submit:
         atomic { n_waiting++; host_rung = true };
-        atomic { /* step: stream.claim.claimed */
+        if
+        :: atomic { /* step: stream.claim.claimed */
             PHASE(claim) == FREE ->
             n_waiting--;
             mine = CLAIM(CLAIMED, me, GENERATION(claim));
             claim = mine;
             is_owner = true
-        };
+        }
+#if HOST_DEATHS > 0
+        :: atomic { lost[me] -> n_waiting--; goto gone }
+#endif
+        fi;
         atomic { id = text };
         request[0] = REQUEST(text, wants_detach);
 #ifndef BUG_HALF_REQUEST
         request[1] = REQUEST(text, wants_detach); /* step: stream.request.bytes */
 #endif
         watches[me] = true; /* step: stream.watch.bit */
+        STOP_IF_LOST
         atomic { /* step: client.change.claim */
-            CHANGE_CLAIM(mine, CLAIM(SUBMITTED, me, GENERATION(mine)));
+            CHANGE_OWN_CLAIM(CLAIM(SUBMITTED, me, GENERATION(mine)));
             assert(is_changed);
             mine = CLAIM(SUBMITTED, me, GENERATION(mine));
             host_rung = true
@@ -241,12 +284,22 @@ attach:
 placed:
         read_to_end();
         give_back();
+#ifdef TWICE
+        /* Another request of the same client, in the place that the other one still reads in. */
+        atomic {
+            cursor = 0; saw = 0; mine = 0;
+            if :: me == 0 && text == 1 -> text = 2; goto submit :: else fi
+        };
+#endif
         goto left;
 gone:
-        assert(!is_owner || taken_for_dead[me]); /* a living owner's stream is its own */
-        atomic { watches[me] = false; host_rung = true };
+        assert(!is_owner || taken_for_dead[me] || IS_LOST(me)); /* a living owner's stream is its own */
+        atomic { if :: !IS_LOST(me) -> watches[me] = false :: else fi; host_rung = true };
 left:
         atomic {
+#if HOST_DEATHS > 0 && !defined(BUG_LEFT_UNSAID)
+            if :: lost[me] -> dead[me] = true; host_rung = true :: else fi; /* LEAVING. step: hub.leave.claim */
+#endif
             mine = 0; text = 0; cursor = 0; saw = 0; length = 0; at = 0; is_changed = false; is_owner = false;
             is_right = false; is_news = false; wants_cancel = false; wants_close = false; wants_detach = false;
             ended[me] = true
@@ -469,7 +522,7 @@ end_worker:
             fi
         od
     }
-#if WORKER_DEATHS > 0
+#if WORKER_DEATHS > 0 || HOST_DEATHS > 0
     unless {
         atomic {
             worker_killed ->
@@ -483,8 +536,10 @@ end_worker:
 
 proctype killer() {
     do
+#ifndef EXPELLED
     :: atomic { n_client_deaths > 0 && !ended[0] && !killed[0] -> n_client_deaths--; killed[0] = true }
     :: atomic { n_client_deaths > 0 && !ended[1] && !killed[1] -> n_client_deaths--; killed[1] = true }
+#endif
     :: atomic { /* one that has only been stopped for a while, and a watch that was wrong */
         n_client_deaths > 0 && !ended[0] && PHASE(claim) == SUBMITTED && OWNER(claim) == 0 && !killed[0] && !dead[0] ->
         n_client_deaths--; taken_for_dead[0] = true; dead[0] = true; host_rung = true
@@ -493,6 +548,11 @@ proctype killer() {
     :: atomic { n_worker_deaths > 0 -> n_worker_deaths = 0; run worker() } /* the old one is not gone yet */
 #else
     :: atomic { n_worker_deaths > 0 && !worker_killed -> n_worker_deaths--; worker_killed = true }
+#endif
+#if HOST_DEATHS > 0
+    :: atomic { n_host_deaths > 0 && !worker_killed -> n_host_deaths--; worker_killed = true; host_died = true }
+    :: atomic { host_died && !lost[0] && !ended[0] -> lost[0] = true; rung[0] = true }
+    :: atomic { host_died && !lost[1] && !ended[1] -> lost[1] = true; rung[1] = true } /* if not: it came later */
 #endif
     :: atomic { n_client_deaths = 0; n_worker_deaths = 0; break }
     od

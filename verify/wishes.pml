@@ -3,7 +3,7 @@
  *
  * Clients ask for the only stream: they take it if it is free, wish for it if it is not, look once more, wait, change their
  * minds, die. The host frees what was given back or left by the dead, grants wishes in the order of their tickets, and is
- * killed between any two steps; its successor scans first. What a stream is used for is log.pml's. That a ring makes the
+ * killed between any two steps; its successor scans first. What a stream is used for is stream.pml's. That a ring makes the
  * rung look is doorbell.pml's: here it is a bit.
  *
  * What must hold: a stream has one user; what a living client holds is not taken from it; and when nothing moves any more,
@@ -248,7 +248,6 @@ end_host:
             /* attendance_dismiss; a fence; stream_service_grant */
             if :: GONE(0) -> wish[0] = NONE :: else fi; /* step: hub.free.wish */
             if :: GONE(1) -> wish[1] = NONE :: else fi;
-#ifndef BUG_GRANT_NEVER
             atomic { /* the lowest ticket; a wish that comes meanwhile has a higher one */
                 if
                 :: (wish[0] & 3) == WAITING && !GONE(0) && ((wish[1] & 3) != WAITING || GONE(1) || wish[0] < wish[1]) -> c = 0
@@ -286,7 +285,6 @@ end_host:
                 fi
             :: else
             fi;
-#endif
             atomic { seen = 0; looked_wish = 0; c = 0; is_changed = false; gone = 0 };
         od
     } unless {
