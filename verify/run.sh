@@ -27,7 +27,7 @@ else
     trap 'rm -rf "$folder"' EXIT
 fi
 cd "$folder"
-[ $# -gt 0 ] || set -- doorbell wishes stream classic
+[ $# -gt 0 ] || set -- doorbell records wishes stream classic
 failed=0
 
 # explore MODEL OPTIMIZE FLAG...: makes the model's searcher and runs it; what it says goes to pan.out.
