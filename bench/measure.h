@@ -38,8 +38,8 @@ double samples_quantile(const samples *s, double part);
  * The threads of the model meet at a spinning barrier after each step of the graph, so a program that takes one of their
  * cores does not cost its share but many times that. What was measured in such company says nothing about us. */
 
-/* What other programs used in a time: everybody's use less our own, that of the subjects with their children, and that of
- * our children which ended in it. */
+/* What other programs used in a time: everybody's use less our own, that of the subjects with their children, and that
+ * of our children which ended in it. */
 typedef struct company {
     int64_t at_ns, busy_ns, ours_ns;
     pid_t subjects[2];
@@ -73,8 +73,8 @@ pid_t process_child(pid_t pid);
 /* Processor time of a process and its child: of all of a host. */
 int64_t family_cpu_ns(pid_t pid);
 
-/* Waits until a process and its child have used no processor time for a while: threads of a pool spin for some 0.3 s after
- * their last work, and would take a core from whatever is measured next. Gives up after 3 s. */
+/* Waits until a process and its child have used no processor time for a while: threads of a pool spin for some 0.3 s
+ * after their last work, and would take a core from whatever is measured next. Gives up after 3 s. */
 void family_settle(pid_t pid);
 
 typedef struct process_memory {
@@ -85,8 +85,8 @@ typedef struct process_memory {
     double shmem_mb; /* RssShmem: shared memory */
 } process_memory;
 
-/* Of a process and its child together. Pages that both have, such as the program's own, count for each: the sum is never
- * too small. */
+/* Of a process and its child together. Pages that both have, such as the program's own, count for each: the sum is
+ * never too small. */
 process_memory family_memory_of(pid_t pid);
 
 /* Starts a program with its standard input, output and error on the given descriptors (negative: /dev/null). The child
