@@ -14,7 +14,6 @@ typedef struct host_parts {
     instance instance;
     classic_objects classic;
     ledger *ledger;
-    int pid;            /* of the process that owns it all */
 } host_parts;
 
 /* Works until the host is asked to end, taking up first what another worker left. Returns the code to end with. The
