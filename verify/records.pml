@@ -1,12 +1,12 @@
 /* records.pml - one client record: hub_client_attach, _leave, _free of src/channel/hub.c and src/host/attendance.c.
  *
- * Two clients of one process, so that only the generation tells their claims apart, take the only record, use it and leave
- * it. The host looks who is gone and frees; it is killed between any two steps (worker or supervisor: the records stay), and
- * its successor knows nothing of them but what is written there. A client that hears of a supervisor's death leaves, too. The
- * process of the clients dies at any time. A client that is stopped while it attaches is given up.
+ * Two clients of one process, so that only the generation tells their claims apart, take the only record, use it and
+ * leave it. The host looks who is gone and frees; it is killed between any two steps (worker or supervisor: the records
+ * stay), and its successor knows nothing of them but what is written there. A client that hears of a supervisor's death
+ * leaves, too. The process of the clients dies at any time. A client that is stopped while it attaches is given up.
  *
- * What must hold: a record that a client has attached to is its own until it leaves or dies; and when nothing moves any more,
- * the record is free.
+ * What must hold: a record that a client has attached to is its own until it leaves or dies; and when nothing moves any
+ * more, the record is free.
  *
  * check: records_deaths   -DHOST_DEATHS=2
  *

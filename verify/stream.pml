@@ -8,6 +8,7 @@
  * record and writes nothing else.
  *
  * -DEXPELLED: the first client, which closes in the middle of its answer, is taken for dead while it lives.
+ * -DDETACHES: the first client lets go of its answer, which goes on.
  * -DTWICE: the first client asks a second time while the other one reads its first answer.
  * That a ring makes the rung look is doorbell.pml's: here it is a bit. How one waits for a place is wishes.pml's.
  *
@@ -25,7 +26,7 @@
  * long: stream_many_deaths   -DATTACH=0 -DALONE -DTOKENS=2 -DWORKER_DEATHS=2 -DCLIENT_DEATHS=1
  * long: stream_owner_dies    -DATTACH=0 -DTOKENS=1 -DWORKER_DEATHS=0 -DCLIENT_DEATHS=1
  * long: stream_next_worker   -DATTACH=1 -DTOKENS=1 -DWORKER_DEATHS=1 -DCLIENT_DEATHS=0
- * long: stream_next_host     -DATTACH=1 -DTOKENS=1 -DWORKER_DEATHS=0 -DCLIENT_DEATHS=0 -DHOST_DEATHS=1
+ * long: stream_next_host     -DATTACH=1 -DDETACHES -DTOKENS=1 -DWORKER_DEATHS=0 -DCLIENT_DEATHS=0 -DHOST_DEATHS=1
  *
  * bug: BUG_HALF_REQUEST             stream_next_owner
  * bug: BUG_PUBLISHED_BEFORE_BYTES   stream_next_owner
@@ -218,15 +219,17 @@ proctype client(byte me; bool may_attach) {
             if
             :: may_attach -> goto attach
             :: !may_attach && me == 1
-#ifndef TWICE
+#if defined(EXPELLED)
             :: !may_attach && me == 0 -> wants_close = true
-#endif
-#ifndef EXPELLED
+#elif defined(DETACHES)
+            :: !may_attach && me == 0 -> wants_detach = true
+#elif defined(TWICE)
             :: !may_attach && me == 0
-#ifndef TWICE
+#else
+            :: !may_attach && me == 0
+            :: !may_attach && me == 0 -> wants_close = true
             :: !may_attach && me == 0 -> wants_detach = true
             :: !may_attach && me == 0 && !ATTACH -> wants_cancel = true
-#endif
 #endif
             fi
         };
