@@ -99,6 +99,12 @@ bool host_died, lost[CLIENTS]; /* its watch has told the client of the host's de
 #define STOP_IF_LOST
 #endif
 
+#ifdef DETACHES
+#define LOOKS_IN_STEPS CLIENTS
+#else
+#define LOOKS_IN_STEPS ATTACH
+#endif
+
 #define CHANGE_CLAIM(from, to) if :: claim == (from) -> claim = (to); is_changed = true :: else -> is_changed = false fi
 #ifdef BUG_BLIND_RELEASE
 #define CHANGE_OWN_CLAIM(to) claim = (to); is_changed = true
@@ -112,9 +118,10 @@ bool host_died, lost[CLIENTS]; /* its watch has told the client of the host's de
 inline read_to_end() {
     do
     :: atomic { rung[me] = false; saw = 0; length = 0 }; /* arms; then looks */
-        /* One of the two looks in all its steps, the other one at once: the follower's are of interest, if there is one. */
+        /* One of the two looks in all its steps, the other one at once: the follower's are of interest, if there is one.
+         * Without another request (DETACHES) nobody's are. */
         if
-        :: me != ATTACH ->
+        :: me != LOOKS_IN_STEPS ->
             d_step {
                 saw = status;
                 if
