@@ -7,7 +7,7 @@
 #   make mutations  whether the tests of the channel notice when one of its checks or memory orders is not right
 #   make bench      the benchmark; rows also go to build/bench/results.json
 #   make crash-points  kill, stop and crash each side behind every store to shared memory: the long form
-#   make soak       what needs time: SOAK_SECONDS (600) of hostile clients
+#   make soak       what needs time: SOAK_SECONDS (600) of hostile clients, then faults of the machine
 #   make kills      processes killed at random moments, in the thousands; KILLS=10 for a tenth of them
 #   make fuzz       the long form of the fuzz targets, FUZZ_SECONDS (600) for each
 #   make install    into PREFIX (default /usr/local), DESTDIR honoured
