@@ -14,6 +14,11 @@ void note_begin(request_note *note) {
     STEP("ledger.begin.at_work");
 }
 
+void note_pause(request_note *note) {
+    note->is_at_work = false;
+    STEP("ledger.pause.at_work");
+}
+
 void note_end(request_note *note) {
     note->is_at_work = note->is_suspect = false;
     STEP("ledger.end.at_work");

@@ -28,7 +28,7 @@ typedef struct stop_request {
 /* One request, as far as the deaths of workers go. */
 typedef struct request_note {
     uint32_t generation; /* of the stream that it is in; whose note this is */
-    bool is_at_work;     /* the engine has it */
+    bool is_at_work;     /* it is being read, or the engine has it */
     bool is_suspect;     /* it was at work when a worker crashed, and has made no token since */
     bool is_condemned;   /* it is not tried again */
     uint8_t n_crashes;   /* that it was there at */
@@ -79,8 +79,10 @@ typedef struct ledger {
 /* The note of a request in stream `index`; what was noted of another generation is forgotten. */
 request_note *ledger_note(ledger *ledger, uint32_t index, uint32_t generation);
 
-/* The engine gets the request, or has let go of it. A worker that dies in between died with this request at work. */
+/* The request is read or given to the engine; nobody is at work on it for now; it is done with. A worker that dies
+ * behind the first died with this request at work. */
 void note_begin(request_note *note);
+void note_pause(request_note *note);
 void note_end(request_note *note);
 
 /* A new token was made. */

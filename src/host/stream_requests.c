@@ -109,8 +109,11 @@ static void begin_slot(slot *slot, uint64_t claim) {
 static int load_request(slot *slot, char message[REQUEST_MESSAGE_SIZE]) {
     if (answer_is_condemned(slot->answer.note, slot->service->ledger->last_signal, message, REQUEST_MESSAGE_SIZE))
         return LIPC_E_FAILED;
+    note_begin(slot->answer.note);
     int error = copy_request(slot, message);
-    return error < 0 ? error : read_request(slot, slot->n_bytes, message);
+    if (error == LIPC_E_OK) error = read_request(slot, slot->n_bytes, message);
+    note_pause(slot->answer.note);
+    return error;
 }
 
 void slot_take(slot *slot, uint64_t claim) {
