@@ -213,6 +213,8 @@ static int ask_classic(lipc_classic *handle, const script *script, bool stream) 
     int timeout_ms = (int)test_scaled(CLASSIC_MS);
     TRY(stream ? lipc_classic_stream(handle, "be brief", "tell", timeout_ms, on_update, &watch, &result)
                : lipc_classic_request(handle, NULL, "tell", timeout_ms, &result));
+    CHECK_SAY(result.n_bytes == script->n_bytes, "%zu bytes of %zu, %s, %d updates", (size_t)result.n_bytes,
+              script->n_bytes, stream ? "streaming" : "at once", (int)result.n_updates);
     CHECK_TEXT(result.text, script->text);
     return LIPC_E_OK;
 }
