@@ -5,7 +5,13 @@
 
 request_note *ledger_note(ledger *ledger, uint32_t index, uint32_t generation) {
     request_note *note = &ledger->notes[index];
-    if (note->generation != generation) *note = (request_note){.generation = generation};
+    if (note->generation != generation) {
+        *note = (request_note){.generation = note->generation};
+        STEP("ledger.note.forgotten");
+        /* release: last, so that a worker that dies here leaves no request with the guilt of the one before. */
+        __atomic_store_n(&note->generation, generation, __ATOMIC_RELEASE);
+        STEP("ledger.note.generation");
+    }
     return note;
 }
 
