@@ -1,0 +1,597 @@
+/* sampler.c - see sampler.h. From the whole row to few candidates:
+ *
+ * 1. The largest logit of each block (one pass over the row), corrected for the few tokens that are penalised or
+ *    forbidden: their blocks are copied and changed there, the row never is. Every later look at a block does the same.
+ * 2. What cannot be a candidate is below some logit that is known by now: the best's plus ln(min_p), or the k-th largest
+ *    of the blocks' largest, or a guess for top-p that is lowered if it was too high. Blocks whose largest is below it are
+ *    skipped, from the others the tokens are gathered.
+ * 3. Top-k and top-p cut there. The logit at the cut is found by bisecting the numbers between (in at most 32 steps,
+ *    each a vectorised sum) and not by sorting: the work is bounded whatever the logits are, and the order stays.
+ */
+#include "sampler.h"
+
+#include "draw.h"
+
+#include <float.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* A sampler is told a few tokens one by one, and counts more of them anew. */
+#define FEW_TOKENS 16
+
+typedef struct penalised {
+    int32_t token;
+    int32_t count; /* how often it is in the window */
+} penalised;
+
+struct sampler {
+    engine_sampling sampling;
+    const logits_passes *passes;
+    size_t n_vocab, n_blocks, n_tops;
+
+    float *maxima; /* the largest of each block; -infinity up to a whole number of blocks */
+    float *tops;   /* the largest of each block of `maxima` */
+    float *sums;   /* of weights, for each block */
+    float largest;
+    uint64_t *forbidden, *rejected; /* a word for each block, a bit for each token */
+    bool has_forbidden, has_rejected;
+    size_t *changed; /* blocks that are not as the row has them; some may be listed more than once */
+    size_t n_changed;
+
+    int32_t *window; /* a ring */
+    size_t n_window, n_seen, next;
+    penalised *penalised; /* by ascending token */
+    size_t n_penalised;
+
+    int32_t *tokens; /* what was gathered, by ascending token */
+    float *values, *weights; /* a whole number of blocks; behind n_gathered, values are -infinity */
+    size_t n_gathered;
+};
+
+/* ---- making -------------------------------------------------------------------------------------------------------- */
+
+int32_t sampler_window(const engine_sampling *sampling, uint32_t n_ctx) {
+    if (sampling->repeat_penalty == 1 && sampling->frequency_penalty == 0 && sampling->presence_penalty == 0) return 0;
+    bool is_all = sampling->repeat_last_n < 0 || (uint32_t)sampling->repeat_last_n > n_ctx;
+    return is_all ? (int32_t)n_ctx : sampling->repeat_last_n;
+}
+
+static size_t blocks_of(size_t n) {
+    return (n + LOGITS_BLOCK - 1) / LOGITS_BLOCK;
+}
+
+/* False: no memory. */
+static bool make_parts(sampler *s) {
+    size_t n_room = (s->n_blocks + 1) * LOGITS_BLOCK; /* gathering writes one behind the last */
+    s->maxima = malloc(s->n_tops * LOGITS_BLOCK * sizeof *s->maxima);
+    s->tops = malloc(s->n_tops * sizeof *s->tops);
+    s->sums = malloc(s->n_blocks * sizeof *s->sums);
+    s->forbidden = calloc(s->n_blocks, sizeof *s->forbidden);
+    s->rejected = calloc(s->n_blocks, sizeof *s->rejected);
+    s->changed = malloc((2 * s->n_blocks + 1) * sizeof *s->changed);
+    s->tokens = malloc(n_room * sizeof *s->tokens);
+    s->values = malloc(n_room * sizeof *s->values);
+    s->weights = malloc(n_room * sizeof *s->weights);
+    if (!s->maxima || !s->tops || !s->sums || !s->forbidden || !s->rejected || !s->changed || !s->tokens || !s->values ||
+        !s->weights)
+        return false;
+    for (size_t i = s->n_blocks; i < s->n_tops * LOGITS_BLOCK; i++) s->maxima[i] = -INFINITY;
+    if (s->n_window == 0) return true;
+    s->window = malloc(s->n_window * sizeof *s->window);
+    s->penalised = malloc(s->n_window * sizeof *s->penalised);
+    return s->window && s->penalised;
+}
+
+sampler *sampler_new(const engine_sampling *sampling, int32_t n_vocab, int32_t n_window) {
+    sampler *s = calloc(1, sizeof *s);
+    if (!s) return NULL;
+    s->sampling = *sampling;
+    s->passes = logits_best();
+    s->n_vocab = (size_t)n_vocab;
+    s->n_blocks = blocks_of(s->n_vocab);
+    s->n_tops = blocks_of(s->n_blocks);
+    s->n_window = n_window > 0 ? (size_t)n_window : 0;
+    if (make_parts(s)) return s;
+    sampler_free(s);
+    return NULL;
+}
+
+void sampler_free(sampler *s) {
+    if (!s) return;
+    free(s->maxima);
+    free(s->tops);
+    free(s->sums);
+    free(s->forbidden);
+    free(s->rejected);
+    free(s->changed);
+    free(s->tokens);
+    free(s->values);
+    free(s->weights);
+    free(s->window);
+    free(s->penalised);
+    free(s);
+}
+
+void sampler_use_passes(sampler *s, const logits_passes *passes) {
+    s->passes = passes;
+}
+
+static bool is_known(const sampler *s, int32_t token) {
+    return token >= 0 && (size_t)token < s->n_vocab;
+}
+
+static void set_bit(uint64_t *words, size_t token) {
+    words[token / LOGITS_BLOCK] |= UINT64_C(1) << token % LOGITS_BLOCK;
+}
+
+_Static_assert(LOGITS_BLOCK == 64, "a word of bits for each block");
+
+void sampler_forbid(sampler *s, int32_t token) {
+    if (!is_known(s, token)) return;
+    set_bit(s->forbidden, (size_t)token);
+    s->has_forbidden = true;
+}
+
+/* ---- the penalties' window ----------------------------------------------------------------------------------------- */
+
+/* The first entry that is not below this token. */
+static size_t find_penalised(const sampler *s, int32_t token) {
+    size_t low = 0, high = s->n_penalised;
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+        if (s->penalised[middle].token < token) low = middle + 1;
+        else high = middle;
+    }
+    return low;
+}
+
+static void count_up(sampler *s, int32_t token) {
+    size_t at = find_penalised(s, token);
+    if (at < s->n_penalised && s->penalised[at].token == token) {
+        s->penalised[at].count++;
+        return;
+    }
+    memmove(&s->penalised[at + 1], &s->penalised[at], (s->n_penalised - at) * sizeof *s->penalised);
+    s->penalised[at] = (penalised){token, 1};
+    s->n_penalised++;
+}
+
+static void count_down(sampler *s, int32_t token) {
+    size_t at = find_penalised(s, token);
+    if (--s->penalised[at].count > 0) return;
+    s->n_penalised--;
+    memmove(&s->penalised[at], &s->penalised[at + 1], (s->n_penalised - at) * sizeof *s->penalised);
+}
+
+static int compare_tokens(const void *left, const void *right) {
+    int32_t a = ((const penalised *)left)->token, b = ((const penalised *)right)->token;
+    return (a > b) - (a < b);
+}
+
+static void count_anew(sampler *s) {
+    for (size_t i = 0; i < s->n_seen; i++) s->penalised[i] = (penalised){s->window[i], 1};
+    qsort(s->penalised, s->n_seen, sizeof *s->penalised, compare_tokens);
+    s->n_penalised = 0;
+    for (size_t i = 0; i < s->n_seen; i++) {
+        penalised *last = s->n_penalised > 0 ? &s->penalised[s->n_penalised - 1] : NULL;
+        if (last && last->token == s->penalised[i].token) last->count++;
+        else s->penalised[s->n_penalised++] = s->penalised[i];
+    }
+}
+
+void sampler_accept(sampler *s, const int32_t *tokens, size_t n_tokens) {
+    if (s->n_window == 0) return;
+    bool is_few = n_tokens <= FEW_TOKENS;
+    for (size_t i = n_tokens > s->n_window ? n_tokens - s->n_window : 0; i < n_tokens; i++) {
+        if (!is_known(s, tokens[i])) continue;
+        bool is_full = s->n_seen == s->n_window;
+        if (is_few && is_full) count_down(s, s->window[s->next]); /* before counting up: there is room for n_window */
+        if (is_few) count_up(s, tokens[i]);
+        s->window[s->next] = tokens[i];
+        s->next = s->next + 1 < s->n_window ? s->next + 1 : 0;
+        s->n_seen += !is_full;
+    }
+    if (!is_few) count_anew(s);
+}
+
+static float penalise(const sampler *s, float logit, int32_t count) {
+    const engine_sampling *sampling = &s->sampling;
+    /* Dividing a negative one would make the token likelier. */
+    float repeated = logit <= 0 ? logit * sampling->repeat_penalty : logit / sampling->repeat_penalty;
+    return repeated - ((float)count * sampling->frequency_penalty + sampling->presence_penalty);
+}
+
+/* ---- passes over the row ------------------------------------------------------------------------------------------- */
+
+/* The row's part of a block; what is missing in the last one is -infinity. */
+static void copy_raw_block(const sampler *s, const float *logits, size_t block, float copy[LOGITS_BLOCK]) {
+    size_t first = block * LOGITS_BLOCK, n_left = s->n_vocab - first;
+    size_t n = n_left < LOGITS_BLOCK ? n_left : LOGITS_BLOCK;
+    memcpy(copy, logits + first, n * sizeof *copy);
+    for (; n < LOGITS_BLOCK; n++) copy[n] = -INFINITY;
+}
+
+/* A block as the sampler wants it: with penalties, and without what is forbidden or rejected. */
+static void copy_block(const sampler *s, const float *logits, size_t block, float copy[LOGITS_BLOCK]) {
+    copy_raw_block(s, logits, block, copy);
+    int32_t first = (int32_t)(block * LOGITS_BLOCK);
+    size_t p = s->n_penalised > 0 ? find_penalised(s, first) : 0;
+    for (; p < s->n_penalised && s->penalised[p].token - first < LOGITS_BLOCK; p++) {
+        float *logit = &copy[s->penalised[p].token - first];
+        *logit = penalise(s, *logit, s->penalised[p].count);
+    }
+    for (uint64_t bits = s->forbidden[block] | s->rejected[block]; bits != 0; bits &= bits - 1)
+        copy[__builtin_ctzll(bits)] = -INFINITY;
+}
+
+static void list_changes(sampler *s) {
+    s->n_changed = 0;
+    for (size_t p = 0; p < s->n_penalised; p++) {
+        size_t block = (size_t)s->penalised[p].token / LOGITS_BLOCK;
+        if (s->n_changed == 0 || s->changed[s->n_changed - 1] != block) s->changed[s->n_changed++] = block;
+    }
+    for (size_t b = 0; (s->has_forbidden || s->has_rejected) && b < s->n_blocks; b++)
+        if ((s->forbidden[b] | s->rejected[b]) != 0) s->changed[s->n_changed++] = b;
+    if (s->n_vocab % LOGITS_BLOCK != 0) s->changed[s->n_changed++] = s->n_blocks - 1;
+}
+
+static void find_tops(sampler *s, size_t first, size_t n_tops) {
+    s->passes->maxima(s->maxima + first * LOGITS_BLOCK, n_tops, s->tops + first);
+    s->largest = -INFINITY;
+    for (size_t t = 0; t < s->n_tops; t++)
+        if (s->tops[t] > s->largest) s->largest = s->tops[t];
+}
+
+/* Fills in maxima, tops and largest. */
+static void find_largest(sampler *s, const float *logits) {
+    float copy[LOGITS_BLOCK];
+    list_changes(s);
+    s->passes->maxima(logits, s->n_vocab / LOGITS_BLOCK, s->maxima);
+    for (size_t c = 0; c < s->n_changed; c++) {
+        copy_block(s, logits, s->changed[c], copy);
+        s->passes->maxima(copy, 1, &s->maxima[s->changed[c]]);
+    }
+    find_tops(s, 0, s->n_tops);
+}
+
+/* Fills in sums, and returns the sum of all. */
+static double find_sums(sampler *s, const float *logits, float scale) {
+    float copy[LOGITS_BLOCK];
+    double all = s->passes->sums(logits, s->n_vocab / LOGITS_BLOCK, s->largest, scale, s->sums);
+    if (s->n_vocab % LOGITS_BLOCK != 0) s->sums[s->n_blocks - 1] = 0; /* comes with the changes */
+    for (size_t c = 0; c < s->n_changed; c++) {
+        float *sum = &s->sums[s->changed[c]];
+        all -= (double)*sum;
+        copy_block(s, logits, s->changed[c], copy);
+        all += s->passes->sums(copy, 1, s->largest, scale, sum);
+    }
+    return all;
+}
+
+/* The first of the likeliest tokens; there is one. */
+static int32_t likeliest(const sampler *s, const float *logits) {
+    float copy[LOGITS_BLOCK];
+    size_t top = 0, block, i = 0;
+    while (!(s->tops[top] >= s->largest)) top++;
+    for (block = top * LOGITS_BLOCK; !(s->maxima[block] >= s->largest); block++) continue;
+    copy_block(s, logits, block, copy);
+    while (!(copy[i] >= s->largest)) i++;
+    return (int32_t)(block * LOGITS_BLOCK + i);
+}
+
+/* ---- candidates ---------------------------------------------------------------------------------------------------- */
+
+static size_t gathered_blocks(const sampler *s) {
+    return blocks_of(s->n_gathered);
+}
+
+/* Fills the last block up. */
+static void end_gathered(sampler *s, size_t n) {
+    s->n_gathered = n;
+    for (; n % LOGITS_BLOCK != 0; n++) s->values[n] = -INFINITY;
+}
+
+/* All tokens with at least this logit, without a branch for each. */
+static void gather(sampler *s, const float *logits, float least) {
+    float copy[LOGITS_BLOCK];
+    size_t n = 0;
+    for (size_t b = 0; b < s->n_blocks; b++) {
+        if (!(s->maxima[b] >= least)) continue;
+        copy_block(s, logits, b, copy);
+        for (size_t i = 0; i < LOGITS_BLOCK; i++) {
+            s->tokens[n] = (int32_t)(b * LOGITS_BLOCK + i);
+            s->values[n] = copy[i];
+            n += copy[i] >= least;
+        }
+    }
+    end_gathered(s, n);
+}
+
+static void drop_below(sampler *s, float least) {
+    size_t n = 0;
+    for (size_t i = 0; i < s->n_gathered; i++) {
+        s->tokens[n] = s->tokens[i];
+        s->values[n] = s->values[i];
+        n += s->values[i] >= least;
+    }
+    end_gathered(s, n);
+}
+
+static void weigh_gathered(sampler *s, float scale) {
+    s->passes->weights(s->values, gathered_blocks(s), s->largest, scale, s->weights);
+}
+
+static double sum_gathered(const sampler *s, float least) {
+    return s->passes->sum_from(s->values, s->weights, gathered_blocks(s), least);
+}
+
+/* The key of the largest logit such that those that are not below it weigh `target` together. `least` is low enough. */
+static int32_t find_cut(const sampler *s, const float *logits, size_t n_blocks, float least, double target) {
+    int64_t low = logits_key(least), high = logits_key(s->largest);
+    while (low < high) {
+        int64_t middle = low + (high - low + 1) / 2;
+        if (s->passes->sum_from(logits, s->weights, n_blocks, logits_from_key((int32_t)middle)) >= target) low = middle;
+        else high = middle - 1;
+    }
+    return (int32_t)low;
+}
+
+/* Keeps the likeliest of the gathered that weigh `target` together; all of them are not below `least`, and weigh that. */
+static void keep_likeliest(sampler *s, float least, double target) {
+    int32_t key = find_cut(s, s->values, gathered_blocks(s), least, target);
+    float cut = logits_from_key(key);
+    double left = target - sum_gathered(s, logits_from_key(key + 1));
+    bool is_first = true; /* of those at the cut: it belongs there whatever rounding says */
+    size_t n = 0;
+    for (size_t i = 0; i < s->n_gathered; i++) {
+        float value = s->values[i], weight = s->weights[i];
+        bool is_kept = value > cut || (value == cut && (is_first || left > 0));
+        if (value == cut) {
+            left -= (double)weight;
+            is_first = false;
+        }
+        s->tokens[n] = s->tokens[i];
+        s->values[n] = value;
+        n += is_kept;
+    }
+    end_gathered(s, n);
+}
+
+static void weigh_evenly(sampler *s, size_t n_blocks) {
+    for (size_t i = 0; i < n_blocks * LOGITS_BLOCK; i++) s->weights[i] = 1;
+}
+
+/* Gathers the top_k likeliest; or fewer, but all of those that are not below `least`. */
+static void gather_top_k(sampler *s, const float *logits, float least) {
+    size_t k = (size_t)s->sampling.top_k;
+    if (k <= s->n_blocks) { /* as many tokens at least are not below the k-th of the blocks' largest */
+        weigh_evenly(s, s->n_tops);
+        float from = logits_from_key(find_cut(s, s->maxima, s->n_tops, -INFINITY, (double)k));
+        if (from > least) least = from;
+    }
+    gather(s, logits, least);
+    if (s->n_gathered <= k) return;
+    weigh_evenly(s, gathered_blocks(s));
+    keep_likeliest(s, least, (double)k);
+}
+
+/* Cuts what was gathered by top-k down to top_p. */
+static void keep_top_p(sampler *s) {
+    weigh_gathered(s, 1);
+    double target = (double)s->sampling.top_p * sum_gathered(s, -INFINITY);
+    keep_likeliest(s, -INFINITY, target);
+}
+
+/* Gathers the likeliest that reach top_p together; or fewer, but all of those that are not below `least`. */
+static void gather_top_p(sampler *s, const float *logits, float least) {
+    double target = (double)s->sampling.top_p * find_sums(s, logits, 1);
+    float from = s->largest - 6; /* where a twentieth of the whole is, unless hundreds of tokens share it */
+    for (int n_tries = 1;; n_tries++) {
+        bool is_lowest = !(from > least) || n_tries == 3;
+        if (is_lowest) from = least;
+        gather(s, logits, from);
+        weigh_gathered(s, 1);
+        if (sum_gathered(s, -INFINITY) >= target) {
+            keep_likeliest(s, from, target);
+            return;
+        }
+        if (is_lowest) return;
+        from -= 6;
+    }
+}
+
+static float lowest_candidate(const sampler *s) {
+    if (!(s->sampling.min_p > 0)) return -INFINITY;
+    float least = s->largest + logf(s->sampling.min_p);
+    return least < s->largest ? least : s->largest;
+}
+
+static bool has_top_k(const sampler *s) {
+    return s->sampling.top_k > 0 && (size_t)s->sampling.top_k < s->n_vocab;
+}
+
+static bool has_top_p(const sampler *s) {
+    return s->sampling.top_p < 1;
+}
+
+/* Gathers what passes all filters. False if there is none: then all tokens do, and nothing is gathered. */
+static bool gather_candidates(sampler *s, const float *logits) {
+    float least = lowest_candidate(s);
+    bool has_min_p = least > -INFINITY;
+    if (has_top_k(s)) gather_top_k(s, logits, has_top_p(s) ? -INFINITY : least); /* top-p counts what min-p drops */
+    else if (has_top_p(s)) gather_top_p(s, logits, least);
+    else if (has_min_p) gather(s, logits, least);
+    else return false;
+    if (has_top_k(s) && has_top_p(s)) {
+        keep_top_p(s);
+        if (has_min_p) drop_below(s, least);
+    }
+    return true;
+}
+
+static float temperature_scale(const sampler *s) {
+    float scale = 1 / s->sampling.temperature;
+    return scale < FLT_MAX ? scale : FLT_MAX;
+}
+
+/* ---- choosing ------------------------------------------------------------------------------------------------------ */
+
+/* Where the sum of the weights exceeds *left. If it never does, because it was rounded in another way before, the last
+ * one that has any weight; if none has, -1. */
+static ptrdiff_t find_drawn(const float *weights, size_t n, double *left) {
+    ptrdiff_t drawn = -1;
+    for (size_t i = 0; i < n; i++) {
+        if (!(weights[i] > 0)) continue;
+        drawn = (ptrdiff_t)i;
+        *left -= (double)weights[i];
+        if (*left < 0) break;
+    }
+    return drawn;
+}
+
+static int32_t draw_gathered(sampler *s, double uniform) {
+    weigh_gathered(s, temperature_scale(s));
+    double left = sum_gathered(s, -INFINITY) * uniform;
+    ptrdiff_t drawn = find_drawn(s->weights, s->n_gathered, &left);
+    return drawn < 0 ? SAMPLER_NOTHING : s->tokens[drawn];
+}
+
+/* Among all tokens: first a block, then a token of it. */
+static int32_t draw_of_all(sampler *s, const float *logits, double uniform) {
+    float copy[LOGITS_BLOCK], weights[LOGITS_BLOCK], scale = temperature_scale(s);
+    double left = find_sums(s, logits, scale) * uniform, left_there = left;
+    ptrdiff_t block = -1;
+    for (size_t b = 0; b < s->n_blocks; b++) {
+        if (!(s->sums[b] > 0)) continue;
+        block = (ptrdiff_t)b;
+        left_there = left;
+        left -= (double)s->sums[b];
+        if (left < 0) break;
+    }
+    if (block < 0) return SAMPLER_NOTHING;
+    copy_block(s, logits, (size_t)block, copy);
+    s->passes->weights(copy, 1, s->largest, scale, weights);
+    ptrdiff_t drawn = find_drawn(weights, LOGITS_BLOCK, &left_there);
+    return drawn < 0 ? SAMPLER_NOTHING : (int32_t)(block * LOGITS_BLOCK + drawn);
+}
+
+int32_t sampler_choose(sampler *s, const float *logits, uint32_t position, uint32_t attempt) {
+    find_largest(s, logits);
+    if (!(s->largest > -INFINITY)) return SAMPLER_NOTHING;
+    if (!(s->sampling.temperature > 0)) return likeliest(s, logits);
+    double uniform = draw_uniform(s->sampling.seed, position, attempt);
+    return gather_candidates(s, logits) ? draw_gathered(s, uniform) : draw_of_all(s, logits, uniform);
+}
+
+/* ---- choosing among some ------------------------------------------------------------------------------------------- */
+
+typedef struct permission {
+    bool (*is_allowed)(void *user_data, int32_t token);
+    void *user_data;
+} permission;
+
+static void reject(sampler *s, int32_t token) {
+    set_bit(s->rejected, (size_t)token);
+    s->has_rejected = true;
+}
+
+static void reject_all_others(sampler *s, const float *logits, const permission *permission) {
+    float copy[LOGITS_BLOCK];
+    for (size_t b = 0; b < s->n_blocks; b++) {
+        copy_block(s, logits, b, copy);
+        for (size_t i = 0; i < LOGITS_BLOCK; i++) {
+            int32_t token = (int32_t)(b * LOGITS_BLOCK + i);
+            if (copy[i] > -INFINITY && !permission->is_allowed(permission->user_data, token)) reject(s, token);
+        }
+    }
+}
+
+/* Goes down from the likeliest to the first one that is allowed; SAMPLER_NOTHING if none is. */
+static int32_t likeliest_allowed(sampler *s, const float *logits, const permission *permission) {
+    float copy[LOGITS_BLOCK];
+    find_largest(s, logits);
+    while (s->largest > -INFINITY) {
+        int32_t token = likeliest(s, logits);
+        if (permission->is_allowed(permission->user_data, token)) return token;
+        size_t block = (size_t)token / LOGITS_BLOCK;
+        reject(s, token);
+        copy_block(s, logits, block, copy);
+        s->passes->maxima(copy, 1, &s->maxima[block]);
+        find_tops(s, block / LOGITS_BLOCK, 1);
+    }
+    return SAMPLER_NOTHING;
+}
+
+/* `best` is known to be allowed. */
+static void drop_not_allowed(sampler *s, int32_t best, const permission *permission) {
+    size_t n = 0;
+    for (size_t i = 0; i < s->n_gathered; i++) {
+        int32_t token = s->tokens[i];
+        if (token != best && !permission->is_allowed(permission->user_data, token)) continue;
+        s->tokens[n] = token;
+        s->values[n++] = s->values[i];
+    }
+    end_gathered(s, n);
+}
+
+/* For the likeliest token, and with min-p alone: what is allowed need not be known of all tokens. */
+static int32_t choose_from_top(sampler *s, const float *logits, const permission *permission, double uniform) {
+    int32_t best = likeliest_allowed(s, logits, permission);
+    if (best == SAMPLER_NOTHING || !(s->sampling.temperature > 0)) return best;
+    gather(s, logits, lowest_candidate(s));
+    drop_not_allowed(s, best, permission);
+    return draw_gathered(s, uniform);
+}
+
+int32_t sampler_choose_allowed(sampler *s, const float *logits, uint32_t position, uint32_t attempt,
+                               bool (*is_allowed)(void *user_data, int32_t token), void *user_data) {
+    permission permission = {is_allowed, user_data};
+    bool is_from_top = !(s->sampling.temperature > 0) || (s->sampling.min_p > 0 && !has_top_k(s) && !has_top_p(s));
+    int32_t token;
+    if (is_from_top) {
+        token = choose_from_top(s, logits, &permission, draw_uniform(s->sampling.seed, position, attempt));
+    } else {
+        reject_all_others(s, logits, &permission);
+        token = sampler_choose(s, logits, position, attempt);
+    }
+    memset(s->rejected, 0, s->n_blocks * sizeof *s->rejected);
+    s->has_rejected = false;
+    return token;
+}
+
+/* ---- looking on ---------------------------------------------------------------------------------------------------- */
+
+size_t sampler_candidates(sampler *s, const float *logits, sampler_candidate *candidates, size_t size) {
+    find_largest(s, logits);
+    if (!(s->largest > -INFINITY)) return 0;
+    if (!(s->sampling.temperature > 0)) {
+        if (size > 0) candidates[0] = (sampler_candidate){likeliest(s, logits), 1};
+        return 1;
+    }
+    if (!gather_candidates(s, logits)) gather(s, logits, -INFINITY);
+    weigh_gathered(s, temperature_scale(s));
+    double all = sum_gathered(s, -INFINITY);
+    size_t n = 0;
+    for (size_t i = 0; i < s->n_gathered; i++) {
+        if (!(s->weights[i] > 0)) continue;
+        if (n < size) candidates[n] = (sampler_candidate){s->tokens[i], (double)s->weights[i] / all};
+        n++;
+    }
+    return n;
+}
+
+float sampler_log_probability(sampler *s, const float *logits, int32_t token) {
+    size_t n_whole = s->n_vocab / LOGITS_BLOCK;
+    float copy[LOGITS_BLOCK], sum;
+    bool has_rest = s->n_vocab % LOGITS_BLOCK != 0;
+    if (!is_known(s, token) || !(logits[token] > -INFINITY)) return -INFINITY;
+    if (has_rest) copy_raw_block(s, logits, n_whole, copy);
+    s->passes->maxima(logits, n_whole, s->maxima);
+    if (has_rest) s->passes->maxima(copy, 1, &s->maxima[n_whole]);
+    find_tops(s, 0, s->n_tops);
+    double all = s->passes->sums(logits, n_whole, s->largest, 1, s->sums);
+    if (has_rest) all += s->passes->sums(copy, 1, s->largest, 1, &sum);
+    double below = logits[token] < s->largest ? (double)logits[token] - (double)s->largest : 0;
+    return (float)(below - log(all));
+}
