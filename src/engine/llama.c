@@ -17,8 +17,8 @@
 #define _GNU_SOURCE
 #include "engine.h"
 
-#include "draw.h"
 #include "grammar.h"
+#include "sampler.h"
 
 #include "../platform/platform.h"
 #include "../text/utf8.h"
@@ -57,9 +57,8 @@ struct sequence {
     bool is_running;
     bool is_cancelled;
     bool wants_logprobs;
-    struct llama_sampler *sampler; /* a chain, without the grammar and without the draw */
+    struct sampler *sampler;
     struct grammar *grammar;       /* NULL: any text */
-    uint32_t seed;
     llama_token *prompt;
     int32_t n_prompt;
     int32_t n_prompt_done;
@@ -97,7 +96,6 @@ struct llama_engine {
     int n_running;
     uint64_t n_turns;          /* admissions and slices so far */
     bool has_begun_prompt;     /* the last slice was the first one of its prompt */
-    llama_token_data *candidates; /* one for each token of the vocabulary */
 
     char *piece;               /* what a token's bytes are decoded into */
     size_t piece_size;
@@ -400,58 +398,13 @@ static char *render_conversation(struct llama_engine *engine, const engine_reque
 
 /* ---- admitting ----------------------------------------------------------------------------------------------------- */
 
-static int32_t count_ends(const struct llama_engine *engine, llama_logit_bias *biases) {
-    int32_t n_ends = 0;
-    for (llama_token token = 0; token < engine->base.facts.n_vocab; token++) {
-        if (!llama_vocab_is_eog(engine->vocab, token)) continue;
-        if (biases) biases[n_ends] = (llama_logit_bias){token, -INFINITY};
-        n_ends++;
-    }
-    return n_ends;
-}
-
-static bool forbid_ends(const struct llama_engine *engine, struct llama_sampler *chain) {
-    int32_t n_ends = count_ends(engine, NULL);
-    if (n_ends == 0) return true;
-    llama_logit_bias *biases = calloc((size_t)n_ends, sizeof *biases);
-    if (!biases) return false;
-    count_ends(engine, biases);
-    llama_sampler_chain_add(chain, llama_sampler_init_logit_bias(engine->base.facts.n_vocab, n_ends, biases));
-    free(biases);
-    return true;
-}
-
-/* Tokens that the penalties look at; 0 if there are none to impose. */
-static int32_t penalised_tokens(const struct llama_engine *engine, const engine_sampling *sampling) {
-    if (sampling->repeat_penalty == 1 && sampling->frequency_penalty == 0 && sampling->presence_penalty == 0) return 0;
-    int32_t n_ctx = (int32_t)engine->base.facts.n_ctx, n_last = sampling->repeat_last_n;
-    return n_last < 0 || n_last > n_ctx ? n_ctx : n_last; /* the library reserves memory for as many as it is told */
-}
-
-/* In the order of llama.cpp's own programs, up to the draw: see draw_token(). NULL if memory ran out. */
-static struct llama_sampler *make_sampler(const struct llama_engine *engine, const engine_sampling *sampling) {
-    struct llama_sampler_chain_params params = llama_sampler_chain_default_params();
-    params.no_perf = true;
-    struct llama_sampler *chain = llama_sampler_chain_init(params);
-    if (!chain) return NULL;
-    if (sampling->ignore_eos && !forbid_ends(engine, chain)) {
-        llama_sampler_free(chain);
-        return NULL;
-    }
-    int32_t n_penalised = penalised_tokens(engine, sampling);
-    if (n_penalised > 0)
-        llama_sampler_chain_add(chain, llama_sampler_init_penalties(
-            engine->base.facts.n_vocab, n_penalised, sampling->repeat_penalty, sampling->frequency_penalty,
-            sampling->presence_penalty));
-    if (sampling->temperature <= 0) {
-        llama_sampler_chain_add(chain, llama_sampler_init_greedy());
-        return chain;
-    }
-    if (sampling->top_k > 0) llama_sampler_chain_add(chain, llama_sampler_init_top_k(sampling->top_k));
-    if (sampling->top_p < 1) llama_sampler_chain_add(chain, llama_sampler_init_top_p(sampling->top_p, 1));
-    if (sampling->min_p > 0) llama_sampler_chain_add(chain, llama_sampler_init_min_p(sampling->min_p, 1));
-    llama_sampler_chain_add(chain, llama_sampler_init_temp(sampling->temperature));
-    return chain;
+/* NULL if memory ran out. */
+static sampler *make_sampler(const struct llama_engine *engine, const engine_sampling *sampling) {
+    int32_t n_vocab = engine->base.facts.n_vocab;
+    sampler *made = sampler_new(sampling, n_vocab, sampler_window(sampling, engine->base.facts.n_ctx));
+    for (llama_token token = 0; made && sampling->ignore_eos && token < n_vocab; token++)
+        if (llama_vocab_is_eog(engine->vocab, token)) sampler_forbid(made, token);
+    return made;
 }
 
 /* Fills sequence->grammar. Errors: GRAMMAR. */
@@ -465,7 +418,7 @@ static int make_grammar(struct llama_engine *engine, struct sequence *sequence, 
 }
 
 static void release_answer(struct sequence *sequence) {
-    if (sequence->sampler) llama_sampler_free(sequence->sampler);
+    sampler_free(sequence->sampler);
     grammar_free(sequence->grammar);
     free(sequence->prompt);
     free(sequence->resumed);
@@ -515,14 +468,6 @@ static int copy_resumed(struct llama_engine *engine, struct sequence *sequence, 
     return ENGINE_OK;
 }
 
-/* The penalties have seen the prompt before the first token of the answer. */
-static void show_prompt(const struct llama_engine *engine, struct sequence *sequence, const engine_sampling *sampling) {
-    int32_t n_penalised = penalised_tokens(engine, sampling);
-    int32_t first = sequence->n_prompt > n_penalised ? sequence->n_prompt - n_penalised : 0;
-    for (int32_t i = first; n_penalised > 0 && i < sequence->n_prompt; i++)
-        llama_sampler_accept(sequence->sampler, sequence->prompt[i]);
-}
-
 /* Fills in a free sequence. On error it may be half filled in. */
 static int begin_answer(struct llama_engine *engine, struct sequence *sequence, const engine_request *request) {
     int error = make_grammar(engine, sequence, request->grammar);
@@ -534,8 +479,7 @@ static int begin_answer(struct llama_engine *engine, struct sequence *sequence, 
     if (error < 0 || (error = copy_resumed(engine, sequence, request)) < 0) return error;
     sequence->sampler = make_sampler(engine, &request->sampling);
     if (!sequence->sampler) return ENGINE_E_NO_MEMORY;
-    show_prompt(engine, sequence, &request->sampling);
-    sequence->seed = request->sampling.seed;
+    sampler_accept(sequence->sampler, sequence->prompt, (size_t)sequence->n_prompt); /* the penalties count it */
     sequence->n_predict = request->n_predict;
     sequence->wants_logprobs = request->wants_logprobs;
     return ENGINE_OK;
@@ -695,73 +639,36 @@ static bool detokenise(struct llama_engine *engine, struct sequence *sequence, e
 
 /* ---- sampling ------------------------------------------------------------------------------------------------------ */
 
-static llama_token_data_array all_candidates(struct llama_engine *engine, const float *logits) {
-    size_t n_vocab = (size_t)engine->base.facts.n_vocab;
-    for (size_t i = 0; i < n_vocab; i++)
-        engine->candidates[i] = (llama_token_data){(llama_token)i, logits[i], 0};
-    return (llama_token_data_array){engine->candidates, n_vocab, -1, false};
-}
-
-static bool is_possible(const llama_token_data *candidate) {
-    return candidate->logit > -INFINITY;
-}
-
 /* Whether the grammar allows a token that does not end the answer. */
 static bool is_allowed(struct llama_engine *engine, struct sequence *sequence, llama_token token) {
     size_t n_bytes = token_bytes(engine, token);
     return grammar_fits(sequence->grammar, engine->piece, n_bytes);
 }
 
-/* Draws a token by its probability; NULL if none is possible. One without any is never taken. */
-static llama_token draw_token(const llama_token_data_array *array, double uniform) {
-    float largest = -INFINITY;
-    for (size_t i = 0; i < array->size; i++)
-        if (array->data[i].logit > largest) largest = array->data[i].logit;
-    double left = 0;
-    for (size_t i = 0; i < array->size; i++) {
-        array->data[i].p = is_possible(&array->data[i]) ? expf(array->data[i].logit - largest) : 0;
-        left += array->data[i].p;
-    }
-    left *= uniform;
-    llama_token token = LLAMA_TOKEN_NULL; /* at the end, if rounding leaves a little: the last possible one */
-    for (size_t i = 0; i < array->size; i++) {
-        if (!(array->data[i].p > 0)) continue;
-        token = array->data[i].id;
-        left -= array->data[i].p;
-        if (left < 0) break;
-    }
-    return token;
-}
+typedef struct question {
+    struct llama_engine *engine;
+    struct sequence *sequence;
+    bool can_end;
+} question;
 
-/* Applies the chain and chooses. At temperature 0 the chain itself has chosen, but not always something possible. NULL
- * if nothing is. */
-static llama_token choose_token(struct sequence *sequence, llama_token_data_array *array, uint32_t attempt) {
-    llama_sampler_apply(sequence->sampler, array);
-    if (array->selected < 0)
-        return draw_token(array, draw_uniform(sequence->seed, (uint32_t)sequence->n_tokens, attempt));
-    const llama_token_data *selected = &array->data[array->selected];
-    return is_possible(selected) ? selected->id : LLAMA_TOKEN_NULL;
+/* Whether the grammar allows this token. */
+static bool is_choice(void *user_data, int32_t token) {
+    const question *question = user_data;
+    if (llama_vocab_is_eog(question->engine->vocab, token)) return question->can_end;
+    return is_allowed(question->engine, question->sequence, token);
 }
 
 /* Samples among the tokens that the grammar allows. Returns how the answer ends if there are none. */
 static engine_end sample_allowed(struct llama_engine *engine, struct sequence *sequence, const float *logits,
                                  llama_token *token) {
-    llama_token_data_array array = all_candidates(engine, logits);
-    bool can_end = grammar_can_end(sequence->grammar), can_go_on = false;
-    for (size_t i = 0; i < array.size; i++) {
-        bool ends = llama_vocab_is_eog(engine->vocab, array.data[i].id);
-        if (ends ? can_end : is_allowed(engine, sequence, array.data[i].id)) can_go_on = can_go_on || !ends;
-        else array.data[i].logit = -INFINITY;
-    }
+    question question = {engine, sequence, grammar_can_end(sequence->grammar)};
+    *token = sampler_choose_allowed(sequence->sampler, logits, (uint32_t)sequence->n_tokens, 1, is_choice, &question);
     if (grammar_is_exhausted(sequence->grammar)) {
         say(engine, "the grammar leaves too many ways to read the answer after %d tokens of it", sequence->n_tokens);
         return ENGINE_END_FAILED;
     }
-    if (can_go_on) {
-        *token = choose_token(sequence, &array, 1);
-        if (*token != LLAMA_TOKEN_NULL) return ENGINE_END_NONE;
-    }
-    if (can_end) return ENGINE_END_TURN; /* the grammar is complete: also for those who ignore the model's end */
+    if (*token != SAMPLER_NOTHING) return ENGINE_END_NONE;
+    if (question.can_end) return ENGINE_END_TURN; /* the grammar is complete: also for those who ignore the model's end */
     say(engine, "no token of the model fits the grammar after %d tokens of the answer", sequence->n_tokens);
     return ENGINE_END_FAILED;
 }
@@ -771,31 +678,29 @@ static engine_end sample_allowed(struct llama_engine *engine, struct sequence *s
  * and min_p that adds up to the same probabilities as asking it first. */
 static engine_end sample_with_grammar(struct llama_engine *engine, struct sequence *sequence, llama_token *token) {
     const float *logits = llama_get_logits_ith(engine->context, sequence->logits_at);
-    llama_token_data_array array = all_candidates(engine, logits);
-    *token = choose_token(sequence, &array, 0);
-    bool ends = *token != LLAMA_TOKEN_NULL && llama_vocab_is_eog(engine->vocab, *token);
+    *token = sampler_choose(sequence->sampler, logits, (uint32_t)sequence->n_tokens, 0);
+    bool ends = *token != SAMPLER_NOTHING && llama_vocab_is_eog(engine->vocab, *token);
     if (ends && grammar_can_end(sequence->grammar)) return ENGINE_END_TURN;
-    if (*token == LLAMA_TOKEN_NULL || ends || !is_allowed(engine, sequence, *token)) {
+    if (*token == SAMPLER_NOTHING || ends || !is_allowed(engine, sequence, *token)) {
         engine_end end = sample_allowed(engine, sequence, logits, token);
         if (end != ENGINE_END_NONE) return end;
         if (llama_vocab_is_eog(engine->vocab, *token)) return ENGINE_END_TURN;
     }
     grammar_accept(sequence->grammar, engine->piece, token_bytes(engine, *token));
-    llama_sampler_accept(sequence->sampler, *token);
+    sampler_accept(sequence->sampler, token, 1);
     return ENGINE_END_NONE;
 }
 
 static engine_end sample(struct llama_engine *engine, struct sequence *sequence, llama_token *token) {
     if (sequence->grammar) return sample_with_grammar(engine, sequence, token);
-    llama_token_data_array array =
-        all_candidates(engine, llama_get_logits_ith(engine->context, sequence->logits_at));
-    *token = choose_token(sequence, &array, 0);
-    if (*token == LLAMA_TOKEN_NULL) {
+    const float *logits = llama_get_logits_ith(engine->context, sequence->logits_at);
+    *token = sampler_choose(sequence->sampler, logits, (uint32_t)sequence->n_tokens, 0);
+    if (*token == SAMPLER_NOTHING) {
         say(engine, "the model finds no token possible after %d tokens of the answer", sequence->n_tokens);
         return ENGINE_END_FAILED;
     }
     if (llama_vocab_is_eog(engine->vocab, *token)) return ENGINE_END_TURN;
-    llama_sampler_accept(sequence->sampler, *token);
+    sampler_accept(sequence->sampler, token, 1);
     return ENGINE_END_NONE;
 }
 
@@ -810,18 +715,8 @@ static engine_end resume(struct llama_engine *engine, struct sequence *sequence,
         }
         grammar_accept(sequence->grammar, engine->piece, token_bytes(engine, *token));
     }
-    llama_sampler_accept(sequence->sampler, *token);
+    sampler_accept(sequence->sampler, token, 1);
     return ENGINE_END_NONE;
-}
-
-/* Natural logarithm of the softmax at `token`. The largest logit is subtracted first, so that nothing overflows. */
-static float log_probability(const float *logits, int32_t n_vocab, llama_token token) {
-    float largest = logits[0];
-    double sum = 0;
-    for (int32_t i = 1; i < n_vocab; i++)
-        if (logits[i] > largest) largest = logits[i];
-    for (int32_t i = 0; i < n_vocab; i++) sum += expf(logits[i] - largest);
-    return (float)((double)logits[token] - (double)largest - log(sum));
 }
 
 /* ---- stepping ------------------------------------------------------------------------------------------------------ */
@@ -838,8 +733,8 @@ static engine_end take_token(struct llama_engine *engine, struct sequence *seque
     progress->is_resumed = is_resumed;
     progress->token = token;
     if (sequence->wants_logprobs && !is_resumed)
-        progress->logprob = log_probability(llama_get_logits_ith(engine->context, sequence->logits_at),
-                                            engine->base.facts.n_vocab, token);
+        progress->logprob = sampler_log_probability(
+            sequence->sampler, llama_get_logits_ith(engine->context, sequence->logits_at), token);
     if (!detokenise(engine, sequence, progress)) {
         say(engine, "not enough memory for the text of token %d of the answer", sequence->n_tokens);
         return ENGINE_END_FAILED;
@@ -991,8 +886,8 @@ static bool read_probe(struct llama_engine *engine, int number) {
 }
 
 /* Whether the next token of this sequence, evaluated in one batch with those of the n_beside first ones, gets the logits
- * that engine->candidates keep, to the last bit. */
-static bool gets_same_logits(struct llama_engine *engine, int number, int n_beside) {
+ * of `alone`, to the last bit. */
+static bool gets_same_logits(struct llama_engine *engine, int number, int n_beside, const float *alone) {
     int32_t logits_at = -1;
     if (!read_probe(engine, number)) return true;
     begin_batch(engine);
@@ -1002,9 +897,7 @@ static bool gets_same_logits(struct llama_engine *engine, int number, int n_besi
     }
     if (evaluate(engine) != ENGINE_END_NONE) return true;
     const float *logits = llama_get_logits_ith(engine->context, logits_at);
-    for (int32_t i = 0; i < engine->base.facts.n_vocab; i++)
-        if (memcmp(&logits[i], &engine->candidates[i].logit, sizeof logits[i]) != 0) return false;
-    return true;
+    return memcmp(logits, alone, (size_t)engine->base.facts.n_vocab * sizeof *alone) == 0;
 }
 
 /* The same token behind the same text is evaluated alone, beside one other and beside as many as there can be. If that
@@ -1012,8 +905,14 @@ static bool gets_same_logits(struct llama_engine *engine, int number, int n_besi
 static void find_out_about_rounding(struct llama_engine *engine) {
     int32_t n_sequences = engine->base.facts.n_sequences;
     if (n_sequences == 1) return;
-    all_candidates(engine, llama_get_logits_ith(engine->context, 0));
-    if (gets_same_logits(engine, 1, 2) && (n_sequences == 2 || gets_same_logits(engine, 2, n_sequences))) return;
+    size_t n_bytes = (size_t)engine->base.facts.n_vocab * sizeof(float);
+    float *alone = malloc(n_bytes);
+    if (!alone) return;
+    memcpy(alone, llama_get_logits_ith(engine->context, 0), n_bytes);
+    bool is_same = gets_same_logits(engine, 1, 2, alone) &&
+                   (n_sequences == 2 || gets_same_logits(engine, 2, n_sequences, alone));
+    free(alone);
+    if (is_same) return;
     engine->is_one_by_one = is_small(engine->model);
     if (!engine->is_one_by_one && engine->options.callbacks.on_log)
         engine->options.callbacks.on_log(
@@ -1072,8 +971,6 @@ static int open_parts(struct llama_engine *engine) {
     llama_set_abort_callback(engine->context, abandon_evaluation, engine);
     engine->batch = llama_batch_init(SLICE_TOKENS, 0, 1);
     collect_facts(engine);
-    engine->candidates = malloc((size_t)engine->base.facts.n_vocab * sizeof *engine->candidates);
-    if (!engine->candidates) return fail_memory(engine);
     warm_up(engine);
     return ENGINE_OK;
 }
@@ -1095,7 +992,6 @@ static void llama_engine_close(engine *base) {
     if (engine->model) llama_model_free(engine->model);
     llama_backend_free();
     llama_log_set(discard_log, NULL);
-    free(engine->candidates);
     free(engine->piece);
     free(engine);
 }
