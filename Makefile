@@ -1,6 +1,6 @@
 # The thin face of the build: CMake does the work (see CMakePresets.json), scripts/ what is more than one command.
 #
-#   make            build the host, the library and the examples into build/
+#   make            build the host, llamaipc, the library and the examples into build/
 #   make run        build, start the host on the embedded model and watch an answer stream in
 #   make test       all tests: release, sanitizers, .NET
 #   make coverage   which lines of src/ the tests run
@@ -27,7 +27,7 @@ setup:
 	@scripts/setup.sh
 
 release: setup
-	@scripts/build.sh release chatbot lipc lipc_static classic_client manual
+	@scripts/build.sh release chatbot lipc lipc_static classic_client manual cli
 
 run: setup
 	@scripts/build.sh release chatbot lipc classic_client

@@ -1,4 +1,5 @@
-# What `make install` puts where: programs, library, headers, pkg-config file, CMake package, manual page, model.
+# What `make install` puts where: programs, library, headers, pkg-config file, CMake package, manual pages, completions,
+# model.
 include(CMakePackageConfigHelpers)
 
 install(TARGETS chatbot RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
@@ -7,6 +8,16 @@ install(TARGETS lipc lipc_static EXPORT lipc
 install(DIRECTORY include/lipc DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
 install(FILES models/tutor.gguf DESTINATION ${CMAKE_INSTALL_DATADIR}/lipc/models)
 install(FILES "${CMAKE_CURRENT_BINARY_DIR}/chatbot.1" DESTINATION ${CMAKE_INSTALL_MANDIR}/man1)
+if(LIPC_HAS_CLI)
+    install(TARGETS llamaipc RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+    install(FILES "${CMAKE_CURRENT_BINARY_DIR}/llamaipc.1" DESTINATION ${CMAKE_INSTALL_MANDIR}/man1)
+    install(FILES "${CMAKE_CURRENT_BINARY_DIR}/llamaipc.bash"
+            DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions RENAME llamaipc)
+    install(FILES "${CMAKE_CURRENT_BINARY_DIR}/llamaipc.zsh"
+            DESTINATION ${CMAKE_INSTALL_DATADIR}/zsh/site-functions RENAME _llamaipc)
+    install(FILES "${CMAKE_CURRENT_BINARY_DIR}/llamaipc.fish"
+            DESTINATION ${CMAKE_INSTALL_DATADIR}/fish/vendor_completions.d)
+endif()
 if(LIPC_LLAMA_BUNDLED)
     install(DIRECTORY "${LIPC_LLAMA_FOLDER}/lib/" DESTINATION ${CMAKE_INSTALL_LIBDIR}/lipc
             FILES_MATCHING PATTERN "lib*.so*" PATTERN cmake EXCLUDE PATTERN pkgconfig EXCLUDE)

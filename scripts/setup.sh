@@ -12,14 +12,29 @@ need cc gcc
 need git git
 need make make
 [ "${LIPC_LLAMA:-}" != source ] || need c++ g++
+# llamaipc's libraries. Without them everything else is built, so a user who may not install them is only told.
+need_library() { pkg-config --exists "$1" 2>/dev/null || libraries="$libraries $2"; }
+libraries=
+need_library jansson libjansson-dev
+need_library libedit libedit-dev
+command -v pkg-config >/dev/null 2>&1 || libraries="$libraries pkg-config"
 # npm fetches the pinned libllama, once.
 if [ "${LIPC_LLAMA:-}" != system ] && [ ! -f "$cache/node-llama-cpp-$LIBLLAMA_NPM_VERSION.tgz" ]; then need npm npm; fi
-# The tests' own: spin checks the models in verify/. They are skipped where it cannot be had.
-if [ "${1:-}" = test ] && ! command -v spin >/dev/null 2>&1 && [ "$(id -u)" = 0 ] &&
-    command -v apt-get >/dev/null 2>&1; then
-    echo "setup: installing spin ..." >&2
-    { apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends spin; } >/dev/null 2>&1 ||
-        echo "setup: no spin here; the models in verify/ are not checked" >&2
+# The tests' own: spin checks the models in verify/, tmux is the terminal of tests/cli. They are skipped where these cannot
+# be had.
+for tool in spin tmux; do
+    if [ "${1:-}" = test ] && ! command -v $tool >/dev/null 2>&1 && [ "$(id -u)" = 0 ] &&
+        command -v apt-get >/dev/null 2>&1; then
+        echo "setup: installing $tool ..." >&2
+        { apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $tool; } \
+            >/dev/null 2>&1 || echo "setup: no $tool here; what needs it is not tested" >&2
+    fi
+done
+if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
+    missing=$missing$libraries
+elif [ -n "$libraries" ]; then
+    echo "setup: llamaipc is not built without$libraries" >&2
+    [ -z "$missing" ] || missing=$missing$libraries
 fi
 [ -n "$missing" ] || exit 0
 

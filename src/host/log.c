@@ -12,17 +12,6 @@
 static log_level threshold = LOG_LEVEL_INFO;
 static int n_dropped; /* atomic */
 
-static const char *const level_names[] = {"error", "warn", "info", "debug"};
-
-bool log_level_parse(const char *text, log_level *level) {
-    for (size_t i = 0; i < sizeof level_names / sizeof level_names[0]; i++) {
-        if (strcmp(text, level_names[i]) != 0) continue;
-        *level = (log_level)i;
-        return true;
-    }
-    return false;
-}
-
 void log_open(log_level level) {
     threshold = level;
 }

@@ -10,8 +10,8 @@
 
 typedef enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARN, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG } log_level;
 
-/* "error", "warn", "info" or "debug". */
-bool log_level_parse(const char *text, log_level *level);
+/* The same, as an option says it. */
+#define LOG_LEVEL_NAMES "error|warn|info|debug"
 
 /* What is less important than `level` is not written. Before the first thread. */
 void log_open(log_level level);

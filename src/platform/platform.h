@@ -54,6 +54,10 @@ int plat_segment_own(const char *name, size_t size_bytes, plat_segment **segment
  * Errors: NOT_FOUND, FOREIGN_USER, UNEXPECTED (shorter than size_bytes), NO_MEMORY, SYSTEM. */
 int plat_segment_open(const char *name, size_t size_bytes, plat_segment **segment);
 
+/* The same for all of it and for reading only: whoever looks on can neither harm nor hold anybody up. A store into it
+ * ends the process. */
+int plat_segment_look(const char *name, plat_segment **segment);
+
 /* In a worker of the owner (see below): as long as this process lives, whoever wants to own the segment waits for it,
  * also when the owner is dead. Errors: OWNED (another worker still lives). */
 int plat_segment_work(const plat_segment *segment);

@@ -20,7 +20,7 @@ int plat_fail_errno(void);
 bool plat_object_path(const char *prefix, const char *name, char path[PLAT_PATH_SIZE]);
 
 /* Opens an existing object of this user's. Returns the descriptor (with its fstat in *status) or a negative plat_error. */
-int plat_object_open(const char *path, struct stat *status);
+int plat_object_open(const char *path, int access, struct stat *status);
 
 /* Gives the first `size_bytes` of a file memory, now or never: whoever touches them later cannot fault. The file is then
  * at least that long. Signals do not matter. */

@@ -57,8 +57,8 @@ bool plat_object_path(const char *prefix, const char *name, char path[PLAT_PATH_
     return length > 0 && length < PLAT_PATH_SIZE;
 }
 
-int plat_object_open(const char *path, struct stat *status) {
-    int descriptor = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+int plat_object_open(const char *path, int access, struct stat *status) {
+    int descriptor = open(path, access | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
     if (descriptor < 0) return plat_fail_errno();
     int error = PLAT_OK;
     if (fstat(descriptor, status) < 0)

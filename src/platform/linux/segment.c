@@ -62,8 +62,8 @@ int plat_segment_work(const plat_segment *segment) {
     return claim(segment->descriptor, BYTE_OF_WORKER, &pid);
 }
 
-static int map(plat_segment *segment, size_t size_bytes) {
-    void *base = mmap(NULL, size_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, segment->descriptor, 0);
+static int map(plat_segment *segment, size_t size_bytes, int protection) {
+    void *base = mmap(NULL, size_bytes, protection, MAP_SHARED, segment->descriptor, 0);
     if (base == MAP_FAILED) return plat_fail(PLAT_E_NO_MEMORY);
     segment->base = base;
     segment->size_bytes = size_bytes;
@@ -85,7 +85,7 @@ static int create(plat_segment *segment, size_t size_bytes) {
     if (segment->descriptor < 0) return segment->descriptor;
     int error = claim(segment->descriptor, BYTE_OF_OWNER, &owner_pid);
     if (error == PLAT_OK) error = identify(segment);
-    if (error == PLAT_OK) error = map(segment, size_bytes);
+    if (error == PLAT_OK) error = map(segment, size_bytes, PROT_READ | PROT_WRITE);
     /* Last, so that whoever can open it finds it owned and complete. */
     return error == PLAT_OK ? plat_object_publish(segment->descriptor, segment->path) : error;
 }
@@ -93,7 +93,7 @@ static int create(plat_segment *segment, size_t size_bytes) {
 /* Takes the object over if its owner is dead. PLAT_E_NOT_FOUND if it vanished meanwhile. */
 static int adopt(plat_segment *segment, size_t size_bytes, int *owner_pid) {
     struct stat status;
-    segment->descriptor = plat_object_open(segment->path, &status);
+    segment->descriptor = plat_object_open(segment->path, O_RDWR, &status);
     if (segment->descriptor < 0) return segment->descriptor;
     int error = claim(segment->descriptor, BYTE_OF_OWNER, owner_pid);
     if (error == PLAT_OK) error = outlive_worker(segment->descriptor, owner_pid);
@@ -103,7 +103,7 @@ static int adopt(plat_segment *segment, size_t size_bytes, int *owner_pid) {
     /* The last owner may have removed the name between our open and our claim: then this is a ghost. */
     if (!plat_object_is(segment->path, segment->device, segment->inode)) return PLAT_E_NOT_FOUND;
     error = plat_object_reserve(segment->descriptor, size_bytes);
-    return error < 0 ? error : map(segment, size_bytes);
+    return error < 0 ? error : map(segment, size_bytes, PROT_READ | PROT_WRITE);
 }
 
 int plat_segment_own(const char *name, size_t size_bytes, plat_segment **result, bool *adopted, int *owner_pid) {
@@ -146,7 +146,7 @@ int plat_segment_own(const char *name, size_t size_bytes, plat_segment **result,
     return error;
 }
 
-int plat_segment_open(const char *name, size_t size_bytes, plat_segment **result) {
+static int open_existing(const char *name, size_t size_bytes, bool for_writing, plat_segment **result) {
     *result = NULL;
     plat_segment *segment = calloc(1, sizeof *segment);
     if (!segment) return plat_fail(PLAT_E_NO_MEMORY);
@@ -154,7 +154,7 @@ int plat_segment_open(const char *name, size_t size_bytes, plat_segment **result
     struct stat status;
     int error = plat_object_path("", name, segment->path) ? PLAT_OK : plat_fail(PLAT_E_SYSTEM);
     if (error == PLAT_OK) {
-        segment->descriptor = plat_object_open(segment->path, &status);
+        segment->descriptor = plat_object_open(segment->path, for_writing ? O_RDWR : O_RDONLY, &status);
         if (segment->descriptor < 0) error = segment->descriptor;
     }
     if (error == PLAT_OK) {
@@ -166,7 +166,7 @@ int plat_segment_open(const char *name, size_t size_bytes, plat_segment **result
             errno = EINVAL;
             error = plat_fail(PLAT_E_UNEXPECTED);
         } else {
-            error = map(segment, size_bytes);
+            error = map(segment, size_bytes, for_writing ? PROT_READ | PROT_WRITE : PROT_READ);
         }
     }
     if (error < 0) {
@@ -175,6 +175,14 @@ int plat_segment_open(const char *name, size_t size_bytes, plat_segment **result
     }
     *result = segment;
     return PLAT_OK;
+}
+
+int plat_segment_open(const char *name, size_t size_bytes, plat_segment **result) {
+    return open_existing(name, size_bytes, true, result);
+}
+
+int plat_segment_look(const char *name, plat_segment **result) {
+    return open_existing(name, 0, false, result);
 }
 
 void *plat_segment_base(const plat_segment *segment) {

@@ -8,6 +8,7 @@
 #include "internal.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <semaphore.h>
 #include <stdlib.h>
 #include <string.h>
@@ -60,7 +61,7 @@ static int map_existing(plat_semaphore *semaphore, int descriptor, off_t n_bytes
 /* `replaces`: takes the name away from a file that is no semaphore; PLAT_E_NOT_FOUND then. */
 static int open_existing(plat_semaphore *semaphore, bool replaces) {
     struct stat status;
-    int descriptor = plat_object_open(semaphore->path, &status);
+    int descriptor = plat_object_open(semaphore->path, O_RDWR, &status);
     if (descriptor < 0) return descriptor;
     semaphore->device = status.st_dev;
     semaphore->inode = status.st_ino;

@@ -1,0 +1,46 @@
+# llamaipc, the channel in a terminal. It needs two libraries of the system's: libedit edits lines, jansson reads and writes
+# JSON. Without them everything else is built, and `cli`, the target to build it by, says what is missing.
+find_package(PkgConfig QUIET)
+set(cli_missing)
+if(PkgConfig_FOUND)
+    pkg_check_modules(LIPC_JANSSON QUIET IMPORTED_TARGET jansson>=2.13)
+    pkg_check_modules(LIPC_LIBEDIT QUIET IMPORTED_TARGET libedit>=3.1)
+    if(NOT LIPC_JANSSON_FOUND)
+        list(APPEND cli_missing "jansson (libjansson-dev)")
+    endif()
+    if(NOT LIPC_LIBEDIT_FOUND)
+        list(APPEND cli_missing "libedit (libedit-dev)")
+    endif()
+else()
+    set(cli_missing "pkg-config, and with it jansson and libedit (pkg-config libjansson-dev libedit-dev)")
+endif()
+if(cli_missing)
+    list(JOIN cli_missing ", " cli_missing)
+    message(WARNING "llamaipc is not built: missing ${cli_missing}. 'make setup' as root installs that.")
+    add_custom_target(cli ALL COMMAND ${CMAKE_COMMAND} -E echo "llamaipc is not built: missing ${cli_missing}")
+    set(LIPC_HAS_CLI OFF)
+    return()
+endif()
+set(LIPC_HAS_CLI ON)
+
+# The commands and what is written about them; whether that is a program of its own or the one that writes the papers.
+add_library(lipc_cli STATIC
+    src/cli/commands.c src/cli/options.c src/cli/papers.c src/cli/terminal.c src/cli/host.c src/cli/look.c
+    src/cli/status.c src/cli/stop.c)
+target_link_libraries(lipc_cli PUBLIC lipc_options lipc_static PkgConfig::LIPC_JANSSON PkgConfig::LIPC_LIBEDIT m)
+
+add_executable(llamaipc src/cli/main.c)
+target_link_libraries(llamaipc PRIVATE lipc_cli)
+
+add_executable(llamaipc_papers src/cli/write_papers.c)
+target_link_libraries(llamaipc_papers PRIVATE lipc_cli)
+set(cli_papers)
+foreach(paper manual bash zsh fish)
+    set(file llamaipc.${paper})
+    if(paper STREQUAL manual)
+        set(file llamaipc.1)
+    endif()
+    add_custom_command(OUTPUT ${file} COMMAND llamaipc_papers ${paper} > ${file} DEPENDS llamaipc_papers)
+    list(APPEND cli_papers ${file})
+endforeach()
+add_custom_target(cli ALL DEPENDS llamaipc ${cli_papers})

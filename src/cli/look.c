@@ -1,0 +1,190 @@
+/* look.c - see look.h. */
+#include "look.h"
+
+#include "../channel/names.h"
+#include "../text/utf8.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* ---- opening ------------------------------------------------------------------------------------------------------- */
+
+__attribute__((format(printf, 3, 4))) static int fail(char message[LOOK_MESSAGE_SIZE], int error, const char *format,
+                                                        ...) {
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(message, LOOK_MESSAGE_SIZE, format, arguments);
+    va_end(arguments);
+    return error;
+}
+
+static int fail_open(char message[LOOK_MESSAGE_SIZE], int error, const char *name, const char *object) {
+    char user[64];
+    switch (error) {
+    case PLAT_E_NOT_FOUND: return fail(message, LIPC_E_NO_HOST, "no host runs as '%s'", name);
+    case PLAT_E_FOREIGN_USER:
+        plat_object_user(object, user, sizeof user);
+        return fail(message, LIPC_E_ACCESS, "the host of '%s' belongs to another user, %s", name, user);
+    case PLAT_E_NO_MEMORY: return fail(message, LIPC_E_NO_MEMORY, "not enough memory to look at '%s'", name);
+    default: return fail(message, LIPC_E_SYSTEM, "cannot look at the shared memory of '%s': %s", name, plat_os_error());
+    }
+}
+
+static int read_hub(look *look, const char *name, char message[LOOK_MESSAGE_SIZE]) {
+    char versions[64];
+    if (plat_segment_size(look->segment) < LIPC_HUB_END)
+        return fail(message, LIPC_E_LAYOUT, "the host of '%s' is an older one without the modern channel", name);
+    hub_check check = hub_read(plat_segment_base(look->segment), plat_segment_size(look->segment), &look->view,
+                               &look->identity);
+    snprintf(versions, sizeof versions, "%u.%u of the channel, this program %d.%d", look->identity.major,
+             look->identity.minor, LIPC_LAYOUT_MAJOR, LIPC_LAYOUT_MINOR);
+    switch (check) {
+    case HUB_OK: return LIPC_E_OK;
+    case HUB_NOT_YET: return fail(message, LIPC_E_TIMEOUT, "the host of '%s' is just beginning", name);
+    case HUB_OTHER_VERSION: return fail(message, LIPC_E_LAYOUT, "the host of '%s' speaks version %s", name, versions);
+    case HUB_DAMAGED: break;
+    }
+    return fail(message, LIPC_E_LAYOUT, "the shared memory of '%s' is damaged: restart the host", name);
+}
+
+int look_open(look *look, const char *name, char message[LOOK_MESSAGE_SIZE]) {
+    char object[NAMES_OBJECT_SIZE];
+    memset(look, 0, sizeof *look);
+    message[0] = 0;
+    names_object(object, name, LIPC_SUFFIX_SEGMENT);
+    int error = plat_segment_look(object, &look->segment);
+    if (error < 0) return fail_open(message, error, name, object);
+    error = read_hub(look, name, message);
+    if (error < 0) {
+        look_close(look);
+        return error;
+    }
+    look->is_alive = look_is_alive(look);
+    return LIPC_E_OK;
+}
+
+void look_close(look *look) {
+    plat_segment_close(look->segment);
+    look->segment = NULL;
+}
+
+bool look_is_alive(const look *look) {
+    return plat_segment_owner_pid(look->segment) == look->identity.host_pid && plat_segment_is_current(look->segment);
+}
+
+/* ---- the host ------------------------------------------------------------------------------------------------------ */
+
+#define SHOWN(field) __atomic_load_n(&hub->field, __ATOMIC_RELAXED)
+
+static void copy_text(char *text, size_t size, const char *shared, size_t shared_size) {
+    char copy[256];
+    if (shared_size > sizeof copy) shared_size = sizeof copy;
+    memcpy(copy, shared, shared_size);
+    text[utf8_repair(copy, strnlen(copy, shared_size), text, size - 1)] = 0;
+}
+
+/* How long a process has been there that began so many ticks after the machine. */
+static double uptime_of(uint64_t start_time) {
+    double machine_s;
+    FILE *file = fopen("/proc/uptime", "re");
+    if (!file) return -1;
+    int n = fscanf(file, "%lf", &machine_s);
+    fclose(file);
+    double uptime_s = machine_s - (double)start_time / (double)sysconf(_SC_CLK_TCK);
+    return n == 1 && start_time != 0 && uptime_s >= 0 ? uptime_s : -1;
+}
+
+void look_at_host(const look *look, look_host *host) {
+    lipc_hub *hub = hub_of(&look->view);
+    /* acquire: what the host wrote before this state is visible. */
+    uint32_t state = __atomic_load_n(&hub->state, __ATOMIC_ACQUIRE), per_mille = SHOWN(load_per_mille);
+    bool is_known = (state >= LIPC_HUB_STARTING && state <= LIPC_HUB_ENDING) || state == LIPC_HUB_RECOVERING;
+    *host = (look_host){
+        .status = {
+            .state = is_known ? (int32_t)state : LIPC_HOST_STARTING,
+            .load_per_mille = per_mille <= 1000 ? (int32_t)per_mille : 1000,
+            .host_pid = look->identity.host_pid,
+            .n_clients = (int32_t)SHOWN(n_attached), .n_streams = (int32_t)look->view.at.n_streams,
+            .n_running = (int32_t)SHOWN(n_running), .n_queued = (int32_t)SHOWN(n_queued),
+            .request_size = look->view.at.request_size, .response_size = look->view.at.log_size,
+        },
+        .worker_pid = (int)SHOWN(worker_pid), .n_recoveries = (int)SHOWN(n_recoveries),
+        .uptime_s = uptime_of(look->identity.host_start_time),
+    };
+    copy_text(host->status.host_version, sizeof host->status.host_version, hub->host_version, sizeof hub->host_version);
+    if (state >= LIPC_HUB_READY) {
+        host->status.n_parallel = (int32_t)SHOWN(n_parallel);
+        host->status.n_ctx = (int32_t)SHOWN(n_ctx);
+        host->status.n_ctx_trained = (int32_t)SHOWN(n_ctx_trained);
+        host->status.n_vocab = (int32_t)SHOWN(n_vocab);
+        host->status.n_threads = (int32_t)SHOWN(n_threads);
+        host->status.n_parameters = SHOWN(n_parameters);
+        host->status.model_bytes = SHOWN(model_bytes);
+        copy_text(host->status.model, sizeof host->status.model, hub->model, sizeof hub->model);
+    }
+    /* Looked at last: what was read is this host's if it is still alive. */
+    if (!look_is_alive(look)) host->status.state = LIPC_HOST_GONE;
+}
+
+/* ---- streams ------------------------------------------------------------------------------------------------------- */
+
+static uint64_t span(uint64_t from_ns, uint64_t to_ns) {
+    return to_ns > from_ns ? to_ns - from_ns : 0;
+}
+
+static void read_times(const lipc_stream_header *header, lipc_progress *progress) {
+    uint64_t now_ns = plat_clock_ns();
+    uint64_t submitted_ns = __atomic_load_n(&header->submitted_ns, __ATOMIC_RELAXED);
+    uint64_t started_ns = __atomic_load_n(&header->started_ns, __ATOMIC_RELAXED);
+    uint64_t first_ns = __atomic_load_n(&header->first_token_ns, __ATOMIC_RELAXED);
+    uint64_t ended_ns = __atomic_load_n(&header->ended_ns, __ATOMIC_RELAXED);
+    uint64_t end_ns = ended_ns ? ended_ns : now_ns;
+    progress->queued_ns = span(submitted_ns, started_ns ? started_ns : end_ns);
+    if (started_ns) progress->prompt_ns = span(started_ns, first_ns ? first_ns : end_ns);
+    if (first_ns) progress->generate_ns = span(first_ns, end_ns);
+}
+
+static int owner_of(const look *look, uint64_t claim) {
+    uint32_t owner = stream_claim_owner(claim);
+    if (stream_claim_phase(claim) == LIPC_CLAIM_DETACHED || owner >= look->view.at.n_clients) return 0;
+    /* acquire: pairs with the client's CAS. */
+    return (int)(__atomic_load_n(&hub_client(&look->view, owner)->claim, __ATOMIC_ACQUIRE) >> 32);
+}
+
+static void write_id(const lipc_stream_header *header, char text[LIPC_STREAM_ID_SIZE]) {
+    for (size_t i = 0; i < STREAM_ID_BYTES; i++) snprintf(text + 2 * i, 3, "%02x", header->id[i]);
+}
+
+bool look_at_stream(const look *look, uint32_t place, look_stream *stream) {
+    lipc_stream_header *header = hub_stream(&look->view, place);
+    stream_reader reader;
+    stream_sight sight;
+    uint64_t claim = stream_claim_now(header);
+    *stream = (look_stream){.place = place, .generation = stream_claim_generation(claim),
+                            .phase = stream_claim_phase(claim), .owner_pid = owner_of(look, claim)};
+    if (stream->phase != LIPC_CLAIM_SUBMITTED && stream->phase != LIPC_CLAIM_DETACHED &&
+        stream->phase != LIPC_CLAIM_RELEASED)
+        return false; /* free, or its request is still being written */
+    stream_reader_begin(&reader, &look->view, place, stream->generation);
+    stream_look(&reader, &sight);
+    stream->progress = (lipc_progress){
+        .state = (int32_t)sight.state, .end = (int32_t)sight.end, .error = sight.error,
+        .n_tokens = (int32_t)sight.n_tokens, .n_bytes = sight.n_bytes,
+        .queue_position = (int32_t)__atomic_load_n(&header->queue_position, __ATOMIC_RELAXED),
+        .n_prompt = (int32_t)__atomic_load_n(&header->n_prompt, __ATOMIC_RELAXED),
+        .n_prompt_done = (int32_t)__atomic_load_n(&header->n_prompt_done, __ATOMIC_RELAXED),
+        .seed = __atomic_load_n(&header->seed, __ATOMIC_RELAXED),
+    };
+    read_times(header, &stream->progress);
+    write_id(header, stream->id);
+    return stream_claim_generation(stream_claim_now(header)) == stream->generation;
+}
+
+double look_speed(const lipc_progress *progress) {
+    if (progress->n_tokens < 2 || progress->generate_ns == 0) return 0;
+    /* The first token is the span's beginning. */
+    return (progress->n_tokens - 1) * 1e9 / (double)progress->generate_ns;
+}

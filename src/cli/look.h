@@ -1,0 +1,56 @@
+/* look.h - looking at a host from outside: through a read-only mapping of its segment, without being its client.
+ *
+ * Nothing here can hold the host up or harm it, and it works on what a dead host left, too. All that is read is copied,
+ * and checked as far as it leads anywhere.
+ */
+#ifndef CLI_LOOK_H
+#define CLI_LOOK_H
+
+#include "../channel/hub.h"
+#include "../channel/stream.h"
+
+#include "lipc/lipc.h"
+
+typedef struct look {
+    plat_segment *segment;
+    hub_view view;
+    hub_identity identity; /* its host_pid is the host's, or the dead one's */
+    bool is_alive;         /* when it was opened; look_is_alive says it again */
+} look;
+
+/* Maps what there is under the name. Errors, with the sentence in `message`: NO_HOST (no segment), TIMEOUT (a host is
+ * just beginning), ACCESS, LAYOUT (damaged, of another version, or without the modern channel), NO_MEMORY, SYSTEM. */
+#define LOOK_MESSAGE_SIZE 512
+int look_open(look *look, const char *name, char message[LOOK_MESSAGE_SIZE]);
+void look_close(look *look);
+
+/* Whether the host that was found lives and still owns the segment. */
+bool look_is_alive(const look *look);
+
+/* What the host shows of itself; state GONE if it is dead. */
+typedef struct look_host {
+    lipc_host_status status;
+    int worker_pid;
+    int n_recoveries;
+    double uptime_s; /* negative: not known */
+} look_host;
+
+void look_at_host(const look *look, look_host *host);
+
+/* One stream at one moment. */
+typedef struct look_stream {
+    uint32_t place;       /* 0, 1, ...: how people name it */
+    uint32_t generation;
+    uint32_t phase;       /* LIPC_CLAIM_* */
+    int owner_pid;        /* 0: none */
+    lipc_progress progress;
+    char id[LIPC_STREAM_ID_SIZE];
+} look_stream;
+
+/* False: the place is free. */
+bool look_at_stream(const look *look, uint32_t place, look_stream *stream);
+
+/* Tokens per second of an answer since its first token; 0 if there is none to tell of. */
+double look_speed(const lipc_progress *progress);
+
+#endif

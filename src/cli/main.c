@@ -1,0 +1,147 @@
+/* main.c - llamaipc: from the command line to one of the commands. */
+#include "commands.h"
+#include "papers.h"
+#include "terminal.h"
+
+#include "../platform/platform.h"
+
+#include <locale.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MESSAGE_SIZE 512
+#define PROGRAM_SIZE 32
+
+static const cli_command *find(const char *name) {
+    for (int i = 0; i < CLI_N_COMMANDS; i++)
+        if (strcmp(cli_commands[i].name, name) == 0) return &cli_commands[i];
+    return NULL;
+}
+
+/* What those who come from another program type, and what it is here. */
+static const struct { const char *word, *advice; } habits[] = {
+    {"run", "to talk to a model: llamaipc chat -m FILE"},
+    {"generate", "to ask something: llamaipc ask \"...\""},
+    {"serve", "the host is a program of its own: chatbot -m FILE"},
+    {"start", "ask and chat start a host if none runs; chatbot -m FILE is one"},
+    {"ps", "llamaipc top lists clients and streams, llamaipc status the host"},
+    {"list", "llamaipc top lists clients and streams, llamaipc status the host"},
+    {"ls", "llamaipc top lists clients and streams, llamaipc status the host"},
+    {"kill", "llamaipc cancel STREAM ends an answer, llamaipc stop the host"},
+    {"rm", "llamaipc cancel STREAM ends an answer, llamaipc stop the host"},
+    {"quit", "llamaipc stop ends the host"},
+    {"pull", "models are files: llamaipc chat -m FILE takes any GGUF file that llama.cpp runs"},
+    {"version", "llamaipc --version"},
+};
+
+static cli_exit fail_unknown(const char *word) {
+    char text[OPTIONS_SHOWN_SIZE];
+    const char *names[CLI_N_COMMANDS + 1];
+    for (int i = 0; i < CLI_N_COMMANDS; i++) names[i] = cli_commands[i].name;
+    names[CLI_N_COMMANDS] = NULL;
+    options_shown(word, text);
+    const char *similar = options_similar(word, names), *advice = NULL;
+    for (size_t i = 0; i < sizeof habits / sizeof habits[0]; i++)
+        if (strcmp(habits[i].word, word) == 0) advice = habits[i].advice;
+    if (advice)
+        terminal_fail("there is no command '%s'; %s", text, advice);
+    else if (similar)
+        terminal_fail("there is no command '%s': did you mean %s? See llamaipc --help", text, similar);
+    else if (strchr(word, ' '))
+        terminal_fail("'%s' is not a command; to ask that: llamaipc ask \"...\"", text);
+    else
+        terminal_fail("there is no command '%s': see llamaipc --help", text);
+    return CLI_EXIT_USAGE;
+}
+
+/* What holds for every command: help, version, and no surplus words. */
+static cli_exit run(const cli_command *command, const cli_options *options) {
+    char text[OPTIONS_SHOWN_SIZE];
+    if (options->show_help) {
+        papers_command(stdout, command);
+        return CLI_EXIT_OK;
+    }
+    if (command->most >= 0 && options->n_words > command->most) {
+        terminal_fail("%s does not take '%s': see llamaipc %s --help", command->name,
+                      options_shown(options->words[command->most], text), command->name);
+        return CLI_EXIT_USAGE;
+    }
+    if (options->n_words < command->least) {
+        terminal_fail("%s needs %s: see llamaipc %s --help", command->name, command->words, command->name);
+        return CLI_EXIT_USAGE;
+    }
+    return command->run(options);
+}
+
+/* `llamaipc` alone, or with options only. */
+static cli_exit without_command(int argc, char *argv[], cli_options *options) {
+    char message[MESSAGE_SIZE];
+    option_table table = cli_option_table("llamaipc");
+    if (!options_parse(&table, OPTIONS_NO_COMMAND, argc, argv, options, NULL, message, sizeof message)) {
+        terminal_fail("%s", message);
+        return CLI_EXIT_USAGE;
+    }
+    if (options->show_version) {
+        printf("llamaipc %s\n", lipc_version());
+        return CLI_EXIT_OK;
+    }
+    papers_overview(options->show_help ? stdout : stderr);
+    return options->show_help ? CLI_EXIT_OK : CLI_EXIT_USAGE;
+}
+
+/* `llamaipc help COMMAND` is `llamaipc COMMAND --help`. */
+static cli_exit help(int argc, char *argv[], int place) {
+    if (place + 1 >= argc) {
+        papers_overview(stdout);
+        return CLI_EXIT_OK;
+    }
+    const cli_command *command = find(argv[place + 1]);
+    if (!command) return fail_unknown(argv[place + 1]);
+    papers_command(stdout, command);
+    return CLI_EXIT_OK;
+}
+
+static cli_exit with_command(int argc, char *argv[], int place, const char **items) {
+    char message[MESSAGE_SIZE], program[PROGRAM_SIZE];
+    cli_options options;
+    option_words words = {items, 0};
+    if (place < argc && strcmp(argv[place], "help") == 0) return help(argc, argv, place);
+    const cli_command *command = place < argc ? find(argv[place]) : NULL;
+    if (place < argc && !command) return fail_unknown(argv[place]);
+    uint32_t bit = command ? 1u << (command - cli_commands) : OPTIONS_NO_COMMAND;
+    snprintf(program, sizeof program, "llamaipc%s%s", command ? " " : "", command ? command->name : "");
+    option_table table = cli_option_table(program);
+    cli_options_init(&options);
+    bool is_parsed = options_begin(&table, bit, &options, message, sizeof message);
+    if (is_parsed && !command) return without_command(argc, argv, &options);
+    /* The command is taken out; what is left are options and words, wherever they stand. */
+    if (is_parsed) {
+        memmove(argv + place, argv + place + 1, (size_t)(argc - place) * sizeof *argv);
+        is_parsed = options_parse(&table, bit, argc - 1, argv, &options, &words, message, sizeof message);
+    }
+    if (!is_parsed) {
+        terminal_fail("%s", message);
+        return CLI_EXIT_USAGE;
+    }
+    words.items[words.n_items] = NULL;
+    options.words = words.items;
+    options.n_words = words.n_items;
+    return run(command, &options);
+}
+
+int main(int argc, char *argv[]) {
+    plat_streams_ensure();
+    /* For the width of characters. A machine whose locale is not set up still has UTF-8 in its terminals. */
+    setlocale(LC_CTYPE, "");
+    if (MB_CUR_MAX == 1) setlocale(LC_CTYPE, "C.UTF-8");
+    terminal_begin();
+    option_table table = cli_option_table("llamaipc");
+    const char **items = calloc((size_t)argc + 1, sizeof *items);
+    if (!items) {
+        terminal_fail("not enough memory");
+        return CLI_EXIT_FAILURE;
+    }
+    cli_exit code = with_command(argc, argv, options_first_word(&table, argc, argv), items);
+    free(items);
+    return code;
+}

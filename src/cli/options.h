@@ -1,0 +1,35 @@
+/* options.h - the options of llamaipc: one table for all commands makes parser, help, manual page and completions. */
+#ifndef CLI_OPTIONS_H
+#define CLI_OPTIONS_H
+
+#include "../options/options.h"
+
+#include "lipc/lipc.h"
+
+typedef struct cli_options {
+    const char *name;          /* the instance */
+    const char *const *words;  /* what is no option, up to NULL */
+    int n_words;
+    lipc_request request;      /* its numbers: what was not said is left to the host */
+    bool ignore_eos, logprobs;
+    const char *prompt;        /* -p; NULL: the words, or standard input */
+    const char *prompt_path;
+    const char *system;        /* NULL: none */
+    option_texts stops;
+    const char *grammar, *grammar_path;
+    const char *model_path;    /* for a host that is started, as the next three; NULL: its own default */
+    int32_t n_ctx;             /* LIPC_INT_DEFAULT: likewise, as the next two */
+    int32_t n_threads;
+    int32_t n_gpu_layers;
+    int32_t timeout_s;         /* negative: none */
+    bool no_stream, json, quiet, wait;
+    bool show_help, show_version;
+} cli_options;
+
+/* The table with the program's name as its messages show it. */
+option_table cli_option_table(const char *program);
+
+/* The values before anything is parsed. */
+void cli_options_init(cli_options *options);
+
+#endif

@@ -1,0 +1,44 @@
+/* terminal.h - everything that llamaipc says: answers on standard output, everything else on standard error.
+ *
+ * Colours, and lines that are replaced, only where a terminal is behind the stream; no colours if NO_COLOR is set (and
+ * not empty) or TERM is "dumb". One thread.
+ */
+#ifndef CLI_TERMINAL_H
+#define CLI_TERMINAL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdio.h>
+
+/* Looks at the streams and the environment. First. */
+void terminal_begin(void);
+
+bool terminal_is_out(void);   /* standard output is a terminal */
+bool terminal_is_error(void); /* so is standard error */
+
+/* Its columns now; 80 if it does not say. */
+int terminal_width(void);
+
+typedef enum terminal_style { STYLE_PLAIN, STYLE_DIM, STYLE_BOLD, STYLE_GOOD, STYLE_WARN, STYLE_BAD } terminal_style;
+
+/* What switches the stream to a style: "" where there are no colours. */
+const char *terminal_style_on(FILE *file, terminal_style style);
+
+/* A message: "llamaipc: ..." and a newline, on standard error. Control characters are shown as '?'. */
+__attribute__((format(printf, 1, 2))) void terminal_say(const char *format, ...);
+__attribute__((format(printf, 1, 2))) void terminal_fail(const char *format, ...);
+
+/* One line on standard error that replaces the one before, cut to the width; nothing if that is no terminal. Whatever
+ * else is written takes it away first. */
+__attribute__((format(printf, 1, 2))) void terminal_progress(const char *format, ...);
+void terminal_progress_clear(void);
+
+/* How many columns a text takes. */
+size_t terminal_columns(const char *text);
+
+/* Writes text of a model to standard output, at once. On a terminal its control characters, but for newline and tab, are
+ * shown as U+FFFD: a model must not steer it. Returns false if it could not be written; one that ends because nobody
+ * reads any more ends the program, as SIGPIPE does. */
+bool terminal_write(const char *text, size_t n_bytes);
+
+#endif
