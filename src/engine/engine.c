@@ -15,7 +15,7 @@ const char *engine_end_text(engine_end end) {
     return "unknown";
 }
 
-int engine_check_resumed(engine *engine, const engine_request *request, int32_t n_prompt) {
+int engine_check_resumed(engine *engine, const engine_request *request, int32_t n_prompt, bool can_shift) {
     size_t n_resumed = request->n_resumed, n_ctx = engine->facts.n_ctx > 0 ? engine->facts.n_ctx : INT32_MAX;
     if (request->n_predict >= 0 && n_resumed > (size_t)request->n_predict) {
         snprintf(engine->message, sizeof engine->message,
@@ -23,7 +23,7 @@ int engine_check_resumed(engine *engine, const engine_request *request, int32_t 
                  n_resumed, request->n_predict);
         return ENGINE_E_RESUMED;
     }
-    if (n_resumed > n_ctx - (size_t)n_prompt) {
+    if (!can_shift && n_resumed > n_ctx - (size_t)n_prompt) {
         snprintf(engine->message, sizeof engine->message,
                  "the prompt of %d tokens and the %zu that the answer already has are more than the context of %zu; start "
                  "the host with a larger -c N",

@@ -30,6 +30,7 @@ typedef enum engine_error {
 
 #define ENGINE_MESSAGE_SIZE 512
 #define ENGINE_SEQUENCES_DEFAULT 4
+#define ENGINE_GUESSES_MOST 16
 
 /* What both kinds of engine ask of their surroundings while they work. */
 typedef struct engine_callbacks {
@@ -51,6 +52,7 @@ typedef struct engine_model_facts {
     int32_t n_vocab;
     int32_t n_threads;
     int32_t n_sequences;   /* answers that can be made at a time */
+    int32_t n_progress;    /* entries that a step fills at most */
     uint64_t n_parameters;
     uint64_t n_bytes;
 } engine_model_facts;
@@ -116,6 +118,7 @@ typedef struct engine_progress {
     int32_t n_tokens;   /* tokens of the answer so far, without the one that ends it */
     int32_t n_prompt;   /* tokens of the prompt */
     int32_t n_prompt_done;
+    int32_t n_cached;   /* of these, tokens that the engine still had in memory and did not evaluate */
     uint64_t prompt_ns;   /* time from admission to the first token */
     uint64_t generate_ns; /* time from the first token to now */
     engine_end end;       /* other than NONE: the sequence is free again */
@@ -148,6 +151,12 @@ typedef struct llama_engine_options {
     int32_t n_sequences;  /* answers at a time; 0: up to ENGINE_SEQUENCES_DEFAULT, fewer if their caches are large */
     int32_t n_threads;    /* 0: one for each physical core; for a small model one */
     int32_t n_gpu_layers; /* layers to offload where a device is found; negative: all */
+    int32_t n_guesses;    /* tokens guessed from the text so far and evaluated with the next one, at most, up to
+                             ENGINE_GUESSES_MOST; what is chosen stays the same. 0: none */
+    bool context_shift;   /* a full context gives up its older half, a conversation that does not fit its oldest messages;
+                             false: both are an end */
+    bool no_reuse;        /* every prompt is evaluated from its beginning */
+    bool no_warm_up;      /* the first request pays for reading the weights */
     engine_callbacks callbacks;
 } llama_engine_options;
 
@@ -176,8 +185,8 @@ static inline int engine_admit(engine *engine, const engine_request *request, in
     return engine->operations->admit(engine, request, sequence);
 }
 
-/* Moves all admitted answers on, and fills one entry of `progress` (room for facts.n_sequences) for each that moved.
- * Returns their number. */
+/* Moves all admitted answers on, and fills an entry of `progress` (room for facts.n_progress) for each that moved, or one
+ * for each token if an answer got several: these follow each other, and only the last has an end. Returns their number. */
 static inline size_t engine_step(engine *engine, engine_progress *progress) {
     return engine->operations->step(engine, progress);
 }
@@ -198,8 +207,14 @@ static inline void engine_close(engine *engine) {
     if (engine) engine->operations->close(engine);
 }
 
-/* ---- for engines ----------------------------------------------------------------------------------------------------
- * Whether as many resumed tokens can belong to an answer to this prompt. Errors: RESUMED, and engine->message says why. */
-int engine_check_resumed(engine *engine, const engine_request *request, int32_t n_prompt);
+/* ---- for engines ---------------------------------------------------------------------------------------------------- */
+
+/* Whether as many resumed tokens can belong to an answer to this prompt, in a context that is shifted when it is full or
+ * not. Errors: RESUMED, and engine->message says why. */
+int engine_check_resumed(engine *engine, const engine_request *request, int32_t n_prompt, bool can_shift);
+
+static inline bool engine_is_interrupted(const engine_callbacks *callbacks) {
+    return callbacks->interrupted && callbacks->interrupted(callbacks->user_data);
+}
 
 #endif

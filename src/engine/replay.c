@@ -120,7 +120,7 @@ static int find_free_sequence(const struct replay_engine *replay) {
 /* The resumed tokens can only be those that this text begins with. Errors: RESUMED. */
 static int check_resumed(struct replay_engine *replay, const engine_request *request, int32_t n_prompt) {
     size_t n_text = (size_t)replay->n_text_tokens;
-    int error = engine_check_resumed(&replay->base, request, n_prompt);
+    int error = engine_check_resumed(&replay->base, request, n_prompt, false);
     if (error < 0) return error;
     for (size_t i = 0; i < request->n_resumed; i++) {
         bool is_behind_end = i >= n_text && !request->sampling.ignore_eos;
@@ -223,7 +223,7 @@ static size_t replay_step(engine *engine, engine_progress *progress) {
     struct replay_engine *replay = (struct replay_engine *)engine;
     const engine_callbacks *callbacks = &replay->options.callbacks;
     if (replay->next_ns == NOT_DUE) return 0;
-    bool is_interrupted = callbacks->interrupted && callbacks->interrupted(callbacks->user_data);
+    bool is_interrupted = engine_is_interrupted(callbacks);
     uint64_t now = plat_clock_ns(), next_ns = NOT_DUE;
     size_t n_moved = 0;
     for (int s = 0; s < engine->facts.n_sequences; s++) {
@@ -360,6 +360,7 @@ int replay_engine_open(const replay_engine_options *options, engine **result, ch
     }
     replay->base.operations = &operations;
     replay->base.facts.n_sequences = options->n_sequences > 0 ? options->n_sequences : 1;
+    replay->base.facts.n_progress = replay->base.facts.n_sequences;
     replay->options = *options;
     int error = open_parts(replay);
     if (error < 0) {

@@ -35,6 +35,10 @@ typedef struct host_options {
     float replay_rate;      /* tokens per second of each answer; 0: as fast as possible */
     log_level log_level;
     bool ignore_eos;
+    bool lookup;            /* guess tokens from the text so far */
+    bool context_shift;
+    bool no_cache_prompt;   /* evaluate every prompt from its beginning */
+    bool no_warmup;
     bool exit_with_parent;
     bool no_supervise;      /* one process, which is not started again if it dies */
     bool show_version;

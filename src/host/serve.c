@@ -23,7 +23,7 @@ struct server {
     stream_service *streams;
     ledger *ledger;
     plat_doorbell *bell;
-    engine_progress *progress; /* one for each sequence */
+    engine_progress *progress; /* of a step */
     answer **by_sequence;      /* the answer that the engine makes in each; NULL: free */
     answer **running;
     size_t n_running;
@@ -44,7 +44,7 @@ server *server_new(engine *engine, classic_service *classic, stream_service *str
     server *server = calloc(1, sizeof *server);
     if (!server) return NULL;
     *server = (struct server){.engine = engine, .classic = classic, .streams = streams, .ledger = ledger, .bell = bell};
-    server->progress = calloc(n_sequences, sizeof *server->progress);
+    server->progress = calloc((size_t)engine->facts.n_progress, sizeof *server->progress);
     server->by_sequence = calloc(n_sequences, sizeof *server->by_sequence);
     server->running = calloc(n_sequences, sizeof *server->running);
     server->waiting_size = stream_service_size(streams) + 1; /* each stream, and the classic channel */
@@ -137,10 +137,10 @@ static void end_running(server *server, answer *answer, const engine_progress *p
     if (has_failed) log_line(LOG_LEVEL_ERROR, "request %u: %s", answer->number, reason);
     /* The first token comes out of the prompt's evaluation; the others take the time of generating. */
     int32_t n_timed = progress->n_tokens > 1 ? progress->n_tokens - 1 : 0;
-    log_line(LOG_LEVEL_INFO, "request %u: prompt %d tokens in %.1f ms (%.1f tokens/s), answer %d tokens in %.1f ms "
-                             "(%.1f tokens/s), %s",
-             answer->number, progress->n_prompt, (double)progress->prompt_ns / 1e6,
-             per_second(progress->n_prompt_done, progress->prompt_ns), progress->n_tokens,
+    log_line(LOG_LEVEL_INFO, "request %u: prompt %d tokens, %d of them known, in %.1f ms (%.1f tokens/s), answer %d "
+                             "tokens in %.1f ms (%.1f tokens/s), %s",
+             answer->number, progress->n_prompt, progress->n_cached, (double)progress->prompt_ns / 1e6,
+             per_second(progress->n_prompt_done - progress->n_cached, progress->prompt_ns), progress->n_tokens,
              (double)progress->generate_ns / 1e6, per_second(n_timed, progress->generate_ns), words_of(end));
     server->by_sequence[answer->sequence] = NULL;
     for (size_t i = 0; i < server->n_running; i++)

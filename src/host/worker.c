@@ -109,6 +109,10 @@ static int open_model(worker *worker, const engine_callbacks *callbacks, engine 
         .n_sequences = options->n_parallel,
         .n_threads = options->n_threads,
         .n_gpu_layers = options->n_gpu_layers,
+        .n_guesses = options->lookup ? ENGINE_GUESSES_MOST : 0,
+        .context_shift = options->context_shift,
+        .no_reuse = options->no_cache_prompt,
+        .no_warm_up = options->no_warmup,
         .callbacks = *callbacks,
     };
     log_line(LOG_LEVEL_INFO, "loading %s", worker->model_path);

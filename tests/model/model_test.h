@@ -29,7 +29,7 @@ typedef struct answer {
 } answer;
 
 static engine *model;
-static engine_progress progress[N_SEQUENCES];
+static engine_progress progress[N_SEQUENCES + ENGINE_GUESSES_MOST];
 static answer answers[N_SEQUENCES];
 static int interrupt_after = -1; /* questions of the library until `interrupted` says yes; negative: never */
 
@@ -39,20 +39,21 @@ static bool interrupted(void *user_data) {
     return interrupt_after == 0;
 }
 
-static engine *open_file(const char *path, int n_sequences, uint32_t n_ctx) {
-    char message[ENGINE_MESSAGE_SIZE];
+static engine *open_with(llama_engine_options options) {
+    char message[ENGINE_MESSAGE_SIZE], path[4096];
     engine *engine;
-    llama_engine_options options = {.model_path = path, .n_ctx = n_ctx, .n_sequences = n_sequences,
-                                    .callbacks = {.interrupted = interrupted}};
+    options.callbacks.interrupted = interrupted;
+    if (!options.model_path) options.model_path = test_model_path(path, "tutor.gguf");
     CHECK_SAY(llama_engine_open(&options, &engine, message, sizeof message) == 0, "%s", message);
-    CHECK_INT(engine->facts.n_sequences, ==, n_sequences);
+    CHECK_INT(engine->facts.n_sequences, ==, options.n_sequences);
     return engine;
 }
 
-static engine *open_model(int n_sequences, uint32_t n_ctx) {
-    char path[4096];
-    return open_file(test_model_path(path, "tutor.gguf"), n_sequences, n_ctx);
+/* NULL: the embedded model. */
+static engine *open_file(const char *path, int n_sequences, uint32_t n_ctx) {
+    return open_with((llama_engine_options){.model_path = path, .n_ctx = n_ctx, .n_sequences = n_sequences});
 }
+
 
 static engine_request ask(const char *question) {
     static engine_message messages[N_SEQUENCES + 1];

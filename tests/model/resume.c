@@ -1,7 +1,7 @@
-/* resume.c - src/engine/llama.c: an answer is the same to the last byte, and to the last bit of its log probabilities,
+/* resume.c - src/engine/llama: an answer is the same to the last byte, and to the last bit of its log probabilities,
  * alone, beside others, and gone on with after any of its tokens; what cannot be gone on with is refused.
  *
- * resume [MODEL] - another model than the embedded one; it must be one that the engine is exact with (see llama.c).
+ * resume [MODEL] - another model than the embedded one; it must be one that the engine is exact with (see its internal.h).
  */
 #include "model_test.h"
 
@@ -281,7 +281,7 @@ static void refuse(void) {
 
 int main(int argc, char **argv) {
     test_begin("resume", 170);
-    model = argc > 1 ? open_file(argv[1], N_SEQUENCES, 1024) : open_model(N_SEQUENCES, 1024);
+    model = open_file(argc > 1 ? argv[1] : NULL, N_SEQUENCES, 1024);
     for (int i = 0; i < N_WAYS; i++) check_way(i);
     test_step("inside of characters");
     cut_characters();

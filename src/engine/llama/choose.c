@@ -1,0 +1,87 @@
+/* choose.c - the next token: sampled, within a grammar, or resumed. */
+#include "internal.h"
+
+/* Whether the grammar allows a token that does not end the answer. */
+static bool is_allowed(struct llama_engine *engine, struct sequence *sequence, llama_token token) {
+    size_t n_bytes = text_of_token(engine, token);
+    return grammar_fits(sequence->grammar, engine->piece, n_bytes);
+}
+
+typedef struct question {
+    struct llama_engine *engine;
+    struct sequence *sequence;
+    bool can_end;
+} question;
+
+/* Whether the grammar allows this token. */
+static bool is_choice(void *user_data, int32_t token) {
+    const question *question = user_data;
+    if (llama_vocab_is_eog(question->engine->vocab, token)) return question->can_end;
+    return is_allowed(question->engine, question->sequence, token);
+}
+
+/* Samples among the tokens that the grammar allows. Returns how the answer ends if there are none. */
+static engine_end sample_allowed(struct llama_engine *engine, struct sequence *sequence, const float *logits,
+                                 llama_token *token) {
+    question question = {engine, sequence, grammar_can_end(sequence->grammar)};
+    *token = sampler_choose_allowed(sequence->sampler, logits, (uint32_t)sequence->n_tokens, 1, is_choice, &question);
+    if (grammar_is_exhausted(sequence->grammar)) {
+        llama_say(engine, "the grammar leaves too many ways to read the answer after %d tokens of it", sequence->n_tokens);
+        return ENGINE_END_FAILED;
+    }
+    if (*token != SAMPLER_NOTHING) return ENGINE_END_NONE;
+    if (question.can_end) return ENGINE_END_TURN; /* the grammar is complete: also for those who ignore the model's end */
+    llama_say(engine, "no token of the model fits the grammar after %d tokens of the answer", sequence->n_tokens);
+    return ENGINE_END_FAILED;
+}
+
+/* First without the grammar: mostly the model says what it allows, and asking it about one token is much cheaper than
+ * about the whole vocabulary. A token it does not allow is sampled again among all that it does; without top_k, top_p
+ * and min_p that adds up to the same probabilities as asking it first. */
+static engine_end sample_with_grammar(struct llama_engine *engine, struct sequence *sequence, const float *logits,
+                                      llama_token *token) {
+    *token = sampler_choose(sequence->sampler, logits, (uint32_t)sequence->n_tokens, 0);
+    bool ends = *token != SAMPLER_NOTHING && llama_vocab_is_eog(engine->vocab, *token);
+    if (ends && grammar_can_end(sequence->grammar)) return ENGINE_END_TURN;
+    if (*token == SAMPLER_NOTHING || ends || !is_allowed(engine, sequence, *token)) {
+        engine_end end = sample_allowed(engine, sequence, logits, token);
+        if (end != ENGINE_END_NONE) return end;
+        if (llama_vocab_is_eog(engine->vocab, *token)) return ENGINE_END_TURN;
+    }
+    grammar_accept(sequence->grammar, engine->piece, text_of_token(engine, *token));
+    sampler_accept(sequence->sampler, token, 1);
+    return ENGINE_END_NONE;
+}
+
+static engine_end sample(struct llama_engine *engine, struct sequence *sequence, const float *logits,
+                         llama_token *token) {
+    if (sequence->grammar) return sample_with_grammar(engine, sequence, logits, token);
+    *token = sampler_choose(sequence->sampler, logits, (uint32_t)sequence->n_tokens, 0);
+    if (*token == SAMPLER_NOTHING) {
+        llama_say(engine, "the model finds no token possible after %d tokens of the answer", sequence->n_tokens);
+        return ENGINE_END_FAILED;
+    }
+    if (llama_vocab_is_eog(engine->vocab, *token)) return ENGINE_END_TURN;
+    sampler_accept(sequence->sampler, token, 1);
+    return ENGINE_END_NONE;
+}
+
+/* Takes the next resumed token, to the same effect as if it had been sampled. */
+static engine_end resume(struct llama_engine *engine, struct sequence *sequence, llama_token *token) {
+    *token = sequence->resumed[sequence->n_tokens];
+    if (sequence->grammar) {
+        if (!is_allowed(engine, sequence, *token)) {
+            llama_say(engine, "token %d of those that the answer already has does not fit the grammar; resume with the "
+                        "grammar that they were made with", sequence->n_tokens);
+            return ENGINE_END_FAILED;
+        }
+        grammar_accept(sequence->grammar, engine->piece, text_of_token(engine, *token));
+    }
+    sampler_accept(sequence->sampler, token, 1);
+    return ENGINE_END_NONE;
+}
+
+engine_end choose_next(struct llama_engine *engine, struct sequence *sequence, int32_t row, llama_token *token) {
+    if (sequence->n_tokens < sequence->n_resumed) return resume(engine, sequence, token);
+    return sample(engine, sequence, llama_get_logits_ith(engine->context, row), token);
+}

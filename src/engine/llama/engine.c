@@ -1,0 +1,261 @@
+/* engine.c - the engine on libllama, as engine.h wants it: opening, admitting, cancelling, closing. See internal.h. */
+#include "internal.h"
+
+#include "../../platform/platform.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+void llama_say(struct llama_engine *engine, const char *format, ...) {
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(engine->base.message, sizeof engine->base.message, format, arguments);
+    va_end(arguments);
+}
+
+void llama_log(const struct llama_engine *engine, int level, const char *line) {
+    const engine_callbacks *callbacks = &engine->options.callbacks;
+    if (callbacks->on_log) callbacks->on_log(callbacks->user_data, level, line);
+}
+
+const char *llama_reason(const struct llama_engine *engine) {
+    return engine->library_error[0] ? engine->library_error : "the library gives no reason";
+}
+
+/* ---- the library's callbacks --------------------------------------------------------------------------------------- */
+
+static void on_library_log(enum ggml_log_level level, const char *text, void *user_data) {
+    struct llama_engine *engine = user_data;
+    if (level == GGML_LOG_LEVEL_CONT || level == GGML_LOG_LEVEL_NONE) return; /* dots of a progress line */
+    char line[ENGINE_MESSAGE_SIZE];
+    snprintf(line, sizeof line, "%s", text);
+    line[strcspn(line, "\n")] = 0;
+    if (line[0] == 0) return;
+    if (level == GGML_LOG_LEVEL_ERROR && engine->library_error[0] == 0)
+        memcpy(engine->library_error, line, sizeof line);
+    /* The library's information is our debugging. Its errors are reported once, by whoever gives up because of them. */
+    llama_log(engine, level == GGML_LOG_LEVEL_WARN ? 2 : 3, line);
+}
+
+static void discard_log(enum ggml_log_level level, const char *text, void *user_data) {
+    (void)level, (void)text, (void)user_data;
+}
+
+/* Called by the library between the nodes of a graph: true abandons the evaluation. A small model has a node each
+ * microsecond, and is asked about now and then. */
+static bool abandon_evaluation(void *user_data) {
+    struct llama_engine *engine = user_data;
+    enum { EACH = 64 };
+    if (engine->n_rows > 1 && engine->n_questions++ % EACH != 0) return false;
+    return engine_is_interrupted(&engine->options.callbacks);
+}
+
+/* ---- admitting ----------------------------------------------------------------------------------------------------- */
+
+/* NULL if memory ran out. */
+static sampler *make_sampler(const struct llama_engine *engine, const engine_sampling *sampling) {
+    int32_t n_vocab = engine->base.facts.n_vocab;
+    sampler *made = sampler_new(sampling, n_vocab, sampler_window(sampling, engine->base.facts.n_ctx));
+    for (llama_token token = 0; made && sampling->ignore_eos && token < n_vocab; token++)
+        if (llama_vocab_is_eog(engine->vocab, token)) sampler_forbid(made, token);
+    return made;
+}
+
+/* Fills sequence->grammar. Errors: GRAMMAR. */
+static int make_grammar(struct llama_engine *engine, struct sequence *sequence, const char *text) {
+    char reason[256];
+    if (!text || text[0] == 0) return ENGINE_OK;
+    sequence->grammar = grammar_new(text, reason, sizeof reason);
+    if (sequence->grammar) return ENGINE_OK;
+    llama_say(engine, "the grammar cannot be used: %s", reason);
+    return ENGINE_E_GRAMMAR;
+}
+
+/* Fills sequence->resumed; the prompt is known. Errors: RESUMED, NO_MEMORY. */
+static int copy_resumed(struct llama_engine *engine, struct sequence *sequence, const engine_request *request) {
+    size_t n_resumed = request->n_resumed;
+    int error = engine_check_resumed(&engine->base, request, sequence->n_prompt, engine->can_shift);
+    if (error < 0 || n_resumed == 0) return error;
+    for (size_t i = 0; i < n_resumed; i++) {
+        llama_token token = request->resumed[i];
+        bool is_known = token >= 0 && token < engine->base.facts.n_vocab;
+        if (is_known && !llama_vocab_is_eog(engine->vocab, token)) continue;
+        llama_say(engine, "token %zu of those that the answer already has is %d, which %s; resume with the model that "
+                  "made them", i, token, is_known ? "ends an answer" : "is not in the vocabulary");
+        return ENGINE_E_RESUMED;
+    }
+    sequence->resumed = malloc(n_resumed * sizeof *sequence->resumed);
+    if (!sequence->resumed) return ENGINE_E_NO_MEMORY;
+    memcpy(sequence->resumed, request->resumed, n_resumed * sizeof *sequence->resumed);
+    sequence->n_resumed = (int32_t)n_resumed;
+    return ENGINE_OK;
+}
+
+static void release_answer(struct sequence *sequence) {
+    sampler_free(sequence->sampler);
+    grammar_free(sequence->grammar);
+    free(sequence->prompt);
+    free(sequence->resumed);
+    *sequence = (struct sequence){0};
+}
+
+/* Makes an answer of the request. On error it may be half filled in. */
+static int begin_answer(struct llama_engine *engine, struct sequence *answer, const engine_request *request) {
+    int error = make_grammar(engine, answer, request->grammar);
+    if (error < 0 || (error = conversation_tokenise(engine, answer, request)) < 0) return error;
+    if ((error = copy_resumed(engine, answer, request)) < 0) return error;
+    answer->sampler = make_sampler(engine, &request->sampling);
+    if (!answer->sampler) return ENGINE_E_NO_MEMORY;
+    sampler_accept(answer->sampler, answer->prompt, (size_t)answer->n_prompt); /* the penalties count it */
+    answer->n_predict = request->n_predict;
+    answer->wants_logprobs = request->wants_logprobs;
+    answer->n_guesses = lookup_next(0, 0, engine->options.n_guesses);
+    return ENGINE_OK;
+}
+
+/* Where the answer is made; what is there already of its prompt stays. At least one token is evaluated: its logits are
+ * needed. */
+static int settle(struct llama_engine *engine, struct sequence *answer) {
+    int number = cells_choose(engine->cells, engine->base.facts.n_sequences, answer->prompt, answer->n_prompt - 1);
+    cells *cells = &engine->cells[number];
+    cells->n = engine->can_reuse ? cells_common(cells, answer->prompt, answer->n_prompt - 1) : 0;
+    cells->is_busy = true;
+    cells->used = ++engine->n_turns;
+    steps_rewind(engine, number);
+    answer->n_prompt_done = answer->n_cached = cells->n;
+    return number;
+}
+
+static int llama_engine_admit(engine *base, const engine_request *request, int *result) {
+    struct llama_engine *engine = (struct llama_engine *)base;
+    uint64_t admitted_ns = plat_clock_ns();
+    if (engine->n_running == base->facts.n_sequences) {
+        llama_say(engine, "all %d sequences are in use", base->facts.n_sequences);
+        return ENGINE_E_BUSY;
+    }
+    struct sequence answer = {0};
+    int error = begin_answer(engine, &answer, request);
+    if (error < 0) {
+        if (error == ENGINE_E_NO_MEMORY) llama_say(engine, "not enough memory for a request");
+        release_answer(&answer);
+        return error;
+    }
+    int number = settle(engine, &answer);
+    answer.admitted_ns = admitted_ns;
+    answer.waits_since = engine->n_turns++;
+    answer.is_running = true;
+    engine->sequences[number] = answer;
+    engine->n_running++;
+    *result = number;
+    return ENGINE_OK;
+}
+
+/* ---- stepping and cancelling --------------------------------------------------------------------------------------- */
+
+static size_t llama_engine_step(engine *base, engine_progress *progress) {
+    struct llama_engine *engine = (struct llama_engine *)base;
+    size_t n_entries = engine->n_running > 0 ? steps_step(engine, progress) : 0;
+    for (size_t i = 0; i < n_entries; i++) {
+        int number = progress[i].sequence;
+        if (progress[i].end == ENGINE_END_NONE) continue;
+        release_answer(&engine->sequences[number]);
+        engine->cells[number].is_busy = false;
+    }
+    return n_entries;
+}
+
+static uint64_t llama_engine_next_step_ns(const engine *base) {
+    return ((const struct llama_engine *)base)->n_running > 0 ? 0 : UINT64_MAX;
+}
+
+static void llama_engine_cancel(engine *base, int number) {
+    struct llama_engine *engine = (struct llama_engine *)base;
+    if (number < 0 || number >= base->facts.n_sequences || !engine->sequences[number].is_running) return;
+    engine->sequences[number].is_cancelled = true;
+}
+
+/* ---- opening and closing ------------------------------------------------------------------------------------------- */
+
+static bool allocate_parts(struct llama_engine *engine) {
+    const engine_model_facts *facts = &engine->base.facts;
+    size_t n_sequences = (size_t)facts->n_sequences;
+    engine->piece_size = PIECE_SIZE;
+    engine->piece = malloc(PIECE_SIZE);
+    engine->sequences = calloc(n_sequences, sizeof *engine->sequences);
+    engine->cells = calloc(n_sequences, sizeof *engine->cells);
+    engine->texts = calloc((size_t)facts->n_progress, sizeof *engine->texts);
+    if (!engine->piece || !engine->sequences || !engine->cells || !engine->texts) return false;
+    for (size_t s = 0; s < n_sequences; s++) {
+        engine->cells[s].tokens = malloc(facts->n_ctx * sizeof *engine->cells[s].tokens);
+        if (!engine->cells[s].tokens) return false;
+    }
+    engine->batch = llama_batch_init(SLICE_MOST, 0, 1);
+    return true;
+}
+
+static int open_parts(struct llama_engine *engine) {
+    int error = model_load(engine);
+    if (error < 0 || (error = model_context(engine)) < 0) return error;
+    conversation_choose_template(engine);
+    /* Only from here on: an abort while the library reserves its memory would look like a failure to get it. */
+    llama_set_abort_callback(engine->context, abandon_evaluation, engine);
+    if (!allocate_parts(engine)) {
+        llama_say(engine, "not enough memory for the engine");
+        return ENGINE_E_NO_MEMORY;
+    }
+    warm_up(engine);
+    return ENGINE_OK;
+}
+
+static void llama_engine_close(engine *base) {
+    struct llama_engine *engine = (struct llama_engine *)base;
+    for (int s = 0; engine->sequences && s < base->facts.n_sequences; s++) release_answer(&engine->sequences[s]);
+    for (int s = 0; engine->cells && s < base->facts.n_sequences; s++) free(engine->cells[s].tokens);
+    for (int i = 0; engine->texts && i < base->facts.n_progress; i++) free(engine->texts[i].bytes);
+    free(engine->sequences);
+    free(engine->cells);
+    free(engine->texts);
+    if (engine->batch.token) llama_batch_free(engine->batch);
+    if (engine->context) llama_free(engine->context);
+    if (engine->threadpool) engine->threadpool_free(engine->threadpool);
+    if (engine->model) llama_model_free(engine->model);
+    llama_backend_free();
+    llama_log_set(discard_log, NULL);
+    free(engine->piece);
+    free(engine);
+}
+
+static const engine_operations operations = {
+    .admit = llama_engine_admit,
+    .step = llama_engine_step,
+    .next_step_ns = llama_engine_next_step_ns,
+    .cancel = llama_engine_cancel,
+    .close = llama_engine_close,
+};
+
+int llama_engine_open(const llama_engine_options *options, engine **result, char *message, size_t message_size) {
+    *result = NULL;
+    struct llama_engine *engine = calloc(1, sizeof *engine);
+    if (!engine) {
+        snprintf(message, message_size, "not enough memory for the engine");
+        return ENGINE_E_NO_MEMORY;
+    }
+    engine->base.operations = &operations;
+    engine->options = *options;
+    engine->last_per_mille = -1;
+    llama_log_set(on_library_log, engine);
+    int error = open_parts(engine);
+    if (error < 0) {
+        snprintf(message, message_size, "%s", engine->base.message);
+        llama_engine_close(&engine->base);
+        return error;
+    }
+    *result = &engine->base;
+    return ENGINE_OK;
+}
+
+const char *llama_engine_library_version(void) {
+    return llama_version();
+}

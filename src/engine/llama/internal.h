@@ -1,0 +1,177 @@
+/* internal.h - what the files of the engine on libllama share; nobody else includes it, and nobody else llama.h.
+ *
+ *     engine.c        opening, admitting, cancelling, closing: engine.h's table of functions
+ *     model.c         loading: backends, model, context, threads
+ *     conversation.c  messages become the tokens of a prompt
+ *     cells.c         what the library's memory holds, and where a new prompt finds a beginning of itself
+ *     steps.c         batches: one token of every answer, a slice of a prompt
+ *     choose.c        the next token: sampled, within a grammar, or resumed
+ *     lookup.c        guesses at the next tokens
+ *     text.c          tokens become whole characters
+ *     warm_up.c       the first evaluations
+ *
+ * The same request with the same seed gives the same text, whoever is beside it and whether or not its first tokens were
+ * made by another engine. Each sequence has its own cells and its own sampler, a draw is a function of the token's place
+ * (draw.h), and what is left is that libllama computes the same logits, to the last bit. How it rounds depends on the
+ * shape of what it evaluates: for weights of 16 and 32 bits on whether a batch has one row or more (in the last layer: one
+ * row with logits), for K quants on whether it has four or more; in the attention on whether a sequence has one row there or
+ * several; with flash attention also on whether it has 64 or more, and whether there are 512 cells.
+ *
+ *   - A small model is evaluated in one shape only: without flash attention, and never with less than two rows of a
+ *     sequence (n_rows). Where there is one token, the second row is a guess (lookup.h) or, if nobody asked for guesses, the
+ *     same token again; its cell is given back. Two rows cost less than one there: the library has a kernel for several
+ *     that it does not use for one. So its answers are exact under all circumstances.
+ *   - A large model is evaluated in the shape that is fastest. Its logits are then the same up to rounding: an answer that
+ *     is continued after a crash, or whose prompt was partly in memory already, is one that the model gives with the same
+ *     probability, and nearly always the same.
+ */
+#ifndef ENGINE_LLAMA_INTERNAL_H
+#define ENGINE_LLAMA_INTERNAL_H
+
+#include "cells.h"
+#include "lookup.h"
+
+#include "../engine.h"
+#include "../grammar.h"
+#include "../sampler.h"
+
+#include <ggml-backend.h>
+#include <llama.h>
+
+/* Tokens of a prompt evaluated in one go, at most: enough for the library's full speed. */
+#define SLICE_MOST 512
+/* A token's piece is rarely longer than a word; the buffer grows if a model has a longer one. */
+#define PIECE_SIZE 256
+/* Bytes of a character that is not complete yet. */
+#define HELD_SIZE 4
+/* Below this a model is small: one thread is as fast as several, and it is evaluated in one shape. */
+#define SMALL_MODEL_PARAMETERS 8000000u
+
+typedef struct ggml_threadpool *(*threadpool_new_fn)(struct ggml_threadpool_params *params);
+typedef void (*threadpool_free_fn)(struct ggml_threadpool *pool);
+
+/* One of the answers that can be made at a time. Its number is its sequence in the library's memory. */
+struct sequence {
+    bool is_running;
+    bool is_cancelled;
+    bool wants_logprobs;
+    bool has_shifted;      /* cells were dropped to make room */
+    sampler *sampler;
+    struct grammar *grammar; /* NULL: any text */
+    llama_token *prompt;
+    int32_t n_prompt;
+    int32_t n_prompt_done;
+    int32_t n_cached;      /* of these, those that the memory held already */
+    int32_t n_keep;        /* tokens of the prompt that a shift keeps */
+    llama_token *resumed;  /* NULL: none */
+    int32_t n_resumed;
+    int32_t n_tokens;
+    int32_t n_predict;
+    int32_t n_guesses;     /* guesses that are worth while now; 0 and above */
+    llama_token last;      /* chosen or resumed, not evaluated yet */
+    int32_t n_in_batch;    /* its rows in the batch at hand; 0: it is not in there */
+    int32_t n_guessed;     /* of these, rows behind `last` whose token may turn out right */
+    int32_t first_row;     /* in the batch, of an answer; the others follow */
+    uint64_t waits_since;  /* whose prompt comes next: see comes_before() */
+    uint64_t admitted_ns;
+    uint64_t first_token_ns;
+    char held[HELD_SIZE];  /* the beginning of a character whose end is in a later token */
+    size_t n_held;
+};
+
+/* The text of one entry of a step. */
+struct step_text {
+    char *bytes;
+    size_t size;
+};
+
+struct llama_engine {
+    engine base;
+    llama_engine_options options;
+    struct llama_model *model;
+    struct llama_context *context;
+    const struct llama_vocab *vocab;
+    const char *chat_template; /* NULL: plain text */
+    struct ggml_threadpool *threadpool;
+    threadpool_free_fn threadpool_free;
+    struct llama_batch batch;
+    int32_t slice_limit;       /* rows that fit into a batch */
+    int32_t n_rows;            /* rows of a sequence in a batch, at least */
+    bool can_rewind;           /* cells can be given back one by one: nothing is reused or guessed otherwise */
+    bool can_reuse;            /* ... and the user does not mind */
+    bool can_shift;            /* ... and moved, and the user wants that */
+    int32_t copy_least;        /* tokens from which on copying cells is faster than evaluating them */
+    struct sequence *sequences;
+    cells *cells;              /* of each sequence */
+    struct step_text *texts;   /* of each entry of a step */
+    int n_running;
+    uint64_t n_turns;          /* admissions and slices so far */
+    bool has_begun_prompt;     /* the last slice was the first one of its prompt */
+    double token_ns;           /* what a token of a prompt takes, lately */
+    uint64_t generate_ns;      /* what the last batch of answers took */
+    unsigned n_questions;      /* how often the library asked whether to go on */
+
+    char *piece;               /* what a token's bytes are decoded into */
+    size_t piece_size;
+
+    /* The library's first line at error level: the cause, not its consequences. */
+    char library_error[ENGINE_MESSAGE_SIZE];
+    int last_per_mille;
+};
+
+/* ---- engine.c ---- */
+
+__attribute__((format(printf, 2, 3))) void llama_say(struct llama_engine *engine, const char *format, ...);
+void llama_log(const struct llama_engine *engine, int level, const char *line);
+const char *llama_reason(const struct llama_engine *engine);
+
+/* ---- model.c: each returns an engine_error, with a message ---- */
+
+int model_load(struct llama_engine *engine);     /* backends and model; fills in vocab */
+int model_context(struct llama_engine *engine);  /* number of sequences, threads, context; the facts about them */
+bool model_is_small(const struct llama_model *model);
+
+/* ---- conversation.c ---- */
+
+void conversation_choose_template(struct llama_engine *engine);
+
+/* Fills in sequence->prompt and n_keep. Errors: EVALUATION, TOO_LONG, NO_MEMORY. */
+int conversation_tokenise(struct llama_engine *engine, struct sequence *sequence, const engine_request *request);
+
+/* ---- steps.c ---- */
+
+size_t steps_step(struct llama_engine *engine, engine_progress *progress);
+
+/* NONE, CANCELLED or FAILED, for all answers of engine->batch. */
+engine_end steps_evaluate(struct llama_engine *engine);
+
+void steps_begin_batch(struct llama_engine *engine);
+/* Adds tokens behind the cells that the sequence has, and `n_before` more; returns their first row. */
+int32_t steps_add(struct llama_engine *engine, int number, const llama_token *tokens, int32_t n_tokens,
+                  int32_t n_before);
+
+/* Gives back all cells of the library's that engine->cells does not know. */
+void steps_rewind(struct llama_engine *engine, int number);
+
+/* Guesses that a step can have, for all answers together. */
+int32_t steps_guesses_most(const struct llama_engine *engine);
+
+/* ---- choose.c ---- */
+
+/* Chooses or resumes the next token by the logits of row `row`. Returns how the answer ends if there is none. */
+engine_end choose_next(struct llama_engine *engine, struct sequence *sequence, int32_t row, llama_token *token);
+
+/* ---- text.c ---- */
+
+/* Decodes a token's bytes into engine->piece and returns their number, 0 also for tokens without text. */
+size_t text_of_token(struct llama_engine *engine, llama_token token);
+
+/* Turns sequence->last into text: what was held back and the new bytes, up to the last whole character. False: no
+ * memory. */
+bool text_add(struct llama_engine *engine, struct sequence *sequence, struct step_text *text, engine_progress *entry);
+
+/* ---- warm_up.c ---- */
+
+void warm_up(struct llama_engine *engine);
+
+#endif

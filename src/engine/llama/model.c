@@ -1,0 +1,267 @@
+/* model.c - from a file to a context in which sequences can be evaluated. */
+#define _GNU_SOURCE
+#include "internal.h"
+
+#include "../../platform/platform.h"
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+/* What the caches of several answers may take together when nobody says how many there shall be. */
+#define CACHES_DEFAULT_BYTES (512.0 * 1024 * 1024)
+/* The library counts the context of a sequence in such pieces. */
+#define CONTEXT_PIECE 256u
+/* Fewer common tokens are not worth a copy. */
+#define COPY_LEAST 16
+
+/* What can be said about a file before the library tries it, in better words than the library's. */
+static int check_model_file(struct llama_engine *engine) {
+    const char *path = engine->options.model_path;
+    struct stat status;
+    /* Looked at before it is opened: opening a pipe would wait for its other end. */
+    if (stat(path, &status) == 0 && !S_ISREG(status.st_mode)) {
+        llama_say(engine, "the model '%s' is not a file; give a GGUF file with -m FILE", path);
+        return ENGINE_E_MODEL_MISSING;
+    }
+    FILE *file = fopen(path, "rbe");
+    if (!file) {
+        llama_say(engine, "cannot read the model file '%s': %s; give another with -m FILE", path, strerror(errno));
+        return ENGINE_E_MODEL_MISSING;
+    }
+    char magic[4] = {0};
+    int error = ENGINE_OK;
+    if (fread(magic, 1, sizeof magic, file) != sizeof magic || memcmp(magic, "GGUF", sizeof magic) != 0) {
+        llama_say(engine, "'%s' is not a GGUF model (it does not begin with \"GGUF\"); convert it, or give another with -m FILE",
+            path);
+        error = ENGINE_E_MODEL_BAD;
+    }
+    fclose(file);
+    return error;
+}
+
+static bool has_cpu(void) {
+    return ggml_backend_dev_by_type(GGML_BACKEND_DEVICE_TYPE_CPU) != NULL;
+}
+
+static bool has_gpu(void) {
+    return ggml_backend_dev_by_type(GGML_BACKEND_DEVICE_TYPE_GPU) != NULL ||
+           ggml_backend_dev_by_type(GGML_BACKEND_DEVICE_TYPE_IGPU) != NULL;
+}
+
+/* Backends lie beside the library that loads them; where the system packages put them elsewhere, the library knows. */
+static void load_backends(void) {
+    if (has_cpu()) return; /* linked in, or an engine was open before */
+    Dl_info info;
+    if (dladdr((const void *)(uintptr_t)ggml_backend_load_all_from_path, &info) && info.dli_fname) {
+        char folder[4096];
+        snprintf(folder, sizeof folder, "%s", info.dli_fname);
+        char *slash = strrchr(folder, '/');
+        if (slash) {
+            *slash = 0;
+            ggml_backend_load_all_from_path(folder);
+        }
+    }
+    if (!has_cpu()) ggml_backend_load_all();
+}
+
+static bool on_model_progress(float progress, void *user_data) {
+    struct llama_engine *engine = user_data;
+    int per_mille = (int)(progress * 1000.0f);
+    if (per_mille != engine->last_per_mille && engine->options.callbacks.on_load_progress) {
+        engine->last_per_mille = per_mille;
+        engine->options.callbacks.on_load_progress(engine->options.callbacks.user_data, per_mille);
+    }
+    return !engine_is_interrupted(&engine->options.callbacks);
+}
+
+static int load_weights(struct llama_engine *engine) {
+    struct llama_model_params params = llama_model_default_params();
+    params.n_gpu_layers = engine->options.n_gpu_layers;
+    params.progress_callback = on_model_progress;
+    params.progress_callback_user_data = engine;
+    engine->model = llama_model_load_from_file(engine->options.model_path, params);
+    if (engine->model) {
+        engine->vocab = llama_model_get_vocab(engine->model);
+        if (!llama_model_has_encoder(engine->model) && llama_model_has_decoder(engine->model) &&
+            llama_vocab_n_tokens(engine->vocab) > 0)
+            return ENGINE_OK;
+        llama_say(engine, "the model '%s' does not generate text (an encoder or a vocabulary alone); give another with -m FILE",
+            engine->options.model_path);
+        return ENGINE_E_MODEL_BAD;
+    }
+    if (engine_is_interrupted(&engine->options.callbacks)) {
+        llama_say(engine, "loading was interrupted");
+        return ENGINE_E_ABORTED;
+    }
+    llama_say(engine, "the model file '%s' is damaged, truncated or of an unknown kind: %s", engine->options.model_path,
+        llama_reason(engine));
+    return ENGINE_E_MODEL_BAD;
+}
+
+bool model_is_small(const struct llama_model *model) {
+    return llama_model_n_params(model) < SMALL_MODEL_PARAMETERS;
+}
+
+/* Threads when nobody says. The library's threads meet at a spinning barrier after each node of the graph: for a small
+ * model that costs as much as the second core gains, and a hundred times as much when another program has that core. */
+static int32_t default_threads(const struct llama_model *model) {
+    return model_is_small(model) ? 1 : plat_core_count();
+}
+
+/* Bytes of the key-value cache at 16 bits: for each token, layer and key-value head one key and one value. Models with
+ * sliding windows or recurrent layers need less. */
+static double cache_bytes(const struct llama_model *model, uint64_t n_ctx) {
+    double head = (double)llama_model_n_embd(model) / (double)llama_model_n_head(model);
+    return 2.0 * 2.0 * (double)n_ctx * (double)llama_model_n_layer(model) * (double)llama_model_n_head_kv(model) * head;
+}
+
+/* Whether cells can be given back one by one. Recurrent layers keep one state for all tokens, and layers with a sliding
+ * window give up what lies before it. */
+static bool can_rewind(const struct llama_model *model) {
+    return !llama_model_is_recurrent(model) && !llama_model_is_hybrid(model) && llama_model_n_swa(model) == 0;
+}
+
+/* On a CPU the library's flash attention has a fixed cost for each head and cached position: 2.5 times slower at heads of
+ * 16, faster from 64 on (bench/README.md). */
+static bool flash_attention_pays(const struct llama_model *model) {
+    return has_gpu() || llama_model_n_embd(model) / llama_model_n_head(model) >= 64;
+}
+
+/* Tokens that one sequence gets: as asked for, rounded as the library does, so that it has nothing to round. */
+static uint64_t choose_context(const struct llama_engine *engine) {
+    uint32_t n_trained = (uint32_t)llama_model_n_ctx_train(engine->model);
+    uint32_t n_limit = engine->options.n_ctx_limit;
+    uint64_t n_ctx = n_limit && n_trained > n_limit ? n_limit : n_trained;
+    if (engine->options.n_ctx) n_ctx = engine->options.n_ctx;
+    return (n_ctx + CONTEXT_PIECE - 1) / CONTEXT_PIECE * CONTEXT_PIECE;
+}
+
+/* Answers at a time when nobody says: each has a cache for the whole context, and who loads a large model expects its
+ * memory to go into one. */
+static int32_t default_sequences(const struct llama_engine *engine) {
+    double room = CACHES_DEFAULT_BYTES / cache_bytes(engine->model, choose_context(engine));
+    return room >= ENGINE_SEQUENCES_DEFAULT ? ENGINE_SEQUENCES_DEFAULT : room >= 2 ? (int32_t)room : 1;
+}
+
+static int check_memory(struct llama_engine *engine, uint64_t n_ctx) {
+    int32_t n_sequences = engine->base.facts.n_sequences;
+    uint64_t available = plat_memory_available_bytes();
+    double needed = cache_bytes(engine->model, n_ctx) * n_sequences;
+    if (available == 0 || needed <= (double)available || !can_rewind(engine->model))
+        return ENGINE_OK;
+    if (n_sequences == 1)
+        llama_say(engine,
+            "a context of %llu tokens needs %.1f GB of memory, %.1f GB are available; give a smaller one with -c N",
+            (unsigned long long)n_ctx, needed / 1e9, (double)available / 1e9);
+    else
+        llama_say(engine,
+            "%d contexts of %llu tokens need %.1f GB of memory, %.1f GB are available; give smaller ones with -c N",
+            n_sequences, (unsigned long long)n_ctx, needed / 1e9, (double)available / 1e9);
+    return ENGINE_E_CONTEXT;
+}
+
+static int make_context(struct llama_engine *engine) {
+    uint32_t n_sequences = (uint32_t)engine->base.facts.n_sequences;
+    size_t n_limit = llama_max_parallel_sequences();
+    if (n_limit > SLICE_MOST / 2) n_limit = SLICE_MOST / 2; /* two rows of each fit into a batch */
+    if (n_sequences > n_limit) {
+        llama_say(engine, "%u answers at a time are too many: the library can make %zu", n_sequences, n_limit);
+        return ENGINE_E_CONTEXT;
+    }
+    uint64_t n_ctx = choose_context(engine);
+    int error = check_memory(engine, n_ctx);
+    if (error < 0) return error;
+    if (n_ctx * n_sequences > UINT32_MAX - CONTEXT_PIECE) {
+        llama_say(engine, "%u contexts of %llu tokens are more than the library can count; give a smaller one with -c N",
+            n_sequences, (unsigned long long)n_ctx);
+        return ENGINE_E_CONTEXT;
+    }
+    struct llama_context_params params = llama_context_default_params();
+    params.n_ctx = (uint32_t)n_ctx * n_sequences;
+    params.n_batch = SLICE_MOST;
+    params.n_ubatch = SLICE_MOST;
+    params.n_seq_max = n_sequences;
+    params.kv_unified = false;          /* a sequence attends to its own cells only, and they lie together */
+    /* Logits of last tokens, of rows that fill up and of guesses only: saves vocabulary x slice floats. */
+    params.n_outputs_max = n_sequences * (uint32_t)engine->n_rows + (uint32_t)steps_guesses_most(engine);
+    params.n_threads = engine->base.facts.n_threads;
+    params.n_threads_batch = engine->base.facts.n_threads;
+    params.no_perf = true;
+    if (engine->n_rows > 1 || !flash_attention_pays(engine->model)) params.flash_attn_type = LLAMA_FLASH_ATTN_TYPE_DISABLED;
+    engine->context = llama_init_from_model(engine->model, params);
+    if (!engine->context) {
+        llama_say(engine, "a context of %u tokens does not fit: %s; give a smaller one with -c N", params.n_ctx,
+            llama_reason(engine));
+        return ENGINE_E_CONTEXT;
+    }
+    engine->slice_limit = (int32_t)llama_n_batch(engine->context); /* less than asked for if the context is smaller */
+    return ENGINE_OK;
+}
+
+/* The library otherwise starts a new pool of threads for every evaluation: at small models that is most of the time. Its
+ * threads poll for a while after each evaluation and then sleep, so an idle host uses no CPU. */
+static void attach_threadpool(struct llama_engine *engine) {
+    ggml_backend_dev_t cpu = ggml_backend_dev_by_type(GGML_BACKEND_DEVICE_TYPE_CPU);
+    if (!cpu) return;
+    ggml_backend_reg_t registry = ggml_backend_dev_backend_reg(cpu);
+    threadpool_new_fn new_pool =
+        (threadpool_new_fn)(uintptr_t)ggml_backend_reg_get_proc_address(registry, "ggml_threadpool_new");
+    engine->threadpool_free =
+        (threadpool_free_fn)(uintptr_t)ggml_backend_reg_get_proc_address(registry, "ggml_threadpool_free");
+    if (!new_pool || !engine->threadpool_free) return;
+    struct ggml_threadpool_params params = ggml_threadpool_params_default(engine->base.facts.n_threads);
+    engine->threadpool = new_pool(&params);
+    if (engine->threadpool) llama_attach_threadpool(engine->context, engine->threadpool, NULL);
+}
+
+/* Copying between sequences moves the caches' whole buffers, about four bytes in the time of a multiplication; evaluating a
+ * token takes a multiplication and an addition for each parameter. */
+static int32_t copy_least(const struct llama_engine *engine) {
+    double n_tokens = cache_bytes(engine->model, engine->base.facts.n_ctx) / 4 / (double)engine->base.facts.n_parameters;
+    return n_tokens < COPY_LEAST ? COPY_LEAST : n_tokens > INT32_MAX / 2 ? INT32_MAX / 2 : (int32_t)n_tokens;
+}
+
+static void decide_about_cells(struct llama_engine *engine) {
+    engine->can_rewind = can_rewind(engine->model);
+    engine->can_reuse = engine->can_rewind && !engine->options.no_reuse;
+    engine->copy_least = copy_least(engine);
+    engine->can_shift = engine->options.context_shift && engine->can_rewind &&
+                        llama_memory_can_shift(llama_get_memory(engine->context));
+    if (engine->options.context_shift && !engine->can_shift)
+        llama_log(engine, 1, "this model's cells cannot be moved: a full context ends the answer");
+    if (engine->options.n_guesses > 0 && !engine->can_rewind)
+        llama_log(engine, 1, "this model cannot take guesses back: there will be none");
+}
+
+/* ---- what engine.c calls ------------------------------------------------------------------------------------------- */
+
+int model_load(struct llama_engine *engine) {
+    int error = check_model_file(engine);
+    if (error < 0) return error;
+    load_backends();
+    llama_backend_init();
+    return load_weights(engine);
+}
+
+int model_context(struct llama_engine *engine) {
+    engine_model_facts *facts = &engine->base.facts;
+    engine->n_rows = model_is_small(engine->model) && can_rewind(engine->model) ? 2 : 1;
+    facts->n_sequences = engine->options.n_sequences > 0 ? engine->options.n_sequences : default_sequences(engine);
+    facts->n_threads = engine->options.n_threads > 0 ? engine->options.n_threads : default_threads(engine->model);
+    int error = make_context(engine);
+    if (error < 0) return error;
+    attach_threadpool(engine);
+    facts->n_progress = facts->n_sequences + steps_guesses_most(engine);
+    facts->n_ctx = llama_n_ctx_seq(engine->context);
+    facts->n_ctx_trained = (uint32_t)llama_model_n_ctx_train(engine->model);
+    facts->n_vocab = llama_vocab_n_tokens(engine->vocab);
+    facts->n_parameters = llama_model_n_params(engine->model);
+    facts->n_bytes = llama_model_size(engine->model);
+    llama_model_desc(engine->model, facts->description, sizeof facts->description);
+    decide_about_cells(engine);
+    return ENGINE_OK;
+}
