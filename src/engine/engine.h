@@ -155,7 +155,7 @@ typedef struct llama_engine_options {
                              ENGINE_GUESSES_MOST; what is chosen stays the same. 0: none */
     bool context_shift;   /* a full context gives up its older half, a conversation that does not fit its oldest messages;
                              false: both are an end */
-    bool no_reuse;        /* every prompt is evaluated from its beginning */
+    bool is_repeatable;   /* every prompt is evaluated from its beginning, in slices that depend on its length alone */
     bool no_warm_up;      /* the first request pays for reading the weights */
     engine_callbacks callbacks;
 } llama_engine_options;

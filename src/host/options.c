@@ -25,8 +25,8 @@ static const option_spec options_specs[] = {
      "guess tokens from the text so far: faster where it repeats", false, 0, NULL},
     {NULL, "--context-shift", NULL, NULL, "LLAMA_ARG_CONTEXT_SHIFT", OPTION_FLAG, FIELD(context_shift), 0, 0, NULL,
      "a full context drops what is oldest; else it is an end", false, 0, NULL},
-    {NULL, "--no-cache-prompt", NULL, NULL, NULL, OPTION_FLAG, FIELD(no_cache_prompt), 0, 0, NULL,
-     "evaluate every prompt from its beginning", true, 0, NULL},
+    {NULL, "--repeatable", NULL, NULL, NULL, OPTION_FLAG, FIELD(repeatable), 0, 0, NULL,
+     "read every prompt anew, in the same slices: large models round alike", true, 0, NULL},
     {NULL, "--no-warmup", NULL, NULL, NULL, OPTION_FLAG, FIELD(no_warmup), 0, 0, NULL,
      "ready sooner; the first request reads the weights", true, 0, NULL},
     SAMPLING_OPTIONS(SHARED_ROW)

@@ -37,7 +37,7 @@ typedef struct host_options {
     bool ignore_eos;
     bool lookup;            /* guess tokens from the text so far */
     bool context_shift;
-    bool no_cache_prompt;   /* evaluate every prompt from its beginning */
+    bool repeatable;        /* evaluate every prompt in the same way */
     bool no_warmup;
     bool exit_with_parent;
     bool no_supervise;      /* one process, which is not started again if it dies */

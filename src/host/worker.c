@@ -111,7 +111,7 @@ static int open_model(worker *worker, const engine_callbacks *callbacks, engine 
         .n_gpu_layers = options->n_gpu_layers,
         .n_guesses = options->lookup ? ENGINE_GUESSES_MOST : 0,
         .context_shift = options->context_shift,
-        .no_reuse = options->no_cache_prompt,
+        .is_repeatable = options->repeatable,
         .no_warm_up = options->no_warmup,
         .callbacks = *callbacks,
     };

@@ -19,7 +19,7 @@ static engine_request converse(const engine_message *messages, size_t n_messages
 
 static answer without_reuse(const engine_request *request) {
     engine *other = model;
-    model = open_with((llama_engine_options){.n_sequences = 1, .n_ctx = 2048, .no_reuse = true});
+    model = open_with((llama_engine_options){.n_sequences = 1, .n_ctx = 2048, .is_repeatable = true});
     answer result = *run_request(request);
     CHECK_INT(result.last.n_cached, ==, 0);
     engine_close(model);

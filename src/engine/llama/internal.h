@@ -23,7 +23,8 @@
  *     that it does not use for one. So its answers are exact under all circumstances.
  *   - A large model is evaluated in the shape that is fastest. Its logits are then the same up to rounding: an answer that
  *     is continued after a crash, or whose prompt was partly in memory already, is one that the model gives with the same
- *     probability, and nearly always the same.
+ *     probability, and nearly always the same. With is_repeatable it reads every prompt alike, and what is left is whether its
+ *     weights round alike beside others: see warm_up.c.
  */
 #ifndef ENGINE_LLAMA_INTERNAL_H
 #define ENGINE_LLAMA_INTERNAL_H
@@ -98,7 +99,7 @@ struct llama_engine {
     int32_t slice_limit;       /* rows that fit into a batch */
     int32_t n_rows;            /* rows of a sequence in a batch, at least */
     bool can_rewind;           /* cells can be given back one by one: nothing is reused or guessed otherwise */
-    bool can_reuse;            /* ... and the user does not mind */
+    bool can_reuse;            /* ... and not every prompt is to be evaluated alike */
     bool can_shift;            /* ... and moved, and the user wants that */
     int32_t copy_least;        /* tokens from which on copying cells is faster than evaluating them */
     struct sequence *sequences;

@@ -227,7 +227,7 @@ static int32_t copy_least(const struct llama_engine *engine) {
 
 static void decide_about_cells(struct llama_engine *engine) {
     engine->can_rewind = can_rewind(engine->model);
-    engine->can_reuse = engine->can_rewind && !engine->options.no_reuse;
+    engine->can_reuse = engine->can_rewind && !engine->options.is_repeatable;
     engine->copy_least = copy_least(engine);
     engine->can_shift = engine->options.context_shift && engine->can_rewind &&
                         llama_memory_can_shift(llama_get_memory(engine->context));

@@ -17,6 +17,7 @@
 #define SLICE_NS 45e6
 #define SLICE_ALONE_NS 250e6
 #define SLICE_LEAST 8
+#define SLICE_REPEATABLE 64
 
 /* ---- cells --------------------------------------------------------------------------------------------------------- */
 
@@ -161,6 +162,7 @@ static int choose_reader(const struct llama_engine *engine) {
 
 /* Tokens of a slice. Where a token of every answer takes longer than a slice may, a slice may take as long. */
 static int32_t slice_tokens(const struct llama_engine *engine) {
+    if (engine->options.is_repeatable) return SLICE_REPEATABLE;
     double allowed_ns = SLICE_ALONE_NS;
     if (count_generating(engine) > 0)
         allowed_ns = engine->generate_ns > SLICE_NS ? (double)engine->generate_ns : SLICE_NS;
