@@ -25,5 +25,7 @@ void rows_carriers(results *list, const bench_options *options);
 void rows_clients(results *list, const bench_options *options);
 /* recovery, with the clients: from kill -9 of a host's worker to the next token at a client. */
 void rows_recovery(results *list, const bench_options *options);
+/* sampler: choosing a token, the engine's sampler against libllama's chain. */
+void rows_sampler(results *list, const bench_options *options);
 
 #endif

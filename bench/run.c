@@ -24,6 +24,7 @@ static const group groups[] = {
     {"start", "start", rows_start},
     {"death", "death of the host", rows_death},
     {"idle", "when nothing is to be done", rows_idle},
+    {"sampler", "choosing a token", rows_sampler},
     {"wake", "publishing and waking", rows_wake},
     {"channel", "the modern channel by itself", rows_channel},
     {"carry", "the same tokens by other ways", rows_carriers},

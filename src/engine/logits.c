@@ -107,6 +107,10 @@ INLINE double find_sum_from(const float *logits, const float *weights, size_t n_
     return all;
 }
 
+INLINE void find_marks(const float *logits, float least, uint8_t *marks) {
+    for (size_t i = 0; i < LOGITS_BLOCK; i++) marks[i] = logits[i] >= least;
+}
+
 _Static_assert(LOGITS_BLOCK == 4 * N_LANES, "four to a lane");
 
 /* A macro, because a target is an attribute of each function by itself. */
@@ -125,8 +129,11 @@ _Static_assert(LOGITS_BLOCK == 4 * N_LANES, "four to a lane");
     target static double sum_from_##variant(const float *logits, const float *weights, size_t n_blocks, float least) { \
         return find_sum_from(logits, weights, n_blocks, least);                                                        \
     }                                                                                                                  \
-    static const logits_passes passes_##variant = {#variant, maxima_##variant, weights_##variant, sums_##variant,      \
-                                                   sum_from_##variant};
+    target static void marks_##variant(const float *logits, float least, uint8_t *marks) {                             \
+        find_marks(logits, least, marks);                                                                              \
+    }                                                                                                                  \
+    static const logits_passes passes_##variant = {#variant,      maxima_##variant,   weights_##variant,               \
+                                                   sums_##variant, sum_from_##variant, marks_##variant};
 
 DEFINE_VARIANT(plain, )
 

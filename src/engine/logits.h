@@ -26,6 +26,9 @@ typedef struct logits_passes {
 
     /* The sum of the weights at which the logit is at least `least`. */
     double (*sum_from)(const float *logits, const float *weights, size_t n_blocks, float least);
+
+    /* For each logit of one block, 1 if it is at least `least`, else 0. */
+    void (*marks)(const float *logits, float least, uint8_t marks[LOGITS_BLOCK]);
 } logits_passes;
 
 /* The fastest variant that this processor can run. */

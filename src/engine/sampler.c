@@ -292,18 +292,30 @@ static void end_gathered(sampler *s, size_t n) {
     for (; n % LOGITS_BLOCK != 0; n++) s->values[n] = -INFINITY;
 }
 
-/* All tokens with at least this logit, without a branch for each. */
+/* Appends those of eight logits that are at least `least`, without a branch for each. Returns the new number. */
+static size_t gather_eight(sampler *s, const float *logits, int32_t first, float least, size_t n) {
+    for (int32_t i = 0; i < 8; i++) {
+        s->tokens[n] = first + i;
+        s->values[n] = logits[i];
+        n += logits[i] >= least;
+    }
+    return n;
+}
+
+/* All tokens with at least this logit. */
 static void gather(sampler *s, const float *logits, float least) {
+    union {
+        uint8_t of_one[LOGITS_BLOCK];
+        uint64_t of_eight[LOGITS_BLOCK / 8];
+    } marks;
     float copy[LOGITS_BLOCK];
     size_t n = 0;
     for (size_t b = 0; b < s->n_blocks; b++) {
         if (!(s->maxima[b] >= least)) continue;
         copy_block(s, logits, b, copy);
-        for (size_t i = 0; i < LOGITS_BLOCK; i++) {
-            s->tokens[n] = (int32_t)(b * LOGITS_BLOCK + i);
-            s->values[n] = copy[i];
-            n += copy[i] >= least;
-        }
+        s->passes->marks(copy, least, marks.of_one);
+        for (size_t i = 0; i < LOGITS_BLOCK; i += 8)
+            if (marks.of_eight[i / 8] != 0) n = gather_eight(s, copy + i, (int32_t)(b * LOGITS_BLOCK + i), least, n);
     }
     end_gathered(s, n);
 }
@@ -326,13 +338,16 @@ static double sum_gathered(const sampler *s, float least) {
     return s->passes->sum_from(s->values, s->weights, gathered_blocks(s), least);
 }
 
-/* The key of the largest logit such that those that are not below it weigh `target` together. `least` is low enough. */
+/* The key of a logit such that those that are not below it weigh `target` together, and those above it less, if they do
+ * not weigh exactly that. `least` is low enough. */
 static int32_t find_cut(const sampler *s, const float *logits, size_t n_blocks, float least, double target) {
     int64_t low = logits_key(least), high = logits_key(s->largest);
     while (low < high) {
         int64_t middle = low + (high - low + 1) / 2;
-        if (s->passes->sum_from(logits, s->weights, n_blocks, logits_from_key((int32_t)middle)) >= target) low = middle;
+        double sum = s->passes->sum_from(logits, s->weights, n_blocks, logits_from_key((int32_t)middle));
+        if (sum >= target) low = middle;
         else high = middle - 1;
+        if (sum == target) break; /* soon, where tokens are counted and not weighed */
     }
     return (int32_t)low;
 }
@@ -362,18 +377,38 @@ static void weigh_evenly(sampler *s, size_t n_blocks) {
     for (size_t i = 0; i < n_blocks * LOGITS_BLOCK; i++) s->weights[i] = 1;
 }
 
-/* Gathers the top_k likeliest; or fewer, but all of those that are not below `least`. */
-static void gather_top_k(sampler *s, const float *logits, float least) {
-    size_t k = (size_t)s->sampling.top_k;
+/* How far below the best to look first; then twice as far, and so on for some times; then as far as there can be any. */
+#define GUESS_DEPTH 4.0f
+#define N_GUESSES 5
+
+static float guess(const sampler *s, int number, float least) {
+    float from = s->largest - GUESS_DEPTH * (float)number;
+    return from > least && number <= N_GUESSES ? from : least;
+}
+
+/* Gathers k tokens at least, or all that are not below `least`. Returns what the gathered are not below. */
+static float gather_at_least(sampler *s, const float *logits, size_t k, float least) {
     if (k <= s->n_blocks) { /* as many tokens at least are not below the k-th of the blocks' largest */
         weigh_evenly(s, s->n_tops);
         float from = logits_from_key(find_cut(s, s->maxima, s->n_tops, -INFINITY, (double)k));
         if (from > least) least = from;
+        gather(s, logits, least);
+        return least;
     }
-    gather(s, logits, least);
+    for (int number = 1;; number++) {
+        float from = guess(s, number, least);
+        gather(s, logits, from);
+        if (s->n_gathered >= k || !(from > least)) return from;
+    }
+}
+
+/* Gathers the top_k likeliest; or fewer, but all of those that are not below `least`. */
+static void gather_top_k(sampler *s, const float *logits, float least) {
+    size_t k = (size_t)s->sampling.top_k;
+    float from = gather_at_least(s, logits, k, least);
     if (s->n_gathered <= k) return;
     weigh_evenly(s, gathered_blocks(s));
-    keep_likeliest(s, least, (double)k);
+    keep_likeliest(s, from, (double)k);
 }
 
 /* Cuts what was gathered by top-k down to top_p. */
@@ -386,18 +421,15 @@ static void keep_top_p(sampler *s) {
 /* Gathers the likeliest that reach top_p together; or fewer, but all of those that are not below `least`. */
 static void gather_top_p(sampler *s, const float *logits, float least) {
     double target = (double)s->sampling.top_p * find_sums(s, logits, 1);
-    float from = s->largest - 6; /* where a twentieth of the whole is, unless hundreds of tokens share it */
-    for (int n_tries = 1;; n_tries++) {
-        bool is_lowest = !(from > least) || n_tries == 3;
-        if (is_lowest) from = least;
+    for (int number = 1;; number++) {
+        float from = guess(s, number, least);
         gather(s, logits, from);
         weigh_gathered(s, 1);
         if (sum_gathered(s, -INFINITY) >= target) {
             keep_likeliest(s, from, target);
             return;
         }
-        if (is_lowest) return;
-        from -= 6;
+        if (!(from > least)) return;
     }
 }
 
