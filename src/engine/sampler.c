@@ -212,17 +212,21 @@ static void copy_raw_block(const sampler *s, const float *logits, size_t block, 
     for (; n < LOGITS_BLOCK; n++) copy[n] = -INFINITY;
 }
 
-/* A block as the sampler wants it: with penalties, and without what is forbidden or rejected. */
-static void copy_block(const sampler *s, const float *logits, size_t block, float copy[LOGITS_BLOCK]) {
-    copy_raw_block(s, logits, block, copy);
+/* A block as the sampler wants it, with penalties and without what is forbidden or rejected: the row's own if there is
+ * nothing to change, otherwise `copy`. */
+static const float *read_block(const sampler *s, const float *logits, size_t block, float copy[LOGITS_BLOCK]) {
     int32_t first = (int32_t)(block * LOGITS_BLOCK);
     size_t p = s->n_penalised > 0 ? find_penalised(s, first) : 0;
+    bool has_penalties = p < s->n_penalised && s->penalised[p].token - first < LOGITS_BLOCK;
+    uint64_t bits = s->forbidden[block] | s->rejected[block];
+    if (!has_penalties && bits == 0 && block < s->n_vocab / LOGITS_BLOCK) return logits + first;
+    copy_raw_block(s, logits, block, copy);
     for (; p < s->n_penalised && s->penalised[p].token - first < LOGITS_BLOCK; p++) {
         float *logit = &copy[s->penalised[p].token - first];
         *logit = penalise(s, *logit, s->penalised[p].count);
     }
-    for (uint64_t bits = s->forbidden[block] | s->rejected[block]; bits != 0; bits &= bits - 1)
-        copy[__builtin_ctzll(bits)] = -INFINITY;
+    for (; bits != 0; bits &= bits - 1) copy[__builtin_ctzll(bits)] = -INFINITY;
+    return copy;
 }
 
 static void list_changes(sampler *s) {
@@ -249,8 +253,7 @@ static void find_largest(sampler *s, const float *logits) {
     list_changes(s);
     s->passes->maxima(logits, s->n_vocab / LOGITS_BLOCK, s->maxima);
     for (size_t c = 0; c < s->n_changed; c++) {
-        copy_block(s, logits, s->changed[c], copy);
-        s->passes->maxima(copy, 1, &s->maxima[s->changed[c]]);
+        s->passes->maxima(read_block(s, logits, s->changed[c], copy), 1, &s->maxima[s->changed[c]]);
     }
     find_tops(s, 0, s->n_tops);
 }
@@ -263,8 +266,7 @@ static double find_sums(sampler *s, const float *logits, float scale) {
     for (size_t c = 0; c < s->n_changed; c++) {
         float *sum = &s->sums[s->changed[c]];
         all -= (double)*sum;
-        copy_block(s, logits, s->changed[c], copy);
-        all += s->passes->sums(copy, 1, s->largest, scale, sum);
+        all += s->passes->sums(read_block(s, logits, s->changed[c], copy), 1, s->largest, scale, sum);
     }
     return all;
 }
@@ -275,8 +277,8 @@ static int32_t likeliest(const sampler *s, const float *logits) {
     size_t top = 0, block, i = 0;
     while (!(s->tops[top] >= s->largest)) top++;
     for (block = top * LOGITS_BLOCK; !(s->maxima[block] >= s->largest); block++) continue;
-    copy_block(s, logits, block, copy);
-    while (!(copy[i] >= s->largest)) i++;
+    const float *there = read_block(s, logits, block, copy);
+    while (!(there[i] >= s->largest)) i++;
     return (int32_t)(block * LOGITS_BLOCK + i);
 }
 
@@ -312,10 +314,10 @@ static void gather(sampler *s, const float *logits, float least) {
     size_t n = 0;
     for (size_t b = 0; b < s->n_blocks; b++) {
         if (!(s->maxima[b] >= least)) continue;
-        copy_block(s, logits, b, copy);
-        s->passes->marks(copy, least, marks.of_one);
+        const float *there = read_block(s, logits, b, copy);
+        s->passes->marks(there, least, marks.of_one);
         for (size_t i = 0; i < LOGITS_BLOCK; i += 8)
-            if (marks.of_eight[i / 8] != 0) n = gather_eight(s, copy + i, (int32_t)(b * LOGITS_BLOCK + i), least, n);
+            if (marks.of_eight[i / 8] != 0) n = gather_eight(s, there + i, (int32_t)(b * LOGITS_BLOCK + i), least, n);
     }
     end_gathered(s, n);
 }
@@ -502,8 +504,7 @@ static int32_t draw_of_all(sampler *s, const float *logits, double uniform) {
         if (left < 0) break;
     }
     if (block < 0) return SAMPLER_NOTHING;
-    copy_block(s, logits, (size_t)block, copy);
-    s->passes->weights(copy, 1, s->largest, scale, weights);
+    s->passes->weights(read_block(s, logits, (size_t)block, copy), 1, s->largest, scale, weights);
     ptrdiff_t drawn = find_drawn(weights, LOGITS_BLOCK, &left_there);
     return drawn < 0 ? SAMPLER_NOTHING : (int32_t)(block * LOGITS_BLOCK + drawn);
 }
@@ -531,10 +532,10 @@ static void reject(sampler *s, int32_t token) {
 static void reject_all_others(sampler *s, const float *logits, const permission *permission) {
     float copy[LOGITS_BLOCK];
     for (size_t b = 0; b < s->n_blocks; b++) {
-        copy_block(s, logits, b, copy);
+        const float *there = read_block(s, logits, b, copy);
         for (size_t i = 0; i < LOGITS_BLOCK; i++) {
             int32_t token = (int32_t)(b * LOGITS_BLOCK + i);
-            if (copy[i] > -INFINITY && !permission->is_allowed(permission->user_data, token)) reject(s, token);
+            if (there[i] > -INFINITY && !permission->is_allowed(permission->user_data, token)) reject(s, token);
         }
     }
 }
@@ -548,8 +549,7 @@ static int32_t likeliest_allowed(sampler *s, const float *logits, const permissi
         if (permission->is_allowed(permission->user_data, token)) return token;
         size_t block = (size_t)token / LOGITS_BLOCK;
         reject(s, token);
-        copy_block(s, logits, block, copy);
-        s->passes->maxima(copy, 1, &s->maxima[block]);
+        s->passes->maxima(read_block(s, logits, block, copy), 1, &s->maxima[block]);
         find_tops(s, block / LOGITS_BLOCK, 1);
     }
     return SAMPLER_NOTHING;
