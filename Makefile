@@ -5,7 +5,8 @@
 #   make test       all tests: release, sanitizers, .NET
 #   make coverage   which lines of src/ the tests run
 #   make mutations  whether the tests of the channel notice when one of its checks or memory orders is not right
-#   make bench      the benchmark; rows also go to build/bench/results.json
+#   make bench      the benchmark; rows also go to build/native/bench/results.json. BENCH="--only engine" for a part
+#   make profile    where a token's time goes, with perf
 #   make crash-points  kill, stop and crash each side behind every store to shared memory: the long form
 #   make soak       what needs time: SOAK_SECONDS (600) of hostile clients, then faults of the machine
 #   make kills      processes killed at random moments, in the thousands; KILLS=10 for a tenth of them
@@ -19,7 +20,7 @@ JOBS ?= $(shell nproc)
 # auto, system, prebuilt or source: see cmake/Libllama.cmake
 export LIPC_LLAMA ?= auto
 
-.PHONY: all setup run test coverage bench crash-points soak fuzz kills mutations install clean release
+.PHONY: all setup run test coverage bench profile crash-points soak fuzz kills mutations install clean release
 
 all: release
 
@@ -44,9 +45,11 @@ mutations: setup
 	@command -v python3 >/dev/null || { echo "make mutations needs python3" >&2; exit 1; }
 	@python3 scripts/mutations.py $(MUTATIONS)
 
-bench: release
-	@scripts/build.sh release lipc_bench
-	@build/bench/bench
+bench:
+	@scripts/bench.sh $(BENCH)
+
+profile:
+	@scripts/profile.sh $(PROFILE)
 
 crash-points: setup
 	@scripts/build.sh steps chatbot lipc test_crash_points

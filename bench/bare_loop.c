@@ -6,7 +6,11 @@
  *
  * By default it answers one prompt and prints the figures. With --stdin it stays loaded and answers one request per
  * line, "TOKENS<tab>SYSTEM PROMPT<tab>USER PROMPT", with one line of figures each, so that the benchmark can take turns
- * between it and a host; the first line it prints is "ready".
+ * between it and a host; the first line it prints is "ready". Two other lines ask for evaluation alone, without sampler
+ * and text, on arbitrary tokens:
+ *
+ *   evaluate SEQUENCES PROMPT TOKENS   the prompts of so many sequences, then a token of each in one batch, TOKENS times
+ *   resume OLD NEW                     OLD tokens of one sequence, then first_ms is the time that NEW further ones take
  */
 #include <dlfcn.h>
 #include <math.h>
@@ -24,7 +28,8 @@ typedef struct bare_options {
     const char *model;
     const char *system_prompt;
     const char *user_prompt;
-    int n_ctx;
+    int n_ctx;          /* of each sequence */
+    int n_sequences;
     int n_batch;
     int n_ubatch;
     int n_threads;
@@ -142,11 +147,11 @@ static void load(bare_loop *loop) {
     loop->vocab = llama_model_get_vocab(loop->model);
 
     struct llama_context_params params = llama_context_default_params();
-    params.n_ctx = (uint32_t)options->n_ctx;
+    params.n_ctx = (uint32_t)(options->n_ctx * options->n_sequences);
     params.n_batch = (uint32_t)options->n_batch;
     params.n_ubatch = (uint32_t)options->n_ubatch;
-    params.n_seq_max = 1;
-    params.n_outputs_max = 1;
+    params.n_seq_max = (uint32_t)options->n_sequences;
+    params.n_outputs_max = (uint32_t)options->n_sequences;
     params.n_threads = options->n_threads;
     params.n_threads_batch = options->n_threads;
     params.flash_attn_type = wants_flash_attn(loop) ? LLAMA_FLASH_ATTN_TYPE_ENABLED : LLAMA_FLASH_ATTN_TYPE_DISABLED;
@@ -207,7 +212,7 @@ static int tokenize(bare_loop *loop, const char *system_prompt, const char *user
             die("not enough memory");
         n = llama_tokenize(loop->vocab, loop->prompt, length, loop->tokens, loop->tokens_size, true, true);
     }
-    if (n <= 0 || n + 1 >= (int)llama_n_ctx(loop->ctx))
+    if (n <= 0 || n + 1 >= loop->options.n_ctx)
         die("the prompt does not fit the context");
     return n;
 }
@@ -253,7 +258,7 @@ static figures answer(bare_loop *loop, const char *system_prompt, const char *us
         last = now_ns();
         if (result.n_tokens++ == 0)
             first = last;
-        if (result.n_tokens == n_predict || result.n_prompt_tokens + result.n_tokens >= (int)llama_n_ctx(loop->ctx))
+        if (result.n_tokens == n_predict || result.n_prompt_tokens + result.n_tokens >= loop->options.n_ctx)
             break;
         if (llama_decode(loop->ctx, llama_batch_get_one(&token, 1)) != 0)
             die("cannot evaluate a token");
@@ -263,6 +268,83 @@ static figures answer(bare_loop *loop, const char *system_prompt, const char *us
     result.survivors = result.n_tokens > 0 ? survivors / result.n_tokens : 0;
     return result;
 }
+
+/* ---- Evaluation alone ----------------------------------------------------------------------------------------- */
+
+/* Some token of the vocabulary, and another one each time. */
+static llama_token any_token(const bare_loop *loop) {
+    static uint32_t state = 1;
+    state = state * 1664525u + 1013904223u;
+    return (llama_token)((state >> 8) % (uint32_t)llama_vocab_n_tokens(loop->vocab));
+}
+
+/* Evaluates the tokens from `position` up to `end` of one sequence, and waits until that is done. */
+static void evaluate_run(bare_loop *loop, struct llama_batch *batch, int sequence, int position, int end) {
+    while (position < end) {
+        batch->n_tokens = 0;
+        for (; position < end && batch->n_tokens < loop->options.n_batch; position++) {
+            const int i = batch->n_tokens++;
+            batch->token[i] = any_token(loop);
+            batch->pos[i] = position;
+            batch->n_seq_id[i] = 1;
+            batch->seq_id[i][0] = sequence;
+            batch->logits[i] = position + 1 == end;
+        }
+        if (llama_decode(loop->ctx, *batch) != 0)
+            die("cannot evaluate a prompt");
+    }
+    llama_synchronize(loop->ctx);
+}
+
+/* One token of each sequence. */
+static void evaluate_step(bare_loop *loop, struct llama_batch *batch, int n_sequences, int position) {
+    batch->n_tokens = n_sequences;
+    for (int s = 0; s < n_sequences; s++) {
+        batch->token[s] = any_token(loop);
+        batch->pos[s] = position;
+        batch->n_seq_id[s] = 1;
+        batch->seq_id[s][0] = s;
+        batch->logits[s] = true;
+    }
+    if (llama_decode(loop->ctx, *batch) != 0)
+        die("cannot evaluate a token");
+    llama_synchronize(loop->ctx);
+}
+
+static figures evaluate(bare_loop *loop, int n_sequences, int n_prompt, int n_tokens) {
+    if (n_sequences < 1 || n_sequences > loop->options.n_sequences || n_prompt < 1 ||
+        n_prompt + n_tokens > loop->options.n_ctx)
+        die("so many sequences or tokens do not fit the context");
+    struct llama_batch batch = llama_batch_init(loop->options.n_batch, 0, 1);
+    llama_memory_clear(llama_get_memory(loop->ctx), false);
+    const int64_t start = now_ns();
+    for (int s = 0; s < n_sequences; s++)
+        evaluate_run(loop, &batch, s, 0, n_prompt);
+    const int64_t first = now_ns();
+    for (int i = 0; i < n_tokens; i++)
+        evaluate_step(loop, &batch, n_sequences, n_prompt + i);
+    const int64_t last = now_ns();
+    llama_batch_free(batch);
+    return (figures){.n_prompt_tokens = n_prompt,
+                     .n_tokens = n_tokens,
+                     .first_ms = (double)(first - start) / 1e6,
+                     .tokens_per_s = (double)n_sequences * n_tokens * 1e9 / (double)(last - first)};
+}
+
+static figures resume(bare_loop *loop, int n_old, int n_new) {
+    if (n_old < 1 || n_new < 1 || n_old + n_new > loop->options.n_ctx)
+        die("so many tokens do not fit the context");
+    struct llama_batch batch = llama_batch_init(loop->options.n_batch, 0, 1);
+    llama_memory_clear(llama_get_memory(loop->ctx), false);
+    evaluate_run(loop, &batch, 0, 0, n_old);
+    const int64_t start = now_ns();
+    evaluate_run(loop, &batch, 0, n_old, n_old + n_new);
+    const int64_t end = now_ns();
+    llama_batch_free(batch);
+    return (figures){.n_prompt_tokens = n_new, .first_ms = (double)(end - start) / 1e6};
+}
+
+/* ---- Answering requests --------------------------------------------------------------------------------------- */
 
 static void print_figures(const figures *f) {
     printf("first_ms %.4f tokens_per_s %.3f tokens %d prompt_tokens %d bytes %zu survivors %.2f\n", f->first_ms,
@@ -292,6 +374,17 @@ static void serve_stdin(bare_loop *loop) {
     puts("ready");
     fflush(stdout);
     while ((length = getline(&line, &size, stdin)) > 0) {
+        int first, second, third;
+        if (sscanf(line, "evaluate %d %d %d", &first, &second, &third) == 3) {
+            const figures f = evaluate(loop, first, second, third);
+            print_figures(&f);
+            continue;
+        }
+        if (sscanf(line, "resume %d %d", &first, &second) == 2) {
+            const figures f = resume(loop, first, second);
+            print_figures(&f);
+            continue;
+        }
         if (line[length - 1] == '\n')
             line[length - 1] = '\0';
         char *system_prompt = strchr(line, '\t');
@@ -318,7 +411,8 @@ static void print_usage(void) {
          "      --system TEXT     the system prompt\n"
          "  -n, --predict N       tokens to generate (128)\n"
          "      --runs N          how often (5)\n"
-         "  -c, --ctx-size N      context size (4096)\n"
+         "  -c, --ctx-size N      context size of each sequence (4096)\n"
+         "  -np, --parallel N     sequences, for evaluation alone (1)\n"
          "  -b, --batch-size N    most tokens in one call (512)\n"
          "  -ub, --ubatch-size N  most tokens evaluated at once (512)\n"
          "  -t, --threads N       threads (2)\n"
@@ -341,6 +435,7 @@ int main(int argc, char **argv) {
     bare_loop loop = {.options = {.system_prompt = "You are a helpful tutor.",
                                   .user_prompt = "Explain C++ pointers in detail.",
                                   .n_ctx = 4096,
+                                  .n_sequences = 1,
                                   .n_batch = 512,
                                   .n_ubatch = 512,
                                   .n_threads = 2,
@@ -364,6 +459,7 @@ int main(int argc, char **argv) {
         {"-t", "--threads", &options->n_threads},    {"-fa", "--flash-attn", &options->flash_attn},
         {"--poll", "--poll", &options->poll},        {"--attach", "--attach", &options->attach},
         {"--repack", "--repack", &options->repack},  {"--runs", "--runs", &options->n_runs},
+        {"-np", "--parallel", &options->n_sequences},
     };
     for (int i = 1; i < argc; i++) {
         const char *arg = argv[i];
@@ -424,8 +520,9 @@ int main(int argc, char **argv) {
         fputs("bare_loop: no model named; see --help\n", stderr);
         return 2;
     }
-    if (options->n_batch < 1 || options->n_threads < 1) {
-        fputs("bare_loop: a batch and the threads are at least 1\n", stderr);
+    if (options->n_batch < options->n_sequences || options->n_sequences < 1 || options->n_threads < 1) {
+        fputs("bare_loop: sequences and threads are at least 1, and a batch has room for a token of each sequence\n",
+              stderr);
         return 2;
     }
 

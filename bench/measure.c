@@ -303,3 +303,12 @@ int process_end(pid_t pid) {
     }
     return done == pid ? status : -1;
 }
+
+int process_wait(pid_t pid) {
+    int status;
+    while (waitpid(pid, &status, 0) != pid) {
+        if (errno != EINTR)
+            return -1;
+    }
+    return status;
+}

@@ -103,5 +103,7 @@ void unpin(void);
 
 /* Waits for the end of a child; after 10 s it is killed. Returns what waitpid reports. */
 int process_end(pid_t pid);
+/* The same without a limit. */
+int process_wait(pid_t pid);
 
 #endif

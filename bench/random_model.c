@@ -61,6 +61,9 @@ static const preset presets[] = {
     {"0.3m", "0.3 million parameters, F16",
      {.n_layers = 10, .width = 48, .n_ff = 32, .n_heads = 3, .n_vocab = 2000, .n_ctx = 4096,
       .type = GGML_TYPE_F16, .seed = 1}},
+    {"128k", "a vocabulary of 128,000 and little else, Q8_0",
+     {.n_layers = 4, .width = 256, .n_ff = 512, .n_heads = 4, .n_vocab = 128000, .n_ctx = 4096,
+      .type = GGML_TYPE_Q8_0, .seed = 1}},
 };
 
 static void die(const char *what, const char *detail) {

@@ -27,5 +27,9 @@ void rows_clients(results *list, const bench_options *options);
 void rows_recovery(results *list, const bench_options *options);
 /* sampler: choosing a token, the engine's sampler against libllama's chain. */
 void rows_sampler(results *list, const bench_options *options);
+/* engine: the host against evaluation alone and against llama-server: throughput, newcomers, cancelling, cache. */
+void rows_engine(results *list, const bench_options *options);
+/* In the same group: what is not throughput. */
+void rows_engine_turns(results *list, const bench_options *options);
 
 #endif

@@ -29,6 +29,7 @@ static const group groups[] = {
     {"channel", "the modern channel by itself", rows_channel},
     {"carry", "the same tokens by other ways", rows_carriers},
     {"clients", "clients of the modern channel", rows_clients},
+    {"engine", "the host against evaluation alone and llama-server", rows_engine},
 };
 
 #define N_GROUPS (sizeof groups / sizeof *groups)
@@ -91,13 +92,15 @@ static void print_usage(void) {
          "  --only GROUP[,GROUP]  only these groups of rows; the results file is then left alone unless it is named:");
     for (size_t i = 0; i < N_GROUPS; i++)
         printf("                          %-8s%s\n", groups[i].name, groups[i].heading);
-    puts("  --model NAME          only this model: 134m or 0.3m\n"
+    puts("  --model NAME          only this model: 134m, 0.3m or 128k\n"
          "  --rounds N            interleaved rounds (5)\n"
+         "  --quick               two rounds, and no patience\n"
          "  --threads N           threads of host and bare loop (the number of cores)\n"
          "  --patience N          seconds to spend, all in all, on waiting and measuring again because other\n"
          "                        programs use the cores (60)\n"
          "  --results FILE        where the rows go as JSON (results.json beside this program)\n"
          "  --chatbot FILE        the host (../chatbot beside this program)\n"
+         "  --peer FOLDER         llama-server and its like (where scripts/fetch-libllama.sh peer puts them)\n"
          "  --models FOLDER       where the random models are kept (models beside this program)\n"
          "  -v, --verbose         show the hosts' log");
 }
@@ -135,6 +138,7 @@ static void check_names(const bench_options *options) {
         any_group |= is_listed(options->only, groups[i].name);
     for (int i = 0; i < N_BENCH_MODELS; i++)
         any_model |= uses_model(options, &bench_models[i]);
+    any_model |= uses_model(options, &bench_model_128k);
     if (any_group && any_model)
         return;
     fprintf(stderr, "bench: there is no %s '%s'; see --help\n", any_group ? "model" : "group",
@@ -148,6 +152,7 @@ static bench_options parse_options(int argc, char **argv) {
                              .bare_loop = beside_program("bare_loop"),
                              .random_model = beside_program("random_model"),
                              .models = beside_program("models"),
+                             .peer = BENCH_PEER,
                              .n_rounds = 5,
                              .patience_s = 60,
                              .n_threads = n_cores > 0 ? (int)n_cores : 1};
@@ -159,6 +164,7 @@ static bench_options parse_options(int argc, char **argv) {
         {"--only", &options.only, NULL},       {"--model", &options.model, NULL},
         {"--results", &options.results, NULL}, {"--chatbot", &options.chatbot, NULL},
         {"--models", &options.models, NULL},   {"--rounds", NULL, &options.n_rounds},
+        {"--peer", &options.peer, NULL},
         {"--threads", NULL, &options.n_threads}, {"--patience", NULL, &options.patience_s},
     };
     for (int i = 1; i < argc; i++) {
@@ -168,6 +174,11 @@ static bench_options parse_options(int argc, char **argv) {
         }
         if (strcmp(argv[i], "-v") == 0 || strcmp(argv[i], "--verbose") == 0) {
             options.is_verbose = true;
+            continue;
+        }
+        if (strcmp(argv[i], "--quick") == 0) {
+            options.n_rounds = 2;
+            options.patience_s = 0;
             continue;
         }
         size_t k = 0;

@@ -23,6 +23,7 @@ const bench_model bench_models[N_BENCH_MODELS] = {
     {.name = "134m", .least_ratio = 0.95, .n_repeats_128 = 1, .n_repeats_512 = 1},
     {.name = "0.3m", .least_ratio = 0.80, .n_repeats_128 = 9, .n_repeats_512 = 3},
 };
+const bench_model bench_model_128k = {.name = "128k"};
 
 const char *model_path(const bench_options *options, const bench_model *model) {
     static char path[4096];
@@ -50,17 +51,42 @@ static void object_name(const host_subject *host, const char *suffix, char *name
     snprintf(name, size, "/%s%s", host->name, suffix);
 }
 
-void host_start(host_subject *host, const bench_options *options, const char *model_path, int n_predict) {
+#define ARGUMENTS_MAX 40
+
+static void start_host(host_subject *host, const bench_options *options, const char *model_path, int n_threads,
+                       const char *const further[]) {
     static int n_started;
-    char threads[16], predict[16];
+    char threads[16];
+    const char *argv[ARGUMENTS_MAX] = {options->chatbot, "-m", model_path, "--name", host->name, "-t", threads, "-s", SEED,
+                                       "--temp", "0.7", "--min-p", "0.05", "-ngl", "0"};
+    int n = 0;
     *host = (host_subject){0};
     snprintf(host->name, sizeof host->name, "bench_%ld_%d", (long)getpid(), n_started++);
-    snprintf(threads, sizeof threads, "%d", options->n_threads);
-    snprintf(predict, sizeof predict, "%d", n_predict);
-    const char *const argv[] = {options->chatbot, "-m", model_path, "--name", host->name, "-t", threads,
-                                "-c", CONTEXT_TOKENS, "-s", SEED, "--temp", "0.7", "--min-p", "0.05",
-                                "-ngl", "0", "-n", predict, NULL};
+    snprintf(threads, sizeof threads, "%d", n_threads);
+    while (argv[n] != NULL)
+        n++;
+    for (int i = 0; further[i] != NULL && n + 1 < ARGUMENTS_MAX; i++)
+        argv[n++] = further[i];
     host->pid = process_start(argv, -1, -1, options->is_verbose ? STDERR_FILENO : -1);
+}
+
+void host_start(host_subject *host, const bench_options *options, const char *model_path, int n_predict) {
+    char predict[16];
+    snprintf(predict, sizeof predict, "%d", n_predict);
+    const char *const further[] = {"-c", CONTEXT_TOKENS, "-n", predict, NULL};
+    start_host(host, options, model_path, options->n_threads, further);
+}
+
+void host_start_for(host_subject *host, const bench_options *options, const char *model_path, int n_threads, int n_ctx,
+                    int n_parallel, const char *const further[]) {
+    char ctx[16], parallel[16];
+    const char *arguments[16] = {"-c", ctx, "-np", parallel};
+    int n = 4;
+    snprintf(ctx, sizeof ctx, "%d", n_ctx);
+    snprintf(parallel, sizeof parallel, "%d", n_parallel);
+    for (int i = 0; further != NULL && further[i] != NULL && n < 15; i++)
+        arguments[n++] = further[i];
+    start_host(host, options, model_path, n_threads, arguments);
 }
 
 bool host_open_objects(host_subject *host) {
@@ -345,12 +371,19 @@ lipc_stream *modern_ask(lipc_client *client, bool is_endless) {
 /* ---- bare loop -------------------------------------------------------------------------------------------------- */
 
 void bare_start(bare_subject *bare, const bench_options *options, const char *model_path) {
+    bare_start_for(bare, options, model_path, options->n_threads, atoi(CONTEXT_TOKENS), 1);
+}
+
+void bare_start_for(bare_subject *bare, const bench_options *options, const char *model_path, int n_threads, int n_ctx,
+                    int n_sequences) {
     int to[2], from[2];
-    char threads[16], line[64];
-    snprintf(threads, sizeof threads, "%d", options->n_threads);
+    char threads[16], ctx[16], sequences[16], line[64];
+    snprintf(threads, sizeof threads, "%d", n_threads);
+    snprintf(ctx, sizeof ctx, "%d", n_ctx);
+    snprintf(sequences, sizeof sequences, "%d", n_sequences);
     if (pipe2(to, O_CLOEXEC) != 0 || pipe2(from, O_CLOEXEC) != 0)
         fail("cannot make a pipe: %s", strerror(errno));
-    const char *const argv[] = {options->bare_loop, "-m", model_path, "-t", threads, "-c", CONTEXT_TOKENS,
+    const char *const argv[] = {options->bare_loop, "-m", model_path, "-t", threads, "-c", ctx, "-np", sequences,
                                 "-s", SEED, "--temp", "0.7", "--min-p", "0.05", "--stdin", NULL};
     bare->pid = process_start(argv, to[0], from[1], STDERR_FILENO);
     close(to[0]);
@@ -363,16 +396,30 @@ void bare_start(bare_subject *bare, const bench_options *options, const char *mo
         fail("%s did not start", options->bare_loop);
 }
 
-answer_cost bare_answer(bare_subject *bare, const prompts *prompts, int n_predict, bool count_survivors) {
+static answer_cost read_figures(bare_subject *bare) {
     answer_cost cost = {0};
     char line[512];
-    fprintf(bare->to, "%d\t%s\t%s\n", count_survivors ? -n_predict : n_predict, prompts->system, prompts->user);
     fflush(bare->to);
     if (fgets(line, sizeof line, bare->from) == NULL ||
         sscanf(line, "first_ms %lf tokens_per_s %lf tokens %d prompt_tokens %*d bytes %*d survivors %lf",
                &cost.first_ms, &cost.tokens_per_s, &cost.n_tokens, &cost.survivors) != 4)
         fail("the bare loop gave no figures");
     return cost;
+}
+
+answer_cost bare_answer(bare_subject *bare, const prompts *prompts, int n_predict, bool count_survivors) {
+    fprintf(bare->to, "%d\t%s\t%s\n", count_survivors ? -n_predict : n_predict, prompts->system, prompts->user);
+    return read_figures(bare);
+}
+
+answer_cost bare_evaluate(bare_subject *bare, int n_sequences, int n_prompt, int n_tokens) {
+    fprintf(bare->to, "evaluate %d %d %d\n", n_sequences, n_prompt, n_tokens);
+    return read_figures(bare);
+}
+
+answer_cost bare_resume(bare_subject *bare, int n_old, int n_new) {
+    fprintf(bare->to, "resume %d %d\n", n_old, n_new);
+    return read_figures(bare);
 }
 
 void bare_stop(bare_subject *bare) {

@@ -13,6 +13,7 @@
 /* What was asked for on the command line, and what follows from it. */
 typedef struct bench_options {
     const char *chatbot, *bare_loop, *random_model; /* programs */
+    const char *peer;                               /* folder of llama-server and its like */
     const char *models;                             /* folder of the random models */
     const char *results;                            /* file; NULL: print only */
     const char *only;                               /* groups, separated by commas; NULL: all */
@@ -34,6 +35,8 @@ typedef struct bench_model {
 
 #define N_BENCH_MODELS 2
 extern const bench_model bench_models[N_BENCH_MODELS];
+/* A large vocabulary and little else, for the sampler; only in the group "engine". */
+extern const bench_model bench_model_128k;
 
 /* Whether the command line leaves the model in. */
 bool uses_model(const bench_options *options, const bench_model *model);
@@ -73,6 +76,10 @@ typedef struct host_subject {
 
 /* Starts a host without connecting to it. n_predict < 0: the host's default. */
 void host_start(host_subject *host, const bench_options *options, const char *model_path, int n_predict);
+/* The same for n_parallel answers at a time, each with a context of n_ctx tokens, and with further arguments up to NULL
+ * (or NULL itself). */
+void host_start_for(host_subject *host, const bench_options *options, const char *model_path, int n_threads, int n_ctx,
+                    int n_parallel, const char *const further[]);
 /* Waits until it can serve, with all clients connected. */
 void host_connect(host_subject *host);
 /* Asks it to end, and waits. */
@@ -113,6 +120,14 @@ typedef struct bare_subject {
 } bare_subject;
 
 void bare_start(bare_subject *bare, const bench_options *options, const char *model_path);
+/* With another number of threads, and room for evaluating several sequences of n_ctx tokens together. */
+void bare_start_for(bare_subject *bare, const bench_options *options, const char *model_path, int n_threads, int n_ctx,
+                    int n_sequences);
+/* Evaluation alone, without sampler and text: n_tokens of each of n_sequences together, behind prompts of n_prompt
+ * tokens, which take first_ms all in all. */
+answer_cost bare_evaluate(bare_subject *bare, int n_sequences, int n_prompt, int n_tokens);
+/* n_old tokens, and then first_ms is the time that n_new further ones take. */
+answer_cost bare_resume(bare_subject *bare, int n_old, int n_new);
 answer_cost bare_answer(bare_subject *bare, const prompts *prompts, int n_predict, bool count_survivors);
 void bare_stop(bare_subject *bare);
 

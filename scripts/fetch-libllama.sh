@@ -1,13 +1,16 @@
 #!/bin/sh
-# fetch-libllama.sh prebuilt|source - provides the pinned libllama and prints the folder that holds its include/ and lib/.
+# fetch-libllama.sh prebuilt|source|peer - provides the pinned libllama and prints the folder that holds its include/ and
+# lib/, or for `peer` its bin/.
 #
 # prebuilt: the library as the npm package @node-llama-cpp/<platform> carries it, with the headers of the same release.
 # source:   built here from the source bundle inside the npm package node-llama-cpp (native code, OpenMP, RPC backend).
+# peer:     for the benchmark: llama-server, llama-bench and llama-batched-bench of that source, running on the very
+#           library that `source` provides. Without the server's web pages, which a build would download, and without TLS.
 #
 # Everything lands in a cache outside the checkout ($LIPC_CACHE, else $XDG_CACHE_HOME/lipc, else ~/.cache/lipc), verified
 # by checksum, and is there for good: later runs need no network. A folder appears in the cache only when it is complete.
 set -eu
-kind=${1:?usage: fetch-libllama.sh prebuilt|source}
+kind=${1:?usage: fetch-libllama.sh prebuilt|source|peer}
 here=$(cd "$(dirname "$0")" && pwd)
 . "$here/../cmake/libllama.pin"
 cache=${LIPC_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/lipc}
@@ -20,11 +23,12 @@ Linux-x86_64) platform=linux-x64 platform_sha512=$SHA512_LINUX_X64 ;;
 Linux-aarch64) platform=linux-arm64 platform_sha512=$SHA512_LINUX_ARM64 ;;
 *) platform=none platform_sha512= ;;
 esac
-[ "$kind" = source ] || [ "$platform" != none ] ||
+[ "$kind" != prebuilt ] || [ "$platform" != none ] ||
     fail "there is no prebuilt libllama for $(uname -s) on $(uname -m): configure with -DLIPC_LLAMA=source"
 
+source_result=$cache/libllama-$LIBLLAMA_VERSION-source
 result=$cache/libllama-$LIBLLAMA_VERSION-$kind
-[ "$kind" = source ] || result=$result-$platform
+[ "$kind" != prebuilt ] || result=$result-$platform
 if [ -f "$result/complete" ]; then
     echo "$result"
     exit 0
@@ -51,14 +55,53 @@ fetch_package() {
         fail "$cache/$2 is damaged: its checksum differs; delete it and try again"
 }
 
+# put_into_place FOLDER - another build may have been faster; then its result is as good.
+put_into_place() {
+    touch "$work/result/complete"
+    mv -T "$work/result" "$1" 2>/dev/null || [ -f "$1/complete" ] || fail "cannot write $1"
+}
+
+# configure OPTION... - of the source build; the options are those that differ between the library and the programs.
+configure() {
+    cmake -S "$work/source" -B "$work/build" -DCMAKE_BUILD_TYPE=Release -DCMAKE_INSTALL_PREFIX="$work/result" \
+        -DCMAKE_INSTALL_LIBDIR=lib -DBUILD_SHARED_LIBS=ON -DGGML_NATIVE=ON -DGGML_OPENMP=ON -DGGML_RPC=ON \
+        -DLLAMA_BUILD_TESTS=OFF -DLLAMA_BUILD_EXAMPLES=OFF -DLLAMA_BUILD_APP=OFF "$@" >&2
+}
+
+build_library() {
+    say "building libllama $LIBLLAMA_VERSION from source: some minutes ..."
+    command -v c++ >/dev/null || fail "a C++ compiler is needed: run 'LIPC_LLAMA=source make setup' as root, or install g++"
+    mkdir "$work/source"
+    git -C "$work/bundle.git" archive HEAD | tar x -C "$work/source"
+    configure -DCMAKE_INSTALL_RPATH='$ORIGIN' -DLLAMA_BUILD_COMMON=OFF -DLLAMA_BUILD_TOOLS=OFF -DLLAMA_BUILD_SERVER=OFF
+    cmake --build "$work/build" --parallel "${JOBS:-$(nproc)}" --target install >&2
+}
+
+# build_programs - in the same build folder: the library's objects are there and stay as they are. The programs find their
+# own libraries beside themselves, and libllama where `source` has put it.
+build_programs() {
+    say "building llama-server, llama-bench and llama-batched-bench: some minutes ..."
+    configure -DCMAKE_BUILD_WITH_INSTALL_RPATH=ON \
+        -DCMAKE_INSTALL_RPATH='$ORIGIN'"/../lib;\$ORIGIN/../../${source_result##*/}/lib" \
+        -DLLAMA_BUILD_COMMON=ON -DLLAMA_BUILD_TOOLS=ON -DLLAMA_BUILD_SERVER=ON -DLLAMA_BUILD_UI=OFF \
+        -DLLAMA_USE_PREBUILT_UI=OFF -DLLAMA_OPENSSL=OFF
+    cmake --build "$work/build" --parallel "${JOBS:-$(nproc)}" --target llama-server llama-bench llama-batched-bench >&2
+    mkdir -p "$work/result/bin" "$work/result/lib"
+    cp "$work/build/bin/llama-server" "$work/build/bin/llama-bench" "$work/build/bin/llama-batched-bench" "$work/result/bin/"
+    for file in "$work/build/bin"/lib*.so*; do
+        [ -e "$source_result/lib/${file##*/}" ] || cp -P "$file" "$work/result/lib/"
+    done
+}
+
 fetch_package node-llama-cpp "node-llama-cpp-$LIBLLAMA_NPM_VERSION.tgz" "$SHA512_SOURCE"
 tar xzf "$cache/node-llama-cpp-$LIBLLAMA_NPM_VERSION.tgz" -C "$work" package/llama/gitRelease.bundle
 git clone --quiet --bare "$work/package/llama/gitRelease.bundle" "$work/bundle.git" 2>/dev/null
 commit=$(git -C "$work/bundle.git" rev-parse HEAD)
 [ "$commit" = "$LIBLLAMA_COMMIT" ] || fail "the source bundle holds commit $commit, not the pinned $LIBLLAMA_COMMIT"
 
-mkdir -p "$work/result/include" "$work/result/lib"
+mkdir -p "$work/result"
 if [ "$kind" = prebuilt ]; then
+    mkdir "$work/result/include" "$work/result/lib"
     fetch_package "@node-llama-cpp/$platform" "node-llama-cpp-$platform-$LIBLLAMA_NPM_VERSION.tgz" "$platform_sha512"
     git -C "$work/bundle.git" archive HEAD include ggml/include | tar x -C "$work"
     cp "$work"/include/*.h "$work"/ggml/include/*.h "$work/result/include/"
@@ -68,17 +111,12 @@ if [ "$kind" = prebuilt ]; then
         case $file in *libllama-common.so) ;; *) cp "$file" "$work/result/lib/" ;; esac
     done
 else
-    say "building libllama $LIBLLAMA_VERSION from source: some minutes ..."
-    command -v c++ >/dev/null || fail "a C++ compiler is needed: run 'LIPC_LLAMA=source make setup' as root, or install g++"
-    mkdir "$work/source"
-    git -C "$work/bundle.git" archive HEAD | tar x -C "$work/source"
-    cmake -S "$work/source" -B "$work/build" -DCMAKE_BUILD_TYPE=Release -DCMAKE_INSTALL_PREFIX="$work/result" \
-        -DCMAKE_INSTALL_LIBDIR=lib -DCMAKE_INSTALL_RPATH='$ORIGIN' -DBUILD_SHARED_LIBS=ON -DGGML_NATIVE=ON \
-        -DGGML_OPENMP=ON -DGGML_RPC=ON -DLLAMA_BUILD_COMMON=OFF -DLLAMA_BUILD_TESTS=OFF -DLLAMA_BUILD_TOOLS=OFF \
-        -DLLAMA_BUILD_EXAMPLES=OFF -DLLAMA_BUILD_SERVER=OFF -DLLAMA_BUILD_APP=OFF >&2
-    cmake --build "$work/build" --parallel "$(nproc)" --target install >&2
+    build_library
+    if [ "$kind" = peer ]; then
+        put_into_place "$source_result"
+        mkdir -p "$work/result"
+        build_programs
+    fi
 fi
-touch "$work/result/complete"
-# Another build may have been faster; then its result is as good.
-mv -T "$work/result" "$result" 2>/dev/null || [ -f "$result/complete" ] || fail "cannot write $result"
+put_into_place "$result"
 echo "$result"

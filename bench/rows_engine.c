@@ -1,0 +1,248 @@
+/* rows_engine.c - throughput of the host against its limit, evaluation alone, and against its peer, llama-server.
+ *
+ * All three run on the same build of libllama, with the same threads, contexts, attention and sampling parameters, and
+ * take turns. A ratio is made of neighbours in time; the row is the median over the rounds.
+ */
+#include "rows.h"
+
+#include "crowd.h"
+#include "peer.h"
+
+#include <math.h>
+#include <stdio.h>
+
+#define N_WORDS 32 /* of a prompt */
+
+enum { WAY_HOST, WAY_EVALUATION, WAY_SERVER, N_WAYS };
+
+static const char *const way_names[N_WAYS] = {"host", "evaluation", "server"};
+
+/* A model, and so many clients at once that ask for so many tokens each. */
+typedef struct crowd_case {
+    const bench_model *model;
+    int n_clients, n_tokens, n_ctx;
+    int n_repeats;                       /* short answers are repeated in a turn */
+    bool is_small;                       /* one thread, and no flash attention: as the host chooses, and faster */
+    double of_evaluation, of_server;     /* bars; 0: none */
+} crowd_case;
+
+static const crowd_case crowd_cases[] = {
+    {&bench_models[0], 1, 128, 1024, 1, false, 0.98, 0},
+    {&bench_models[0], 8, 96, 1024, 1, false, 0.97, 1.05},
+    {&bench_models[1], 1, 512, 1024, 3, true, 0, 2.2},
+    {&bench_models[1], 8, 512, 1024, 1, true, 0, 4},
+};
+
+/* The three, on one model. */
+typedef struct trio {
+    host_subject host;
+    bare_subject bare;
+    peer_server server; /* pid 0: there is none */
+} trio;
+
+typedef struct turn {
+    double tokens_per_s, first_ms;
+    double cpu_us; /* processor time per token of the subject, prompt included */
+    double company;
+} turn;
+
+static int threads_for(const bench_options *options, const crowd_case *wanted) {
+    return wanted->is_small ? 1 : options->n_threads;
+}
+
+static peer_setup setup_for(const bench_options *options, const crowd_case *wanted, const char *path) {
+    return (peer_setup){.model_path = path,
+                        .n_ctx = wanted->n_ctx,
+                        .n_parallel = wanted->n_clients,
+                        .n_threads = threads_for(options, wanted),
+                        .is_flash = !wanted->is_small};
+}
+
+static void trio_start(trio *trio, const bench_options *options, const crowd_case *wanted) {
+    const char *path = model_path(options, wanted->model);
+    const peer_setup setup = setup_for(options, wanted, path);
+    *trio = (struct trio){0};
+    host_start_for(&trio->host, options, path, setup.n_threads, wanted->n_ctx, wanted->n_clients, NULL);
+    lipc_client_close(modern_open(trio->host.name, 0));
+    bare_start_for(&trio->bare, options, path, setup.n_threads, wanted->n_ctx, wanted->n_clients);
+    if (peer_is_there(options))
+        peer_start(&trio->server, options, &setup);
+}
+
+static void trio_stop(trio *trio) {
+    host_stop(&trio->host);
+    bare_stop(&trio->bare);
+    peer_stop(&trio->server);
+}
+
+static pid_t pid_of(const trio *trio, int way) {
+    return way == WAY_HOST ? trio->host.pid : way == WAY_SERVER ? trio->server.pid : trio->bare.pid;
+}
+
+/* One answer for each client. *n_prompt is what the host's clients saw last. */
+static turn ask(trio *trio, const crowd_case *wanted, int way, int *n_prompt) {
+    if (way == WAY_EVALUATION) {
+        const answer_cost cost = bare_evaluate(&trio->bare, wanted->n_clients, *n_prompt, wanted->n_tokens);
+        return (turn){.tokens_per_s = cost.tokens_per_s, .first_ms = cost.first_ms};
+    }
+    const crowd_subject subject = {way == WAY_HOST ? trio->host.name : NULL, trio->server.port};
+    const crowd_cost cost = crowd_ask(&subject, wanted->n_clients, N_WORDS, wanted->n_tokens);
+    if (way == WAY_HOST)
+        *n_prompt = cost.n_prompt;
+    return (turn){.tokens_per_s = cost.tokens_per_s, .first_ms = cost.first_ms};
+}
+
+static turn take_turn(trio *trio, const crowd_case *wanted, int way, int *n_prompt) {
+    static samples rates, firsts;
+    rates.n = firsts.n = 0;
+    if (pid_of(trio, way) == 0)
+        return (turn){NAN, NAN, NAN, 0};
+    for (int other = 0; other < N_WAYS; other++)
+        if (pid_of(trio, other) != 0)
+            family_settle(pid_of(trio, other));
+    const pid_t pid = pid_of(trio, way);
+    wait_for_quiet(pid, 0);
+    const company company = company_begin(pid, 0);
+    const int64_t cpu = family_cpu_ns(pid);
+    for (int i = 0; i < wanted->n_repeats; i++) {
+        const turn one = ask(trio, wanted, way, n_prompt);
+        samples_add(&rates, one.tokens_per_s);
+        samples_add(&firsts, one.first_ms);
+    }
+    const double n_all = (double)wanted->n_repeats * wanted->n_clients * wanted->n_tokens;
+    return (turn){.tokens_per_s = samples_median(&rates),
+                  .first_ms = samples_median(&firsts),
+                  .cpu_us = (double)(family_cpu_ns(pid) - cpu) / 1e3 / n_all,
+                  .company = company_cores(&company)};
+}
+
+/* ---- rows ------------------------------------------------------------------------------------------------------- */
+
+static void add_row(results *list, const crowd_case *wanted, const char *rest, double value, const char *unit,
+                    results_bar bar, const char *what) {
+    char name[64];
+    snprintf(name, sizeof name, "engine.%s.%d.%s", wanted->model->name, wanted->n_clients, rest);
+    results_add(list, name, value, unit, bar, what);
+}
+
+static results_bar bar_of(double least) {
+    return least > 0 ? results_at_least(least) : results_no_bar();
+}
+
+static void add_survivors(results *list, const bench_model *model, bare_subject *bare) {
+    char name[64];
+    const prompts prompts = make_prompts(1);
+    snprintf(name, sizeof name, "engine.%s.min_p_survivors", model->name);
+    results_add(list, name, bare_answer(bare, &prompts, 64, true).survivors, "tokens", results_no_bar(),
+                "candidates that pass min-p 0.05, mean");
+}
+
+static void measure_crowd(results *list, const bench_options *options, const crowd_case *wanted) {
+    static samples rates[N_WAYS], firsts[N_WAYS], cpu[N_WAYS], of_evaluation, of_server, company;
+    of_evaluation.n = of_server.n = company.n = 0;
+    for (int way = 0; way < N_WAYS; way++)
+        rates[way].n = firsts[way].n = cpu[way].n = 0;
+
+    trio trio;
+    int n_prompt = 0;
+    trio_start(&trio, options, wanted);
+    for (int way = 0; way < N_WAYS; way++)
+        take_turn(&trio, wanted, way, &n_prompt);
+    for (int round = 0; round < options->n_rounds; round++) {
+        turn turns[N_WAYS];
+        for (int i = 0; i < N_WAYS; i++) {
+            const int way = round % 2 == 0 ? i : N_WAYS - 1 - i;
+            turns[way] = take_turn(&trio, wanted, way, &n_prompt);
+            samples_add(&rates[way], turns[way].tokens_per_s);
+            samples_add(&firsts[way], turns[way].first_ms);
+            samples_add(&cpu[way], turns[way].cpu_us);
+            samples_add(&company, turns[way].company);
+        }
+        samples_add(&of_evaluation, turns[WAY_HOST].tokens_per_s / turns[WAY_EVALUATION].tokens_per_s);
+        samples_add(&of_server, turns[WAY_HOST].tokens_per_s / turns[WAY_SERVER].tokens_per_s);
+    }
+
+    const char *path = model_path(options, wanted->model);
+    const peer_setup setup = setup_for(options, wanted, path);
+    char rest[48], what[96];
+    add_row(list, wanted, "of_evaluation", samples_median(&of_evaluation), "ratio", bar_of(wanted->of_evaluation),
+            "tokens/s at the clients over evaluation alone");
+    add_row(list, wanted, "of_server", samples_median(&of_server), "ratio", bar_of(wanted->of_server),
+            "over llama-server's at its clients");
+    for (int way = 0; way < N_WAYS; way++) {
+        snprintf(what, sizeof what, "%d tokens for each of %d, all together", wanted->n_tokens, wanted->n_clients);
+        add_row(list, wanted, way_names[way], samples_median(&rates[way]), "tokens/s", results_no_bar(), what);
+    }
+    add_row(list, wanted, "evaluation_peer", peer_evaluation(options, &setup, n_prompt, wanted->n_tokens), "tokens/s",
+            results_no_bar(), wanted->n_clients == 1 ? "llama-bench, once" : "llama-batched-bench, once");
+    for (int way = 0; way < N_WAYS; way++) {
+        snprintf(rest, sizeof rest, "%s_first", way_names[way]);
+        snprintf(what, sizeof what, "%s, prompts of %d tokens",
+                 way == WAY_EVALUATION ? "evaluating all prompts" : "first token, median of the clients", n_prompt);
+        add_row(list, wanted, rest, samples_median(&firsts[way]), "ms", results_no_bar(), what);
+    }
+    for (int way = 0; way < N_WAYS; way++) {
+        snprintf(rest, sizeof rest, "%s_cpu", way_names[way]);
+        add_row(list, wanted, rest, samples_median(&cpu[way]), "us/token", results_no_bar(),
+                "processor time, prompt included, without the clients");
+    }
+    add_row(list, wanted, "company", samples_max(&company), "cores", results_no_bar(),
+            "used by other programs in the worst turn");
+    if (wanted->n_clients == 1)
+        add_survivors(list, wanted->model, &trio.bare);
+    trio_stop(&trio);
+}
+
+/* The sampler's share is largest where the vocabulary is large and the model small. */
+static void measure_vocabulary(results *list, const bench_options *options) {
+    static const crowd_case wanted = {&bench_model_128k, 1, 128, 1024, 2, false, 0, 0};
+    static samples ratios, of_evaluation, host_rates, bare_rates, rates, host_firsts, bare_firsts, company;
+    ratios.n = of_evaluation.n = host_rates.n = bare_rates.n = rates.n = host_firsts.n = bare_firsts.n = company.n = 0;
+    trio trio = {0};
+    int n_prompt = 0;
+    const char *path = model_path(options, wanted.model);
+    host_start_for(&trio.host, options, path, options->n_threads, wanted.n_ctx, 1, NULL);
+    lipc_client_close(modern_open(trio.host.name, 0));
+    bare_start_for(&trio.bare, options, path, options->n_threads, wanted.n_ctx, 1);
+    take_turn(&trio, &wanted, WAY_HOST, &n_prompt);
+    for (int round = 0; round < options->n_rounds; round++) {
+        prompts prompts = {.system = ""};
+        const turn host = take_turn(&trio, &wanted, WAY_HOST, &n_prompt);
+        family_settle(trio.host.pid);
+        snprintf(prompts.user, sizeof prompts.user, "%s", crowd_text(round, N_WORDS));
+        const answer_cost bare = bare_answer(&trio.bare, &prompts, wanted.n_tokens, false);
+        const turn evaluation = take_turn(&trio, &wanted, WAY_EVALUATION, &n_prompt);
+        samples_add(&ratios, host.tokens_per_s / bare.tokens_per_s);
+        samples_add(&of_evaluation, host.tokens_per_s / evaluation.tokens_per_s);
+        samples_add(&host_rates, host.tokens_per_s);
+        samples_add(&bare_rates, bare.tokens_per_s);
+        samples_add(&rates, evaluation.tokens_per_s);
+        samples_add(&host_firsts, host.first_ms);
+        samples_add(&bare_firsts, bare.first_ms);
+        samples_add(&company, host.company);
+    }
+    add_row(list, &wanted, "of_bare", samples_median(&ratios), "ratio", results_at_least(1.3),
+            "over the bare loop with the library's samplers");
+    add_row(list, &wanted, "of_evaluation", samples_median(&of_evaluation), "ratio", results_no_bar(),
+            "over evaluation alone");
+    add_row(list, &wanted, "host", samples_median(&host_rates), "tokens/s", results_no_bar(), "");
+    add_row(list, &wanted, "bare", samples_median(&bare_rates), "tokens/s", results_no_bar(), "");
+    add_row(list, &wanted, "evaluation", samples_median(&rates), "tokens/s", results_no_bar(), "");
+    add_row(list, &wanted, "host_first", samples_median(&host_firsts), "ms", results_no_bar(), "first token");
+    add_row(list, &wanted, "bare_first", samples_median(&bare_firsts), "ms", results_no_bar(), "first token");
+    add_row(list, &wanted, "company", samples_max(&company), "cores", results_no_bar(),
+            "used by other programs in the worst turn");
+    add_survivors(list, wanted.model, &trio.bare);
+    host_stop(&trio.host);
+    bare_stop(&trio.bare);
+}
+
+void rows_engine(results *list, const bench_options *options) {
+    for (size_t i = 0; i < sizeof crowd_cases / sizeof *crowd_cases; i++) {
+        if (uses_model(options, crowd_cases[i].model))
+            measure_crowd(list, options, &crowd_cases[i]);
+    }
+    if (uses_model(options, &bench_model_128k))
+        measure_vocabulary(list, options);
+    rows_engine_turns(list, options);
+}
