@@ -9,6 +9,12 @@
  *   - Generation does not end by itself. The output rows of control, byte and unknown tokens are zero: their logit is
  *     0 where the best one lies several standard deviations above.
  *
+ * With --spoken N only N words can be said, and what the layers add is too little to change the next one: the likeliest
+ * text runs into a circle of some sqrt(N) words, as repetitive as text can be, at the cost of any other.
+ *
+ * With --spoken N only N words can be said, and what the layers add is too little to change the next one: the likeliest
+ * text soon runs in a circle of some sqrt(N) words, and costs what any other text does.
+ *
  * The same options give the same file, byte for byte.
  */
 #include <assert.h>
@@ -33,6 +39,8 @@
 #define N_PRINTABLE 95 /* ASCII 32..126 */
 #define N_FIXED (N_CONTROL + N_BYTES + N_PRINTABLE)
 #define N_VOCAB_MAX 1000000
+/* What a layer adds if the text is to repeat itself, against what it adds otherwise. */
+#define LITTLE 0.01f
 
 enum { TOKEN_NORMAL = 1, TOKEN_UNKNOWN = 2, TOKEN_CONTROL = 3, TOKEN_BYTE = 6 }; /* tokenizer.ggml.token_type */
 
@@ -43,6 +51,7 @@ typedef struct model_options {
     int64_t n_heads;
     int64_t n_vocab;
     int64_t n_ctx;
+    int64_t n_spoken; /* words that can be said; 0: all */
     enum ggml_type type;
     uint64_t seed;
     const char *path;
@@ -57,6 +66,9 @@ typedef struct preset {
 static const preset presets[] = {
     {"134m", "134 million parameters, Q8_0",
      {.n_layers = 12, .width = 768, .n_ff = 2048, .n_heads = 12, .n_vocab = 32000, .n_ctx = 4096,
+      .type = GGML_TYPE_Q8_0, .seed = 1}},
+    {"134m-loop", "the same, and its likeliest text repeats itself",
+     {.n_layers = 12, .width = 768, .n_ff = 2048, .n_heads = 12, .n_vocab = 32000, .n_ctx = 4096, .n_spoken = 2000,
       .type = GGML_TYPE_Q8_0, .seed = 1}},
     {"0.3m", "0.3 million parameters, F16",
      {.n_layers = 10, .width = 48, .n_ff = 32, .n_heads = 3, .n_vocab = 2000, .n_ctx = 4096,
@@ -191,16 +203,16 @@ static void add_tensor(writer *w, struct ggml_tensor *tensor, const char *name, 
     gguf_add_tensor(w->file, tensor);
 }
 
-/* A matrix for vectors of n_in values, with n_out rows of the given deviation. The first n_zero_rows rows are zero. */
+/* A matrix for vectors of n_in values, with n_out rows of the given deviation. Rows outside of [begin, end) are zero. */
 static void add_matrix(writer *w, const char *name, enum ggml_type type, int64_t n_in, int64_t n_out, float deviation,
-                       int64_t n_zero_rows) {
+                       int64_t begin, int64_t end) {
     struct ggml_tensor *tensor = ggml_new_tensor_2d(w->tensors, type, n_in, n_out);
     char *data = allocate(ggml_nbytes(tensor));
     float *row = allocate((size_t)n_in * sizeof *row);
     const size_t row_size = ggml_row_size(type, n_in);
     for (int64_t i = 0; i < n_out; i++) {
         for (int64_t j = 0; j < n_in; j++)
-            row[j] = i < n_zero_rows ? 0.0f : deviation * random_normal(&w->random);
+            row[j] = i < begin || i >= end ? 0.0f : deviation * random_normal(&w->random);
         ggml_quantize_chunk(type, row, data + (size_t)i * row_size, 0, 1, n_in, NULL);
     }
     free(row);
@@ -219,7 +231,7 @@ static void add_norm(writer *w, const char *name, int64_t width) {
 static void add_layer(writer *w, const model_options *options, int64_t layer) {
     const int64_t width = options->width, n_ff = options->n_ff;
     /* What a layer adds stays comparable with the token's own embedding, however many layers there are. */
-    const float residual = 1.0f / sqrtf(2.0f * (float)options->n_layers);
+    const float residual = (options->n_spoken > 0 ? LITTLE : 1.0f) / sqrtf(2.0f * (float)options->n_layers);
     const float from_width = 1.0f / sqrtf((float)width), from_ff = 1.0f / sqrtf((float)n_ff);
     const struct {
         const char *suffix;
@@ -238,7 +250,8 @@ static void add_layer(writer *w, const model_options *options, int64_t layer) {
     add_norm(w, name, width);
     for (size_t i = 0; i < sizeof matrices / sizeof *matrices; i++) {
         snprintf(name, sizeof name, "blk.%d.%s.weight", (int)layer, matrices[i].suffix);
-        add_matrix(w, name, options->type, matrices[i].n_in, matrices[i].n_out, matrices[i].deviation, 0);
+        add_matrix(w, name, options->type, matrices[i].n_in, matrices[i].n_out, matrices[i].deviation, 0,
+                   matrices[i].n_out);
     }
 }
 
@@ -296,13 +309,15 @@ static void make_model(const model_options *options) {
     add_metadata(w.file, options, &vocab);
     free_vocabulary(&vocab);
 
-    add_matrix(&w, "token_embd.weight", options->type, options->width, options->n_vocab, 1.0f, 0);
+    add_matrix(&w, "token_embd.weight", options->type, options->width, options->n_vocab, 1.0f, 0,
+               options->n_vocab);
     for (int64_t layer = 0; layer < options->n_layers; layer++)
         add_layer(&w, options, layer);
     add_norm(&w, "output_norm.weight", options->width);
     /* The normalised state has `width` values of mean square 1. */
     add_matrix(&w, "output.weight", options->type, options->width, options->n_vocab,
-               LOGIT_SPREAD / sqrtf((float)options->width), N_CONTROL + N_BYTES);
+               LOGIT_SPREAD / sqrtf((float)options->width), options->n_spoken > 0 ? N_FIXED : N_CONTROL + N_BYTES,
+               options->n_spoken > 0 ? N_FIXED + options->n_spoken : options->n_vocab);
 
     write_file(w.file, options->path);
     printf("%s: %lld parameters, vocabulary %lld\n", options->path, (long long)w.n_params,
@@ -322,13 +337,14 @@ static void print_usage(void) {
          "Writes a llama model with random weights.\n"
          "  --preset NAME   start from a preset:");
     for (size_t i = 0; i < sizeof presets / sizeof *presets; i++)
-        printf("                    %-6s %s\n", presets[i].name, presets[i].what);
+        printf("                    %-9s  %s\n", presets[i].name, presets[i].what);
     puts("  --layers N      layers\n"
          "  --width N       values per state; a multiple of the heads, and of 32 for q8_0\n"
          "  --ff N          values in the feed-forward part; a multiple of 32 for q8_0\n"
          "  --heads N       attention heads\n"
          "  --vocab N       tokens in the vocabulary, at least 400\n"
          "  --ctx N         context length the model claims\n"
+         "  --spoken N      words that can be said (0: all); the likeliest text then repeats itself\n"
          "  --type TYPE     f16 or q8_0\n"
          "  --seed N        another seed, another model");
 }
@@ -366,6 +382,7 @@ static model_options parse_options(int argc, char **argv) {
         {"--layers", &options.n_layers, 1, 1000},        {"--width", &options.width, 16, 1 << 20},
         {"--ff", &options.n_ff, 16, 1 << 20},            {"--heads", &options.n_heads, 1, 1024},
         {"--vocab", &options.n_vocab, 400, N_VOCAB_MAX}, {"--ctx", &options.n_ctx, 16, 1 << 24},
+        {"--spoken", &options.n_spoken, 0, N_VOCAB_MAX},
     };
     for (int i = 1; i < argc; i++) {
         const char *arg = argv[i];

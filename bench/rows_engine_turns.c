@@ -343,7 +343,6 @@ static bool has_option(const bench_options *options, const char *name) {
 static void measure_lookup(results *list, const bench_options *options) {
     static samples ratios, with, without;
     static const char *const lookup[] = {"--lookup", NULL};
-    char text[1024];
     host_subject hosts[2];
     lipc_client *clients[2];
     bool is_same = true;
@@ -353,13 +352,12 @@ static void measure_lookup(results *list, const bench_options *options) {
         return;
     }
     for (int i = 0; i < 2; i++) {
-        host_start_for(&hosts[i], options, model_path(options, large), options->n_threads, 2048, 1, i ? lookup : NULL);
+        host_start_for(&hosts[i], options, model_path(options, &bench_model_loop), options->n_threads, 2048, 1,
+                       i == 1 ? lookup : NULL);
         clients[i] = modern_open(hosts[i].name, 0);
     }
     for (int round = 0; round <= options->n_rounds; round++) {
-        const char *phrase = crowd_text(6000 + round, 60);
-        snprintf(text, sizeof text, "%s%s%s%s", phrase, phrase, phrase, phrase);
-        const lipc_message message = {"user", text};
+        const lipc_message message = {"user", crowd_text(6000 + round, 60)};
         answer answers[2];
         for (int i = 0; i < 2; i++) {
             const int which = (i + round) % 2;

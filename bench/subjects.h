@@ -35,8 +35,9 @@ typedef struct bench_model {
 
 #define N_BENCH_MODELS 2
 extern const bench_model bench_models[N_BENCH_MODELS];
-/* A large vocabulary and little else, for the sampler; only in the group "engine". */
-extern const bench_model bench_model_128k;
+/* Only in the group "engine": a large vocabulary and little else, for the sampler; and one whose likeliest text repeats
+ * itself, for drafts. */
+extern const bench_model bench_model_128k, bench_model_loop;
 
 /* Whether the command line leaves the model in. */
 bool uses_model(const bench_options *options, const bench_model *model);

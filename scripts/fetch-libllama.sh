@@ -59,6 +59,7 @@ fetch_package() {
 put_into_place() {
     touch "$work/result/complete"
     mv -T "$work/result" "$1" 2>/dev/null || [ -f "$1/complete" ] || fail "cannot write $1"
+    rm -rf "$work/result"
 }
 
 # configure OPTION... - of the source build; the options are those that differ between the library and the programs.
