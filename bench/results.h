@@ -3,7 +3,7 @@
  *     results list = {0};
  *     results_add(&list, "death.noticed.median", 1.9, "ms", results_at_most(10), "kill -9 seen by a waiting client");
  *     results_print(&list, 0);
- *     results_write(&list, "build/bench/results.json");
+ *     results_write(&list, "results.json");
  *     results_free(&list);
  *
  * The file is a JSON array of {"name", "value", "unit", "bar", "holds"}. `name` is stable and unique: programs look rows
