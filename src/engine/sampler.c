@@ -2,8 +2,8 @@
  *
  * 1. The largest logit of each block (one pass over the row), corrected for the few tokens that are penalised or
  *    forbidden: their blocks are copied and changed there, the row never is. Every later look at a block does the same.
- * 2. What cannot be a candidate is below some logit that is known by now: the best's plus ln(min_p), or the k-th largest
- *    of the blocks' largest, or a guess for top-p that is lowered if it was too high. Blocks whose largest is below it are
+ * 2. What cannot be a candidate is below some logit that is known by now: the best's plus ln(min_p), or the k-th of the
+ *    blocks' largest, or for top-p a guess that is lowered if it was too high. Blocks whose largest is below it are
  *    skipped, from the others the tokens are gathered.
  * 3. Top-k and top-p cut there. The logit at the cut is found by bisecting the numbers between (in at most 32 steps,
  *    each a vectorised sum) and not by sorting: the work is bounded whatever the logits are, and the order stays.
@@ -19,6 +19,8 @@
 
 /* A sampler is told a few tokens one by one, and counts more of them anew. */
 #define FEW_TOKENS 16
+/* After so many likely tokens that are not allowed it is cheaper to ask about all. */
+#define MOST_REJECTED 256
 
 typedef struct penalised {
     int32_t token;
@@ -540,19 +542,24 @@ static void reject_all_others(sampler *s, const float *logits, const permission 
     }
 }
 
-/* Goes down from the likeliest to the first one that is allowed; SAMPLER_NOTHING if none is. */
-static int32_t likeliest_allowed(sampler *s, const float *logits, const permission *permission) {
+/* Goes down from the likeliest to the first one that is allowed; *best is SAMPLER_NOTHING if none is. False: gave up. */
+static bool find_likeliest_allowed(sampler *s, const float *logits, const permission *permission, int32_t *best) {
     float copy[LOGITS_BLOCK];
+    *best = SAMPLER_NOTHING;
     find_largest(s, logits);
-    while (s->largest > -INFINITY) {
+    for (int n_rejected = 0; s->largest > -INFINITY; n_rejected++) {
+        if (n_rejected == MOST_REJECTED) return false;
         int32_t token = likeliest(s, logits);
-        if (permission->is_allowed(permission->user_data, token)) return token;
+        if (permission->is_allowed(permission->user_data, token)) {
+            *best = token;
+            return true;
+        }
         size_t block = (size_t)token / LOGITS_BLOCK;
         reject(s, token);
         s->passes->maxima(read_block(s, logits, block, copy), 1, &s->maxima[block]);
         find_tops(s, block / LOGITS_BLOCK, 1);
     }
-    return SAMPLER_NOTHING;
+    return true;
 }
 
 /* `best` is known to be allowed. */
@@ -567,10 +574,8 @@ static void drop_not_allowed(sampler *s, int32_t best, const permission *permiss
     end_gathered(s, n);
 }
 
-/* For the likeliest token, and with min-p alone: what is allowed need not be known of all tokens. */
-static int32_t choose_from_top(sampler *s, const float *logits, const permission *permission, double uniform) {
-    int32_t best = likeliest_allowed(s, logits, permission);
-    if (best == SAMPLER_NOTHING || !(s->sampling.temperature > 0)) return best;
+/* Among those near the best one, which is allowed. */
+static int32_t draw_near(sampler *s, const float *logits, int32_t best, const permission *permission, double uniform) {
     gather(s, logits, lowest_candidate(s));
     drop_not_allowed(s, best, permission);
     return draw_gathered(s, uniform);
@@ -579,10 +584,12 @@ static int32_t choose_from_top(sampler *s, const float *logits, const permission
 int32_t sampler_choose_allowed(sampler *s, const float *logits, uint32_t position, uint32_t attempt,
                                bool (*is_allowed)(void *user_data, int32_t token), void *user_data) {
     permission permission = {is_allowed, user_data};
-    bool is_from_top = !(s->sampling.temperature > 0) || (s->sampling.min_p > 0 && !has_top_k(s) && !has_top_p(s));
+    bool is_greedy = !(s->sampling.temperature > 0);
+    bool is_from_top = is_greedy || (s->sampling.min_p > 0 && !has_top_k(s) && !has_top_p(s));
     int32_t token;
-    if (is_from_top) {
-        token = choose_from_top(s, logits, &permission, draw_uniform(s->sampling.seed, position, attempt));
+    if (is_from_top && find_likeliest_allowed(s, logits, &permission, &token)) {
+        if (!is_greedy && token != SAMPLER_NOTHING)
+            token = draw_near(s, logits, token, &permission, draw_uniform(s->sampling.seed, position, attempt));
     } else {
         reject_all_others(s, logits, &permission);
         token = sampler_choose(s, logits, position, attempt);

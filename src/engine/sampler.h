@@ -18,7 +18,7 @@
  * 4e-38 (e^-86) times as likely as the best is not drawn.
  *
  * Memory. Nothing is allocated after sampler_new. A sampler has 12 bytes for each token of the vocabulary, of which only
- * as many are ever touched as there are candidates; half a byte for each token; and 12 bytes for each token of the
+ * as many are ever touched as there are candidates; less than one byte for each token; and 12 bytes for each token of the
  * penalties' window.
  *
  * One thread at a time.
@@ -58,8 +58,8 @@ void sampler_accept(sampler *sampler, const int32_t *tokens, size_t n_tokens);
 int32_t sampler_choose(sampler *sampler, const float *logits, uint32_t position, uint32_t attempt);
 
 /* Chooses among the tokens that are allowed, as if all others had a logit of -infinity: penalties before, all else
- * after that. `is_allowed` is asked about a token once at most; for the likeliest token and for min-p alone, about few;
- * with top-k, top-p or without a filter, about all that are possible. */
+ * after that. `is_allowed` is asked about a token once at most; for the likeliest token and for min-p alone, mostly about
+ * few; with top-k, top-p or without a filter, about all that are possible. */
 int32_t sampler_choose_allowed(sampler *sampler, const float *logits, uint32_t position, uint32_t attempt,
                                bool (*is_allowed)(void *user_data, int32_t token), void *user_data);
 

@@ -58,7 +58,8 @@ static void random_case(sampling_case *c, int32_t n_vocab) {
                                     .ignore_eos = test_random(&random_state, 4) == 0, .seed = 1};
     for (size_t i = 0; i < c->n_window; i++)
         c->window[i] = (int32_t)test_random(&random_state, i % 2 ? 10 : (uint32_t)n_vocab);
-    for (int i = 0; i < N_FORBIDDEN; i++) c->forbidden[i] = i == 0 ? 2 : (int32_t)test_random(&random_state, (uint32_t)n_vocab);
+    for (int i = 0; i < N_FORBIDDEN; i++)
+        c->forbidden[i] = i == 0 ? 2 : (int32_t)test_random(&random_state, (uint32_t)n_vocab);
 }
 
 static const char *describe(const sampling_case *c) {
@@ -86,9 +87,11 @@ static struct llama_sampler *make_theirs(const sampling_case *c) {
     struct llama_sampler *chain = llama_sampler_chain_init(params);
     llama_logit_bias biases[N_FORBIDDEN];
     for (int i = 0; i < N_FORBIDDEN; i++) biases[i] = (llama_logit_bias){c->forbidden[i], -INFINITY};
-    if (sampling->ignore_eos) llama_sampler_chain_add(chain, llama_sampler_init_logit_bias(c->n_vocab, N_FORBIDDEN, biases));
-    llama_sampler_chain_add(chain, llama_sampler_init_penalties(c->n_vocab, sampling->repeat_last_n, sampling->repeat_penalty,
-                                                                sampling->frequency_penalty, sampling->presence_penalty));
+    if (sampling->ignore_eos)
+        llama_sampler_chain_add(chain, llama_sampler_init_logit_bias(c->n_vocab, N_FORBIDDEN, biases));
+    llama_sampler_chain_add(chain, llama_sampler_init_penalties(
+        c->n_vocab, sampling->repeat_last_n, sampling->repeat_penalty, sampling->frequency_penalty,
+        sampling->presence_penalty));
     if (sampling->temperature <= 0) {
         llama_sampler_chain_add(chain, llama_sampler_init_greedy());
     } else {
@@ -123,7 +126,7 @@ static int compare_numbers(const void *left, const void *right) {
 }
 
 /* Both lists of probabilities by descending size; what one has more than the other is compared with zero. Equal logits
- * that were cut off differently look the same so. Returns the largest difference; *n_more: candidates that ours has more. */
+ * that were cut off differently look the same so. Returns the largest difference; *n_more: how many more ours are. */
 static double compare_sorted(size_t n_ours, const sampling_case *c, int *n_more) {
     static double left[MAX_VOCAB], right[MAX_VOCAB];
     size_t n_theirs = 0, n = 0;
@@ -220,8 +223,9 @@ static void compare_made_up(int32_t n_vocab, int n_fillings, int n_cases) {
 static void check_draws(const float *logits, int32_t n_vocab) {
     enum { N_DRAWS = 10000 };
     int *counts = calloc((size_t)n_vocab, sizeof *counts), n_bins = 0, n_rest = N_DRAWS;
-    sampling_case c = {.n_vocab = n_vocab, .sampling = {.temperature = 1.5f, .min_p = 0.0005f, .top_p = 0.999f, .top_k = 100,
-                                                        .repeat_penalty = 1, .seed = 3}};
+    sampling_case c = {.n_vocab = n_vocab,
+                       .sampling = {.temperature = 1.5f, .min_p = 0.0005f, .top_p = 0.999f, .top_k = 100,
+                                    .repeat_penalty = 1, .seed = 3}};
     int32_t greedy;
     double sum = 0, rest = N_DRAWS;
     CHECK(counts != NULL);
@@ -251,7 +255,8 @@ static void compare_real(void) {
     char path[4096], message[ENGINE_MESSAGE_SIZE];
     llama_token tokens[sizeof text + 16];
     engine *engine;
-    llama_engine_options options = {.model_path = test_model_path(path, "tutor.gguf"), .n_ctx = 256, .n_sequences = 1, .n_threads = 1};
+    llama_engine_options options = {
+        .model_path = test_model_path(path, "tutor.gguf"), .n_ctx = 256, .n_sequences = 1, .n_threads = 1};
     /* It loads the library's backends; then the same model is read here, for its logits. */
     CHECK_SAY(llama_engine_open(&options, &engine, message, sizeof message) == 0, "%s", message);
     struct llama_model *model = llama_model_load_from_file(path, llama_model_default_params());
@@ -276,8 +281,8 @@ static void compare_real(void) {
         }
         if (i == n / 2) check_draws(logits, n_vocab);
     }
-    test_step("embedded model, vocabulary %d: %d cases, largest difference %.3g; %d near a cut of top-p, at most %.3g there",
-              n_vocab, n_compared, worst_difference, n_near_cut, worst_cut);
+    test_step("embedded model, vocabulary %d: %d cases, largest difference %.3g; %d near a cut of top-p, at most %.3g "
+              "there", n_vocab, n_compared, worst_difference, n_near_cut, worst_cut);
     llama_free(context);
     llama_model_free(model);
     engine_close(engine);
