@@ -1,7 +1,8 @@
 /* classic.pml - the classic hand-over of the streaming guide: src/host/classic_service.c, src/channel/classic_block.c, the
  * guide's client, and the recovery of docs/decisions/0008 with the ledger that outlives a worker.
  *
- * Two clients ask through the one block, each streaming or not. Clients and the worker are killed between any two steps.
+ * Two clients ask through the one block, each streaming or not, each of the guide or of liblipc. The latter leaves its
+ * number in `reader` until it has read its answer, and may not wait for sem_response_written. Clients and the worker are killed between any two steps.
  * Times are conditions here: sem_ready is posted again, and a permit counts as not fetched, only if no living client is
  * still on its way to it. Listener and main thread are one process: while one works the other waits for it.
  *
@@ -20,6 +21,8 @@
  * bug: BUG_READY_BEFORE_LEDGER     classic_worker_deaths
  * bug: BUG_RESUMED_FROM_NOTHING    classic_worker_deaths
  * bug: BUG_POSTS_NOT_REPEATED      classic_worker_deaths
+ * bug: BUG_NEXT_LET_IN_UNREAD      classic_worker_deaths
+ * bug: BUG_LET_GO_UNREAD           classic_worker_deaths
  */
 #define CLIENTS 2
 #define TOKENS 2
@@ -33,12 +36,14 @@ byte request[2];
 bool is_streaming;
 byte text, shown; /* whose text, and how many tokens of it */
 bool is_complete;
+byte reader; /* whose turn it is; 0: nobody's, or a guide's client's */
 
 /* The ledger: memory of the supervisor that clients do not see. */
 #define IDLE 0
 #define ANSWERING 1
 #define FINISHED 2
 byte phase, asked, n_tokens;
+byte asked_reader, abandoned_reader;
 bool asked_streaming;
 
 bool killed[CLIENTS], ended[CLIENTS], worker_killed;
@@ -65,10 +70,12 @@ inline read_answer() {
 
 proctype client(byte me) {
     byte cursor;
-    bool streams, saw_complete;
+    bool streams, saw_complete, has_number;
     {
         if :: streams = true :: streams = false fi;
+        if :: has_number = true :: has_number = false fi;
         atomic { ready > 0 -> ready--; is_writing[me] = true };
+        if :: has_number -> reader = me + 1 /* step: classic.request.reader */ :: else fi;
         request[0] = me + 1; /* step: classic.request.prompt */
         atomic { request[1] = me + 1; is_streaming = streams; shown = 0; is_complete = false };
         atomic { prompts_written++; is_writing[me] = false; is_asking[me] = true; n_waiters++; awaits_chunk[me] = streams };
@@ -79,26 +86,45 @@ proctype client(byte me) {
                 read_answer();
                 atomic { n_waiters++; is_reading[me] = false; if :: saw_complete -> break :: else -> awaits_chunk[me] = true fi }
             od
-            atomic { response_written > 0 -> response_written--; n_waiters-- }
+            if
+            :: atomic { response_written > 0 -> response_written--; n_waiters-- }
+            :: atomic { has_number -> n_waiters-- } /* goes on without it */
+            fi
         :: else ->
-            /* Reads at once: from here on the next client may be let in, whose first step empties the block. */
+            /* A guide's client reads at once: from here on the next one may be let in, whose first step empties the block.
+             * Of nobody it is said that he is told of an end that is not there. */
             atomic {
-                response_written > 0 -> response_written--; n_waiters--;
-                assert(is_complete && text == me + 1 && shown == TOKENS) /* nobody is told of an end that is not there */
+                response_written > 0 -> response_written--; n_waiters--; is_reading[me] = has_number;
+                assert(is_complete && text == me + 1 && shown == TOKENS)
             }
+            if
+            :: has_number ->
+#ifdef BUG_LET_GO_UNREAD
+                reader = 0;
+#endif
+                atomic { assert(is_complete && text == me + 1 && shown == TOKENS); is_reading[me] = false }
+            :: else
+            fi
         fi;
-        atomic { is_asking[me] = false; ended[me] = true; cursor = 0; streams = false; saw_complete = false }
+        atomic {
+            if :: reader == me + 1 -> reader = 0 /* step: classic.change.reader */ :: else fi;
+            is_asking[me] = false; ended[me] = true; cursor = 0; streams = false; saw_complete = false; has_number = false
+        }
     } unless {
         atomic {
             killed[me] ->
-            is_writing[me] = false; is_asking[me] = false; is_reading[me] = false; awaits_chunk[me] = false; ended[me] = true; cursor = 0; streams = false; saw_complete = false
+            is_writing[me] = false; is_asking[me] = false; is_reading[me] = false; awaits_chunk[me] = false; ended[me] = true; cursor = 0; streams = false; saw_complete = false; has_number = false
         }
     }
 }
 
 /* classic_service.c take, classic_writer_begin */
 inline take() {
-    atomic { asked = request[0]; asked_streaming = is_streaming; assert(NOBODY_WRITES) }; /* step: service.take.request */
+    atomic { asked = request[0]; asked_streaming = is_streaming; asked_reader = reader; assert(NOBODY_WRITES) }; /* step: service.take.request */
+    if
+    :: asked_reader != 0 && asked_reader == abandoned_reader -> reader = 0; asked_reader = 0 /* step: service.take.reader */
+    :: else
+    fi;
 #ifndef BUG_STALE_PERMITS_KEPT
     chunk_ready = 0;
     response_written = 0;
@@ -132,16 +158,25 @@ inline finish() {
 #endif
 }
 
-/* settle: the permits of the answer are taken, or nobody is there to take them. */
+#ifdef BUG_NEXT_LET_IN_UNREAD
+#define HAS_READER (response_written > 0)
+#else
+#define HAS_READER ((asked_reader == 0 && response_written > 0) || (asked_reader != 0 && reader == asked_reader))
+#endif
+
+/* settle: the answer is read and its permits are taken, or nobody is there to take them. */
 inline settle() {
     if
-    :: response_written == 0 -> chunk_ready = 0 /* step: service.settle.chunks */
+    :: !HAS_READER ->
+#ifndef BUG_STALE_PERMITS_KEPT
+        response_written = 0; /* step: service.settle.written */
+#endif
+        chunk_ready = 0 /* step: service.settle.chunks */
     :: NOBODY_ASKS ->
 #ifndef BUG_STALE_PERMITS_KEPT
-        response_written = 0 /* step: service.settle.taken_back */
-#else
-        skip
+        response_written = 0; /* step: service.settle.taken_back */
 #endif
+        abandoned_reader = asked_reader /* step: service.settle.abandoned */
     fi;
 #ifdef BUG_READY_BEFORE_LEDGER
     ready++;
@@ -155,6 +190,7 @@ inline settle() {
 proctype worker() {
 start:
     {
+        response_written = 0; /* step: service.resume.written */
         if
         :: phase == FINISHED ->
 #ifndef BUG_POSTS_NOT_REPEATED

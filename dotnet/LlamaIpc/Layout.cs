@@ -24,7 +24,7 @@ internal static class Layout
 
     internal const ulong HubMagic = 0x425548204350494C;
     internal const int LayoutMajor = 1;
-    internal const int LayoutMinor = 1;
+    internal const int LayoutMinor = 2;
 
     internal const uint BellNews = 1;
     internal const uint BellEnds = 2;
@@ -92,8 +92,10 @@ internal static class Layout
         internal const int TokensGeneratedSize = 4;
         internal const int CancelRequestedOffset = 40971;
         internal const int CancelRequestedSize = 1;
+        internal const int ReaderOffset = 40972;
+        internal const int ReaderSize = 4;
 
-        internal const int Size = 40972;
+        internal const int Size = 40976;
     }
 
     /// <summary>A hint to whoever sleeps.</summary>

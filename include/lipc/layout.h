@@ -52,9 +52,15 @@
  * generation_complete   host (client zeroes it)    1: the text is final
  * tokens_generated      host (client zeroes it)    tokens whose text the answer holds
  * cancel_requested      client, while it waits     1: the host ends the answer within one step and completes it;
- *                                                  the host sets it back to 0. Clients of the guide never touch it. */
+ *                                                  the host sets it back to 0. Clients of the guide never touch it
+ * reader                client (CAS to 0), host    not 0: whose turn it is; the next client is let in when it is another
+ *                       (CAS)                      value. The client stores a number of its own before anything else of
+ *                                                  its request, and 0 when it has read the answer; if it finds another
+ *                                                  number, what it has read may be somebody else's. HOST_ENDED: the host
+ *                                                  ends, the answer is not whole. Clients of the guide never touch it. */
 #define LIPC_PROMPT_SIZE 4096
 #define LIPC_RESPONSE_SIZE 32768
+#define LIPC_READER_HOST_ENDED UINT32_MAX
 
 #pragma pack(push, 1)
 typedef struct lipc_classic_block {
@@ -67,6 +73,7 @@ typedef struct lipc_classic_block {
     uint8_t generation_complete;
     int32_t tokens_generated;
     uint8_t cancel_requested;
+    uint32_t reader; /* at an offset where it is aligned */
 } lipc_classic_block;
 #pragma pack(pop)
 
@@ -79,7 +86,8 @@ LIPC_LAYOUT_ASSERT(offsetof(lipc_classic_block, update_counter) == 40962);
 LIPC_LAYOUT_ASSERT(offsetof(lipc_classic_block, generation_complete) == 40966);
 LIPC_LAYOUT_ASSERT(offsetof(lipc_classic_block, tokens_generated) == 40967);
 LIPC_LAYOUT_ASSERT(offsetof(lipc_classic_block, cancel_requested) == 40971);
-LIPC_LAYOUT_ASSERT(sizeof(lipc_classic_block) == 40972);
+LIPC_LAYOUT_ASSERT(offsetof(lipc_classic_block, reader) == 40972);
+LIPC_LAYOUT_ASSERT(sizeof(lipc_classic_block) == 40976);
 
 /* Clients of the guide map 45,000 bytes, more than the block; the segment is never shorter. */
 #define LIPC_CLASSIC_MAP_SIZE 45000
@@ -96,7 +104,8 @@ LIPC_LAYOUT_ASSERT(LIPC_CLASSIC_REGION_SIZE % 4096 == 0);
  * larger structures (whose sizes the hub tells). */
 #define LIPC_HUB_MAGIC UINT64_C(0x425548204350494C) /* the bytes "LIPC HUB" */
 #define LIPC_LAYOUT_MAJOR 1
-#define LIPC_LAYOUT_MINOR 1 /* 1: LIPC_HUB_RECOVERING, LIPC_STREAM_RECOVERING, the words for recovery */
+#define LIPC_LAYOUT_MINOR 2 /* 1: LIPC_HUB_RECOVERING, LIPC_STREAM_RECOVERING, the words for recovery
+                             * 2: the classic block's `reader` */
 
 /* ---- Doorbell -----------------------------------------------------------------------------------------------------
  * A hint "look again" to whoever sleeps. State is elsewhere. `rings` is the word that a sleeper gives to the kernel.

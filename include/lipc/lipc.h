@@ -385,6 +385,7 @@ typedef int (*lipc_classic_update_fn)(void *user_data, const lipc_classic_result
  * On success *result is the complete answer. An answer that was cut short because somebody told the host to end
  * counts as HOST_GONE. On CANCELLED, TIMEOUT and HOST_GONE it holds what had arrived (possibly
  * nothing: text is then ""), so that it can be shown; after TIMEOUT the host is told to stop. `result` may be NULL.
+ * TIMEOUT also if this process was stopped for so long that another client had its turn meanwhile.
  * The time-out covers waiting for the host to be free as well as the answer.
  * Errors: INVALID (no user prompt, text that is not UTF-8), TIMEOUT, CANCELLED, HOST_GONE, NO_HOST (not connected),
  * BUSY, SYSTEM. */

@@ -30,6 +30,22 @@ NO_RACE_CHECK int32_t classic_block_tokens_generated(const lipc_classic_block *b
     return ((const volatile lipc_classic_block *)block)->tokens_generated;
 }
 
+/* ---- both sides -------------------------------------------------------------------------------------------------- */
+
+/* Packed structures have no aligned members to the compiler; this one is. */
+static uint32_t *reader_word(const lipc_classic_block *block) {
+    return (uint32_t *)(void *)((char *)(uintptr_t)block + offsetof(lipc_classic_block, reader));
+}
+
+uint32_t classic_block_reader(const lipc_classic_block *block) {
+    return __atomic_load_n(reader_word(block), __ATOMIC_ACQUIRE);
+}
+
+void classic_block_change_reader(lipc_classic_block *block, uint32_t from, uint32_t to) {
+    __atomic_compare_exchange_n(reader_word(block), &from, to, false, __ATOMIC_RELEASE, __ATOMIC_RELAXED);
+    STEP("classic.change.reader");
+}
+
 /* ---- host -------------------------------------------------------------------------------------------------------- */
 
 void classic_block_reset(lipc_classic_block *block) {
@@ -50,6 +66,7 @@ void classic_block_take(const lipc_classic_block *block, classic_request *reques
     take_prompt(block->user_prompt, request->user_prompt);
     request->stream = __atomic_load_n(&block->stream_mode, __ATOMIC_RELAXED) != 0;
     request->shutdown = classic_block_shutdown_requested(block);
+    request->reader = classic_block_reader(block);
 }
 
 bool classic_block_cancel_requested(const lipc_classic_block *block) {
@@ -144,8 +161,12 @@ static void write_prompt(char *prompt_field, const char *text, size_t n_bytes) {
     STEP("classic.request.prompt");
 }
 
-void classic_block_write_request(lipc_classic_block *block, const char *system_prompt, size_t system_bytes,
-                                 const char *user_prompt, size_t user_bytes, bool stream) {
+void classic_block_write_request(lipc_classic_block *block, uint32_t reader, const char *system_prompt,
+                                 size_t system_bytes, const char *user_prompt, size_t user_bytes, bool stream) {
+    __atomic_store_n(reader_word(block), reader, __ATOMIC_RELAXED);
+    STEP("classic.request.reader");
+    /* Before all that follows: whoever had his turn before and reads any of it finds his number gone. */
+    __atomic_thread_fence(__ATOMIC_RELEASE);
     write_prompt(block->system_prompt, system_prompt, system_bytes);
     write_prompt(block->user_prompt, user_prompt, user_bytes);
     memset(block->response, 0, LIPC_RESPONSE_SIZE);

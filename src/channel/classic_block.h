@@ -36,6 +36,7 @@ typedef struct classic_request {
     char user_prompt[3 * LIPC_PROMPT_SIZE];
     bool stream;
     bool shutdown;
+    uint32_t reader; /* what the client that has its turn left in the block's word; 0: a client of the guide */
 } classic_request;
 
 /* Zeroes the whole block: at the host's start, before anybody may use it. */
@@ -49,6 +50,13 @@ void classic_block_take(const lipc_classic_block *block, classic_request *reques
 bool classic_block_cancel_requested(const lipc_classic_block *block);
 bool classic_block_shutdown_requested(const lipc_classic_block *block);
 void classic_block_clear_cancel(lipc_classic_block *block);
+
+/* Whose turn it is; both sides. Acquire: a host that finds the number gone may let the next client write over what was
+ * read. A client that finds its number still there behind its copy of the text has copied its own: classic_block_read_text
+ * has ordered its loads before this one. */
+uint32_t classic_block_reader(const lipc_classic_block *block);
+/* Puts another number there, unless it has changed. Release: what was read before was read. */
+void classic_block_change_reader(lipc_classic_block *block, uint32_t from, uint32_t to);
 
 typedef struct classic_writer {
     lipc_classic_block *block;
@@ -86,10 +94,10 @@ void classic_writer_complete(classic_writer *writer, int32_t n_tokens);
 
 /* ---- client ------------------------------------------------------------------------------------------------------ */
 
-/* Writes a request: prompts (at most 4,095 bytes each; the caller cut them), zeroed answer, counters and flags. The
- * caller posts sem_prompts_written behind it. */
-void classic_block_write_request(lipc_classic_block *block, const char *system_prompt, size_t system_bytes,
-                                 const char *user_prompt, size_t user_bytes, bool stream);
+/* Writes a request: the reader's number, prompts (at most 4,095 bytes each; the caller cut them), zeroed answer, counters
+ * and flags. The caller posts sem_prompts_written behind it. */
+void classic_block_write_request(lipc_classic_block *block, uint32_t reader, const char *system_prompt,
+                                 size_t system_bytes, const char *user_prompt, size_t user_bytes, bool stream);
 
 /* Reads text from byte `from`, at most to the end of the block, into text[from..]; returns the length of the text with
  * what came before, and terminates it. `text` holds LIPC_RESPONSE_SIZE bytes. Safe while the host writes. */

@@ -48,10 +48,30 @@ struct lipc_classic {
     bool is_busy;               /* atomic: a call is under way */
     bool is_cancelled;          /* atomic: another thread wants that call to return */
     bool is_stopping;           /* the answer at hand is no longer wanted; the calling thread's own */
+    uint32_t reader;            /* our number in the block; another for each request */
     pthread_mutex_t lock;       /* guards is_answering against lipc_classic_cancel */
     bool is_answering;          /* the block holds our request */
     char text[LIPC_RESPONSE_SIZE];
 };
+
+/* ---- turns --------------------------------------------------------------------------------------------------------- */
+
+/* Of all numbers that clients take, the next one that is free by all likelihood. */
+static void take_number(lipc_classic *handle) {
+    do {
+        handle->reader++;
+    } while (handle->reader == 0 || handle->reader == LIPC_READER_HOST_ENDED);
+}
+
+/* Whether the block is still ours. A client that was stopped for long may find another one's request in it. */
+static bool has_turn(const lipc_classic *handle) {
+    uint32_t reader = classic_block_reader(handle->block);
+    return reader == handle->reader || reader == LIPC_READER_HOST_ENDED;
+}
+
+static void raise_cancel(lipc_classic *handle, bool is_raised) {
+    if (has_turn(handle)) classic_block_request_cancel(handle->block, is_raised);
+}
 
 /* ---- one call at a time -------------------------------------------------------------------------------------------- */
 
@@ -77,7 +97,7 @@ void lipc_classic_cancel(lipc_classic *handle) {
     __atomic_store_n(&handle->is_cancelled, true, __ATOMIC_RELAXED);
     /* Under the lock the block is mapped and the request in it is ours. */
     pthread_mutex_lock(&handle->lock);
-    if (handle->is_answering) classic_block_request_cancel(handle->block, true);
+    if (handle->is_answering) raise_cancel(handle, true);
     pthread_mutex_unlock(&handle->lock);
 }
 
@@ -198,7 +218,7 @@ static int wait_permit(lipc_classic *handle, plat_semaphore *semaphore, int slic
     for (;;) {
         if (is_cancelled(handle)) return lipc_fail(LIPC_E_CANCELLED, "cancelled by lipc_classic_cancel");
         /* Again in each slice: an idle host takes stale flags back, and may have looked just before our request. */
-        if (handle->is_stopping) classic_block_request_cancel(handle->block, true);
+        if (handle->is_stopping) raise_cancel(handle, true);
         __atomic_store_n(&handle->waiting_on, semaphore, __ATOMIC_SEQ_CST); /* (1) */
         bool taken = !is_host_gone(handle) &&
                      plat_semaphore_wait(semaphore, earlier(deadline_ns, plat_deadline_ns(slice_ms))) == PLAT_OK;
@@ -207,7 +227,8 @@ static int wait_permit(lipc_classic *handle, plat_semaphore *semaphore, int slic
         if (is_host_gone(handle)) return fail_host_gone(handle);
         if (taken) return LIPC_E_OK;
         if (plat_segment_owner_pid(handle->segment) != lipc_classic_host_pid(handle)) return fail_host_gone(handle);
-        if (plat_clock_ns() >= deadline_ns) return lipc_fail(LIPC_E_TIMEOUT, "the time-out passed");
+        if (plat_clock_ns() >= deadline_ns || (handle->is_answering && !has_turn(handle)))
+            return lipc_fail(LIPC_E_TIMEOUT, "the time-out passed");
     }
 }
 
@@ -250,6 +271,7 @@ int lipc_classic_open(const char *name, lipc_classic **result) {
     if (!handle) return lipc_fail(LIPC_E_NO_MEMORY, "not enough memory for a handle");
     snprintf(handle->name, sizeof handle->name, "%s", name);
     pthread_mutex_init(&handle->lock, NULL);
+    plat_random(&handle->reader, sizeof handle->reader);
     *result = handle;
     return LIPC_E_OK;
 }
@@ -331,6 +353,17 @@ static void stop_answer(lipc_classic *handle, uint64_t *deadline_ns) {
     *deadline_ns = earlier(*deadline_ns, plat_deadline_ns(CANCEL_MS));
 }
 
+/* What was read last may be another client's: it is forgotten, and the permit that may have been its own given back. */
+static int lose_turn(lipc_classic *handle, plat_semaphore *progress, int result, const lipc_classic_result *before,
+                     lipc_classic_result *answer) {
+    *answer = *before;
+    handle->text[answer->n_bytes] = 0;
+    if (result == LIPC_E_HOST_GONE) return result; /* the next host has emptied the block */
+    if (result == LIPC_E_OK) plat_semaphore_post(progress);
+    STEP("classic_client.lost.permit");
+    return lipc_fail(LIPC_E_TIMEOUT, "another client has its turn: this process did not read its answer for too long");
+}
+
 /* The answer to a posted request: until it is complete, or an error. */
 static int follow_answer(lipc_classic *handle, plat_semaphore *progress, uint64_t deadline_ns,
                          lipc_classic_update_fn on_update, void *user_data, lipc_classic_result *answer) {
@@ -341,11 +374,13 @@ static int follow_answer(lipc_classic *handle, plat_semaphore *progress, uint64_
             stop_answer(handle, &deadline_ns);
             continue;
         }
+        const lipc_classic_result before = *answer;
         bool is_new = read_answer(handle, answer);
+        if (!has_turn(handle)) return lose_turn(handle, progress, result, &before, answer);
         /* A host that completed the answer as its last act has done its work. */
         if (result < 0 && !answer->complete) {
             if (result != LIPC_E_TIMEOUT) return result;
-            classic_block_request_cancel(handle->block, true);
+            raise_cancel(handle, true);
             return handle->is_stopping ? lipc_fail(LIPC_E_CANCELLED, "cancelled; the host has not acknowledged it") : result;
         }
         if (is_new && on_update && !handle->is_stopping && on_update(user_data, answer) != 0)
@@ -354,7 +389,9 @@ static int follow_answer(lipc_classic *handle, plat_semaphore *progress, uint64_
     /* The flag may have reached the host before this thread looked. */
     if (is_cancelled(handle)) handle->is_stopping = true;
     /* A host that is told to end completes the answer with what there is. That is not the answer. */
-    if (classic_block_shutdown_requested(handle->block) && !handle->is_stopping) return fail_host_gone(handle);
+    bool is_cut = classic_block_shutdown_requested(handle->block) ||
+                  classic_block_reader(handle->block) == LIPC_READER_HOST_ENDED;
+    if (is_cut && !handle->is_stopping) return fail_host_gone(handle);
     return handle->is_stopping ? lipc_fail(LIPC_E_CANCELLED, "the request was cancelled") : LIPC_E_OK;
 }
 
@@ -370,8 +407,9 @@ static int perform(lipc_classic *handle, request *request, bool stream, int time
     handle->is_stopping = false;
     result = wait_permit(handle, handle->ready, SLICE_MS, deadline_ns);
     if (result < 0) return result;
-    classic_block_write_request(handle->block, request->system_prompt, request->system_bytes, request->user_prompt,
-                                request->user_bytes, stream);
+    take_number(handle);
+    classic_block_write_request(handle->block, handle->reader, request->system_prompt, request->system_bytes,
+                                request->user_prompt, request->user_bytes, stream);
     plat_semaphore_post(handle->prompts_written);
     STEP("classic_client.request.posted");
     set_answering(handle, true);
@@ -380,10 +418,12 @@ static int perform(lipc_classic *handle, request *request, bool stream, int time
     set_answering(handle, false);
     /* A cancel that came when the host had just completed would hit the next answer. */
     if (answer->complete && (handle->is_stopping || is_cancelled(handle)))
-        classic_block_request_cancel(handle->block, false);
-    /* Leaves no permit behind; the host posts it right after the last chunk. */
+        raise_cancel(handle, false);
+    /* Leaves no permit behind, for a host that does not know `reader`; it is posted right after the last chunk. */
     if (stream && answer->complete) plat_semaphore_wait(handle->response_written, plat_deadline_ns(UNWATCHED_SLICE_MS));
     STEP("classic_client.request.written");
+    /* Not before the answer is read: the next client writes over it. */
+    classic_block_change_reader(handle->block, handle->reader, 0);
     return result;
 }
 

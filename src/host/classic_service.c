@@ -26,6 +26,9 @@
 #define ABANDONED_NS 250000000ull
 /* A waiting client takes a permit within microseconds. */
 #define PAYMENT_MS 5
+/* A client of the guide in normal mode reads its answer when it has taken the permit, and does not say when it has: for
+ * so long nobody else is let in. */
+#define READ_MS 2
 /* How often the listener looks whether the permits of an answer were taken: at first, and at most. */
 #define SETTLE_FIRST_NS 50000ull
 #define SETTLE_MOST_NS 5000000ull
@@ -99,13 +102,28 @@ static void let_next_in(classic_service *service) {
     STEP("service.next.ready");
 }
 
-/* Waits until the permits of the last answer are taken, or takes them back. Returns true if a request came meanwhile,
- * from a client that does not wait for sem_ready; its permit is taken then. */
+/* Whether the client of the last answer has not all of it yet. A guide's has it when it has its permit; others say so. */
+static bool has_reader(const classic_service *service) {
+    uint32_t reader = service->record->request.reader;
+    if (reader == 0) return plat_semaphore_value(service->response_written) > 0;
+    uint32_t reader_now = classic_block_reader(service->block);
+    return reader_now == reader || reader_now == LIPC_READER_HOST_ENDED;
+}
+
+static void give_time_to_read(classic_service *service) {
+    if (service->record->request.reader != 0 || service->record->request.stream) return;
+    uint64_t deadline_ns = plat_deadline_ns(READ_MS);
+    while (!load_flag(&service->is_stopping) && plat_clock_ns() < deadline_ns)
+        plat_doorbell_wait(&service->listener_bell, plat_doorbell_arm(&service->listener_bell, PLAT_BELL_ALL), deadline_ns);
+}
+
+/* Waits until the last answer is read and its permits are taken, or takes them back. Returns true if a request came
+ * meanwhile, from a client that does not wait for sem_ready; its permit is taken then. */
 static bool settle(classic_service *service) {
     uint64_t pause_ns = SETTLE_FIRST_NS, changed_ns = plat_clock_ns();
     int n_permits = 0;
     service->is_owing = false;
-    while (plat_semaphore_value(service->response_written) > 0) {
+    while (has_reader(service)) {
         uint64_t now = plat_clock_ns();
         int n_now = plat_semaphore_value(service->response_written) + plat_semaphore_value(service->chunk_ready);
         if (n_now != n_permits) changed_ns = now;
@@ -115,6 +133,8 @@ static bool settle(classic_service *service) {
              * are wake-ups without news. */
             plat_semaphore_drain(service->response_written);
             STEP("service.settle.taken_back");
+            service->record->abandoned_reader = service->record->request.reader;
+            STEP("service.settle.abandoned");
             service->is_owing = true;
             let_next_in(service);
             return false;
@@ -127,7 +147,11 @@ static bool settle(classic_service *service) {
         }
         if (pause_ns < SETTLE_MOST_NS) pause_ns *= 2;
     }
-    /* Who took sem_response_written needs no more of these: it saw the end before it had taken them all. */
+    give_time_to_read(service);
+    /* Who has its answer needs no more of these: it saw the end before it had taken them all, or a dead worker had posted
+     * them before. */
+    plat_semaphore_drain(service->response_written);
+    STEP("service.settle.written");
     plat_semaphore_drain(service->chunk_ready);
     STEP("service.settle.chunks");
     let_next_in(service);
@@ -196,9 +220,24 @@ static void post_completion(classic_service *service, bool is_streaming) {
     STEP("service.completion.written");
 }
 
+/* What a dead worker may have left: a sem_response_written that it was paying, which the next client would take for its
+ * own, and a sem_ready that nobody was woken for. */
+static void tidy_up(classic_service *service) {
+    service->is_owing = record_phase(service) == CLASSIC_IDLE && plat_semaphore_value(service->response_written) > 0;
+    plat_semaphore_drain(service->response_written);
+    STEP("service.resume.written");
+    bool is_ready = plat_semaphore_try_wait(service->ready);
+    STEP("service.resume.ready_held");
+    if (is_ready) plat_semaphore_post(service->ready);
+    STEP("service.resume.ready");
+}
+
 /* Goes on where a dead worker was. */
 static void resume_listening(classic_service *service) {
-    if (service->ledger->n_workers > 1) service->forgotten_until_ns = plat_deadline_ns(FORGOTTEN_MS);
+    if (service->ledger->n_workers > 1) {
+        service->forgotten_until_ns = plat_deadline_ns(FORGOTTEN_MS);
+        tidy_up(service);
+    }
     if (record_phase(service) == CLASSIC_COMPLETE) {
         post_completion(service, service->record->request.stream);
         if (settle(service)) serve_one(service);
@@ -340,7 +379,16 @@ static void on_prompt(answer *answer, uint32_t n_prompt, uint32_t n_prompt_done)
     (void)answer, (void)n_prompt, (void)n_prompt_done;
 }
 
-/* A token's text, made for the first time: noted, shown, counted as shown. */
+/* A token's text: shown, counted as shown. At most one token that was made is not counted, however many workers die: if it
+ * is shown again, nothing stands behind it. */
+static answer_room show_token(classic_service *service, const char *text, size_t n_bytes) {
+    bool fits = add_text(service, text, n_bytes);
+    __atomic_store_n(&service->record->n_shown, (uint32_t)service->n_tokens, __ATOMIC_RELEASE);
+    STEP("service.token.shown");
+    return fits ? ANSWER_FITS : ANSWER_FULL;
+}
+
+/* A token's text, made for the first time: noted before it is shown. */
 static answer_room add_token(classic_service *service, const char *text, size_t n_bytes, int32_t token) {
     classic_record *record = service->record;
     if (record->n_tokens == LEDGER_CLASSIC_TOKENS) return ANSWER_FULL;
@@ -348,10 +396,7 @@ static answer_room add_token(classic_service *service, const char *text, size_t 
     STEP("service.token.id");
     __atomic_store_n(&record->n_tokens, record->n_tokens + 1, __ATOMIC_RELEASE);
     STEP("service.token.made");
-    bool fits = add_text(service, text, n_bytes);
-    __atomic_store_n(&record->n_shown, record->n_tokens, __ATOMIC_RELEASE);
-    STEP("service.token.shown");
-    return fits ? ANSWER_FITS : ANSWER_FULL;
+    return show_token(service, text, n_bytes);
 }
 
 static answer_room on_append(answer *answer, const char *text, size_t n_bytes, const engine_progress *progress,
@@ -360,15 +405,17 @@ static answer_room on_append(answer *answer, const char *text, size_t n_bytes, c
     (void)now_ns;
     if (progress) service->n_tokens = progress->n_tokens;
     if (progress && !progress->is_resumed) return add_token(service, text, n_bytes, progress->token);
-    if (!progress || !service->is_streaming || (uint32_t)progress->n_tokens > service->record->n_shown)
-        return add_text(service, text, n_bytes) ? ANSWER_FITS : ANSWER_FULL;
+    if (!progress || !service->is_streaming) return add_text(service, text, n_bytes) ? ANSWER_FITS : ANSWER_FULL;
+    if ((uint32_t)progress->n_tokens > service->record->n_shown) return show_token(service, text, n_bytes);
     classic_writer_skip(&service->writer, text, n_bytes);
     return service->writer.is_full ? ANSWER_FULL : ANSWER_FITS;
 }
 
 static void on_ended(answer *answer, lipc_end end, int error, const char *message, uint64_t now_ns) {
     classic_service *service = service_of(answer);
-    (void)end, (void)now_ns;
+    (void)now_ns;
+    if (end == LIPC_END_HOST_ENDED && service->record->request.reader != 0)
+        classic_block_change_reader(service->block, service->record->request.reader, LIPC_READER_HOST_ENDED);
     if (error != 0) {
         char text[ENGINE_MESSAGE_SIZE + 16];
         int n_bytes = snprintf(text, sizeof text, "[error: %s]", message);
@@ -386,11 +433,21 @@ static const answer_channel classic_channel = {on_position, on_started, on_promp
 
 /* ---- taking requests --------------------------------------------------------------------------------------------- */
 
+/* What a client left that did not come back is not the number of the one that has its turn now, which has none. */
+static void forget_abandoned(classic_service *service) {
+    classic_record *record = service->record;
+    if (record->request.reader == 0 || record->request.reader != record->abandoned_reader) return;
+    classic_block_change_reader(service->block, record->abandoned_reader, 0);
+    record->request.reader = 0;
+    STEP("service.take.reader");
+}
+
 /* Copies the request out of the block and makes ready for its answer. */
 static void take(classic_service *service) {
     classic_record *record = service->record;
     classic_block_take(service->block, &record->request);
     STEP("service.take.request");
+    forget_abandoned(service);
     /* For a client that did not wait for sem_ready; and a second sem_ready, posted for a client that was slow to write,
      * would let another one in. */
     plat_semaphore_drain(service->chunk_ready);

@@ -1,9 +1,10 @@
 /* classic_service.h - the host's side of the classic channel: the guide's four semaphores and the flow around them.
  *
  * semaphore              posted by  when                                   taken by
- * sem_ready              host       it can serve, and no permit of the     client, before it writes a request
- *                                   last answer is left; again when it was
- *                                   taken and no request came for a second
+ * sem_ready              host       it can serve, the last answer is       client, before it writes a request
+ *                                   read and no permit of it is left;
+ *                                   again when it was taken and no request
+ *                                   came for a second
  * sem_prompts_written    client     its request stands in the block        host (a listening thread)
  * sem_chunk_ready        host       streaming: after each update           client
  * sem_response_written   host       the answer is complete                 client
@@ -23,13 +24,14 @@
  *     a token is noted, shown, counted as shown    the last may be shown again: it changes nothing
  *     the answer is final in the block             COMPLETE
  *     sem_chunk_ready, sem_response_written        posted again; what is too much goes with the rest
- *     the permits are taken, or taken back         IDLE
+ *     the answer is read, or given up              IDLE
  *     sem_ready                                    posted after a second
  *
  * Permits nobody took. The next client would take a sem_response_written left behind for its own, and could do so
  * before the host has even seen its request. So they must be gone before sem_ready is posted. But a client that is
  * merely slow still needs them. Therefore, after an answer, the listener waits until sem_response_written is taken:
- * usually some microseconds. If no permit is taken for a quarter of a second it takes that one back, and if somebody
+ * usually some microseconds. Whoever took it may still be reading: clients that know `reader` (layout.h) say when they have
+ * read, and are waited for instead; those of the guide are given READ_MS in normal mode. If no permit is taken for a quarter of a second it takes that one back, and if somebody
  * turns out to be waiting for it after all, that client was stopped, not dead, and gets it again.
  */
 #ifndef HOST_CLASSIC_SERVICE_H

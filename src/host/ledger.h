@@ -52,6 +52,7 @@ typedef enum classic_phase {
 typedef struct classic_record {
     int phase;         /* atomic: classic_phase */
     bool is_announced; /* sem_ready was posted for the first time */
+    uint32_t abandoned_reader; /* of the last client that did not take its answer; it may still stand in the block */
     classic_request request;
     uint32_t seed;
     uint32_t n_tokens; /* made; each before it is shown */

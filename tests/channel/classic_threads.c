@@ -113,7 +113,7 @@ int main(int argc, char *argv[]) {
         pthread_create(&readers[i], NULL, look_on, NULL);
     for (unsigned round = 0; round < n_answers; round++) {
         size_t n_bytes = make_text(round);
-        classic_block_write_request(&block, "", 0, "question", 8, true);
+        classic_block_write_request(&block, 7, "", 0, "question", 8, true);
         pthread_barrier_wait(&round_begins);
         sem_post(&prompts_written);
         if (round % 5 == 4)

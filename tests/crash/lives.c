@@ -195,6 +195,7 @@ typedef struct classic_watch {
     const script *script;
     int cancel_at; /* this update; 0: never */
     int n_updates;
+    guide_client *thief; /* takes the turn away with the third update; NULL: nobody does */
     double first_ms; /* when the first text came */
 } classic_watch;
 
@@ -204,6 +205,8 @@ static int on_update(void *user_data, const lipc_classic_result *update) {
               "wrong text: \"%.300s\"", update->text);
     if (update->n_bytes > 0 && watch->first_ms == 0)
         watch->first_ms = test_now_ms();
+    if (watch->thief && watch->n_updates == 2)
+        memset(watch->thief->block + 40972, 0x77, 4);
     return ++watch->n_updates == watch->cancel_at;
 }
 
@@ -226,6 +229,22 @@ static int cancel_classic(lipc_classic *handle, const script *script) {
     return got == LIPC_E_CANCELLED ? LIPC_E_OK : got;
 }
 
+/* What a client sees that was stopped, and finds another one's request in the block. */
+static int lose_turn(lipc_classic *handle, const char *instance, const script *script) {
+    guide_client thief;
+    lipc_classic_result result;
+    classic_watch watch = {.script = script, .thief = &thief};
+    if (!guide_open_within(&thief, instance, soon()))
+        return LIPC_E_NO_HOST;
+    int got = lipc_classic_stream(handle, NULL, "tell", (int)test_scaled(CLASSIC_MS), on_update, &watch, &result);
+    guide_close(&thief);
+    if (got != LIPC_E_TIMEOUT)
+        return got;
+    CHECK_SAY(!result.complete && script_has(script, 0, result.text, result.n_bytes), "wrong text: \"%.300s\"",
+              result.text);
+    return LIPC_E_OK;
+}
+
 int live_classic(const char *instance, const script *script) {
     lipc_classic *handle;
     TRY(lipc_classic_open(instance, &handle));
@@ -233,6 +252,7 @@ int live_classic(const char *instance, const script *script) {
     TRY(ask_classic(handle, script, true));
     TRY(ask_classic(handle, script, false));
     TRY(cancel_classic(handle, script));
+    TRY(lose_turn(handle, instance, script));
     TRY(ask_classic(handle, script, true));
     lipc_classic_close(handle);
     return LIPC_E_OK;
@@ -263,6 +283,7 @@ int live_rudely(const char *instance, const script *script) {
     int timeout_ms = (int)test_scaled(RUDE_MS);
     if (!guide_open_within(&client, instance, soon()))
         return LIPC_E_NO_HOST;
+    memset(client.block + 40972, 0x55, 4); /* as if a program that is dead had left it */
     if (guide_send(&client, NULL, "tell", false, timeout_ms)) {
         WAITED(RUDE_MS, client.block[40966]);
         test_pause_ms(LATE_MS); /* the host gives up waiting for it, and pays when it comes */

@@ -28,12 +28,13 @@ static void check_requests(void) {
     static const char zeros[sizeof block];
     CHECK(memcmp(&block, zeros, sizeof block) == 0);
 
-    classic_block_write_request(&block, "sys", 3, "user", 4, true);
+    classic_block_write_request(&block, 5, "sys", 3, "user", 4, true);
     take();
     CHECK_TEXT(request.system_prompt, "sys");
     CHECK_TEXT(request.user_prompt, "user");
     CHECK(request.stream && !request.shutdown);
-    classic_block_write_request(&block, "", 0, "u", 1, false);
+    CHECK_INT(request.reader, ==, 5);
+    classic_block_write_request(&block, 0, "", 0, "u", 1, false);
     block.shutdown_requested = 7; /* any other value than 0 is a yes */
     block.stream_mode = 200;
     take();
@@ -67,11 +68,20 @@ static void check_requests(void) {
     classic_block_request_shutdown(&block);
     CHECK(classic_block_shutdown_requested(&block));
     CHECK_INT(((unsigned char *)&block)[40960], ==, 1);
+    /* Whose turn it is: changed only by who knows the number. */
+    classic_block_write_request(&block, 5, "", 0, "u", 1, false);
+    CHECK_INT(classic_block_reader(&block), ==, 5);
+    classic_block_change_reader(&block, 6, 0);
+    CHECK_INT(((unsigned char *)&block)[40972], ==, 5);
+    classic_block_change_reader(&block, 5, 0x01020304);
+    CHECK_INT(classic_block_reader(&block), ==, 0x01020304);
+    classic_block_change_reader(&block, 0x01020304, 0);
+    CHECK_INT(classic_block_reader(&block), ==, 0);
     /* A request begins with everything zeroed, the cancel of an earlier one too. */
     classic_block_request_cancel(&block, true);
     memset(block.response, 'r', sizeof block.response);
     block.generation_complete = 1;
-    classic_block_write_request(&block, "s", 1, "u", 1, true);
+    classic_block_write_request(&block, UINT32_MAX - 1, "s", 1, "u", 1, true);
     CHECK(!classic_block_cancel_requested(&block) && !classic_block_shutdown_requested(&block));
     CHECK(!classic_block_is_complete(&block));
     CHECK_INT(block.response[0], ==, 0);
