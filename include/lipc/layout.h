@@ -284,7 +284,7 @@ LIPC_LAYOUT_ASSERT(sizeof(lipc_client_record) == 256);
  *   Release; a reader loads it (acquire) before `published`: if it says ENDED, what is published is all. */
 typedef struct lipc_stream_header {
     uint64_t claim;          /* clients and host, CAS */
-    uint64_t cancel;         /* owner: the generation whose work is no longer wanted, plus 1; 0: none */
+    uint64_t cancel;         /* owner, others by CAS: the generation whose work is no longer wanted, plus 1; 0: none */
     uint8_t id[16];          /* owner, before SUBMITTED: random */
     uint32_t request_bytes;  /* owner, before SUBMITTED: what is used of the request area */
     uint8_t reserved0[28];

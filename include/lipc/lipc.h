@@ -164,7 +164,8 @@ typedef int (*lipc_status_fn)(void *user_data, const lipc_host_status *status);
  * message holds its last line), CANCELLED (on_status returned other than 0, or lipc_client_interrupt), INVALID. */
 LIPC_API int lipc_client_wait_ready(lipc_client *client, int timeout_ms, lipc_status_fn on_status, void *user_data);
 
-/* Makes every call that waits on this client or its streams now return CANCELLED. Ends no stream. Never blocks. */
+/* Makes every call that waits on this client or its streams now return CANCELLED. Ends no stream. Never blocks. Also from
+ * a signal handler. */
 LIPC_API void lipc_client_interrupt(lipc_client *client);
 
 /* Asks the host to end, as SIGTERM does: answers being made are finished, queued ones are not. Waits until it is gone.
@@ -330,6 +331,11 @@ LIPC_API int lipc_stream_id(lipc_stream *stream, char text[LIPC_STREAM_ID_SIZE])
  * request that still waits for a place goes on waiting as long as its client is open, and gets it with the next call
  * on that client. NULL allowed. */
 LIPC_API void lipc_stream_detach(lipc_stream *stream);
+
+/* Ends the work on a stream by its id, whoever owns it, as lipc_stream_cancel does on one's own: its owner reads the text
+ * there is and then CANCELLED. For tools with which a user looks after a host. Never blocks. Errors: GONE (no such stream,
+ * or its answer has ended), INVALID (not an id), HOST_GONE. */
+LIPC_API int lipc_client_cancel(lipc_client *client, const char *id);
 
 /* Finds a stream by its id and reads it from byte `offset` on (moved back to the beginning of its character). Its
  * owner has let go of it, or has died: this client becomes its owner. Otherwise, or with `read_only` = 1, it is only

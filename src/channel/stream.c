@@ -52,9 +52,17 @@ bool stream_offer_free(const hub_view *view, uint32_t owner, uint32_t *index, ui
     return is_offered;
 }
 
-void stream_request_cancel(lipc_stream_header *header, uint32_t generation) {
-    __atomic_store_n(&header->cancel, (uint64_t)generation + 1, __ATOMIC_RELEASE);
-    STEP("stream.cancel.generation");
+bool stream_request_cancel(lipc_stream_header *header, uint32_t generation) {
+    for (;;) {
+        /* acquire: the claim is looked at behind it. If that is still of this generation, a cancel of a later one has
+         * not been here yet; and if it comes now, this one's is not put over it. */
+        uint64_t before = __atomic_load_n(&header->cancel, __ATOMIC_ACQUIRE);
+        if (stream_claim_generation(stream_claim_now(header)) != generation) return false;
+        bool is_asked = __atomic_compare_exchange_n(&header->cancel, &before, (uint64_t)generation + 1, false,
+                                                    __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
+        STEP("stream.cancel.generation");
+        if (is_asked) return true;
+    }
 }
 
 bool stream_cancel_requested(const lipc_stream_header *header, uint32_t generation) {

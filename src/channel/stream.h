@@ -43,8 +43,9 @@ bool stream_change_claim(lipc_stream_header *header, uint64_t from, uint64_t to)
 bool stream_offer_free(const hub_view *view, uint32_t owner, uint32_t *index, uint64_t *claim);
 bool stream_claim_free(const hub_view *view, uint32_t owner, uint32_t *index, uint64_t *claim);
 
-/* Owner: asks for the end of the work on this generation. The caller rings the host. */
-void stream_request_cancel(lipc_stream_header *header, uint32_t generation);
+/* Anybody: asks for the end of the work on this generation. The caller rings the host. False: the stream is of another
+ * generation by now. */
+bool stream_request_cancel(lipc_stream_header *header, uint32_t generation);
 bool stream_cancel_requested(const lipc_stream_header *header, uint32_t generation);
 
 /* Clients: be rung for news of this stream, or no longer. */

@@ -11,10 +11,22 @@
 #include "options.h"
 
 #define CLI_COMMAND_MAP(X)                                                                                             \
+    X(ASK, ask, "[TEXT ... | -]", 0, -1, "one question, one answer",                                                   \
+      "Answers TEXT, or what comes on standard input, which also goes where a TEXT is \"-\". The answer goes to "      \
+      "standard output, all else to standard error. If no host runs, one is started, which stays.",                    \
+      "llamaipc ask \"Sum this up:\" - <notes.txt", "asks about a file")                                               \
+    X(CHAT, chat, "", 0, 0, "a conversation",                                                                           \
+      "Talks with the model. Ctrl-C stops an answer and leaves at an empty prompt, /help lists the commands. If no host " \
+      "runs, one is started, which stays.",                                                                            \
+      "llamaipc chat -m ~/models/your-model.gguf", "talks with a model of one's own")                                  \
     X(STATUS, status, "", 0, 0, "what the host is doing",                                                              \
       "Shows the host's state, model, clients and streams. It only looks, at a read-only mapping, and disturbs nobody. " \
       "With --wait it first waits until the host is there and has loaded its model.",                                  \
       "llamaipc status --wait --timeout 60", "until a model is loaded")                                                \
+    X(CANCEL, cancel, "STREAM", 1, 1, "ends an answer, whoever asked for it",                                          \
+      "Ends the work on one stream, named by its number or by its id. Its client reads what there is of the answer, and " \
+      "that it was cancelled.",                                                                                        \
+      "llamaipc cancel 2", "ends the answer in stream 2")                                                              \
     X(STOP, stop, "", 0, 0, "ends the host",                                                                           \
       "Asks the host to end and waits until it is gone. Answers that are being made are finished first, those that "   \
       "wait are not begun.",                                                                                           \

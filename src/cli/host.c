@@ -1,7 +1,10 @@
 /* host.c - see host.h. */
 #include "host.h"
 
+#include "interrupt.h"
 #include "terminal.h"
+
+#include "../platform/platform.h"
 
 #include "lipc/layout.h"
 
@@ -10,6 +13,7 @@
 
 #define START_TIMEOUT_MS 10000
 #define NUMBER_SIZE 16
+#define NS_PER_MS 1000000u
 
 cli_exit cli_exit_for(int error) {
     switch (error) {
@@ -25,9 +29,22 @@ cli_exit cli_exit_for(int error) {
     }
 }
 
+static struct {
+    int error;
+    char message[512];
+} last_failure;
+
 cli_exit cli_fail(int error) {
-    terminal_fail("%s", lipc_error_message()[0] ? lipc_error_message() : lipc_error_text(error));
+    const char *message = lipc_error_message();
+    snprintf(last_failure.message, sizeof last_failure.message, "%s", message[0] ? message : lipc_error_text(error));
+    last_failure.error = error;
+    terminal_fail("%s", last_failure.message);
     return cli_exit_for(error);
+}
+
+int cli_failure(const char **message) {
+    *message = last_failure.message;
+    return last_failure.error;
 }
 
 const char *cli_host_state(int state) {
@@ -69,24 +86,6 @@ static void collect(host_arguments *arguments, const cli_options *options) {
     add_number(arguments, "--gpu-layers", options->n_gpu_layers);
 }
 
-static int start(const cli_options *options, lipc_client_options *how, lipc_client **client) {
-    host_arguments arguments;
-    collect(&arguments, options);
-    how->start = LIPC_START_DETACHED;
-    how->timeout_ms = START_TIMEOUT_MS;
-    how->host_arguments = arguments.items;
-    terminal_progress("no host runs as '%s': starting one ...", options->name);
-    int error = lipc_client_open(how, client);
-    if (error < 0) return error;
-    lipc_host_status status;
-    lipc_client_status(*client, &status);
-    bool is_default = strcmp(options->name, LIPC_DEFAULT_NAME) == 0;
-    if (!options->quiet)
-        terminal_say("started a host, process %d, which stays; 'llamaipc stop%s%s' ends it", status.host_pid,
-                     is_default ? "" : " --name ", is_default ? "" : options->name);
-    return LIPC_E_OK;
-}
-
 /* Somebody who chose a model gets the answers of another if a host is there already. */
 static void say_unused(const cli_options *options) {
     host_arguments arguments;
@@ -96,22 +95,104 @@ static void say_unused(const cli_options *options) {
                      "with --name", arguments.items[0]);
 }
 
-cli_exit cli_host_open(const cli_options *options, bool may_start, lipc_client **client) {
+/* ---- finding ------------------------------------------------------------------------------------------------------- */
+
+static int find(const cli_options *options, lipc_client **client) {
     lipc_client_options how;
     lipc_client_options_init(&how);
     how.name = options->name;
     how.timeout_ms = 0;
     int error = lipc_client_open(&how, client);
-    if (error == LIPC_E_TIMEOUT) { /* one is just beginning */
-        how.timeout_ms = START_TIMEOUT_MS;
-        error = lipc_client_open(&how, client);
-    }
-    if (error == LIPC_E_OK) {
-        say_unused(options);
-        return CLI_EXIT_OK;
-    }
-    if (error == LIPC_E_NO_HOST && !may_start) return CLI_EXIT_OK;
-    if (error == LIPC_E_NO_HOST) error = start(options, &how, client);
+    if (error != LIPC_E_TIMEOUT) return error;
+    how.timeout_ms = START_TIMEOUT_MS; /* one is just beginning */
+    return lipc_client_open(&how, client);
+}
+
+cli_exit cli_host_find(const cli_options *options, lipc_client **client) {
+    int error = find(options, client);
+    return error < 0 && error != LIPC_E_NO_HOST ? cli_fail(error) : CLI_EXIT_OK;
+}
+
+/* ---- starting and waiting ------------------------------------------------------------------------------------------ */
+
+uint64_t cli_deadline(const cli_options *options) {
+    return options->timeout_s < 0 ? PLAT_NEVER : plat_deadline_ns(options->timeout_s * 1000);
+}
+
+int cli_slice_ms(uint64_t deadline_ns) {
+    if (deadline_ns == PLAT_NEVER) return INTERRUPT_SLICE_MS;
+    uint64_t now_ns = plat_clock_ns();
+    if (now_ns >= deadline_ns) return 0;
+    uint64_t rest_ms = (deadline_ns - now_ns + NS_PER_MS - 1) / NS_PER_MS;
+    return rest_ms < INTERRUPT_SLICE_MS ? (int)rest_ms : INTERRUPT_SLICE_MS;
+}
+
+static int start(const cli_options *options, lipc_client **client) {
+    host_arguments arguments;
+    lipc_client_options how;
+    lipc_client_options_init(&how);
+    collect(&arguments, options);
+    how.name = options->name;
+    how.start = LIPC_START_DETACHED;
+    how.timeout_ms = START_TIMEOUT_MS;
+    how.host_arguments = arguments.items;
+    terminal_progress("no host runs as '%s': starting one ...", options->name);
+    int error = lipc_client_open(&how, client);
     terminal_progress_clear();
-    return error < 0 ? cli_fail(error) : CLI_EXIT_OK;
+    return error;
+}
+
+static int on_status(void *nothing, const lipc_host_status *status) {
+    (void)nothing;
+    if (status->state == LIPC_HOST_LOADING)
+        terminal_progress("loading the model: %d %%", status->load_per_mille / 10);
+    else if (status->state != LIPC_HOST_READY)
+        terminal_progress("the host is %s ...", cli_host_state(status->state));
+    return interrupt_is_there();
+}
+
+/* Says that a host was started, and how to be rid of it. */
+static void say_started(const cli_options *options, lipc_client *client) {
+    lipc_host_status status;
+    bool is_default = strcmp(options->name, LIPC_DEFAULT_NAME) == 0;
+    if (options->quiet || lipc_client_status(client, &status) < 0) return;
+    terminal_say("started a host, process %d, which stays; 'llamaipc stop%s%s' ends it", status.host_pid,
+                 is_default ? "" : " --name ", is_default ? "" : options->name);
+}
+
+static cli_exit wait_ready(lipc_client *client, uint64_t deadline_ns) {
+    int result;
+    do {
+        result = lipc_client_wait_ready(client, cli_slice_ms(deadline_ns), on_status, NULL);
+    } while (result == LIPC_E_TIMEOUT && plat_clock_ns() < deadline_ns && !interrupt_is_there());
+    terminal_progress_clear();
+    if (!interrupt_take()) return result < 0 ? cli_fail(result) : CLI_EXIT_OK;
+    last_failure.error = LIPC_E_CANCELLED;
+    snprintf(last_failure.message, sizeof last_failure.message, "cancelled while the host was loading its model; it goes "
+                                                                "on with that");
+    terminal_fail("%s", last_failure.message);
+    return CLI_EXIT_CANCELLED;
+}
+
+cli_exit cli_host_open(const cli_options *options, uint64_t deadline_ns, lipc_client **client) {
+    int error = find(options, client);
+    bool is_started = error == LIPC_E_NO_HOST;
+    if (is_started)
+        error = start(options, client);
+    else if (error == LIPC_E_OK)
+        say_unused(options);
+    if (error < 0) return cli_fail(error);
+    interrupt_client(*client);
+    cli_exit code = wait_ready(*client, deadline_ns);
+    if (is_started && code == CLI_EXIT_HOST_GONE) code = CLI_EXIT_NO_HOST;
+    if (is_started && code != CLI_EXIT_NO_HOST) say_started(options, *client);
+    if (code == CLI_EXIT_OK) return code;
+    cli_host_close(*client);
+    *client = NULL;
+    return code;
+}
+
+void cli_host_close(lipc_client *client) {
+    interrupt_client(NULL);
+    lipc_client_close(client);
 }

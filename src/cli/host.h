@@ -4,12 +4,23 @@
 
 #include "commands.h"
 
-/* Says what the last call into liblipc found, and returns the exit code for it. */
+/* Says what the last call into liblipc found, and returns the exit code for it. It is remembered for cli_failure, which
+ * returns the error and its sentence. */
 cli_exit cli_fail(int error);
+int cli_failure(const char **message);
 
-/* Attaches to the host of the options' name. None runs: OK with *client NULL if `may_start` is false, otherwise one is
- * started and said to be there, which stays. On any other code the reason has been said. */
-cli_exit cli_host_open(const cli_options *options, bool may_start, lipc_client **client);
+/* Attaches to the host of the options' name. OK with *client NULL if none runs. On any other code the reason has been
+ * said. */
+cli_exit cli_host_find(const cli_options *options, lipc_client **client);
+
+/* The same; starts one, which stays, if none runs, waits until it has loaded its model, and shows how far it is. Ctrl-C
+ * ends the waiting. From here on Ctrl-C wakes whoever waits on this client. */
+cli_exit cli_host_open(const cli_options *options, uint64_t deadline_ns, lipc_client **client);
+void cli_host_close(lipc_client *client);
+
+/* The deadline of the options; and how long to wait at most until the next look at it, at Ctrl-C, at progress. */
+uint64_t cli_deadline(const cli_options *options);
+int cli_slice_ms(uint64_t deadline_ns);
 
 /* What a state of the host is called. */
 const char *cli_host_state(int state);

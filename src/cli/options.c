@@ -3,18 +3,56 @@
 
 #include "commands.h"
 
+#include "../options/sampling.h"
+
 #include "lipc/layout.h"
 
 #define FIELD(name) offsetof(cli_options, name)
 #define EVERYWHERE 0u
 
+#define ASKING (CLI_BIT(ASK) | CLI_BIT(CHAT))
+#define IN_ASK CLI_BIT(ASK)
+
+/* The host's own, in the same words; here what was not said is left to the host. */
+#define HOST_ROW(brief, name, other, argument, environment, kind, field, low, high, initial, help, is_rare)            \
+    {brief, name, other, argument, NULL, kind, FIELD(field), low, high, NULL, help, FIELD(field) != FIELD(model_path), \
+     ASKING, NULL},
+#define SAMPLING_ROW(brief, name, other, argument, environment, kind, field, low, high, initial, help, is_rare)        \
+    {brief, name, other, argument, environment, kind, FIELD(request.field), low, high, NULL, help, is_rare, ASKING, NULL},
+
 static const option_spec specs[] = {
+    {"-sys", "--system", "--system-prompt", "TEXT", NULL, OPTION_TEXT, FIELD(system), 0, 0, NULL,
+     "what the model is told first", false, ASKING, NULL},
+    HOST_START_OPTIONS(HOST_ROW)
+    SAMPLING_OPTIONS(SAMPLING_ROW)
+    {NULL, "--ignore-eos", NULL, NULL, NULL, OPTION_FLAG, FIELD(ignore_eos), 0, 0, NULL,
+     "the model cannot end its answer", true, ASKING, NULL},
+    {"-r", "--stop", "--reverse-prompt", "TEXT", NULL, OPTION_TEXTS, FIELD(stops), 0, LIPC_STOPS_MAX, NULL,
+     "the answer ends before TEXT; may be given several times", false, ASKING, NULL},
+    {NULL, "--grammar", NULL, "GBNF", NULL, OPTION_TEXT, FIELD(grammar), 0, 0, NULL,
+     "the answer follows this grammar", true, ASKING, NULL},
+    {NULL, "--grammar-file", NULL, "FILE", NULL, OPTION_FILE, FIELD(grammar_path), 0, 0, NULL,
+     "the answer follows the grammar in FILE", true, ASKING, NULL},
+    {NULL, "--priority", NULL, "N", NULL, OPTION_INTEGER, FIELD(request.priority), -100, 100, NULL,
+     "of requests that wait the highest goes first", true, ASKING, NULL},
+    {"-p", "--prompt", NULL, "TEXT", NULL, OPTION_TEXT, FIELD(prompt), 0, 0, NULL,
+     "the question; the same as TEXT behind the options", true, IN_ASK, NULL},
+    {"-f", "--file", NULL, "FILE", NULL, OPTION_FILE, FIELD(prompt_path), 0, 0, NULL, "the question is what FILE holds",
+     true, IN_ASK, NULL},
+    {NULL, "--no-stream", NULL, NULL, NULL, OPTION_FLAG, FIELD(no_stream), 0, 0, NULL,
+     "the whole answer at its end", false, IN_ASK, NULL},
     {NULL, "--wait", NULL, NULL, NULL, OPTION_FLAG, FIELD(wait), 0, 0, NULL,
      "wait until there is a host that has loaded its model", false, CLI_BIT(STATUS), NULL},
     {NULL, "--json", NULL, NULL, NULL, OPTION_FLAG, FIELD(json), 0, 0, NULL, "JSON, for programs", false,
-     CLI_BIT(STATUS), NULL},
+     IN_ASK | CLI_BIT(STATUS), NULL},
+    {NULL, "--logprobs", NULL, NULL, NULL, OPTION_FLAG, FIELD(logprobs), 0, 0, NULL,
+     "with --json: how likely each token was", true, IN_ASK, NULL},
     {NULL, "--timeout", NULL, "S", NULL, OPTION_INTEGER, FIELD(timeout_s), -1, 1000000, "-1",
-     "seconds that it may take at most; -1: any time", false, CLI_BIT(STATUS) | CLI_BIT(STOP), NULL},
+     "seconds that it may take at most; -1: any time", false, ASKING | CLI_BIT(STATUS) | CLI_BIT(STOP), NULL},
+    {"-v", "--verbose", NULL, NULL, NULL, OPTION_FLAG, FIELD(verbose), 0, 0, NULL, "numbers and times at the end", false,
+     ASKING, NULL},
+    {"-q", "--quiet", NULL, NULL, NULL, OPTION_FLAG, FIELD(quiet), 0, 0, NULL, "no notes, only what failed", true,
+     ASKING, NULL},
     {NULL, "--name", NULL, "X", "LIPC_NAME", OPTION_NAME, FIELD(name), 0, 0, LIPC_DEFAULT_NAME,
      "instance: which host", false, EVERYWHERE, NULL},
     {NULL, "--version", NULL, NULL, NULL, OPTION_FLAG, FIELD(show_version), 0, 0, NULL, "the version, and end", true,

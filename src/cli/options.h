@@ -22,7 +22,7 @@ typedef struct cli_options {
     int32_t n_threads;
     int32_t n_gpu_layers;
     int32_t timeout_s;         /* negative: none */
-    bool no_stream, json, quiet, wait;
+    bool no_stream, json, quiet, verbose, wait;
     bool show_help, show_version;
 } cli_options;
 

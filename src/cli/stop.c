@@ -14,7 +14,7 @@ cli_exit cli_stop(const cli_options *options) {
         n_running = host.status.n_running;
         look_close(&look);
     }
-    cli_exit code = cli_host_open(options, false, &client);
+    cli_exit code = cli_host_find(options, &client);
     if (code != CLI_EXIT_OK) return code;
     if (!client) {
         terminal_fail("no host runs as '%s'", options->name);

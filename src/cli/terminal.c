@@ -2,6 +2,8 @@
 #define _GNU_SOURCE
 #include "terminal.h"
 
+#include "text.h"
+
 #include <errno.h>
 #include <limits.h>
 #include <signal.h>
@@ -14,10 +16,13 @@
 
 #define LINE_SIZE 2048
 #define WIDTH_DEFAULT 80
+#define WORD_SIZE 256
+#define TAB_COLUMNS 8
 #define REPLACEMENT "\xEF\xBF\xBD" /* U+FFFD */
 
 static bool is_terminal[3], has_colour[3];
 static bool has_lines, has_progress; /* lines can be replaced; one is there that is to be */
+static bool is_nameless;
 
 static bool is_set(const char *name) {
     const char *value = getenv(name);
@@ -66,8 +71,12 @@ static void say(terminal_style style, const char *format, va_list arguments) {
     vsnprintf(line, sizeof line, format, arguments);
     neutralise(line);
     terminal_progress_clear();
-    fprintf(stderr, "%sllamaipc: %s%s\n", terminal_style_on(stderr, style), line,
+    fprintf(stderr, "%s%s%s%s\n", terminal_style_on(stderr, style), is_nameless ? "" : "llamaipc: ", line,
             terminal_style_on(stderr, STYLE_PLAIN));
+}
+
+void terminal_name(bool is_shown) {
+    is_nameless = !is_shown;
 }
 
 void terminal_say(const char *format, ...) {
@@ -90,9 +99,9 @@ void terminal_fail(const char *format, ...) {
 static size_t next_character(const char *text, int *columns) {
     wchar_t character;
     mbstate_t state = {0};
-    size_t n_bytes = mbrtowc(&character, text, strlen(text), &state);
+    size_t n_bytes = mbrtowc(&character, text, MB_LEN_MAX, &state); /* does not read beyond a zero byte */
     *columns = 1;
-    if (n_bytes == 0 || *text == 0) return 0;
+    if (n_bytes == 0) return 0;
     if (n_bytes > MB_LEN_MAX) return 1; /* not of this locale */
     int width = wcwidth(character);
     *columns = width < 0 ? 0 : width;
@@ -155,26 +164,83 @@ static bool write_all(const char *text, size_t n_bytes) {
     return true;
 }
 
-/* Bytes of the control character at `text`: C0, DEL, or C1 in UTF-8; 0 if it is none. */
-static size_t control_bytes(const unsigned char *text, size_t n_bytes) {
-    if ((text[0] < 0x20 && text[0] != '\n' && text[0] != '\t') || text[0] == 0x7F) return 1;
-    return n_bytes > 1 && text[0] == 0xC2 && text[1] >= 0x80 && text[1] < 0xA0 ? 2 : 0;
+void terminal_write_raw(const char *text) {
+    fflush(stdout);
+    write_all(text, strlen(text));
 }
 
-bool terminal_write(const char *text, size_t n_bytes) {
-    terminal_progress_clear();
-    if (!terminal_is_out()) return write_all(text, n_bytes);
-    size_t n_plain = 0;
-    while (n_plain < n_bytes) {
-        size_t n_control = control_bytes((const unsigned char *)text + n_plain, n_bytes - n_plain);
-        if (n_control == 0) {
-            n_plain++;
-            continue;
-        }
-        if (!write_all(text, n_plain) || !write_all(REPLACEMENT, strlen(REPLACEMENT))) return false;
-        text += n_plain + n_control;
-        n_bytes -= n_plain + n_control;
-        n_plain = 0;
+/* Bytes of the control character at `text`: C0, DEL, or C1 in UTF-8; 0 if it is none. */
+static size_t control_bytes(const char *text) {
+    const unsigned char *at = (const unsigned char *)text;
+    if ((at[0] < 0x20 && at[0] != '\n' && at[0] != '\t') || at[0] == 0x7F) return 1;
+    return at[0] == 0xC2 && at[1] >= 0x80 && at[1] < 0xA0 ? 2 : 0;
+}
+
+/* Where the answer is on the screen. A word that reaches the edge is taken back and written anew on the next line; one of
+ * half a line, or of characters of two columns, is left to the terminal, so that it can be copied whole. */
+static struct {
+    int column;
+    char word[WORD_SIZE]; /* the one that is being written */
+    size_t n_word;
+    int word_columns;
+} screen;
+
+static void begin_word(void) {
+    screen.n_word = 0;
+    screen.word_columns = 0;
+}
+
+static void put(text *out, const char *bytes, size_t n_bytes, int columns, int width) {
+    bool is_word = screen.word_columns < width / 2 && screen.n_word + n_bytes < WORD_SIZE && columns < 2;
+    /* The last column stays free: behind it terminals differ in where they are. */
+    if (screen.column + columns > width - 1 && is_word && screen.column > screen.word_columns) {
+        char back[32] = "";
+        if (screen.word_columns > 0) snprintf(back, sizeof back, "\033[%dD\033[K", screen.word_columns);
+        text_add(out, back, strlen(back));
+        text_add(out, "\n", 1);
+        text_add(out, screen.word, screen.n_word);
+        screen.column = screen.word_columns;
+    } else if (screen.column + columns > width) {
+        screen.column = 0; /* by itself */
     }
-    return write_all(text, n_plain);
+    text_add(out, bytes, n_bytes);
+    screen.column += columns;
+    screen.word_columns += columns;
+    if (screen.n_word + n_bytes < WORD_SIZE) memcpy(screen.word + screen.n_word, bytes, n_bytes);
+    screen.n_word += n_bytes;
+    if (columns > 1) begin_word();
+}
+
+/* White space. At the edge a space is the end of the line. */
+static void put_space(text *out, char space, int width) {
+    int columns = space == '\t' ? TAB_COLUMNS - screen.column % TAB_COLUMNS : 1;
+    begin_word();
+    if (space != '\n' && screen.column + columns > width - 1) space = '\n';
+    text_add(out, &space, 1);
+    screen.column = space == '\n' ? 0 : screen.column + columns;
+}
+
+bool terminal_write(const char *bytes, size_t n_bytes) {
+    text out = {0};
+    terminal_progress_clear();
+    if (!terminal_is_out()) return write_all(bytes, n_bytes);
+    int width = has_lines ? terminal_width() : INT_MAX / 2;
+    for (const char *at = bytes, *end = bytes + n_bytes; at < end;) {
+        int columns;
+        size_t n = control_bytes(at);
+        if (*at == ' ' || *at == '\n' || *at == '\t') {
+            put_space(&out, *at++, width);
+        } else if (n > 0) {
+            put(&out, REPLACEMENT, strlen(REPLACEMENT), 1, width);
+            at += n;
+        } else {
+            n = next_character(at, &columns);
+            if (n == 0) n = 1;
+            put(&out, at, n, columns, width);
+            at += n;
+        }
+    }
+    bool is_written = !out.is_short_of_memory && write_all(out.bytes, out.n_bytes);
+    text_free(&out);
+    return is_written;
 }

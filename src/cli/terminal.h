@@ -24,7 +24,9 @@ typedef enum terminal_style { STYLE_PLAIN, STYLE_DIM, STYLE_BOLD, STYLE_GOOD, ST
 /* What switches the stream to a style: "" where there are no colours. */
 const char *terminal_style_on(FILE *file, terminal_style style);
 
-/* A message: "llamaipc: ..." and a newline, on standard error. Control characters are shown as '?'. */
+/* A message: "llamaipc: ..." and a newline, on standard error. Control characters are shown as '?'. Where a person talks
+ * with nobody else, the name is left out. */
+void terminal_name(bool is_shown);
 __attribute__((format(printf, 1, 2))) void terminal_say(const char *format, ...);
 __attribute__((format(printf, 1, 2))) void terminal_fail(const char *format, ...);
 
@@ -36,9 +38,12 @@ void terminal_progress_clear(void);
 /* How many columns a text takes. */
 size_t terminal_columns(const char *text);
 
-/* Writes text of a model to standard output, at once. On a terminal its control characters, but for newline and tab, are
- * shown as U+FFFD: a model must not steer it. Returns false if it could not be written; one that ends because nobody
+/* Writes text of a model to standard output, at once. On a terminal words are not broken at the edge, and control
+ * characters, but for newline and tab, are shown as U+FFFD: a model must not steer it. Returns false if it could not be written; one that ends because nobody
  * reads any more ends the program, as SIGPIPE does. */
 bool terminal_write(const char *text, size_t n_bytes);
+
+/* Writes what is ours, control sequences included, to standard output. */
+void terminal_write_raw(const char *text);
 
 #endif

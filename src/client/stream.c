@@ -779,6 +779,38 @@ int lipc_stream_attach(lipc_client *client, const char *id, uint64_t offset, int
     return LIPC_E_OK;
 }
 
+/* ---- other people's streams ---------------------------------------------------------------------------------------- */
+
+/* Whether a stream, whose claim was read, has this id. */
+static bool is_stream(const lipc_stream_header *header, uint64_t claim, const uint8_t id[STREAM_ID_BYTES]) {
+    uint32_t phase = stream_claim_phase(claim);
+    return (phase == LIPC_CLAIM_SUBMITTED || phase == LIPC_CLAIM_DETACHED) && has_id(header, id);
+}
+
+int lipc_client_cancel(lipc_client *client, const char *id) {
+    uint8_t parsed[STREAM_ID_BYTES];
+    stream_reader reader;
+    stream_sight sight;
+    if (!client || !id) return lipc_fail(LIPC_E_INVALID, "the client or the id is NULL");
+    if (!parse_id(id, parsed))
+        return lipc_fail(LIPC_E_INVALID, "'%.40s' is not an id: expected 32 hexadecimal digits", id);
+    if (client_is_lost(client)) return client_fail_lost(client);
+    for (uint32_t i = 0; i < client->view.at.n_streams; i++) {
+        lipc_stream_header *header = hub_stream(&client->view, i);
+        uint64_t claim = stream_claim_now(header);
+        if (!is_stream(header, claim, parsed)) continue;
+        stream_reader_begin(&reader, &client->view, i, stream_claim_generation(claim));
+        stream_look(&reader, &sight);
+        if (sight.state == LIPC_STREAM_ENDED) break;
+        /* That the claim is of the same generation behind this says that the id was its own, too. */
+        if (!stream_request_cancel(header, stream_claim_generation(claim))) break;
+        client_ring_host(client);
+        return LIPC_E_OK;
+    }
+    return lipc_fail(LIPC_E_GONE, "the host of '%s' has no stream of this id that is still being answered",
+                     client->name);
+}
+
 /* ---- the end ------------------------------------------------------------------------------------------------------- */
 
 void lipc_stream_cancel(lipc_stream *stream) {

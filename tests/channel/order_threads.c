@@ -188,11 +188,14 @@ static bool sees_request(void) {
     return stream_claim_phase(stream_claim_now(hub_stream(&view, 0))) == LIPC_CLAIM_SUBMITTED;
 }
 
+static uint32_t generation_now(void) {
+    return stream_claim_generation(stream_claim_now(hub_stream(&view, 0)));
+}
 static void cancel(void) {
-    stream_request_cancel(hub_stream(&view, 0), 7);
+    CHECK(stream_request_cancel(hub_stream(&view, 0), generation_now()));
 }
 static bool sees_cancel(void) {
-    return stream_cancel_requested(hub_stream(&view, 0), 7);
+    return stream_cancel_requested(hub_stream(&view, 0), generation_now());
 }
 
 static bool is_watched(void) {

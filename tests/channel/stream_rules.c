@@ -264,7 +264,12 @@ static void check_claims(void) {
     CHECK(stream_claim_now(header) == submitted);
 
     CHECK(!stream_cancel_requested(header, generation));
-    stream_request_cancel(header, generation);
+    /* Of another generation: nothing is asked for, and what was asked for stays. */
+    CHECK(!stream_request_cancel(header, generation - 1) && !stream_request_cancel(header, generation + 1));
+    CHECK(!stream_cancel_requested(header, generation - 1) && !stream_cancel_requested(header, generation + 1));
+    CHECK(stream_request_cancel(header, generation));
+    CHECK(stream_cancel_requested(header, generation));
+    CHECK(!stream_request_cancel(header, generation - 1));
     CHECK(stream_cancel_requested(header, generation));
     CHECK(!stream_cancel_requested(header, generation + 1));
     /* Nor does a request begin cancelled because somebody wrote there before. */

@@ -189,6 +189,58 @@ static void model_reading(lipc_client *client, const char *answer) {
     free(prompt);
 }
 
+/* A client that looks after the host ends another's answer, by its id; nobody else's. */
+static void by_another(const script *script) {
+    char instance[64], id[LIPC_STREAM_ID_SIZE];
+    test_host host;
+    reading text = {0}, neighbour_text = {0};
+    test_step("another client's stream");
+    test_instance(instance, "another");
+    segment segment = host_ready(&host, instance, REPLAY(*script, "--rate", "100"));
+    lipc_client *client = client_of(instance), *other = client_of(instance);
+    lipc_stream *stream = ask_endless(client), *neighbour = ask_endless(client);
+    read_until(stream, &text, 1);
+    read_until(neighbour, &neighbour_text, 1);
+    CHECK_LIPC(lipc_stream_id(stream, id), LIPC_E_OK);
+    CHECK_LIPC(lipc_client_cancel(other, id), LIPC_E_OK);
+    while (read_some(stream, soon(), &text))
+        ;
+    CHECK_INT(text.code, ==, LIPC_E_CANCELLED);
+    CHECK(script_has(script, 0, text.text, text.n_bytes));
+    CHECK_INT(progress_of(stream).end, ==, LIPC_END_CANCELLED);
+    CHECK_LIPC(lipc_client_cancel(other, id), LIPC_E_GONE); /* it has ended */
+    lipc_stream_close(stream);
+    CHECK_LIPC(lipc_client_cancel(other, id), LIPC_E_GONE);
+    CHECK_LIPC(lipc_client_cancel(other, "01234567890123456789012345678901"), LIPC_E_GONE);
+    CHECK_LIPC(lipc_client_cancel(other, "1"), LIPC_E_INVALID);
+    CHECK_LIPC(lipc_client_cancel(NULL, id), LIPC_E_INVALID);
+    read_until(neighbour, &neighbour_text, neighbour_text.n_bytes + 1);
+    CHECK(script_has(script, 0, neighbour_text.text, neighbour_text.n_bytes));
+    /* One that nobody owns. */
+    lipc_request request;
+    lipc_message message = {"user", "go on"};
+    lipc_request_init(&request);
+    request.messages = &message;
+    request.n_messages = request.detachable = request.ignore_eos = 1;
+    CHECK_LIPC(lipc_stream_open(client, &request, &stream), LIPC_E_OK);
+    CHECK_LIPC(lipc_stream_id(stream, id), LIPC_E_OK);
+    lipc_stream_detach(stream);
+    CHECK_LIPC(lipc_client_cancel(other, id), LIPC_E_OK);
+    CHECK_LIPC(lipc_stream_attach(client, id, 0, 0, &stream), LIPC_E_OK);
+    free(text.text);
+    text = (reading){0};
+    while (read_some(stream, soon(), &text))
+        ;
+    CHECK_INT(text.code, ==, LIPC_E_CANCELLED);
+    lipc_stream_close(stream);
+    lipc_stream_close(neighbour);
+    free(text.text);
+    free(neighbour_text.text);
+    lipc_client_close(other);
+    lipc_client_close(client);
+    end_host(&host, &segment);
+}
+
 int main(void) {
     char instance[64];
     test_host host;
@@ -196,6 +248,7 @@ int main(void) {
     script script = script_new(4000);
     queued_and_running(&script);
     waiting_for_a_stream(&script);
+    by_another(&script);
     free(script.text);
     test_instance(instance, "model");
     segment segment = host_ready(&host, instance, EMBEDDED("-c", "16384"));

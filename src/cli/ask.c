@@ -1,0 +1,234 @@
+/* ask.c - llamaipc ask: one question, its answer on standard output as it comes, everything else on standard error. */
+#define _GNU_SOURCE
+#include "answer.h"
+#include "host.h"
+#include "interrupt.h"
+#include "look.h"
+#include "terminal.h"
+#include "text.h"
+
+#include <ctype.h>
+#include <jansson.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define TOKENS_AT_ONCE 64
+
+typedef struct asking {
+    const cli_options *options;
+    text answer;     /* all of it, for --no-stream and the last line */
+    size_t n_tokens; /* that have been told of */
+} asking;
+
+/* ---- the question -------------------------------------------------------------------------------------------------- */
+
+static cli_exit add_input(text *question) {
+    if (isatty(STDIN_FILENO)) terminal_say("type the question, then Ctrl-D at the beginning of a line");
+    int error = text_add_file(question, STDIN_FILENO);
+    if (interrupt_take()) return CLI_EXIT_CANCELLED;
+    if (error == 0) return CLI_EXIT_OK;
+    terminal_fail("cannot read standard input: %s", strerror(error));
+    return CLI_EXIT_FAILURE;
+}
+
+static cli_exit add_path(text *question, const char *path) {
+    int error = text_add_path(question, path);
+    if (error == 0) return CLI_EXIT_OK;
+    terminal_fail("cannot read %s: %s", path, strerror(error));
+    return CLI_EXIT_USAGE;
+}
+
+/* -p and -f, the words, and standard input where a word is "-" or where there is nothing else. */
+static cli_exit collect(const cli_options *options, text *question) {
+    cli_exit code = CLI_EXIT_OK;
+    bool has_any = options->prompt || options->prompt_path || options->n_words > 0;
+    if (options->prompt) text_add_word(question, options->prompt);
+    if (options->prompt_path) code = add_path(question, options->prompt_path);
+    for (int i = 0; i < options->n_words && code == CLI_EXIT_OK; i++) {
+        if (strcmp(options->words[i], "-") != 0) {
+            text_add_word(question, options->words[i]);
+            continue;
+        }
+        if (question->n_bytes > 0) text_add_word(question, "\n");
+        code = add_input(question);
+    }
+    if (!has_any) code = add_input(question);
+    text_trim(question);
+    if (code != CLI_EXIT_OK) return code;
+    if (question->n_bytes > 0) return CLI_EXIT_OK;
+    terminal_fail("no question: llamaipc ask \"...\", or text on standard input");
+    return CLI_EXIT_USAGE;
+}
+
+/* Somebody who pipes a text into `ask "sum this up"` gets an answer about nothing. */
+static void say_unread_input(const cli_options *options) {
+    struct stat status;
+    int n_bytes = 0;
+    if (!terminal_is_error() || options->quiet || options->n_words == 0) return;
+    for (int i = 0; i < options->n_words; i++)
+        if (strcmp(options->words[i], "-") == 0) return;
+    if (fstat(STDIN_FILENO, &status) != 0 || !S_ISFIFO(status.st_mode)) return;
+    if (ioctl(STDIN_FILENO, FIONREAD, &n_bytes) == 0 && n_bytes > 0)
+        terminal_say("standard input was not read: put a - where it belongs, as in: llamaipc ask \"%s\" -",
+                     options->words[0]);
+}
+
+/* ---- JSON ---------------------------------------------------------------------------------------------------------- */
+
+static bool print_line(json_t *line) {
+    char *text = line ? json_dumps(line, JSON_COMPACT | JSON_REAL_PRECISION(9)) : NULL;
+    bool is_printed = text && terminal_write(text, strlen(text)) && terminal_write("\n", 1);
+    free(text);
+    json_decref(line);
+    return is_printed;
+}
+
+/* The tokens since those that have been told of. */
+static json_t *new_tokens(asking *asking, lipc_stream *stream) {
+    lipc_token tokens[TOKENS_AT_ONCE];
+    size_t n_tokens;
+    json_t *list = json_array();
+    do {
+        if (lipc_stream_tokens(stream, asking->n_tokens, tokens, TOKENS_AT_ONCE, &n_tokens) < 0) break;
+        for (size_t i = 0; i < n_tokens; i++) {
+            json_t *token = json_pack("{s:i, s:f}", "id", tokens[i].id, "ms", (double)tokens[i].time_ns / 1e6);
+            if (!isnan(tokens[i].logprob)) json_object_set_new(token, "logprob", json_real(tokens[i].logprob));
+            json_array_append_new(list, token);
+        }
+        asking->n_tokens += n_tokens;
+    } while (n_tokens == TOKENS_AT_ONCE);
+    return list;
+}
+
+static bool print_delta(asking *asking, lipc_stream *stream, const lipc_delta *delta) {
+    return print_line(json_pack("{s:s, s:s%, s:I, s:o}", "type", "delta", "text", delta->text, delta->n_bytes, "offset",
+                                (json_int_t)delta->offset, "tokens", new_tokens(asking, stream)));
+}
+
+static const char *end_name(int end) {
+    switch (end) {
+#define END_NAME(number, name, text)                                                                                   \
+    case number: return #name;
+        LIPC_END_MAP(END_NAME)
+#undef END_NAME
+    }
+    return "UNKNOWN";
+}
+
+/* The last line, whatever happened; `stream` may be NULL. */
+static bool print_end(asking *asking, lipc_stream *stream, int error, const char *message) {
+    lipc_progress progress = {.end = LIPC_END_NONE};
+    char id[LIPC_STREAM_ID_SIZE] = "", end[16];
+    if (stream) {
+        lipc_stream_progress(stream, &progress);
+        lipc_stream_id(stream, id);
+    }
+    snprintf(end, sizeof end, "%s", end_name(progress.end));
+    for (char *at = end; *at; at++) *at = (char)tolower((unsigned char)*at);
+    json_t *line = json_pack(
+        "{s:s, s:s, s:i, s:i, s:f, s:f, s:f, s:f, s:I, s:s}", "type", "end", "end", end, "n_tokens", progress.n_tokens,
+        "n_prompt", progress.n_prompt, "queued_ms", (double)progress.queued_ns / 1e6, "prompt_ms",
+        (double)progress.prompt_ns / 1e6, "generate_ms", (double)progress.generate_ns / 1e6, "tokens_per_second",
+        look_speed(&progress), "seed", (json_int_t)progress.seed, "id", id);
+    if (asking->options->no_stream && error == LIPC_E_OK)
+        json_object_set_new(line, "text", json_stringn(asking->answer.bytes, asking->answer.n_bytes));
+    if (error != LIPC_E_OK) {
+        json_object_set_new(line, "error", json_string(lipc_error_name(error)));
+        json_object_set_new(line, "message", json_string(message));
+    }
+    return print_line(line);
+}
+
+/* ---- the answer ---------------------------------------------------------------------------------------------------- */
+
+static bool on_text(void *user_data, lipc_stream *stream, const lipc_delta *delta) {
+    asking *asking = user_data;
+    const cli_options *options = asking->options;
+    if (options->no_stream || !options->json) text_add(&asking->answer, delta->text, delta->n_bytes);
+    if (options->no_stream) return true;
+    return options->json ? print_delta(asking, stream, delta) : terminal_write(delta->text, delta->n_bytes);
+}
+
+/* The answer of a terminal, and of a text file, ends with a newline. */
+static bool end_text(asking *asking, int error) {
+    text *answer = &asking->answer;
+    if (asking->options->no_stream && error < 0) return true;
+    if (asking->options->no_stream && !terminal_write(answer->bytes, answer->n_bytes)) return false;
+    if (answer->n_bytes == 0 || answer->bytes[answer->n_bytes - 1] == '\n') return true;
+    return terminal_write("\n", 1);
+}
+
+static cli_exit tell_end(asking *asking, lipc_stream *stream, int error, const char *message) {
+    lipc_progress progress;
+    char numbers[ANSWER_NUMBERS_SIZE];
+    const cli_options *options = asking->options;
+    bool is_written = options->json ? print_end(asking, stream, error, message) : end_text(asking, error);
+    if (!is_written || error == LIPC_E_INVALID) {
+        terminal_fail("cannot write to standard output");
+        return CLI_EXIT_FAILURE;
+    }
+    if (error < 0)
+        terminal_fail("%s", message);
+    else if (stream && lipc_stream_progress(stream, &progress) == 0 && !options->quiet &&
+             (progress.end == LIPC_END_CONTEXT || progress.end == LIPC_END_FULL))
+        terminal_say("the answer is cut: %s", lipc_end_text(progress.end));
+    if (stream && options->verbose && lipc_stream_progress(stream, &progress) == 0)
+        terminal_say("%s", answer_numbers(&progress, numbers));
+    return cli_exit_for(error);
+}
+
+static cli_exit ask(asking *asking, lipc_client *client, const lipc_request *request, uint64_t deadline_ns) {
+    char message[512];
+    lipc_stream *stream;
+    int error = lipc_stream_open(client, request, &stream);
+    if (error == LIPC_E_OK) error = answer_read(stream, deadline_ns, on_text, asking);
+    snprintf(message, sizeof message, "%s", answer_failure(error));
+    if (error == LIPC_E_INVALID && !stream) error = LIPC_E_REFUSED;
+    cli_exit code = tell_end(asking, stream, error, message);
+    lipc_stream_close(stream);
+    return code;
+}
+
+static cli_exit with_question(const cli_options *options, const char *question, const char *grammar) {
+    asking asking = {.options = options};
+    lipc_message messages[2];
+    lipc_request request;
+    lipc_client *client;
+    int n_messages = 0;
+    if (options->system && options->system[0]) messages[n_messages++] = (lipc_message){"system", options->system};
+    messages[n_messages++] = (lipc_message){"user", question};
+    answer_request(options, messages, n_messages, &request);
+    if (grammar) request.grammar = grammar;
+    uint64_t deadline_ns = cli_deadline(options);
+    cli_exit code = cli_host_open(options, deadline_ns, &client);
+    if (code != CLI_EXIT_OK) {
+        const char *reason;
+        int error = cli_failure(&reason);
+        if (options->json) print_end(&asking, NULL, error, reason);
+        return code;
+    }
+    code = ask(&asking, client, &request, deadline_ns);
+    cli_host_close(client);
+    text_free(&asking.answer);
+    say_unread_input(options);
+    return code;
+}
+
+cli_exit cli_ask(const cli_options *options) {
+    text question = {0}, grammar = {0};
+    interrupt_catch();
+    cli_exit code = collect(options, &question);
+    if (code == CLI_EXIT_OK && options->grammar_path) code = add_path(&grammar, options->grammar_path);
+    if (code == CLI_EXIT_OK && (question.is_short_of_memory || grammar.is_short_of_memory)) {
+        terminal_fail("not enough memory for the question");
+        code = CLI_EXIT_FAILURE;
+    }
+    if (code == CLI_EXIT_OK) code = with_question(options, question.bytes, grammar.bytes);
+    text_free(&question);
+    text_free(&grammar);
+    return code;
+}

@@ -1,0 +1,306 @@
+/* chat.c - llamaipc chat: a conversation with the model. */
+#include "answer.h"
+#include "conversation.h"
+#include "host.h"
+#include "interrupt.h"
+#include "line.h"
+#include "look.h"
+#include "terminal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define PROMPT_SIZE 64
+#define PATH_SIZE 4096
+#define HELP_COLUMN 16
+
+typedef struct chat {
+    const cli_options *options;
+    lipc_client *client;  /* NULL: the host has ended, and none is needed yet */
+    const char *grammar;
+    conversation said;
+    text answer;          /* the one at hand */
+    lipc_progress last;   /* of the last answer */
+    int n_answers, n_tokens;
+    cli_exit code;        /* of the last answer: how a chat without a person ends */
+    bool is_over;
+} chat;
+
+/* ---- one answer ---------------------------------------------------------------------------------------------------- */
+
+static bool on_text(void *user_data, lipc_stream *stream, const lipc_delta *delta) {
+    chat *chat = user_data;
+    (void)stream;
+    text_add(&chat->answer, delta->text, delta->n_bytes);
+    return terminal_write(delta->text, delta->n_bytes);
+}
+
+static void forget_host(chat *chat) {
+    cli_host_close(chat->client);
+    chat->client = NULL;
+}
+
+/* A host that can answer: the one that is there, or, if that has ended, another. */
+static cli_exit ensure_host(chat *chat) {
+    lipc_host_status status;
+    if (chat->client && lipc_client_status(chat->client, &status) == LIPC_E_OK && status.state != LIPC_HOST_GONE)
+        return CLI_EXIT_OK;
+    if (chat->client) forget_host(chat);
+    return cli_host_open(chat->options, cli_deadline(chat->options), &chat->client);
+}
+
+static int open_stream(chat *chat, lipc_stream **stream) {
+    lipc_request request;
+    answer_request(chat->options, chat->said.messages, (int)chat->said.n_messages, &request);
+    if (chat->grammar) request.grammar = chat->grammar;
+    int error = lipc_stream_open(chat->client, &request, stream);
+    if (error != LIPC_E_HOST_GONE || ensure_host(chat) != CLI_EXIT_OK) return error;
+    return lipc_stream_open(chat->client, &request, stream); /* it went between the look and the request */
+}
+
+/* What a person should know of an answer that did not end by itself. */
+static void tell_failure(const chat *chat, int error) {
+    const char *reason = answer_failure(error);
+    switch (error) {
+    case LIPC_E_OK:
+        if (chat->last.end == LIPC_END_CONTEXT || chat->last.end == LIPC_END_FULL)
+            terminal_say("the answer is cut: %s. /reset begins a new conversation", lipc_end_text(chat->last.end));
+        break;
+    case LIPC_E_CANCELLED: terminal_say("stopped; the conversation goes on"); break;
+    case LIPC_E_HOST_GONE: terminal_fail("%s; your next message finds or starts another", reason); break;
+    case LIPC_E_REFUSED: terminal_fail("%s. If the conversation is too long, /reset begins a new one", reason); break;
+    default: terminal_fail("%s", reason);
+    }
+}
+
+/* Keeps what was said. A question without any answer is taken back, so that the next one does not follow on it. */
+static void keep(chat *chat) {
+    bool is_kept = chat->answer.n_bytes > 0 && conversation_add(&chat->said, "assistant", chat->answer.bytes);
+    if (!is_kept) conversation_drop(&chat->said);
+}
+
+static void end_line(const chat *chat) {
+    const text *answer = &chat->answer;
+    if (answer->n_bytes > 0 && answer->bytes[answer->n_bytes - 1] != '\n') terminal_write("\n", 1);
+    if (answer->n_bytes > 0 && line_is_interactive()) terminal_write("\n", 1);
+}
+
+static int answer(chat *chat) {
+    lipc_stream *stream;
+    text_free(&chat->answer);
+    int error = open_stream(chat, &stream);
+    if (error == LIPC_E_OK) error = answer_read(stream, cli_deadline(chat->options), on_text, chat);
+    if (stream) {
+        /* Closing forgets the sentence, so it is told first. */
+        lipc_progress last;
+        end_line(chat);
+        char numbers[ANSWER_NUMBERS_SIZE];
+        tell_failure(chat, error);
+        if (lipc_stream_progress(stream, &last) == LIPC_E_OK || last.n_tokens > 0) chat->last = last;
+        if (chat->options->verbose) terminal_say("%s", answer_numbers(&chat->last, numbers));
+        chat->n_answers++;
+        chat->n_tokens += chat->last.n_tokens;
+        lipc_stream_close(stream);
+    } else {
+        tell_failure(chat, error);
+    }
+    return error;
+}
+
+static void say(chat *chat, const char *message) {
+    chat->code = ensure_host(chat);
+    if (chat->code != CLI_EXIT_OK) return;
+    if (!conversation_add(&chat->said, "user", message)) {
+        terminal_fail("not enough memory");
+        chat->code = CLI_EXIT_FAILURE;
+        return;
+    }
+    line_hush(true);
+    int error = answer(chat);
+    line_hush(false);
+    keep(chat);
+    chat->code = cli_exit_for(error);
+    if (error == LIPC_E_INVALID) chat->is_over = true; /* nobody reads what is written */
+}
+
+/* ---- commands ------------------------------------------------------------------------------------------------------ */
+
+static void do_help(chat *chat, const char *rest);
+
+static void do_system(chat *chat, const char *rest) {
+    const char *now = conversation_system(&chat->said);
+    if (!rest[0]) {
+        terminal_say("system prompt: %s", now ? now : "none; /system TEXT sets one");
+        return;
+    }
+    if (!conversation_set_system(&chat->said, strcmp(rest, "none") == 0 ? NULL : rest))
+        terminal_fail("not enough memory");
+    else
+        terminal_say("system prompt %s", conversation_system(&chat->said) ? "set" : "taken away");
+}
+
+static void do_reset(chat *chat, const char *rest) {
+    (void)rest;
+    conversation_reset(&chat->said);
+    terminal_say("a new conversation%s", conversation_system(&chat->said) ? "; the system prompt stays" : "");
+}
+
+/* "~/notes" as the shell would have it. False: no name was given. */
+static bool find_path(const char *rest, const char *command, char path[PATH_SIZE]) {
+    const char *home = getenv("HOME");
+    if (!rest[0]) {
+        terminal_fail("%s needs a file: %s FILE", command, command);
+        return false;
+    }
+    if (strncmp(rest, "~/", 2) == 0 && home)
+        snprintf(path, PATH_SIZE, "%s%s", home, rest + 1);
+    else
+        snprintf(path, PATH_SIZE, "%s", rest);
+    return true;
+}
+
+static void do_save(chat *chat, const char *rest) {
+    char path[PATH_SIZE], message[CONVERSATION_MESSAGE_SIZE];
+    lipc_host_status status = {.model = ""};
+    if (!find_path(rest, "/save", path)) return;
+    if (chat->client) lipc_client_status(chat->client, &status);
+    if (conversation_save(&chat->said, path, status.model, message))
+        terminal_say("saved %zu messages to %s", chat->said.n_messages, path);
+    else
+        terminal_fail("%s", message);
+}
+
+static void do_load(chat *chat, const char *rest) {
+    char path[PATH_SIZE], message[CONVERSATION_MESSAGE_SIZE];
+    if (!find_path(rest, "/load", path)) return;
+    if (conversation_load(&chat->said, path, message))
+        terminal_say("loaded %zu messages from %s", chat->said.n_messages, path);
+    else
+        terminal_fail("%s", message);
+}
+
+static void do_stats(chat *chat, const char *rest) {
+    char numbers[ANSWER_NUMBERS_SIZE];
+    lipc_host_status status = {.state = LIPC_HOST_GONE};
+    (void)rest;
+    if (chat->client) lipc_client_status(chat->client, &status);
+    terminal_say("conversation: %zu messages; %d answers of %d tokens in all", chat->said.n_messages, chat->n_answers,
+                 chat->n_tokens);
+    if (chat->n_answers > 0) {
+        terminal_say("last answer: %s", answer_numbers(&chat->last, numbers));
+        terminal_say("context: %d of %d tokens", chat->last.n_prompt + chat->last.n_tokens, status.n_ctx);
+    }
+    terminal_say("host: %s, process %d, %s; %d running, %d waiting", status.model[0] ? status.model : "no model",
+                 status.host_pid, cli_host_state(status.state), status.n_running, status.n_queued);
+}
+
+static void do_quit(chat *chat, const char *rest) {
+    (void)rest;
+    chat->is_over = true;
+}
+
+/* "ollama run" has /clear, /bye and /?, too. */
+static const struct { const char *name, *other, *words, *text; void (*run)(chat *, const char *); } commands[] = {
+    {"/system", NULL, " [TEXT]", "what the model is told first: shows or sets it, or \"none\"", do_system},
+    {"/reset", "/clear", "", "forgets what was said", do_reset},
+    {"/save", NULL, " FILE", "writes the conversation to FILE (JSON)", do_save},
+    {"/load", NULL, " FILE", "goes on with the conversation in FILE", do_load},
+    {"/stats", NULL, "", "numbers of the last answer, the talk and the host", do_stats},
+    {"/help", "/?", "", "this list", do_help},
+    {"/quit", "/bye", "", "leaves, as Ctrl-D does", do_quit},
+};
+#define N_COMMANDS (sizeof commands / sizeof commands[0])
+
+static void do_help(chat *chat, const char *rest) {
+    (void)chat;
+    (void)rest;
+    terminal_progress_clear();
+    for (size_t i = 0; i < N_COMMANDS; i++)
+        fprintf(stderr, "  %s%-*s%s\n", commands[i].name, HELP_COLUMN - (int)strlen(commands[i].name),
+                commands[i].words, commands[i].text);
+    fprintf(stderr, "  %-*s%s\n  %-*s%s\n", HELP_COLUMN, "Ctrl-C", "stops the answer; at an empty prompt it leaves",
+            HELP_COLUMN, "Alt-Enter", "begins a new line in your message, as pasted lines do");
+}
+
+static void command(chat *chat, const char *line) {
+    char shown[OPTIONS_SHOWN_SIZE], name[16];
+    const char *names[N_COMMANDS + 1] = {NULL};
+    size_t length = strcspn(line, " \n");
+    const char *rest = line + length + strspn(line + length, " \n");
+    snprintf(name, sizeof name, "%.*s", (int)length, line);
+    for (size_t i = 0; i < N_COMMANDS; i++) {
+        names[i] = commands[i].name;
+        if (strcmp(name, names[i]) != 0 && (!commands[i].other || strcmp(name, commands[i].other) != 0)) continue;
+        commands[i].run(chat, rest);
+        return;
+    }
+    const char *similar = options_similar(name, names);
+    terminal_fail("there is no command '%s'%s%s: /help lists them. A message that begins with / needs a space before it",
+                  options_shown(name, shown), similar ? ", did you mean " : "", similar ? similar : "");
+}
+
+/* ---- the conversation ---------------------------------------------------------------------------------------------- */
+
+/* "\1" stands around what takes no room on the screen. */
+static const char *prompt(char text[PROMPT_SIZE]) {
+    const char *on = terminal_style_on(stdout, STYLE_GOOD), *off = terminal_style_on(stdout, STYLE_PLAIN);
+    if (on[0])
+        snprintf(text, PROMPT_SIZE, "\1%s\1>>>\1%s\1 ", on, off);
+    else
+        snprintf(text, PROMPT_SIZE, ">>> ");
+    return text;
+}
+
+static void greet(const chat *chat) {
+    lipc_host_status status;
+    if (!line_is_interactive() || chat->options->quiet || lipc_client_status(chat->client, &status) < 0) return;
+    terminal_say("%s. /help tells what there is, Ctrl-D leaves", status.model);
+}
+
+static void converse(chat *chat) {
+    char shown[PROMPT_SIZE];
+    text line = {0};
+    while (!chat->is_over) {
+        line_result result = line_read(prompt(shown), &line);
+        if (result == LINE_DROPPED) continue;
+        if (result != LINE_GIVEN) break;
+        if (line.n_bytes == 0) continue;
+        if (line.bytes[0] == '/')
+            command(chat, line.bytes);
+        else
+            say(chat, line.bytes + strspn(line.bytes, " \n"));
+    }
+    text_free(&line);
+}
+
+static cli_exit with_grammar(const cli_options *options, const char *grammar) {
+    const char *names[N_COMMANDS + 1] = {NULL};
+    chat chat = {.options = options, .grammar = grammar};
+    cli_exit code = ensure_host(&chat);
+    if (code != CLI_EXIT_OK) return code;
+    for (size_t i = 0; i < N_COMMANDS; i++) names[i] = commands[i].name;
+    conversation_set_system(&chat.said, options->system);
+    line_begin(names);
+    bool is_interactive = line_is_interactive();
+    terminal_name(!is_interactive);
+    greet(&chat);
+    converse(&chat);
+    line_end();
+    if (chat.client) cli_host_close(chat.client);
+    conversation_free(&chat.said);
+    text_free(&chat.answer);
+    return is_interactive ? CLI_EXIT_OK : chat.code;
+}
+
+cli_exit cli_chat(const cli_options *options) {
+    text grammar = {0};
+    interrupt_catch();
+    int error = options->grammar_path ? text_add_path(&grammar, options->grammar_path) : 0;
+    cli_exit code = CLI_EXIT_USAGE;
+    if (error != 0)
+        terminal_fail("cannot read %s: %s", options->grammar_path, strerror(error));
+    else
+        code = with_grammar(options, grammar.bytes);
+    text_free(&grammar);
+    return code;
+}

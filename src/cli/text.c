@@ -1,0 +1,67 @@
+/* text.c - see text.h. */
+#include "text.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define ROOM_LEAST 256
+#define READ_SIZE 65536
+
+static bool reserve(text *text, size_t n_bytes) {
+    if (text->n_bytes + n_bytes + 1 <= text->room) return true;
+    size_t room = 2 * text->room > text->n_bytes + n_bytes + 1 ? 2 * text->room : text->n_bytes + n_bytes + 1;
+    if (room < ROOM_LEAST) room = ROOM_LEAST;
+    char *larger = realloc(text->bytes, room);
+    if (!larger) {
+        text->is_short_of_memory = true;
+        return false;
+    }
+    text->bytes = larger;
+    text->room = room;
+    return true;
+}
+
+void text_add(text *text, const char *bytes, size_t n_bytes) {
+    if (!reserve(text, n_bytes)) return;
+    memcpy(text->bytes + text->n_bytes, bytes, n_bytes);
+    text->n_bytes += n_bytes;
+    text->bytes[text->n_bytes] = 0;
+}
+
+void text_add_word(text *text, const char *word) {
+    if (text->n_bytes > 0 && !isspace((unsigned char)text->bytes[text->n_bytes - 1])) text_add(text, " ", 1);
+    text_add(text, word, strlen(word));
+}
+
+int text_add_file(text *text, int descriptor) {
+    for (;;) {
+        if (!reserve(text, READ_SIZE)) return ENOMEM;
+        ssize_t n_bytes = read(descriptor, text->bytes + text->n_bytes, READ_SIZE);
+        if (n_bytes < 0) return errno;
+        text->n_bytes += (size_t)n_bytes;
+        text->bytes[text->n_bytes] = 0;
+        if (n_bytes == 0) return 0;
+    }
+}
+
+int text_add_path(text *text, const char *path) {
+    int descriptor = open(path, O_RDONLY | O_CLOEXEC);
+    if (descriptor < 0) return errno;
+    int error = text_add_file(text, descriptor);
+    close(descriptor);
+    return error;
+}
+
+void text_trim(text *text) {
+    while (text->n_bytes > 0 && isspace((unsigned char)text->bytes[text->n_bytes - 1])) text->n_bytes--;
+    if (text->bytes) text->bytes[text->n_bytes] = 0;
+}
+
+void text_free(text *text) {
+    free(text->bytes);
+    *text = (struct text){0};
+}
