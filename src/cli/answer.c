@@ -30,7 +30,8 @@ static void show_progress(lipc_stream *stream) {
     if (lipc_stream_progress(stream, &progress) < 0) return;
     switch (progress.state) {
     case LIPC_STREAM_QUEUED:
-        terminal_progress("waiting for a turn: %d ahead", progress.queue_position);
+        terminal_progress("waiting for a turn%s%.0d%s", progress.queue_position ? ": " : "", progress.queue_position,
+                          progress.queue_position ? " ahead" : "");
         break;
     case LIPC_STREAM_READING:
         if (progress.n_prompt > 0)

@@ -26,7 +26,13 @@ typedef struct asking {
 
 /* ---- the question -------------------------------------------------------------------------------------------------- */
 
+/* What comes from elsewhere begins on a line of its own. */
+static void begin_line(text *question) {
+    if (question->n_bytes > 0) text_add(question, "\n", 1);
+}
+
 static cli_exit add_input(text *question) {
+    begin_line(question);
     if (isatty(STDIN_FILENO)) terminal_say("type the question, then Ctrl-D at the beginning of a line");
     int error = text_add_file(question, STDIN_FILENO);
     if (interrupt_take()) return CLI_EXIT_CANCELLED;
@@ -47,13 +53,15 @@ static cli_exit collect(const cli_options *options, text *question) {
     cli_exit code = CLI_EXIT_OK;
     bool has_any = options->prompt || options->prompt_path || options->n_words > 0;
     if (options->prompt) text_add_word(question, options->prompt);
-    if (options->prompt_path) code = add_path(question, options->prompt_path);
+    if (options->prompt_path) {
+        begin_line(question);
+        code = add_path(question, options->prompt_path);
+    }
     for (int i = 0; i < options->n_words && code == CLI_EXIT_OK; i++) {
         if (strcmp(options->words[i], "-") != 0) {
             text_add_word(question, options->words[i]);
             continue;
         }
-        if (question->n_bytes > 0) text_add_word(question, "\n");
         code = add_input(question);
     }
     if (!has_any) code = add_input(question);

@@ -181,11 +181,11 @@ cli_exit cli_host_open(const cli_options *options, uint64_t deadline_ns, lipc_cl
         error = start(options, client);
     else if (error == LIPC_E_OK)
         say_unused(options);
-    if (error < 0) return cli_fail(error);
     interrupt_client(*client);
-    cli_exit code = wait_ready(*client, deadline_ns);
+    cli_exit code = error < 0 ? cli_fail(error) : wait_ready(*client, deadline_ns);
+    /* One that was started and ended at once never was there. */
     if (is_started && code == CLI_EXIT_HOST_GONE) code = CLI_EXIT_NO_HOST;
-    if (is_started && code != CLI_EXIT_NO_HOST) say_started(options, *client);
+    if (is_started && *client && code != CLI_EXIT_NO_HOST) say_started(options, *client);
     if (code == CLI_EXIT_OK) return code;
     cli_host_close(*client);
     *client = NULL;

@@ -26,6 +26,7 @@
 
 #define HISTORY_LINES 1000
 #define PATH_SIZE 4096
+#define PROMPT_COLUMNS 4 /* ">>> " */
 #define PASTE_ON "\033[?2004h"
 #define PASTE_OFF "\033[?2004l"
 #define PASTE_END L"\033[201~"
@@ -43,13 +44,13 @@ static struct {
 } state;
 
 /* A signal handler has no argument. */
-static volatile sig_atomic_t is_resized;
+static volatile sig_atomic_t is_resized, is_continued;
 
 /* ---- signals ------------------------------------------------------------------------------------------------------- */
 
 static void on_resize(int number) {
-    (void)number;
     is_resized = 1;
+    if (number == SIGCONT) is_continued = 1;
 }
 
 /* Whatever ends us, the terminal is given back as it was. */
@@ -82,11 +83,32 @@ static void listed_signals(sigset_t *signals) {
 
 /* ---- characters ---------------------------------------------------------------------------------------------------- */
 
-static void redraw(void) {
-    is_resized = 0;
+/* On which row of the line, as it is shown, the cursor is. */
+static int cursor_row(void) {
+    const LineInfoW *line = el_wline(state.edit);
+    int row = 0, column = PROMPT_COLUMNS, width = terminal_width();
+    for (const wchar_t *at = line->buffer; at < line->cursor; at++) {
+        int columns = wcwidth(*at);
+        bool is_newline = *at == L'\n';
+        if (!is_newline && columns > 0) column += columns;
+        if (!is_newline && column < width) continue;
+        row++;
+        column = is_newline || column == width ? 0 : columns;
+    }
+    return row;
+}
+
+/* Shows the line anew where it is, with the cursor so many characters further on. */
+static void redraw_at(int n_further) {
+    char up[32] = "";
+    int row = cursor_row();
+    if (row > 0) snprintf(up, sizeof up, "\033[%dA", row);
+    terminal_write_raw(up);
     terminal_write_raw("\r\033[J");
+    if (n_further > 0) el_cursor(state.edit, n_further);
     el_resize(state.edit);
     el_set(state.edit, EL_REFRESH);
+    is_resized = 0;
 }
 
 /* Waits until there is something to read. False: the line is not wanted any more. */
@@ -102,11 +124,16 @@ static bool wait_for_input(void) {
         if (interrupt_is_there()) {
             const LineInfoW *line = el_wline(state.edit);
             state.had_text = line->lastchar > line->buffer;
-            el_cursor(state.edit, (int)(line->lastchar - line->cursor));
-            el_set(state.edit, EL_REFRESH);
+            int n_behind = (int)(line->lastchar - line->cursor);
+            redraw_at(n_behind);
             return false;
         }
-        if (is_resized) redraw();
+        if (is_continued) { /* the shell has set the terminal as it likes it */
+            el_set(state.edit, EL_PREP_TERM, 0);
+            el_set(state.edit, EL_PREP_TERM, 1);
+            is_continued = 0;
+        }
+        if (is_resized) redraw_at(0);
         if (n > 0) return true;
         if (n < 0 && errno != EINTR) return false;
     }

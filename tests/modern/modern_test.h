@@ -224,6 +224,19 @@ static inline void check_nothing_left(const segment *segment) {
             CHECK_SAY(NOW(stream_in(segment, i)->watchers[k]) == 0, "somebody still watches stream %u", i);
 }
 
+/* Starts a host and stops it while it loads. Returns false if it was too fast. */
+static inline bool catch_loading(test_host *host, const char *instance, const char *const *arguments, segment *segment) {
+    host_start_with(host, instance, NULL, arguments);
+    *segment = segment_of(instance, host->pid, LIPC_HUB_LOADING);
+    host_pause(host);
+    if (hub_state(segment) == LIPC_HUB_LOADING && hub_in(segment)->load_per_mille < 1000)
+        return true;
+    host_resume(host);
+    segment_close(segment);
+    host_kill(host);
+    return false;
+}
+
 static inline void end_host(test_host *host, segment *segment) {
     CHECK_SAY(!host_ended(host, 0), "the host ended with code %d", host->exit_code);
     check_nothing_left(segment);

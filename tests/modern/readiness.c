@@ -22,19 +22,6 @@ static int on_status(void *user_data, const lipc_host_status *status) {
     return seen->n_calls == seen->stop_after;
 }
 
-/* Starts a host and stops it while it loads. Returns false if it was too fast. */
-static bool catch_loading(test_host *host, const char *instance, const char *const *arguments, segment *segment) {
-    host_start_with(host, instance, NULL, arguments);
-    *segment = segment_of(instance, host->pid, LIPC_HUB_LOADING);
-    host_pause(host);
-    if (hub_state(segment) == LIPC_HUB_LOADING && hub_in(segment)->load_per_mille < 1000)
-        return true;
-    host_resume(host);
-    segment_close(segment);
-    host_kill(host);
-    return false;
-}
-
 static void loading(const char *instance) {
     test_host host;
     segment segment;
