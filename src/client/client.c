@@ -268,7 +268,9 @@ static void settle_started(lipc_client *client) {
     if (client->started && started_host_pid(client->started) != client->host_pid) dismiss_started(client, LOSER_MS);
 }
 
-static int find_host(lipc_client *client, const lipc_client_options *options, plat_namespace_watch *objects) {
+/* *objects, the watch of the names, is opened when it is first waited for: most hosts are there at the first look, and its
+ * close may wait for all of the machine's processors, some milliseconds. */
+static int find_host(lipc_client *client, const lipc_client_options *options, plat_namespace_watch **objects) {
     uint64_t deadline_ns = plat_deadline_ns(options->timeout_ms);
     for (int n_damaged = 0, error = LIPC_E_OK, exit_code = 0;;) {
         /* Before the look: if ours has ended because another was faster, that one is found. */
@@ -288,15 +290,16 @@ static int find_host(lipc_client *client, const lipc_client_options *options, pl
             return lipc_fail(LIPC_E_TIMEOUT, "the host that was started as '%s' could not be attached to within %d ms",
                              client->name, options->timeout_ms);
         }
-        plat_namespace_wait(objects, earlier(deadline_ns, plat_deadline_ns(LOOK_SLICE_MS)));
+        if (*objects)
+            plat_namespace_wait(*objects, earlier(deadline_ns, plat_deadline_ns(LOOK_SLICE_MS)));
+        else if (plat_namespace_watch_open(objects) < 0) /* and then a look, for what came before it */
+            return lipc_fail(LIPC_E_SYSTEM, "cannot watch for the host's objects: %s", plat_os_error());
     }
 }
 
 static int attach(lipc_client *client, const lipc_client_options *options) {
-    plat_namespace_watch *objects;
-    if (plat_namespace_watch_open(&objects) < 0)
-        return lipc_fail(LIPC_E_SYSTEM, "cannot watch for the host's objects: %s", plat_os_error());
-    int result = find_host(client, options, objects);
+    plat_namespace_watch *objects = NULL;
+    int result = find_host(client, options, &objects);
     plat_namespace_watch_close(objects);
     return result;
 }
