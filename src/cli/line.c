@@ -295,9 +295,10 @@ void line_begin(const char *const *words) {
     el_set(state.edit, EL_EDITOR, "emacs");
     el_set(state.edit, EL_PROMPT_ESC, show_prompt, '\1');
     el_set(state.edit, EL_GETCFN, get_character);
-    el_set(state.edit, EL_ADDFN, "chat-paste", "insert what is pasted", on_paste);
-    el_set(state.edit, EL_ADDFN, "chat-newline", "insert a newline", on_newline);
-    el_set(state.edit, EL_ADDFN, "chat-complete", "complete a command", on_tab);
+    /* Wide: of narrow ones libedit keeps copies that it never frees. */
+    el_wset(state.edit, EL_ADDFN, L"chat-paste", L"insert what is pasted", on_paste);
+    el_wset(state.edit, EL_ADDFN, L"chat-newline", L"insert a newline", on_newline);
+    el_wset(state.edit, EL_ADDFN, L"chat-complete", L"complete a command", on_tab);
     open_history();
     el_source(state.edit, NULL); /* the user's own keys: ~/.editrc */
     el_set(state.edit, EL_BIND, "\\e[200~", "chat-paste", NULL);
