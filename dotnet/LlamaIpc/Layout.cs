@@ -254,8 +254,10 @@ internal static class Layout
         internal const int PublishedSize = 8;
         internal const int StatusOffset = 136;
         internal const int StatusSize = 8;
-        internal const int Reserved2Offset = 144;
-        internal const int Reserved2Size = 48;
+        internal const int NCachedOffset = 144;
+        internal const int NCachedSize = 4;
+        internal const int Reserved2Offset = 148;
+        internal const int Reserved2Size = 44;
         internal const int QueuePositionOffset = 192;
         internal const int QueuePositionSize = 4;
         internal const int NPromptOffset = 196;

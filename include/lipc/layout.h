@@ -105,7 +105,7 @@ LIPC_LAYOUT_ASSERT(LIPC_CLASSIC_REGION_SIZE % 4096 == 0);
 #define LIPC_HUB_MAGIC UINT64_C(0x425548204350494C) /* the bytes "LIPC HUB" */
 #define LIPC_LAYOUT_MAJOR 1
 #define LIPC_LAYOUT_MINOR 2 /* 1: LIPC_HUB_RECOVERING, LIPC_STREAM_RECOVERING, the words for recovery
-                             * 2: the classic block's `reader` */
+                             * 2: the classic block's `reader`, `n_cached` */
 
 /* ---- Doorbell -----------------------------------------------------------------------------------------------------
  * A hint "look again" to whoever sleeps. State is elsewhere. `rings` is the word that a sleeper gives to the kernel.
@@ -292,7 +292,8 @@ typedef struct lipc_stream_header {
     uint8_t reserved1[32];
     uint64_t published;      /* 128: host */
     uint64_t status;         /* host */
-    uint8_t reserved2[48];
+    uint32_t n_cached;       /* host: tokens of the prompt that were in the cache already, and not evaluated again */
+    uint8_t reserved2[44];
     uint32_t queue_position; /* 192: host, as all below: requests ahead; 0: its turn */
     uint32_t n_prompt;       /* tokens of the prompt */
     uint32_t n_prompt_done;  /* of them evaluated */
@@ -322,6 +323,7 @@ LIPC_LAYOUT_ASSERT(offsetof(lipc_stream_header, request_bytes) == 32);
 LIPC_LAYOUT_ASSERT(offsetof(lipc_stream_header, watchers) == 64);
 LIPC_LAYOUT_ASSERT(offsetof(lipc_stream_header, published) == 128);
 LIPC_LAYOUT_ASSERT(offsetof(lipc_stream_header, status) == 136);
+LIPC_LAYOUT_ASSERT(offsetof(lipc_stream_header, n_cached) == 144);
 LIPC_LAYOUT_ASSERT(offsetof(lipc_stream_header, queue_position) == 192);
 LIPC_LAYOUT_ASSERT(offsetof(lipc_stream_header, submitted_ns) == 208);
 LIPC_LAYOUT_ASSERT(offsetof(lipc_stream_header, started_ns) == 216);

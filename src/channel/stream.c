@@ -149,6 +149,8 @@ void stream_writer_begin(stream_writer *writer, const hub_view *view, uint32_t i
     __atomic_thread_fence(__ATOMIC_RELEASE);
     publish(writer);
     STEP("stream.begin.published");
+    SHOW(n_cached, 0);
+    STEP("stream.begin.n_cached");
     SHOW(queue_position, 0);
     STEP("stream.begin.position");
     SHOW(n_prompt, 0);

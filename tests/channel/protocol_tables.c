@@ -68,7 +68,7 @@ static field fields[] = {
 #undef F
 #define F(name) FIELD(lipc_stream_header, name)
     F(claim), F(cancel), F(id), F(request_bytes), F(reserved0), F(watchers), F(reserved1), F(published), F(status),
-    F(reserved2), F(queue_position), F(n_prompt), F(n_prompt_done), F(seed), F(submitted_ns), F(started_ns),
+    F(n_cached), F(reserved2), F(queue_position), F(n_prompt), F(n_prompt_done), F(seed), F(submitted_ns), F(started_ns),
     F(first_token_ns), F(ended_ns), F(request_sum), F(answer_sum), F(message),
 #undef F
 #define F(name) FIELD(lipc_token_record, name)
