@@ -23,6 +23,13 @@
       "Shows the host's state, model, clients and streams. It only looks, at a read-only mapping, and disturbs nobody. " \
       "With --wait it first waits until the host is there and has loaded its model.",                                  \
       "llamaipc status --wait --timeout 60", "until a model is loaded")                                                \
+    X(TOP, top, "", 0, 0, "who has the host do what, as it changes",                                                   \
+      "A table of clients and streams that is drawn again and again, until q or Ctrl-C. It only looks, at a read-only " \
+      "mapping, and disturbs nobody; it also shows what a dead host left. STR is the stream, QUEUE its place in the "  \
+      "queue (1 is the next), CACHED how many tokens of the prompt needed no reading again, FIRST the time from the "  \
+      "request to its first token. Keys: q ends; < and > choose the column to sort by, r the direction; + and - the "  \
+      "interval; space pauses; up and down where there are more rows than lines.",                                     \
+      "llamaipc top --once --sort rate", "one table, the fastest first")                                               \
     X(CANCEL, cancel, "STREAM", 1, 1, "ends an answer, whoever asked for it",                                          \
       "Ends the work on one stream, named by its number or by its id. Its client reads what there is of the answer, and " \
       "that it was cancelled.",                                                                                        \

@@ -135,27 +135,50 @@ static uint64_t span(uint64_t from_ns, uint64_t to_ns) {
     return to_ns > from_ns ? to_ns - from_ns : 0;
 }
 
-static void read_times(const lipc_stream_header *header, lipc_progress *progress) {
-    uint64_t now_ns = plat_clock_ns();
+/* When the last token came. A dead host's answers have no other end. */
+static uint64_t last_token_ns(const look *look, const look_stream *stream, uint64_t started_ns) {
+    if (stream->progress.n_tokens == 0) return started_ns;
+    const lipc_token_record *record = stream_index(&look->view, stream->place) + stream->progress.n_tokens - 1;
+    return started_ns + __atomic_load_n(&record->time_us, __ATOMIC_RELAXED) * UINT64_C(1000);
+}
+
+static void read_times(const look *look, const lipc_stream_header *header, look_stream *stream) {
+    lipc_progress *progress = &stream->progress;
     uint64_t submitted_ns = __atomic_load_n(&header->submitted_ns, __ATOMIC_RELAXED);
     uint64_t started_ns = __atomic_load_n(&header->started_ns, __ATOMIC_RELAXED);
     uint64_t first_ns = __atomic_load_n(&header->first_token_ns, __ATOMIC_RELAXED);
     uint64_t ended_ns = __atomic_load_n(&header->ended_ns, __ATOMIC_RELAXED);
+    uint64_t now_ns = look->is_alive ? plat_clock_ns() : last_token_ns(look, stream, started_ns);
     uint64_t end_ns = ended_ns ? ended_ns : now_ns;
     progress->queued_ns = span(submitted_ns, started_ns ? started_ns : end_ns);
     if (started_ns) progress->prompt_ns = span(started_ns, first_ns ? first_ns : end_ns);
     if (first_ns) progress->generate_ns = span(first_ns, end_ns);
 }
 
-static int owner_of(const look *look, uint64_t claim) {
+static uint32_t owner_of(const look *look, uint64_t claim) {
     uint32_t owner = stream_claim_owner(claim);
-    if (stream_claim_phase(claim) == LIPC_CLAIM_DETACHED || owner >= look->view.at.n_clients) return 0;
+    bool has_owner = stream_claim_phase(claim) != LIPC_CLAIM_DETACHED && owner < look->view.at.n_clients;
+    return has_owner ? owner : LIPC_NO_OWNER;
+}
+
+static int pid_of(const look *look, uint32_t owner) {
+    if (owner == LIPC_NO_OWNER) return 0;
     /* acquire: pairs with the client's CAS. */
-    return (int)(__atomic_load_n(&hub_client(&look->view, owner)->claim, __ATOMIC_ACQUIRE) >> 32);
+    return (int)client_claim_pid(__atomic_load_n(&hub_client(&look->view, owner)->claim, __ATOMIC_ACQUIRE));
 }
 
 static void write_id(const lipc_stream_header *header, char text[LIPC_STREAM_ID_SIZE]) {
     for (size_t i = 0; i < STREAM_ID_BYTES; i++) snprintf(text + 2 * i, 3, "%02x", header->id[i]);
+}
+
+/* Words of the host that are about the request of the generation that the status carries. */
+static void read_words(const look *look, const lipc_stream_header *header, look_stream *stream) {
+    stream->progress.queue_position = (int32_t)__atomic_load_n(&header->queue_position, __ATOMIC_RELAXED);
+    stream->progress.n_prompt = (int32_t)__atomic_load_n(&header->n_prompt, __ATOMIC_RELAXED);
+    stream->progress.n_prompt_done = (int32_t)__atomic_load_n(&header->n_prompt_done, __ATOMIC_RELAXED);
+    stream->progress.seed = __atomic_load_n(&header->seed, __ATOMIC_RELAXED);
+    stream->n_cached = __atomic_load_n(&header->n_cached, __ATOMIC_RELAXED);
+    read_times(look, header, stream);
 }
 
 bool look_at_stream(const look *look, uint32_t place, look_stream *stream) {
@@ -163,8 +186,9 @@ bool look_at_stream(const look *look, uint32_t place, look_stream *stream) {
     stream_reader reader;
     stream_sight sight;
     uint64_t claim = stream_claim_now(header);
+    uint32_t owner = owner_of(look, claim);
     *stream = (look_stream){.place = place, .generation = stream_claim_generation(claim),
-                            .phase = stream_claim_phase(claim), .owner_pid = owner_of(look, claim)};
+                            .phase = stream_claim_phase(claim), .owner_pid = pid_of(look, owner), .owner = owner};
     if (stream->phase != LIPC_CLAIM_SUBMITTED && stream->phase != LIPC_CLAIM_DETACHED &&
         stream->phase != LIPC_CLAIM_RELEASED)
         return false; /* free, or its request is still being written */
@@ -173,14 +197,57 @@ bool look_at_stream(const look *look, uint32_t place, look_stream *stream) {
     stream->progress = (lipc_progress){
         .state = (int32_t)sight.state, .end = (int32_t)sight.end, .error = sight.error,
         .n_tokens = (int32_t)sight.n_tokens, .n_bytes = sight.n_bytes,
-        .queue_position = (int32_t)__atomic_load_n(&header->queue_position, __ATOMIC_RELAXED),
-        .n_prompt = (int32_t)__atomic_load_n(&header->n_prompt, __ATOMIC_RELAXED),
-        .n_prompt_done = (int32_t)__atomic_load_n(&header->n_prompt_done, __ATOMIC_RELAXED),
-        .seed = __atomic_load_n(&header->seed, __ATOMIC_RELAXED),
     };
-    read_times(header, &stream->progress);
+    /* acquire: pairs with the release that shows the request as seen. */
+    if (__atomic_load_n(&header->status, __ATOMIC_ACQUIRE) >> 32 == stream->generation) read_words(look, header, stream);
     write_id(header, stream->id);
     return stream_claim_generation(stream_claim_now(header)) == stream->generation;
+}
+
+/* ---- clients ------------------------------------------------------------------------------------------------------- */
+
+/* Whether the process that wrote this start time into its record is there no longer. */
+static bool has_ended(int pid, uint64_t start_time) {
+    uint64_t now;
+    int error = plat_process_start_time(pid, &now);
+    return error == PLAT_E_NOT_FOUND || (error == PLAT_OK && start_time != 0 && now != start_time);
+}
+
+static void read_program(int pid, char text[LOOK_PROGRAM_SIZE]) {
+    char path[64], line[LOOK_PROGRAM_SIZE] = "";
+    snprintf(path, sizeof path, "/proc/%d/comm", pid);
+    FILE *file = fopen(path, "re");
+    size_t n_bytes = file ? fread(line, 1, sizeof line - 1, file) : 0;
+    if (file) fclose(file);
+    while (n_bytes > 0 && line[n_bytes - 1] == '\n') n_bytes--;
+    /* The system cuts names anywhere. */
+    text[utf8_repair(line, n_bytes, text, LOOK_PROGRAM_SIZE - 1)] = 0;
+}
+
+bool look_at_client(const look *look, uint32_t index, look_client *client) {
+    lipc_client_record *record = hub_client(&look->view, index);
+    /* acquire: pairs with the client's CAS. */
+    uint64_t claim = __atomic_load_n(&record->claim, __ATOMIC_ACQUIRE);
+    uint64_t wish = __atomic_load_n(&record->wish, __ATOMIC_RELAXED);
+    uint32_t phase = client_claim_phase(claim);
+    *client = (look_client){.pid = (int)client_claim_pid(claim), .is_waiting = wish_phase(wish) == LIPC_WISH_WAITING};
+    if (phase == LIPC_CLIENT_FREE || client->pid <= 0) return false;
+    client->n_ahead = __atomic_load_n(&record->queue_position, __ATOMIC_RELAXED);
+    /* Until it is attached, the start time may be that of the record's holder before. */
+    uint64_t start_time = phase == LIPC_CLIENT_ATTACHING ? 0 : __atomic_load_n(&record->start_time, __ATOMIC_RELAXED);
+    client->has_ended = has_ended(client->pid, start_time);
+    if (client->has_ended)
+        snprintf(client->program, sizeof client->program, "(ended)");
+    else
+        read_program(client->pid, client->program);
+    return true;
+}
+
+int look_at_classic(const look *look) {
+    const lipc_classic_block *block = plat_segment_base(look->segment);
+    int32_t n_tokens;
+    memcpy(&n_tokens, &block->tokens_generated, sizeof n_tokens); /* at an odd place */
+    return n_tokens;
 }
 
 double look_speed(const lipc_progress *progress) {

@@ -37,18 +37,38 @@ typedef struct look_host {
 
 void look_at_host(const look *look, look_host *host);
 
+/* What a process is called, as the system has it; "(ended)" if it has. */
+#define LOOK_PROGRAM_SIZE 64
+
+/* One client's record at one moment. */
+typedef struct look_client {
+    int pid;
+    bool has_ended;    /* the process; its record is still to be freed */
+    bool is_waiting;   /* for a stream: all are in use */
+    uint32_t n_ahead;  /* requests ahead of it then */
+    char program[LOOK_PROGRAM_SIZE];
+} look_client;
+
+/* False: the record is free. */
+bool look_at_client(const look *look, uint32_t index, look_client *client);
+
 /* One stream at one moment. */
 typedef struct look_stream {
-    uint32_t place;       /* 0, 1, ...: how people name it */
+    uint32_t place;       /* 0, 1, ...; people count from 1 */
     uint32_t generation;
     uint32_t phase;       /* LIPC_CLAIM_* */
     int owner_pid;        /* 0: none */
+    uint32_t owner;       /* its record; LIPC_NO_OWNER */
+    uint32_t n_cached;    /* tokens of the prompt that were in the cache already */
     lipc_progress progress;
     char id[LIPC_STREAM_ID_SIZE];
 } look_stream;
 
 /* False: the place is free. */
 bool look_at_stream(const look *look, uint32_t place, look_stream *stream);
+
+/* The classic channel: tokens of the answer that is being made, or was made last. */
+int look_at_classic(const look *look);
 
 /* Tokens per second of an answer since its first token; 0 if there is none to tell of. */
 double look_speed(const lipc_progress *progress);

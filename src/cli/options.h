@@ -23,6 +23,9 @@ typedef struct cli_options {
     int32_t n_gpu_layers;
     int32_t timeout_s;         /* negative: none */
     bool no_stream, json, quiet, verbose, wait;
+    int sort;                  /* top: a column */
+    float interval_s;
+    bool once;
     bool show_help, show_version;
 } cli_options;
 

@@ -2,12 +2,9 @@
 #include "host.h"
 #include "look.h"
 #include "terminal.h"
+#include "words.h"
 
 #include <jansson.h>
-#include <math.h>
-#include <stdlib.h>
-
-#define TEXT_SIZE 64
 
 typedef struct summary {
     look_host host;
@@ -28,33 +25,16 @@ static void summarise(const look *look, summary *summary) {
 
 /* ---- as text ------------------------------------------------------------------------------------------------------- */
 
-static const char *duration(double seconds, char text[TEXT_SIZE]) {
-    long s = lround(seconds);
-    if (seconds < 0) snprintf(text, TEXT_SIZE, "unknown");
-    else if (s < 60) snprintf(text, TEXT_SIZE, "%ld s", s);
-    else if (s < 3600) snprintf(text, TEXT_SIZE, "%ld min %ld s", s / 60, s % 60);
-    else if (s < 86400) snprintf(text, TEXT_SIZE, "%ld h %ld min", s / 3600, s / 60 % 60);
-    else snprintf(text, TEXT_SIZE, "%ld d %ld h", s / 86400, s / 3600 % 24);
-    return text;
-}
-
-static const char *amount(uint64_t n, char text[TEXT_SIZE]) {
-    if (n < 1000000) snprintf(text, TEXT_SIZE, "%.0f k", (double)n / 1e3);
-    else if (n < 1000000000) snprintf(text, TEXT_SIZE, "%.1f M", (double)n / 1e6);
-    else snprintf(text, TEXT_SIZE, "%.1f G", (double)n / 1e9);
-    return text;
-}
-
 static void print_row(const char *label) {
     printf("%s%-10s%s ", terminal_style_on(stdout, STYLE_DIM), label, terminal_style_on(stdout, STYLE_PLAIN));
 }
 
 static void print_model(const lipc_host_status *status) {
-    char parameters[TEXT_SIZE], bytes[TEXT_SIZE];
+    char parameters[WORDS_SIZE], bytes[WORDS_SIZE];
     print_row("model");
     if (status->model[0])
-        printf("%s, %s parameters, %sB\n", status->model, amount(status->n_parameters, parameters),
-               amount(status->model_bytes, bytes));
+        printf("%s, %s parameters, %sB\n", status->model, words_amount(status->n_parameters, parameters),
+               words_amount(status->model_bytes, bytes));
     else
         printf("not loaded yet\n");
     if (!status->model[0]) return;
@@ -66,7 +46,7 @@ static void print_model(const lipc_host_status *status) {
 
 static void print_text(const cli_options *options, const summary *summary) {
     const lipc_host_status *status = &summary->host.status;
-    char text[TEXT_SIZE];
+    char text[WORDS_SIZE];
     terminal_style style = status->state == LIPC_HOST_READY  ? STYLE_GOOD
                            : status->state == LIPC_HOST_GONE ? STYLE_BAD
                                                              : STYLE_WARN;
@@ -75,7 +55,7 @@ static void print_text(const cli_options *options, const summary *summary) {
            cli_host_state(status->state), terminal_style_on(stdout, STYLE_PLAIN));
     if (status->state == LIPC_HOST_LOADING || status->state == LIPC_HOST_RECOVERING)
         printf(", %d %% loaded", status->load_per_mille / 10);
-    if (status->state != LIPC_HOST_GONE) printf(", up %s", duration(summary->host.uptime_s, text));
+    if (status->state != LIPC_HOST_GONE) printf(", up %s", words_duration(summary->host.uptime_s, text));
     if (summary->host.n_recoveries > 0) printf(", recovered %d times", summary->host.n_recoveries);
     printf("\n");
     print_model(status);

@@ -126,6 +126,21 @@ static void cut(char *text, size_t n_columns) {
     *text = 0;
 }
 
+static void write_spaces(FILE *file, size_t n) {
+    for (; n > 0; n--) fputc(' ', file);
+}
+
+void terminal_field(FILE *file, const char *text, size_t n_columns, terminal_side side) {
+    char line[LINE_SIZE];
+    snprintf(line, sizeof line, "%s", text);
+    neutralise(line);
+    cut(line, n_columns);
+    size_t n_used = terminal_columns(line);
+    if (side == SIDE_RIGHT) write_spaces(file, n_columns - n_used);
+    fputs(line, file);
+    if (side == SIDE_LEFT) write_spaces(file, n_columns - n_used);
+}
+
 void terminal_progress(const char *format, ...) {
     char line[LINE_SIZE];
     if (!has_lines) return;

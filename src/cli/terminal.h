@@ -38,6 +38,11 @@ void terminal_progress_clear(void);
 /* How many columns a text takes. */
 size_t terminal_columns(const char *text);
 
+/* Writes a text into a field of exactly so many columns, cut or filled with spaces, whatever characters are in it;
+ * control characters are shown as '?'. */
+typedef enum terminal_side { SIDE_LEFT, SIDE_RIGHT } terminal_side;
+void terminal_field(FILE *file, const char *text, size_t n_columns, terminal_side side);
+
 /* Writes text of a model to standard output, at once. On a terminal words are not broken at the edge, and control
  * characters, but for newline and tab, are shown as U+FFFD: a model must not steer it. Returns false if it could not be written; one that ends because nobody
  * reads any more ends the program, as SIGPIPE does. */
