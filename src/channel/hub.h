@@ -35,6 +35,11 @@ typedef struct hub_view {
 /* A token index has one record for each HUB_BYTES_PER_TOKEN bytes of log: tokens are rarely shorter on average. */
 #define HUB_BYTES_PER_TOKEN 4
 
+/* What a host is given that nobody tells otherwise. */
+#define HUB_STREAMS_DEFAULT 8u
+#define HUB_REQUEST_SIZE_DEFAULT (256u << 10)
+#define HUB_LOG_SIZE_DEFAULT (1u << 20)
+
 /* Lays a segment out. Sizes are rounded up to pages. */
 void hub_plan(hub_geometry *geometry, uint32_t n_streams, uint32_t request_size, uint32_t log_size);
 

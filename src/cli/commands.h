@@ -34,6 +34,12 @@
       "Ends the work on one stream, named by its number or by its id. Its client reads what there is of the answer, and " \
       "that it was cancelled.",                                                                                        \
       "llamaipc cancel 2", "ends the answer in stream 2")                                                              \
+    X(DOCTOR, doctor, "", 0, 0, "what is wrong here, and what to do",                                                  \
+      "Looks at the host program, its library, the processor, the model (-m, LLAMA_ARG_MODEL, or the embedded one), "  \
+      "/dev/shm, the instance, and at what dead hosts of any name have left; says what is wrong and what to do. With " \
+      "--fix it removes what dead hosts left, and ends workers that outlived them. It never touches what belongs to a " \
+      "live host, answers that the next host would go on with, or what a program still waits for.",                    \
+      "llamaipc doctor --fix", "mends what can be mended safely")                                                      \
     X(STOP, stop, "", 0, 0, "ends the host",                                                                           \
       "Asks the host to end and waits until it is gone. Answers that are being made are finished first, those that "   \
       "wait are not begun.",                                                                                           \

@@ -25,7 +25,7 @@ typedef struct cli_options {
     bool no_stream, json, quiet, verbose, wait;
     int sort;                  /* top: a column */
     float interval_s;
-    bool once;
+    bool once, fix;
     bool show_help, show_version;
 } cli_options;
 

@@ -25,7 +25,8 @@ typedef enum engine_error {
     ENGINE_E_EVALUATION = -7,    /* the library failed while evaluating */
     ENGINE_E_NO_MEMORY = -8,
     ENGINE_E_GRAMMAR = -9,       /* the grammar is not valid, or this engine has none */
-    ENGINE_E_RESUMED = -10       /* the resumed tokens cannot be of this engine */
+    ENGINE_E_RESUMED = -10,      /* the resumed tokens cannot be of this engine */
+    ENGINE_E_LIBRARY = -11       /* the library lacks what it needs on this machine */
 } engine_error;
 
 #define ENGINE_MESSAGE_SIZE 512
@@ -160,8 +161,12 @@ typedef struct llama_engine_options {
     engine_callbacks callbacks;
 } llama_engine_options;
 
-/* Loads the model and makes the context. Errors: MODEL_MISSING, MODEL_BAD, CONTEXT, ABORTED, NO_MEMORY. */
+/* Loads the model and makes the context. Errors: MODEL_MISSING, MODEL_BAD, LIBRARY, CONTEXT, ABORTED, NO_MEMORY. */
 int llama_engine_open(const llama_engine_options *options, engine **result, char *message, size_t message_size);
+
+/* Whether the library works on this machine and the model's file is whole, without reading its weights: quick for a model
+ * of any size. Errors: MODEL_MISSING, MODEL_BAD, LIBRARY, NO_MEMORY. */
+int llama_engine_check(const llama_engine_options *options, char *message, size_t message_size);
 
 typedef struct replay_engine_options {
     const char *text_path;

@@ -125,5 +125,6 @@ int main(int argc, char *argv[]) {
         return HOST_EXIT_OK;
     }
     log_open(parts.options.log_level);
+    if (parts.options.check) return worker_check(&parts.options);
     return run();
 }

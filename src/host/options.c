@@ -46,6 +46,8 @@ static const option_spec options_specs[] = {
      "one process, for debuggers; if it dies it stays dead", true, 0, NULL},
     {NULL, "--log-level", NULL, "L", "LIPC_LOG_LEVEL", OPTION_CHOICE, FIELD(log_level), 0, 0, "info",
      "error, warn, info or debug", true, 0, LOG_LEVEL_NAMES},
+    {NULL, "--check", NULL, NULL, NULL, OPTION_FLAG, FIELD(check), 0, 0, NULL,
+     "whether library and model are whole, and end", true, 0, NULL},
     {NULL, "--version", NULL, NULL, NULL, OPTION_FLAG, FIELD(show_version), 0, 0, NULL, "versions, and end", true, 0,
      NULL},
     {"-h", "--help", NULL, NULL, NULL, OPTION_FLAG, FIELD(show_help), 0, 0, NULL, "this text, and end", false, 0, NULL},

@@ -41,6 +41,7 @@ typedef struct host_options {
     bool no_warmup;
     bool exit_with_parent;
     bool no_supervise;      /* one process, which is not started again if it dies */
+    bool check;             /* library and model, and no more */
     bool show_version;
     bool show_help;
 } host_options;

@@ -93,15 +93,17 @@ static host_exit exit_code_of(int engine_error) {
     }
 }
 
+static const char *model_path_of(const host_options *options) {
+    static char embedded[4096];
+    if (options->model_path) return options->model_path;
+    model_path_embedded(embedded, sizeof embedded); /* if it is missing, the engine says so */
+    return embedded;
+}
+
 static int open_model(worker *worker, const engine_callbacks *callbacks, engine **engine, char *message,
                       size_t message_size) {
-    static char embedded[4096];
     const host_options *options = &worker->parts->options;
-    worker->model_path = options->model_path;
-    if (!worker->model_path) {
-        model_path_embedded(embedded, sizeof embedded); /* if it is missing, the engine says so */
-        worker->model_path = embedded;
-    }
+    worker->model_path = model_path_of(options);
     const llama_engine_options engine_options = {
         .model_path = worker->model_path,
         .n_ctx = options->n_ctx > 0 ? (uint32_t)options->n_ctx : 0,
@@ -228,4 +230,16 @@ host_exit worker_run(host_parts *parts) {
     classic_service_close(worker.classic);
     stream_service_close(worker.streams);
     return code;
+}
+
+host_exit worker_check(const host_options *options) {
+    char message[MESSAGE_SIZE];
+    const llama_engine_options engine_options = {.model_path = model_path_of(options),
+                                                 .callbacks = {.on_log = on_engine_log}};
+    int error = llama_engine_check(&engine_options, message, sizeof message);
+    if (error < 0)
+        log_line(LOG_LEVEL_ERROR, "%s", message);
+    else
+        printf("%s is whole, and libllama %s works here\n", engine_options.model_path, llama_engine_library_version());
+    return error < 0 ? exit_code_of(error) : HOST_EXIT_OK;
 }

@@ -58,6 +58,11 @@ int plat_segment_open(const char *name, size_t size_bytes, plat_segment **segmen
  * ends the process. */
 int plat_segment_look(const char *name, plat_segment **segment);
 
+/* Becomes the owner of what a dead owner left, as it is: nothing is made, grown or waited for. Errors: NOT_FOUND, OWNED (a
+ * live owner's, or a worker outlives the dead one; *owner_pid tells which), FOREIGN_USER, UNEXPECTED (empty, or no
+ * object), NO_MEMORY, SYSTEM. */
+int plat_segment_take(const char *name, plat_segment **segment, int *owner_pid);
+
 /* In a worker of the owner (see below): as long as this process lives, whoever wants to own the segment waits for it,
  * also when the owner is dead. Errors: OWNED (another worker still lives). */
 int plat_segment_work(const plat_segment *segment);
@@ -68,6 +73,9 @@ size_t plat_segment_size(const plat_segment *segment);
 /* The pid of the segment's owner now; 0 if nobody owns it. One system call, no blocking. Any thread. Not for the owner
  * itself. */
 int plat_segment_owner_pid(const plat_segment *segment);
+
+/* The pid of the owner's worker now; 0 if there is none. Otherwise as above. */
+int plat_segment_worker_pid(const plat_segment *segment);
 
 /* Whether the name still leads to this very object. Any thread. */
 bool plat_segment_is_current(const plat_segment *segment);
@@ -121,6 +129,29 @@ void plat_semaphore_remove(plat_semaphore *semaphore);
 
 /* Closes; NULL allowed. Does not remove the name. */
 void plat_semaphore_close(plat_semaphore *semaphore);
+
+/* ---- housekeeping --------------------------------------------------------------------------------------------------
+ * For a program that looks after what others left. */
+
+/* Calls `visit` with each named object, "/name", of whatever user and kind. Errors: SYSTEM (there is no place of the
+ * objects). */
+int plat_objects_visit(void (*visit)(void *user_data, const char *name, bool is_semaphore), void *user_data);
+
+/* A process other than this one that has the object mapped, as far as this user may know; 0 if there is none. */
+int plat_object_user_pid(const char *name, bool is_semaphore);
+
+/* Takes the name away of a plain object of this user's. Errors: NOT_FOUND, FOREIGN_USER, READ_ONLY, UNEXPECTED, SYSTEM. */
+int plat_object_discard(const char *name, bool is_semaphore);
+
+/* Room in the place of the objects. Errors: SYSTEM (there is none), READ_ONLY. */
+int plat_objects_space(uint64_t *free_bytes, uint64_t *total_bytes);
+
+/* Whether a process has been stopped (Ctrl-Z, a debugger). */
+bool plat_process_is_stopped(int pid);
+
+/* Kills a process of this user's at once, if it is still the one that began then; `start_time` as elsewhere. Errors:
+ * NOT_FOUND, FOREIGN_USER, SYSTEM. */
+int plat_process_kill(int pid, uint64_t start_time);
 
 /* ---- doorbell ------------------------------------------------------------------------------------------------------
  * A hint "look again" from any number of ringers to any number of sleepers, also in other processes. State is

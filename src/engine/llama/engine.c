@@ -256,6 +256,18 @@ int llama_engine_open(const llama_engine_options *options, engine **result, char
     return ENGINE_OK;
 }
 
+int llama_engine_check(const llama_engine_options *options, char *message, size_t message_size) {
+    struct llama_engine *engine = calloc(1, sizeof *engine);
+    snprintf(message, message_size, "not enough memory for the engine");
+    if (!engine) return ENGINE_E_NO_MEMORY;
+    engine->options = *options;
+    llama_log_set(on_library_log, engine);
+    int error = model_check(engine);
+    snprintf(message, message_size, "%s", engine->base.message);
+    llama_engine_close(&engine->base);
+    return error;
+}
+
 const char *llama_engine_library_version(void) {
     return llama_version();
 }

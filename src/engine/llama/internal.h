@@ -129,6 +129,7 @@ const char *llama_reason(const struct llama_engine *engine);
 /* ---- model.c: each returns an engine_error, with a message ---- */
 
 int model_load(struct llama_engine *engine);     /* backends and model; fills in vocab */
+int model_check(struct llama_engine *engine);    /* the same without the weights */
 int model_context(struct llama_engine *engine);  /* number of sequences, threads, context; the facts about them */
 bool model_is_small(const struct llama_model *model);
 

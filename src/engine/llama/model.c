@@ -68,6 +68,16 @@ static void load_backends(void) {
     if (!has_cpu()) ggml_backend_load_all();
 }
 
+/* Which of its parts for this kind of processor runs here, the library finds out when it loads them. */
+static int ensure_backends(struct llama_engine *engine) {
+    load_backends();
+    llama_backend_init();
+    if (has_cpu()) return ENGINE_OK;
+    llama_say(engine, "libllama has no part that runs on this processor: the libraries libggml-cpu*.so must lie beside it, "
+                      "and one of them must be for a processor like this one; build or install the library anew");
+    return ENGINE_E_LIBRARY;
+}
+
 static bool on_model_progress(float progress, void *user_data) {
     struct llama_engine *engine = user_data;
     int per_mille = (int)(progress * 1000.0f);
@@ -76,6 +86,12 @@ static bool on_model_progress(float progress, void *user_data) {
         engine->options.callbacks.on_load_progress(engine->options.callbacks.user_data, per_mille);
     }
     return !engine_is_interrupted(&engine->options.callbacks);
+}
+
+static int say_damaged(struct llama_engine *engine) {
+    llama_say(engine, "the model file '%s' is damaged, truncated or of an unknown kind: %s", engine->options.model_path,
+              llama_reason(engine));
+    return ENGINE_E_MODEL_BAD;
 }
 
 static int load_weights(struct llama_engine *engine) {
@@ -97,9 +113,7 @@ static int load_weights(struct llama_engine *engine) {
         llama_say(engine, "loading was interrupted");
         return ENGINE_E_ABORTED;
     }
-    llama_say(engine, "the model file '%s' is damaged, truncated or of an unknown kind: %s", engine->options.model_path,
-        llama_reason(engine));
-    return ENGINE_E_MODEL_BAD;
+    return say_damaged(engine);
 }
 
 bool model_is_small(const struct llama_model *model) {
@@ -241,10 +255,18 @@ static void decide_about_cells(struct llama_engine *engine) {
 
 int model_load(struct llama_engine *engine) {
     int error = check_model_file(engine);
+    if (error == ENGINE_OK) error = ensure_backends(engine);
+    return error < 0 ? error : load_weights(engine);
+}
+
+int model_check(struct llama_engine *engine) {
+    int error = check_model_file(engine);
+    if (error == ENGINE_OK) error = ensure_backends(engine);
     if (error < 0) return error;
-    load_backends();
-    llama_backend_init();
-    return load_weights(engine);
+    struct llama_model_params params = llama_model_default_params();
+    params.vocab_only = true;
+    engine->model = llama_model_load_from_file(engine->options.model_path, params);
+    return engine->model ? ENGINE_OK : say_damaged(engine);
 }
 
 int model_context(struct llama_engine *engine) {

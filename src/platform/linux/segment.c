@@ -47,9 +47,9 @@ static int claim(int descriptor, int byte, int *owner_pid) {
 }
 
 /* Waits until the last owner's worker is gone. PLAT_E_OWNED if it does not go. */
-static int outlive_worker(int descriptor, int *owner_pid) {
+static int outlive_worker(int descriptor, int patience_ms, int *owner_pid) {
     struct flock place = {.l_type = F_UNLCK, .l_whence = SEEK_SET, .l_start = BYTE_OF_WORKER, .l_len = 1};
-    uint64_t deadline_ns = plat_deadline_ns(WORKER_GONE_MS);
+    uint64_t deadline_ns = plat_deadline_ns(patience_ms);
     int error;
     while ((error = claim(descriptor, BYTE_OF_WORKER, owner_pid)) == PLAT_E_OWNED && plat_clock_ns() < deadline_ns)
         poll(NULL, 0, 1);
@@ -90,19 +90,26 @@ static int create(plat_segment *segment, size_t size_bytes) {
     return error == PLAT_OK ? plat_object_publish(segment->descriptor, segment->path) : error;
 }
 
-/* Takes the object over if its owner is dead. PLAT_E_NOT_FOUND if it vanished meanwhile. */
-static int adopt(plat_segment *segment, size_t size_bytes, int *owner_pid) {
+/* Takes the object over if its owner is dead and, after so long, its worker. PLAT_E_NOT_FOUND if it vanished meanwhile.
+ * *n_bytes is how long it is. */
+static int inherit(plat_segment *segment, int patience_ms, off_t *n_bytes, int *owner_pid) {
     struct stat status;
     segment->descriptor = plat_object_open(segment->path, O_RDWR, &status);
     if (segment->descriptor < 0) return segment->descriptor;
     int error = claim(segment->descriptor, BYTE_OF_OWNER, owner_pid);
-    if (error == PLAT_OK) error = outlive_worker(segment->descriptor, owner_pid);
+    if (error == PLAT_OK) error = outlive_worker(segment->descriptor, patience_ms, owner_pid);
     if (error < 0) return error;
     segment->device = status.st_dev;
     segment->inode = status.st_ino;
+    *n_bytes = status.st_size;
     /* The last owner may have removed the name between our open and our claim: then this is a ghost. */
-    if (!plat_object_is(segment->path, segment->device, segment->inode)) return PLAT_E_NOT_FOUND;
-    error = plat_object_reserve(segment->descriptor, size_bytes);
+    return plat_object_is(segment->path, segment->device, segment->inode) ? PLAT_OK : PLAT_E_NOT_FOUND;
+}
+
+static int adopt(plat_segment *segment, size_t size_bytes, int *owner_pid) {
+    off_t n_bytes;
+    int error = inherit(segment, WORKER_GONE_MS, &n_bytes, owner_pid);
+    if (error == PLAT_OK) error = plat_object_reserve(segment->descriptor, size_bytes);
     return error < 0 ? error : map(segment, size_bytes, PROT_READ | PROT_WRITE);
 }
 
@@ -143,6 +150,23 @@ int plat_segment_own(const char *name, size_t size_bytes, plat_segment **result,
         error = plat_fail(PLAT_E_SYSTEM);
     }
     plat_segment_close(segment);
+    return error;
+}
+
+int plat_segment_take(const char *name, plat_segment **result, int *owner_pid) {
+    off_t n_bytes = 0;
+    *result = NULL;
+    *owner_pid = 0;
+    plat_segment *segment = calloc(1, sizeof *segment);
+    if (!segment) return plat_fail(PLAT_E_NO_MEMORY);
+    segment->descriptor = -1;
+    int error = plat_object_path("", name, segment->path) ? PLAT_OK : plat_fail(PLAT_E_SYSTEM);
+    if (error == PLAT_OK) error = inherit(segment, 0, &n_bytes, owner_pid);
+    errno = EINVAL;
+    if (error == PLAT_OK && n_bytes == 0) error = plat_fail(PLAT_E_UNEXPECTED);
+    if (error == PLAT_OK) error = map(segment, (size_t)n_bytes, PROT_READ | PROT_WRITE);
+    if (error < 0) plat_segment_close(segment);
+    else *result = segment;
     return error;
 }
 
@@ -193,10 +217,18 @@ size_t plat_segment_size(const plat_segment *segment) {
     return segment->size_bytes;
 }
 
-int plat_segment_owner_pid(const plat_segment *segment) {
-    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = BYTE_OF_OWNER, .l_len = 1};
+static int holder_of(const plat_segment *segment, int byte) {
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = byte, .l_len = 1};
     if (fcntl(segment->descriptor, F_GETLK, &lock) < 0 || lock.l_type == F_UNLCK) return 0;
     return (int)lock.l_pid;
+}
+
+int plat_segment_owner_pid(const plat_segment *segment) {
+    return holder_of(segment, BYTE_OF_OWNER);
+}
+
+int plat_segment_worker_pid(const plat_segment *segment) {
+    return holder_of(segment, BYTE_OF_WORKER);
 }
 
 bool plat_segment_is_current(const plat_segment *segment) {
