@@ -23,6 +23,8 @@ static const char *const suffixes[N_SEMAPHORES] = {LIPC_SUFFIX_READY, LIPC_SUFFI
 /* A host frees the record of a client that ended within milliseconds. */
 #define FREED_MS 500
 #define KILLED_MS 5000
+/* A worker dies with its host, but its memory takes a while to give back. */
+#define DYING_MS 500
 
 static void pause_ms(int ms) {
     nanosleep(&(struct timespec){.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000L}, NULL);
@@ -192,12 +194,19 @@ static void examine_live_hub(examination *on, int pid) {
                   "it should have freed them: is it stopped, or very busy? llamaipc stop%s ends it", on->option);
 }
 
+/* The host, or its worker; 0: neither. */
+static int stopped_process(const examination *on, int pid) {
+    int worker = plat_segment_worker_pid(on->found);
+    return plat_process_is_stopped(pid) ? pid : worker > 0 && plat_process_is_stopped(worker) ? worker : 0;
+}
+
 static void examine_live(examination *on, int pid) {
     char text[320];
-    int n_before = on->doctor->n_findings;
-    if (plat_process_is_stopped(pid)) {
-        snprintf(text, sizeof text, "'%s', process %d, has been stopped, perhaps with Ctrl-Z", on->name, pid);
-        doctor_advise(wrong(on, DOCTOR_STOPPED, false, text), "let it go on with fg in its shell, or kill -CONT %d", pid);
+    int n_before = on->doctor->n_findings, stopped = stopped_process(on, pid);
+    if (stopped > 0) {
+        snprintf(text, sizeof text, "'%s', process %d, has been stopped, perhaps with Ctrl-Z", on->name, stopped);
+        doctor_advise(wrong(on, DOCTOR_STOPPED, false, text), "let it go on with fg in its shell, or kill -CONT %d",
+                      stopped);
         return;
     }
     examine_live_hub(on, pid);
@@ -233,6 +242,7 @@ static doctor_fault fault_of(hub_check check) {
 
 static void examine_dead(examination *on) {
     char text[320], size[WORDS_SIZE];
+    for (int waited_ms = 0; plat_segment_worker_pid(on->found) > 0 && waited_ms < DYING_MS; waited_ms += 5) pause_ms(5);
     int worker = plat_segment_worker_pid(on->found), user = semaphore_user(on);
     int n_dead = on->check == HUB_OK ? count_dead_clients(&on->look) : 0;
     int n_detached = on->check == HUB_OK ? count_detached(&on->look.view) : 0;
