@@ -54,7 +54,7 @@ static const option_spec specs[] = {
     {"-d", "--interval", "--delay", "S", NULL, OPTION_REAL, FIELD(interval_s), 0.1, 60, "1",
      "seconds from one look to the next", false, CLI_BIT(TOP), NULL},
     {NULL, "--sort", NULL, "COLUMN", NULL, OPTION_CHOICE, FIELD(sort), 0, 0, "stream",
-     "pid, state, queue, prompt, tokens, rate, first, ...", false, CLI_BIT(TOP),
+     "pid, stream, state, tokens, rate, first, ...", false, CLI_BIT(TOP),
      "pid|stream|state|queue|prompt|cached|tokens|rate|first|program"},
     {NULL, "--timeout", NULL, "S", NULL, OPTION_INTEGER, FIELD(timeout_s), -1, 1000000, "-1",
      "seconds that it may take at most; -1: any time", false, ASKING | CLI_BIT(STATUS) | CLI_BIT(STOP), NULL},
