@@ -59,7 +59,7 @@ bool stream_request_cancel(lipc_stream_header *header, uint32_t generation) {
         uint64_t before = __atomic_load_n(&header->cancel, __ATOMIC_ACQUIRE);
         if (stream_claim_generation(stream_claim_now(header)) != generation) return false;
         bool is_asked = __atomic_compare_exchange_n(&header->cancel, &before, (uint64_t)generation + 1, false,
-                                                    __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
+                                                    __ATOMIC_RELEASE, __ATOMIC_RELAXED);
         STEP("stream.cancel.generation");
         if (is_asked) return true;
     }

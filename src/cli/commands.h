@@ -14,7 +14,7 @@
     X(ASK, ask, "[TEXT ... | -]", 0, -1, "one question, one answer",                                                   \
       "Answers TEXT, or what comes on standard input, which also goes where a TEXT is \"-\". The answer goes to "      \
       "standard output, all else to standard error. If no host runs, one is started, which stays.",                    \
-      "llamaipc ask \"Sum this up:\" - <notes.txt", "asks about a file")                                               \
+      "llamaipc ask \"Sum this up:\" - < notes.txt", "asks about a file")                                               \
     X(CHAT, chat, "", 0, 0, "a conversation",                                                                           \
       "Talks with the model. Ctrl-C stops an answer and leaves at an empty prompt, /help lists the commands. If no host " \
       "runs, one is started, which stays.",                                                                            \

@@ -97,7 +97,7 @@ static void print_word(FILE *file, const option_spec *spec, const char *spelling
 static void print_bash_value(FILE *file, const option_spec *spec, const char *spelling) {
     if (!spec->argument) return;
     fprintf(file, "    %s) ", spelling);
-    if (spec->kind == OPTION_FILE) fprintf(file, "compopt -o filenames; COMPREPLY=($(compgen -f -- \"$cur\")); ");
+    if (spec->kind == OPTION_FILE) fprintf(file, "compopt -o filenames 2>/dev/null; COMPREPLY=($(compgen -f -- \"$cur\")); ");
     if (spec->kind == OPTION_NAME) fprintf(file, "COMPREPLY=($(compgen -W \"$(" INSTANCES ")\" -- \"$cur\")); ");
     fprintf(file, "return ;;\n");
 }
