@@ -290,7 +290,7 @@ TESTS = [
     Test("tests/channel/hub_rules.c"),
     Test("tests/channel/stream_rules.c"),
     Test("tests/channel/resume_rules.c"),
-    Test("tests/unit/option_rules.c", further=["src/host/options.c", "src/host/log.c"]),
+    Test("tests/unit/option_rules.c", further=["src/host/options.c", "src/options/options.c", "src/host/log.c"]),
 
     Test("tests/channel/protocol_tables.c", ["docs/protocol.md", "include/lipc/layout.h"], forms=("plain",)),
     Test("tests/channel/every_step.c", forms=("plain",)),

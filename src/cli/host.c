@@ -156,7 +156,7 @@ static void say_started(const cli_options *options, lipc_client *client) {
     lipc_host_status status;
     bool is_default = strcmp(options->name, LIPC_DEFAULT_NAME) == 0;
     if (options->quiet || lipc_client_status(client, &status) < 0) return;
-    terminal_say("started a host, process %d, which stays; 'llamaipc stop%s%s' ends it", status.host_pid,
+    terminal_say("started a host, process %d; it stays until 'llamaipc stop%s%s'", status.host_pid,
                  is_default ? "" : " --name ", is_default ? "" : options->name);
 }
 
