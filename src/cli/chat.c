@@ -260,6 +260,8 @@ static void greet(const chat *chat) {
 static void converse(chat *chat) {
     char shown[PROMPT_SIZE];
     text line = {0};
+    for (int i = 0; i < chat->options->n_words; i++) text_add_word(&line, chat->options->words[i]);
+    if (line.n_bytes > 0) say(chat, line.bytes);
     while (!chat->is_over) {
         line_result result = line_read(prompt(shown), &line);
         if (result == LINE_DROPPED) continue;

@@ -15,8 +15,8 @@
       "Answers TEXT, or what comes on standard input, which also goes where a TEXT is \"-\". The answer goes to "      \
       "standard output, all else to standard error. If no host runs, one is started, which stays.",                    \
       "llamaipc ask \"Sum this up:\" - < notes.txt", "asks about a file")                                               \
-    X(CHAT, chat, "", 0, 0, "a conversation",                                                                           \
-      "Talks with the model. Ctrl-C stops an answer and leaves at an empty prompt, /help lists the commands. If no host " \
+    X(CHAT, chat, "[TEXT ...]", 0, -1, "a conversation",                                                                \
+      "Talks with the model, TEXT being what is said first. Ctrl-C stops an answer and leaves at an empty prompt, /help lists the commands. If no host " \
       "runs, one is started, which stays.",                                                                            \
       "llamaipc chat -m ~/models/your-model.gguf", "talks with a model of one's own")                                  \
     X(STATUS, status, "", 0, 0, "what the host is doing",                                                              \

@@ -120,11 +120,12 @@ uint64_t cli_deadline(const cli_options *options) {
 }
 
 int cli_slice_ms(uint64_t deadline_ns) {
-    if (deadline_ns == PLAT_NEVER) return INTERRUPT_SLICE_MS;
+    int slice_ms = terminal_is_error() ? PROGRESS_SLICE_MS : INTERRUPT_SLICE_MS;
+    if (deadline_ns == PLAT_NEVER) return slice_ms;
     uint64_t now_ns = plat_clock_ns();
     if (now_ns >= deadline_ns) return 0;
     uint64_t rest_ms = (deadline_ns - now_ns + NS_PER_MS - 1) / NS_PER_MS;
-    return rest_ms < INTERRUPT_SLICE_MS ? (int)rest_ms : INTERRUPT_SLICE_MS;
+    return rest_ms < (uint64_t)slice_ms ? (int)rest_ms : slice_ms;
 }
 
 static int start(const cli_options *options, lipc_client **client) {

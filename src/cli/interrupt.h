@@ -25,8 +25,9 @@ bool interrupt_take(void);
 /* Whether it came; leaves it. */
 bool interrupt_is_there(void);
 
-/* In which steps a wait that shows its progress looks whether there is any, and how late a Ctrl-C can be that comes
- * between a look and the wait. */
-#define INTERRUPT_SLICE_MS 100
+/* In which steps a wait that shows its progress looks whether there is any; and how late a Ctrl-C can be that comes
+ * between a look and the wait, where there is nobody to show it to. */
+#define PROGRESS_SLICE_MS 100
+#define INTERRUPT_SLICE_MS 1000
 
 #endif

@@ -31,6 +31,9 @@ static void help(void) {
     FAILS(CLI_EXIT_USAGE, "unknown option '--temp'", "status", "--temp", "1");
     FAILS(CLI_EXIT_USAGE, "--name is 'a/b'", "--name", "a/b", "status");
     FAILS(CLI_EXIT_USAGE, "stop does not take 'now'", "stop", "now");
+    FAILS(CLI_EXIT_USAGE, "--stop is 'q': expected a text, at most 16 times", "ask", "x", "-r", "a", "-r", "b", "-r", "c",
+          "-r", "d", "-r", "e", "-r", "f", "--stop=g", "--stop=h", "--stop=i", "--stop=j", "--stop=k", "--stop=l",
+          "--stop=m", "--stop=n", "--stop=o", "--stop=p", "--stop=q");
     FAILS(CLI_EXIT_USAGE, "cancel needs STREAM", "cancel");
     FAILS(CLI_EXIT_USAGE, "no question", "ask");
     FAILS(CLI_EXIT_USAGE, "no question", "ask", " ");

@@ -283,8 +283,9 @@ static void chat_looks(const char *folder) {
     screen_key("C-d");
     SHOWS("ready>");
     screen_clear();
-    screen_enter("NO_COLOR=1 $CLI chat");
-    SHOWS(">>>");
+    screen_enter("NO_COLOR=1 $CLI chat first words");
+    SHOWS("first words\n");
+    SHOWS("日本語.\n\n>>>");
     CHECK(!screen_has_colour());
     screen_key("C-d");
     screen_clear();
