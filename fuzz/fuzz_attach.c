@@ -41,7 +41,7 @@ static void answer(const hub_view *view, uint32_t index, const char *text, bool 
     lipc_stream_header *header = hub_stream(view, index);
     stream_writer_begin(&writer, view, index, stream_claim_generation(stream_claim_now(header)), 1000);
     stream_writer_start(&writer, 7, 0, 2000);
-    stream_writer_prompt(&writer, 5, 5);
+    stream_writer_prompt(&writer, 5, 5, 2);
     for (size_t i = 0; i < strlen(text); i += 2)
         stream_writer_append(&writer, text + i, strnlen(text + i, 2), &(stream_token){(int32_t)i, -1}, 3000 + i);
     if (ends) stream_writer_end(&writer, LIPC_END_TURN, 0, "", 9000);

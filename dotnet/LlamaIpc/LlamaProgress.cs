@@ -73,6 +73,7 @@ public sealed record LlamaProgress
         QueuePosition = native.QueuePosition;
         PromptTokens = native.NPrompt;
         PromptTokensDone = native.NPromptDone;
+        PromptTokensCached = native.NCached;
         Tokens = native.NTokens;
         Bytes = (long)native.NBytes;
         QueueTime = Span(native.QueuedNs);
@@ -98,6 +99,9 @@ public sealed record LlamaProgress
 
     /// <summary>The tokens of the prompt that the model has read.</summary>
     public int PromptTokensDone { get; }
+
+    /// <summary>Of these, the tokens that the host had in memory already and did not evaluate again.</summary>
+    public int PromptTokensCached { get; }
 
     /// <summary>The tokens of the answer so far.</summary>
     public int Tokens { get; }

@@ -293,7 +293,7 @@ typedef struct lipc_progress {
     int32_t n_prompt;       /* tokens of the prompt; 0 until it was read in */
     int32_t n_prompt_done;
     int32_t n_tokens;       /* tokens of the answer */
-    int32_t reserved;
+    int32_t n_cached;       /* tokens of the prompt that the host had in memory already, and did not evaluate again */
     uint64_t n_bytes;       /* bytes of the answer */
     uint64_t queued_ns;     /* time in the queue, so far or in all */
     uint64_t prompt_ns;     /* from its turn to the first token */

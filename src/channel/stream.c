@@ -191,7 +191,9 @@ void stream_writer_start(stream_writer *writer, uint32_t seed, uint64_t request_
     STEP("stream.start.status");
 }
 
-void stream_writer_prompt(stream_writer *writer, uint32_t n_prompt, uint32_t n_prompt_done) {
+void stream_writer_prompt(stream_writer *writer, uint32_t n_prompt, uint32_t n_prompt_done, uint32_t n_cached) {
+    SHOW(n_cached, n_cached);
+    STEP("stream.prompt.n_cached");
     SHOW(n_prompt, n_prompt);
     STEP("stream.prompt.n_prompt");
     SHOW(n_prompt_done, n_prompt_done);

@@ -94,7 +94,8 @@ void stream_writer_begin(stream_writer *writer, const hub_view *view, uint32_t i
  * stays RECOVERING, and keeps the time at which it was started first. */
 void stream_writer_start(stream_writer *writer, uint32_t seed, uint64_t request_sum, uint64_t now_ns);
 
-void stream_writer_prompt(stream_writer *writer, uint32_t n_prompt, uint32_t n_prompt_done);
+/* So many tokens of the prompt are read, of which n_cached were in the engine's memory already. */
+void stream_writer_prompt(stream_writer *writer, uint32_t n_prompt, uint32_t n_prompt_done, uint32_t n_cached);
 void stream_writer_position(stream_writer *writer, uint32_t position);
 
 /* A sum over the text of an answer: FNV-1a, 64 bits, over the generation's four bytes and the text's. A reader that has

@@ -616,6 +616,7 @@ static void read_progress(const lipc_stream *stream, const stream_sight *sight, 
     progress->queue_position = (int32_t)SHOWN(queue_position);
     progress->n_prompt = (int32_t)SHOWN(n_prompt);
     progress->n_prompt_done = (int32_t)SHOWN(n_prompt_done);
+    progress->n_cached = (int32_t)SHOWN(n_cached);
     progress->n_tokens = (int32_t)sight->n_tokens;
     progress->n_bytes = sight->n_bytes;
     progress->seed = SHOWN(seed);

@@ -38,7 +38,7 @@ typedef struct answer_channel {
     /* Its turn has come. */
     void (*started)(answer *answer, uint64_t now_ns);
     /* The prompt has been read so far. */
-    void (*prompt)(answer *answer, uint32_t n_prompt, uint32_t n_prompt_done);
+    void (*prompt)(answer *answer, const engine_progress *progress);
     /* New text (n_bytes may be 0) after a token, or what was held back at the end (`progress` NULL). Resumed tokens come
      * first: what they make of the answer was published before, and is only compared. */
     answer_room (*append)(answer *answer, const char *text, size_t n_bytes, const engine_progress *progress, uint64_t now_ns);

@@ -375,8 +375,8 @@ static void on_started(answer *answer, uint64_t now_ns) {
     (void)answer, (void)now_ns;
 }
 
-static void on_prompt(answer *answer, uint32_t n_prompt, uint32_t n_prompt_done) {
-    (void)answer, (void)n_prompt, (void)n_prompt_done;
+static void on_prompt(answer *answer, const engine_progress *progress) {
+    (void)answer, (void)progress;
 }
 
 /* A token's text: shown, counted as shown. At most one token that was made is not counted, however many workers die: if it

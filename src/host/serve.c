@@ -245,10 +245,10 @@ static lipc_end append(answer *answer, const engine_progress *progress, uint64_t
 static bool pass_on(server *server, answer *answer, const engine_progress *progress, uint64_t now_ns) {
     bool is_cut = answer->cut != LIPC_END_NONE, was_suspect = answer->note->is_suspect;
     if (!progress->has_token && !is_cut && progress->n_tokens == 0)
-        answer->channel->prompt(answer, (uint32_t)progress->n_prompt, (uint32_t)progress->n_prompt_done);
+        answer->channel->prompt(answer, progress);
     if (progress->has_token && !is_cut) {
         if (progress->n_tokens == 1)
-            answer->channel->prompt(answer, (uint32_t)progress->n_prompt, (uint32_t)progress->n_prompt_done);
+            answer->channel->prompt(answer, progress);
         if (!progress->is_resumed) ledger_progress(server->ledger, answer->note);
         lipc_end end = append(answer, progress, now_ns);
         if (end != LIPC_END_NONE && progress->end == ENGINE_END_NONE)

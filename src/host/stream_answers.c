@@ -20,8 +20,9 @@ static void on_started(answer *answer, uint64_t now_ns) {
     slot_ring_watchers(slot, PLAT_BELL_ALL);
 }
 
-static void on_prompt(answer *answer, uint32_t n_prompt, uint32_t n_prompt_done) {
-    stream_writer_prompt(&slot_of(answer)->writer, n_prompt, n_prompt_done);
+static void on_prompt(answer *answer, const engine_progress *progress) {
+    stream_writer_prompt(&slot_of(answer)->writer, (uint32_t)progress->n_prompt, (uint32_t)progress->n_prompt_done,
+                         (uint32_t)progress->n_cached);
     slot_ring_watchers(slot_of(answer), PLAT_BELL_NEWS);
 }
 

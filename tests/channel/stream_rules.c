@@ -322,7 +322,8 @@ static void check_answer(void) {
     stream_writer_position(&writer, 4);
     CHECK_INT(header->queue_position, ==, 4);
     stream_writer_start(&writer, 42, 7, 2000);
-    stream_writer_prompt(&writer, 30, 10);
+    stream_writer_prompt(&writer, 30, 10, 4);
+    CHECK_INT(header->n_cached, ==, 4);
     stream_look(&reader, &sight);
     CHECK_INT(sight.state, ==, LIPC_STREAM_READING);
     CHECK(header->queue_position == 0 && header->seed == 42 && header->n_prompt == 30 && header->n_prompt_done == 10);

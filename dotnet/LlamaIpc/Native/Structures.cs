@@ -99,7 +99,7 @@ internal struct LipcProgress
     internal int NPrompt;
     internal int NPromptDone;
     internal int NTokens;
-    internal int Reserved;
+    internal int NCached;
     internal ulong NBytes;
     internal ulong QueuedNs;
     internal ulong PromptNs;

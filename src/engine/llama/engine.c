@@ -43,12 +43,13 @@ static void discard_log(enum ggml_log_level level, const char *text, void *user_
     (void)level, (void)text, (void)user_data;
 }
 
-/* Called by the library between the nodes of a graph: true abandons the evaluation. A small model has a node each
- * microsecond, and is asked about now and then. */
+/* Called by the library between the nodes of a graph: true abandons the evaluation. The nodes of a few rows of a small model
+ * take a microsecond each, less than the question. */
 static bool abandon_evaluation(void *user_data) {
     struct llama_engine *engine = user_data;
-    enum { EACH = 64 };
-    if (engine->n_rows > 1 && engine->n_questions++ % EACH != 0) return false;
+    enum { FEW_ROWS = 32, EACH = 64 };
+    bool is_quick = model_is_small(engine->model) && engine->batch.n_tokens <= FEW_ROWS;
+    if (is_quick && engine->n_questions++ % EACH != 0) return false;
     return engine_is_interrupted(&engine->options.callbacks);
 }
 
