@@ -211,9 +211,10 @@ double peer_evaluation(const bench_options *options, const peer_setup *setup, in
     snprintf(parallel, sizeof parallel, "%d", setup->n_parallel);
     snprintf(n_ctx, sizeof n_ctx, "%d", setup->n_ctx * setup->n_parallel);
     const char *const flash = setup->is_flash ? "on" : "off";
-    const char *const one[] = {program(options, "llama-bench"), "-m", setup->model_path, "-p", "0", "-n", tokens, "-d",
+    const char *const path = program(options, setup->n_parallel == 1 ? "llama-bench" : "llama-batched-bench");
+    const char *const one[] = {path, "-m", setup->model_path, "-p", "0", "-n", tokens, "-d",
                                prompt, "-t", threads, "-fa", flash, "-ngl", "0", "-r", "3", "-o", "jsonl", NULL};
-    const char *const many[] = {program(options, "llama-batched-bench"), "-m", setup->model_path, "-npp", prompt, "-ntg",
+    const char *const many[] = {path, "-m", setup->model_path, "-npp", prompt, "-ntg",
                                 tokens, "-npl", parallel, "-c", n_ctx, "-t", threads, "-tb", threads, "-fa", flash,
                                 "-ngl", "0", "-b", "512", "-ub", "512", "-fit", "off", "--output-format", "jsonl", NULL};
     return setup->n_parallel == 1 ? run_for_key(one, "\"avg_ts\": ") : run_for_key(many, "\"speed_tg\": ");

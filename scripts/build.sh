@@ -5,6 +5,7 @@ cd "$(dirname "$0")/.."
 preset=${1:?usage: build.sh PRESET [TARGET...]}
 shift
 case $preset in release) folder=build ;; *) folder=build/$preset ;; esac
+[ "$preset" != native ] || LIPC_LLAMA=source
 log=$folder/configure.log
 mkdir -p "$folder"
 if ! cmake --preset "$preset" -DLIPC_LLAMA="${LIPC_LLAMA:-auto}" >"$log"; then
