@@ -270,5 +270,4 @@ void rows_engine(results *list, const bench_options *options) {
     }
     if (uses_model(options, &bench_model_128k))
         measure_vocabulary(list, options);
-    rows_engine_turns(list, options);
 }
