@@ -11,12 +11,12 @@ from collections import Counter
 
 # A sample belongs to the first line of this list that any call of its stack matches.
 ROOMS = [
-    ("evaluation: the arithmetic", r"^ggml_graph_compute|^ggml_backend_cpu_graph_compute|^GOMP_"),
+    ("evaluation: the arithmetic", r"^ggml_graph_compute|^ggml_backend_cpu_graph_compute|^GOMP_|^tinyBLAS|^llamafile_sgemm"),
     ("evaluation: building and planning graphs",
      r"build_graph|ggml_backend_sched_(alloc|reset|split)|ggml_gallocr|llm_graph|llama_model::build|graph_reserve|can_reuse"),
     ("evaluation: cache, masks, batches, outputs", r"^llama_decode$|llama_context::"),
-    ("sampling", r"llama_sampler|^sample$|^all_candidates$|^sampler_|^draw_|^log_probability$"),
-    ("engine, the rest", r"^llama_engine_|^evaluate_and_move$|^advance$|^take_token$|^detokenise$|^(engine|lookup|cache)_"),
+    ("sampling", r"llama_sampler|^sample|^choose_|^logits_|^draw_|^log_probability$"),
+    ("engine, the rest", r"^llama_engine_|^evaluate|^advance$|^take_token$|^detokenise$|^(engine|lookup|cells|steps|text)_"),
     ("channel: publishing, waking", r"^stream_|^plat_doorbell|^hub_|^show_|^classic_"),
     ("host, the rest", r"^server_run$|^serve|^worker_"),
 ]
@@ -49,7 +49,7 @@ def room_of(stack):
     for name, pattern in ROOMS:
         if any(re.search(pattern, call) for call in stack):
             return name
-    return "other: " + stack[-1]
+    return "not known: the stack could not be followed" if stack[-1].startswith("?") else "other: " + stack[-1]
 
 
 def add(tree, stack):
