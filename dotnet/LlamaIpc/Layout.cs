@@ -18,6 +18,7 @@ internal static class Layout
 
     internal const int PromptSize = 4096;
     internal const int ResponseSize = 32768;
+    internal const uint ReaderHostEnded = 0xFFFFFFFF;
 
     internal const int ClassicMapSize = 45000;
     internal const int ClassicRegionSize = 45056;

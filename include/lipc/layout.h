@@ -60,7 +60,7 @@
  *                                                  ends, the answer is not whole. Clients of the guide never touch it. */
 #define LIPC_PROMPT_SIZE 4096
 #define LIPC_RESPONSE_SIZE 32768
-#define LIPC_READER_HOST_ENDED UINT32_MAX
+#define LIPC_READER_HOST_ENDED 0xFFFFFFFFu
 
 #pragma pack(push, 1)
 typedef struct lipc_classic_block {
