@@ -88,8 +88,10 @@ static void say_unread_input(const cli_options *options) {
 /* ---- JSON ---------------------------------------------------------------------------------------------------------- */
 
 static bool print_line(json_t *line) {
-    char *text = line ? json_dumps(line, JSON_COMPACT | JSON_REAL_PRECISION(9)) : NULL;
-    bool is_printed = text && terminal_write(text, strlen(text)) && terminal_write("\n", 1);
+    /* On a terminal in ASCII alone: nothing in it steers. */
+    size_t how = JSON_COMPACT | JSON_REAL_PRECISION(9) | (terminal_is_out() ? JSON_ENSURE_ASCII : 0);
+    char *text = line ? json_dumps(line, how) : NULL;
+    bool is_printed = text && terminal_write_raw(text) && terminal_write_raw("\n");
     free(text);
     json_decref(line);
     return is_printed;

@@ -1,5 +1,6 @@
 /* chat.c - llamaipc chat: a conversation with the model. */
 #include "answer.h"
+#include "chat_commands.h"
 #include "conversation.h"
 #include "host.h"
 #include "interrupt.h"
@@ -199,15 +200,10 @@ static void do_quit(chat *chat, const char *rest) {
     chat->is_over = true;
 }
 
-/* "ollama run" has /clear, /bye and /?, too. */
 static const struct { const char *name, *other, *words, *text; void (*run)(chat *, const char *); } commands[] = {
-    {"/system", NULL, " [TEXT]", "what the model is told first: shows or sets it, or \"none\"", do_system},
-    {"/reset", "/clear", "", "forgets what was said", do_reset},
-    {"/save", NULL, " FILE", "writes the conversation to FILE (JSON)", do_save},
-    {"/load", NULL, " FILE", "goes on with the conversation in FILE", do_load},
-    {"/stats", NULL, "", "numbers of the last answer, the talk and the host", do_stats},
-    {"/help", "/?", "", "this list", do_help},
-    {"/quit", "/bye", "", "leaves, as Ctrl-D does", do_quit},
+#define CHAT_COMMAND_ROW(name, other, words, text, function) {name, other, words, text, function},
+    CHAT_COMMAND_MAP(CHAT_COMMAND_ROW)
+#undef CHAT_COMMAND_ROW
 };
 #define N_COMMANDS (sizeof commands / sizeof commands[0])
 
@@ -218,8 +214,9 @@ static void do_help(chat *chat, const char *rest) {
     for (size_t i = 0; i < N_COMMANDS; i++)
         fprintf(stderr, "  %s%-*s%s\n", commands[i].name, HELP_COLUMN - (int)strlen(commands[i].name),
                 commands[i].words, commands[i].text);
-    fprintf(stderr, "  %-*s%s\n  %-*s%s\n", HELP_COLUMN, "Ctrl-C", "stops the answer; at an empty prompt it leaves",
-            HELP_COLUMN, "Alt-Enter", "begins a new line in your message, as pasted lines do");
+#define CHAT_KEY_LINE(key, text) fprintf(stderr, "  %-*s%s\n", HELP_COLUMN, key, text);
+    CHAT_KEY_MAP(CHAT_KEY_LINE)
+#undef CHAT_KEY_LINE
 }
 
 static void command(chat *chat, const char *line) {

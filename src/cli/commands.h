@@ -16,8 +16,8 @@
       "standard output, all else to standard error. If no host runs, one is started, which stays.",                    \
       "llamaipc ask \"Sum this up:\" - < notes.txt", "asks about a file")                                               \
     X(CHAT, chat, "[TEXT ...]", 0, -1, "a conversation",                                                                \
-      "Talks with the model, TEXT being what is said first. Ctrl-C stops an answer and leaves at an empty prompt, /help lists the commands. If no host " \
-      "runs, one is started, which stays.",                                                                            \
+      "Talks with the model, TEXT being what is said first. Ctrl-C stops an answer and leaves at an empty prompt, "    \
+      "/help lists the commands. If no host runs, one is started, which stays.",                                       \
       "llamaipc chat -m ~/models/your-model.gguf", "talks with a model of one's own")                                  \
     X(STATUS, status, "", 0, 0, "what the host is doing",                                                              \
       "Shows the host's state, model, clients and streams. It only looks, at a read-only mapping, and disturbs nobody. " \

@@ -28,8 +28,9 @@ static void on_signal(int number) {
 
 void interrupt_catch(void) {
     /* Without SA_RESTART: it ends system calls. */
-    struct sigaction action = {.sa_handler = on_signal};
-    sigaction(SIGINT, &action, NULL);
+    struct sigaction action = {.sa_handler = on_signal}, before;
+    sigaction(SIGINT, NULL, &before);
+    if (before.sa_handler != SIG_IGN) sigaction(SIGINT, &action, NULL); /* in a shell's background it stays so */
 }
 
 void interrupt_client(lipc_client *client) {

@@ -1,6 +1,8 @@
 /* papers.c - see papers.h. */
 #include "papers.h"
 
+#include "chat_commands.h"
+
 #include <string.h>
 
 #define LINE "a local language model in the terminal"
@@ -39,6 +41,39 @@ void papers_command(FILE *file, const cli_command *command) {
 
 /* ---- manual page --------------------------------------------------------------------------------------------------- */
 
+static void print_entry(FILE *file, const char *name, const char *words, const char *text) {
+    fprintf(file, ".TP\n.B ");
+    options_print_roff(file, name);
+    options_print_roff(file, words);
+    fprintf(file, "\n");
+    options_print_roff(file, text);
+    fprintf(file, "\n");
+}
+
+static void print_chat_manual(FILE *file) {
+    fprintf(file, ".SH IN A CHAT\n");
+#define PRINT_COMMAND(name, other, words, text, function) print_entry(file, name, words, text);
+    CHAT_COMMAND_MAP(PRINT_COMMAND)
+#undef PRINT_COMMAND
+#define PRINT_KEY(key, text) print_entry(file, key, "", text);
+    CHAT_KEY_MAP(PRINT_KEY)
+#undef PRINT_KEY
+    fprintf(file, ".PP\nKeys are those of\n.BR editrc (5)\nin its emacs mode. Lines are kept in "
+                  "$XDG_STATE_HOME/llamaipc/history (~/.local/state), for this user only.\n");
+}
+
+static void print_json_manual(FILE *file) {
+    fprintf(file, ".SH JSON\n.B llamaipc ask \\-\\-json\nwrites one object a line. ");
+    options_print_roff(file, "Times are milliseconds.\n");
+    print_entry(file, "type \"delta\"", "", "a piece of the answer: text; offset, the bytes before it; tokens since the "
+                                            "piece before, each with id and ms since the request's turn, and logprob if "
+                                            "--logprobs is given");
+    print_entry(file, "type \"end\"", "", "the last line, whatever happens: end (turn, limit, stop, context, full, "
+                                          "cancelled, refused, failed, host_ended, none), n_tokens, n_prompt, queued_ms, "
+                                          "prompt_ms (to the first token), generate_ms, tokens_per_second, seed, id; text "
+                                          "with --no-stream; error and message if it did not succeed");
+}
+
 void papers_manual(FILE *file) {
     option_table table = cli_option_table("llamaipc");
     fprintf(file, ".TH LLAMAIPC 1\n.SH NAME\nllamaipc \\- " LINE "\n.SH SYNOPSIS\n");
@@ -62,6 +97,8 @@ void papers_manual(FILE *file) {
         options_print_roff(file, command->example);
         fprintf(file, "\n.fi\n");
     }
+    print_chat_manual(file);
+    print_json_manual(file);
     fprintf(file, ".SH EXIT STATUS\n");
 #define PRINT_EXIT(number, name, text)                                                                                 \
     fprintf(file, ".TP\n.B %d\n", number);                                                                             \

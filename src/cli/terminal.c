@@ -179,9 +179,10 @@ static bool write_all(const char *text, size_t n_bytes) {
     return true;
 }
 
-void terminal_write_raw(const char *text) {
+bool terminal_write_raw(const char *text) {
+    terminal_progress_clear();
     fflush(stdout);
-    write_all(text, strlen(text));
+    return write_all(text, strlen(text));
 }
 
 /* Bytes of the control character at `text`: C0, DEL, or C1 in UTF-8; 0 if it is none. */

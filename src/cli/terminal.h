@@ -48,7 +48,7 @@ void terminal_field(FILE *file, const char *text, size_t n_columns, terminal_sid
  * reads any more ends the program, as SIGPIPE does. */
 bool terminal_write(const char *text, size_t n_bytes);
 
-/* Writes what is ours, control sequences included, to standard output. */
-void terminal_write_raw(const char *text);
+/* Writes what is ours, control sequences included, to standard output, as it is. Returns as terminal_write does. */
+bool terminal_write_raw(const char *text);
 
 #endif

@@ -143,6 +143,15 @@ static void ask_while_generating(void) {
     screen_enter("$CLI ask hello | tr ' ' '#'");
     SHOWS("Tokens#go#into#the#log,#and#whoever");
     screen_clear();
+    screen_enter("$CLI ask --json --no-stream hello"); /* no word is taken to the next line */
+    SHOWS("{\"type\":\"end\",\"end\":\"turn\",");
+    char *now = screen_now();
+    CHECK_INT(strcspn(strstr(now, "{\"type"), "\n"), ==, 80);
+    free(now);
+    screen_clear();
+    screen_enter("echo my notes | $CLI ask sum this up");
+    SHOWS("standard input was not read");
+    screen_clear();
     end_host(&host, &segment);
 }
 
@@ -197,6 +206,10 @@ static void chat_keys(const char *folder) {
     SHOWS("Tokens");
     screen_type("kept for later");
     SHOWS("日本語.\n\n>>> kept for later");
+    char *now = screen_now();
+    const char *first = strstr(now, "kept for later");
+    CHECK_SAY(strstr(first + 1, "kept for later") == NULL, "it stands there twice:\n%s", now);
+    free(now);
     screen_key("C-c");
     SHOWS("kept for later^C\n>>>");
 
