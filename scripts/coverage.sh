@@ -40,7 +40,7 @@ find "$root/$build" -name '*.gcda' | (cd $build/gcov && xargs -r "${GCOV:-gcov}"
             }
             close(by_file_and_line)
             print ""
-            n_wanted = split("src/channel src/client src/host src/platform src/engine src/text", folders, " ")
+            n_wanted = split("src/channel src/client src/host src/platform src/engine src/text src/options src/cli", folders, " ")
             for (i = 1; i <= n_wanted; i++) {
                 folder = folders[i]
                 percent = n_lines[folder] ? 100 * n_covered[folder] / n_lines[folder] : 0

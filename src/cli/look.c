@@ -2,6 +2,7 @@
 #include "look.h"
 
 #include "../channel/names.h"
+#include "../client/status.h"
 #include "../text/utf8.h"
 
 #include <stdarg.h>
@@ -79,13 +80,6 @@ bool look_is_alive(const look *look) {
 
 #define SHOWN(field) __atomic_load_n(&hub->field, __ATOMIC_RELAXED)
 
-static void copy_text(char *text, size_t size, const char *shared, size_t shared_size) {
-    char copy[256];
-    if (shared_size > sizeof copy) shared_size = sizeof copy;
-    memcpy(copy, shared, shared_size);
-    text[utf8_repair(copy, strnlen(copy, shared_size), text, size - 1)] = 0;
-}
-
 /* How long a process has been there that began so many ticks after the machine. */
 static double uptime_of(uint64_t start_time) {
     double machine_s;
@@ -98,33 +92,11 @@ static double uptime_of(uint64_t start_time) {
 }
 
 void look_at_host(const look *look, look_host *host) {
-    lipc_hub *hub = hub_of(&look->view);
-    /* acquire: what the host wrote before this state is visible. */
-    uint32_t state = __atomic_load_n(&hub->state, __ATOMIC_ACQUIRE), per_mille = SHOWN(load_per_mille);
-    bool is_known = (state >= LIPC_HUB_STARTING && state <= LIPC_HUB_ENDING) || state == LIPC_HUB_RECOVERING;
-    *host = (look_host){
-        .status = {
-            .state = is_known ? (int32_t)state : LIPC_HOST_STARTING,
-            .load_per_mille = per_mille <= 1000 ? (int32_t)per_mille : 1000,
-            .host_pid = look->identity.host_pid,
-            .n_clients = (int32_t)SHOWN(n_attached), .n_streams = (int32_t)look->view.at.n_streams,
-            .n_running = (int32_t)SHOWN(n_running), .n_queued = (int32_t)SHOWN(n_queued),
-            .request_size = look->view.at.request_size, .response_size = look->view.at.log_size,
-        },
-        .worker_pid = (int)SHOWN(worker_pid), .n_recoveries = (int)SHOWN(n_recoveries),
-        .uptime_s = uptime_of(look->identity.host_start_time),
-    };
-    copy_text(host->status.host_version, sizeof host->status.host_version, hub->host_version, sizeof hub->host_version);
-    if (state >= LIPC_HUB_READY) {
-        host->status.n_parallel = (int32_t)SHOWN(n_parallel);
-        host->status.n_ctx = (int32_t)SHOWN(n_ctx);
-        host->status.n_ctx_trained = (int32_t)SHOWN(n_ctx_trained);
-        host->status.n_vocab = (int32_t)SHOWN(n_vocab);
-        host->status.n_threads = (int32_t)SHOWN(n_threads);
-        host->status.n_parameters = SHOWN(n_parameters);
-        host->status.model_bytes = SHOWN(model_bytes);
-        copy_text(host->status.model, sizeof host->status.model, hub->model, sizeof hub->model);
-    }
+    const lipc_hub *hub = hub_of(&look->view);
+    status_read(&look->view, look->identity.host_pid, &host->status);
+    host->worker_pid = (int)SHOWN(worker_pid);
+    host->n_recoveries = (int)SHOWN(n_recoveries);
+    host->uptime_s = uptime_of(look->identity.host_start_time);
     /* Looked at last: what was read is this host's if it is still alive. */
     if (!look_is_alive(look)) host->status.state = LIPC_HOST_GONE;
 }

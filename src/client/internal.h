@@ -15,6 +15,7 @@
 
 #include "error.h"
 #include "start_host.h"
+#include "status.h"
 
 #include "../channel/hub.h"
 #include "../channel/names.h"
@@ -89,9 +90,6 @@ client_wait client_wait_begin(lipc_client *client, int timeout_ms);
 uint32_t client_wait_arm(const client_wait *wait, uint32_t wanted);
 /* Returns OK (look again, not later than `until_ns`), TIMEOUT or CANCELLED. */
 int client_wait_sleep(const client_wait *wait, uint32_t seen, uint64_t until_ns);
-
-/* Text of the segment into `text`, terminated and valid whatever lies there. */
-void client_copy_text(char *text, size_t size_bytes, const char *shared, size_t shared_size);
 
 /* ---- stream.c ------------------------------------------------------------------------------------------------------ */
 

@@ -355,7 +355,7 @@ static int check_sum(const lipc_stream *stream) {
 /* How the answer ended; everything of it has been read. */
 static int report_end(lipc_stream *stream, const stream_sight *sight) {
     char message[sizeof header_of(stream)->message];
-    client_copy_text(message, sizeof message, header_of(stream)->message, sizeof header_of(stream)->message);
+    status_copy_text(message, sizeof message, header_of(stream)->message, sizeof header_of(stream)->message);
     int damage = check_sum(stream);
     if (!stream_is_current(&stream->reader)) return fail_gone(stream);
     switch (sight->end) {

@@ -300,5 +300,6 @@ int main(void) {
     cut_short(&host);
     objects_remove(instance);
     free(story.text);
+    CHECK(WAITED(SOON_MS, waitpid(-1, NULL, WNOHANG) < 0)); /* what the hosts leave, who are nobody's children */
     return test_end();
 }

@@ -192,13 +192,28 @@ static void chat_keys(const char *folder) {
     SHOWS("Ctrl-D leaves");
     screen_enter("hello");
     SHOWS("日本語.\n\n>>>");
+    save(folder, "one.json", path);
+    CHECK_INT(messages_in(path), ==, 2);
+    check_content(path, 1, SENTENCE);
+    screen_key("C-d");
+    SHOWS("code 0");
+    screen_clear();
+    screen_enter("$CLI chat --ignore-eos; echo code $?");
+    SHOWS("Ctrl-D leaves");
+    snprintf(path, sizeof path, "/load %s/one.json", folder);
+    screen_enter(path);
+    SHOWS("loaded 2 messages");
     screen_enter("hello again");
     SHOWS(">>> hello again\nTokens go into");
     screen_key("C-c");
     SHOWS("stopped; the conversation goes on\n>>>");
-    save(folder, "one.json", path);
+    save(folder, "two.json", path);
     CHECK_INT(messages_in(path), ==, 4);
-    check_content(path, 1, SENTENCE);
+    screen_key("C-d");
+    SHOWS("code 0");
+    screen_clear();
+    screen_enter("$CLI chat; echo code $?");
+    SHOWS("Ctrl-D leaves");
 
     test_step("chat: what is typed while an answer comes is not shown, and not lost");
     screen_key("C-l");
@@ -229,7 +244,7 @@ static void chat_keys(const char *folder) {
     screen_key("Enter");
     SHOWS(" third!\nTokens");
     SHOWS("日本語.\n\n>>>");
-    save(folder, "two.json", path);
+    save(folder, "three.json", path);
     check_content(path, messages_in(path) - 2, "first line\nsecond größer\n third!");
 
     test_step("chat: history, Tab, resizing, commands that are not");
