@@ -17,7 +17,7 @@ const char *answer_failure(int error);
 /* The options' request with these messages. The caller fills in texts of other origin. */
 void answer_request(const cli_options *options, const lipc_message *messages, int n_messages, lipc_request *request);
 
-/* "41 tokens, 88.2 tokens/s, first token after 12 ms". */
+/* "41 tokens, 88.2 tokens/s, prompt of 12 tokens read in 9 ms". */
 #define ANSWER_NUMBERS_SIZE 160
 const char *answer_numbers(const lipc_progress *progress, char text[ANSWER_NUMBERS_SIZE]);
 
