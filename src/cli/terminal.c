@@ -59,6 +59,21 @@ const char *terminal_style_on(FILE *file, terminal_style style) {
     return has_colour[file == stdout ? STDOUT_FILENO : STDERR_FILENO] ? codes[style] : "";
 }
 
+/* ---- columns ----------------------------------------------------------------------------------------------------- */
+
+/* The character at `text`, and its columns. Returns its bytes; 0 at the end. */
+static size_t next_character(const char *text, int *columns) {
+    wchar_t character;
+    mbstate_t state = {0};
+    size_t n_bytes = mbrtowc(&character, text, MB_LEN_MAX, &state); /* does not read beyond a zero byte */
+    *columns = 1;
+    if (n_bytes == 0) return 0;
+    if (n_bytes > MB_LEN_MAX) return 1; /* not of this locale */
+    int width = wcwidth(character);
+    *columns = width < 0 ? 0 : width;
+    return n_bytes;
+}
+
 /* ---- messages ------------------------------------------------------------------------------------------------------ */
 
 static void neutralise(char *text) {
@@ -66,11 +81,30 @@ static void neutralise(char *text) {
         if (((unsigned char)*text < 0x20 && *text != '\t') || *text == 0x7F) *text = '?';
 }
 
+/* Breaks a message between words, where the terminal would break it anywhere. `column` is where it begins. */
+static void break_lines(char *text, int column) {
+    int width = terminal_width() - 1, columns;
+    char *space = NULL; /* the last one, and where what follows it begins */
+    int after_space = 0;
+    for (size_t n; (n = next_character(text, &columns)) > 0; text += n) {
+        if (*text == ' ') {
+            space = text;
+            after_space = column + 1;
+        }
+        column += columns;
+        if (column <= width || !space || after_space >= width) continue;
+        *space = '\n';
+        column -= after_space;
+        space = NULL;
+    }
+}
+
 static void say(terminal_style style, const char *format, va_list arguments) {
     char line[LINE_SIZE];
     vsnprintf(line, sizeof line, format, arguments);
     neutralise(line);
     terminal_progress_clear();
+    if (is_terminal[STDERR_FILENO]) break_lines(line, is_nameless ? 0 : (int)strlen("llamaipc: "));
     fprintf(stderr, "%s%s%s%s\n", terminal_style_on(stderr, style), is_nameless ? "" : "llamaipc: ", line,
             terminal_style_on(stderr, STYLE_PLAIN));
 }
@@ -94,19 +128,6 @@ void terminal_fail(const char *format, ...) {
 }
 
 /* ---- progress ------------------------------------------------------------------------------------------------------ */
-
-/* The character at `text`, and its columns. Returns its bytes; 0 at the end. */
-static size_t next_character(const char *text, int *columns) {
-    wchar_t character;
-    mbstate_t state = {0};
-    size_t n_bytes = mbrtowc(&character, text, MB_LEN_MAX, &state); /* does not read beyond a zero byte */
-    *columns = 1;
-    if (n_bytes == 0) return 0;
-    if (n_bytes > MB_LEN_MAX) return 1; /* not of this locale */
-    int width = wcwidth(character);
-    *columns = width < 0 ? 0 : width;
-    return n_bytes;
-}
 
 size_t terminal_columns(const char *text) {
     size_t n_bytes, n_columns = 0;
