@@ -13,6 +13,7 @@
 
 #define START_TIMEOUT_MS 10000
 #define NUMBER_SIZE 16
+#define STOP_SIZE (LIPC_NAME_MAX + 32)
 #define NS_PER_MS 1000000u
 
 cli_exit cli_exit_for(int error) {
@@ -86,13 +87,21 @@ static void collect(host_arguments *arguments, const cli_options *options) {
     add_number(arguments, "--gpu-layers", options->n_gpu_layers);
 }
 
+/* What ends this host. */
+static const char *stop_command(const cli_options *options, char text[STOP_SIZE]) {
+    bool is_default = strcmp(options->name, LIPC_DEFAULT_NAME) == 0;
+    snprintf(text, STOP_SIZE, "llamaipc stop%s%s", is_default ? "" : " --name ", is_default ? "" : options->name);
+    return text;
+}
+
 /* Somebody who chose a model gets the answers of another if a host is there already. */
 static void say_unused(const cli_options *options) {
     host_arguments arguments;
+    char command[STOP_SIZE];
     collect(&arguments, options);
     if (arguments.n_items > 0)
-        terminal_say("a host runs already: %s does not change it. End it with 'llamaipc stop', or start another "
-                     "with --name", arguments.items[0]);
+        terminal_say("a host runs already: %s does not change it. End it with '%s', or start another with --name",
+                     arguments.items[0], stop_command(options, command));
 }
 
 /* ---- finding ------------------------------------------------------------------------------------------------------- */
@@ -155,10 +164,9 @@ static int on_status(void *nothing, const lipc_host_status *status) {
 /* Says that a host was started, and how to be rid of it. */
 static void say_started(const cli_options *options, lipc_client *client) {
     lipc_host_status status;
-    bool is_default = strcmp(options->name, LIPC_DEFAULT_NAME) == 0;
+    char command[STOP_SIZE];
     if (options->quiet || lipc_client_status(client, &status) < 0) return;
-    terminal_say("started a host, process %d; it stays until 'llamaipc stop%s%s'", status.host_pid,
-                 is_default ? "" : " --name ", is_default ? "" : options->name);
+    terminal_say("started a host, process %d; it stays until '%s'", status.host_pid, stop_command(options, command));
 }
 
 static cli_exit wait_ready(lipc_client *client, uint64_t deadline_ns) {
