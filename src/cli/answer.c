@@ -43,7 +43,8 @@ static void show_progress(lipc_stream *stream) {
     }
 }
 
-/* Reads what there is after a cancel, for a while: the host takes a step at most. Who presses Ctrl-C again does not wait. */
+/* Reads what there is after a cancel, for a while: the host takes a step at most. Whoever presses Ctrl-C again does not
+ * wait. */
 static int read_rest(lipc_stream *stream, answer_fn on_text, void *user_data) {
     uint64_t deadline_ns = plat_deadline_ns(CANCEL_MS);
     lipc_delta delta;

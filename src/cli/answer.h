@@ -7,8 +7,8 @@
 /* Called with each piece of text. False: it cannot be written; the answer is cancelled. */
 typedef bool (*answer_fn)(void *user_data, lipc_stream *stream, const lipc_delta *delta);
 
-/* Reads an answer to its end. Ctrl-C cancels it, and so does the deadline. Returns a lipc_error, as lipc_stream_read does;
- * TIMEOUT if the deadline passed, INVALID if `on_text` returned false. lipc_error_message() tells more. */
+/* Reads an answer to its end. Ctrl-C cancels it, and so does the deadline. Returns a lipc_error, as lipc_stream_read
+ * does; TIMEOUT if the deadline passed, INVALID if `on_text` returned false. lipc_error_message() tells more. */
 int answer_read(lipc_stream *stream, uint64_t deadline_ns, answer_fn on_text, void *user_data);
 
 /* Why an answer did not come to its end, for people; right after the call that returned `error`. */

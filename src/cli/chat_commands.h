@@ -1,4 +1,5 @@
-/* chat_commands.h - what can be typed in a chat besides messages. The table makes the dispatch, /help, and the manual page.
+/* chat_commands.h - what can be typed in a chat besides messages. The table makes the dispatch, /help and the
+ * manual page.
  *
  * X(name, another spelling or NULL, words behind it, what it does, function in chat.c)
  */

@@ -31,8 +31,8 @@
       "interval; space pauses; up and down where there are more rows than lines.",                                     \
       "llamaipc top --once --sort rate", "one table, the fastest first")                                               \
     X(CANCEL, cancel, "STREAM", 1, 1, "ends an answer, whoever asked for it",                                          \
-      "Ends the work on one stream, named by its number or by its id. Its client reads what there is of the answer, and " \
-      "that it was cancelled.",                                                                                        \
+      "Ends the work on one stream, named by its number or by its id. Its client reads what there is of the answer, "  \
+      "and that it was cancelled.",                                                                                    \
       "llamaipc cancel 2", "ends the answer in stream 2")                                                              \
     X(DOCTOR, doctor, "", 0, 0, "what is wrong here, and what to do",                                                  \
       "Looks at the host program, its library, the processor, the model (-m, LLAMA_ARG_MODEL, or the embedded one), "  \

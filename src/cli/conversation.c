@@ -115,7 +115,8 @@ bool conversation_load(conversation *conversation, const char *path, char messag
     json_t *json = json_loadf(file, 0, &error);
     fclose(file);
     if (!json) return fail(message, "%s is no conversation: line %d: %s", path, error.line, error.text);
-    bool is_loaded = take_messages(&loaded, json_is_array(json) ? json : json_object_get(json, "messages"), path, message);
+    const json_t *list = json_is_array(json) ? json : json_object_get(json, "messages");
+    bool is_loaded = take_messages(&loaded, list, path, message);
     json_decref(json);
     if (!is_loaded) {
         conversation_free(&loaded);
@@ -143,7 +144,8 @@ bool conversation_save(const conversation *conversation, const char *path, const
         conversation_free(&old);
         if (!is_conversation) return fail(message, "%s exists, and is no conversation: choose another name", path);
     }
-    if (snprintf(beside, sizeof beside, "%s.new", path) >= (int)sizeof beside) return fail(message, "the name is too long");
+    if (snprintf(beside, sizeof beside, "%s.new", path) >= (int)sizeof beside)
+        return fail(message, "the name is too long");
     json_t *json = as_json(conversation, model);
     FILE *file = json ? fopen(beside, "we") : NULL;
     bool is_written = file && json_dumpf(json, file, JSON_INDENT(2)) == 0 && fputc('\n', file) != EOF;

@@ -44,8 +44,8 @@ typedef enum terminal_side { SIDE_LEFT, SIDE_RIGHT } terminal_side;
 void terminal_field(FILE *file, const char *text, size_t n_columns, terminal_side side);
 
 /* Writes text of a model to standard output, at once. On a terminal words are not broken at the edge, and control
- * characters, but for newline and tab, are shown as U+FFFD: a model must not steer it. Returns false if it could not be written; one that ends because nobody
- * reads any more ends the program, as SIGPIPE does. */
+ * characters, but for newline and tab, are shown as U+FFFD: a model must not steer it. Returns false if it could not be
+ * written; where nobody reads any more, that ends the program, as SIGPIPE does. */
 bool terminal_write(const char *text, size_t n_bytes);
 
 /* Writes what is ours, control sequences included, to standard output, as it is. Returns as terminal_write does. */
