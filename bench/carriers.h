@@ -3,7 +3,7 @@
 #ifndef BENCH_CARRIERS_H
 #define BENCH_CARRIERS_H
 
-#include "stand_in.h"
+#include "../src/measure/stand_in.h"
 
 typedef struct carrier_link {
     int to_reader, from_writer; /* descriptors of the two ends, as far as the carrier has any; -1: none */

@@ -2,7 +2,8 @@
 #ifndef BENCH_SUBJECTS_H
 #define BENCH_SUBJECTS_H
 
-#include "measure.h"
+#include "../src/measure/answers.h"
+#include "../src/measure/measure.h"
 
 #include <lipc/layout.h>
 #include <lipc/lipc.h>
@@ -44,24 +45,6 @@ bool uses_model(const bench_options *options, const bench_model *model);
 
 /* The path of the model's file, which is made if it is not there. Static, until the next call. */
 const char *model_path(const bench_options *options, const bench_model *model);
-
-/* The prompts of request `number`. Each begins with its own number, so that nobody can reuse what is cached of another,
- * and all have the same length. */
-typedef struct prompts {
-    char system[128];
-    char user[128];
-} prompts;
-
-prompts make_prompts(int number);
-
-/* What one answer cost, as the one who asked sees it. */
-typedef struct answer_cost {
-    int n_tokens;
-    double first_ms;     /* from asking to the first token */
-    double tokens_per_s; /* from the first token to the last */
-    double cpu_us;       /* processor time of the client's thread per token; 0 for the bare loop */
-    double survivors;    /* bare loop, if asked for: candidates that pass min-p 0.05, on average */
-} answer_cost;
 
 /* ---- host ------------------------------------------------------------------------------------------------------- */
 
@@ -108,28 +91,11 @@ void embedded_start(host_subject *host, const bench_options *options);
  * to leave it, if not NULL; the caller frees it. */
 const char *replay_text(int n_tokens, char **text);
 
-/* Attaches to a host when it is there and has loaded its model. A failure ends the program, as in all of these. */
-lipc_client *modern_open(const char *name, int wakes_per_second);
-/* Sends a request. An endless one is answered until it is cancelled. */
-lipc_stream *modern_ask(lipc_client *client, bool is_endless);
-
 /* ---- bare loop -------------------------------------------------------------------------------------------------- */
-
-typedef struct bare_subject {
-    pid_t pid;
-    FILE *to, *from;
-} bare_subject;
 
 void bare_start(bare_subject *bare, const bench_options *options, const char *model_path);
 /* With another number of threads, and room for evaluating several sequences of n_ctx tokens together. */
 void bare_start_for(bare_subject *bare, const bench_options *options, const char *model_path, int n_threads, int n_ctx,
                     int n_sequences);
-/* Evaluation alone, without sampler and text: n_tokens of each of n_sequences together, behind prompts of n_prompt
- * tokens, which take first_ms all in all. */
-answer_cost bare_evaluate(bare_subject *bare, int n_sequences, int n_prompt, int n_tokens);
-/* n_old tokens, and then first_ms is the time that n_new further ones take. */
-answer_cost bare_resume(bare_subject *bare, int n_old, int n_new);
-answer_cost bare_answer(bare_subject *bare, const prompts *prompts, int n_predict, bool count_survivors);
-void bare_stop(bare_subject *bare);
 
 #endif

@@ -40,6 +40,11 @@
       "--fix it removes what dead hosts left, and ends workers that outlived them. It never touches what belongs to a " \
       "live host, answers that the next host would go on with, or what a program still waits for.",                    \
       "llamaipc doctor --fix", "mends what can be mended safely")                                                      \
+    X(BENCH, bench, "", 0, 0, "how fast this machine is",                                                              \
+      "Measures, in a few seconds: waking a sleeper with a bare futex and through the channel, publishing a token, and a " \
+      "host of its own, on the embedded model or the one of -m: its start, its first token, its speed, beside a loop "  \
+      "that calls the library without a host, where that program (bench/bare_loop) was built.",                        \
+      "llamaipc bench -m model.gguf", "what a model of one's own does here")                                           \
     X(STOP, stop, "", 0, 0, "ends the host",                                                                           \
       "Asks the host to end and waits until it is gone. Answers that are being made are finished first, those that "   \
       "wait are not begun.",                                                                                           \

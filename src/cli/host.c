@@ -205,3 +205,15 @@ void cli_host_close(lipc_client *client) {
     interrupt_client(NULL);
     lipc_client_close(client);
 }
+
+int cli_host_start_own(const cli_options *options, const char *name, lipc_client **client) {
+    host_arguments arguments;
+    lipc_client_options how;
+    lipc_client_options_init(&how);
+    collect(&arguments, options);
+    how.name = name;
+    how.start = LIPC_START_WITH_ME;
+    how.timeout_ms = START_TIMEOUT_MS;
+    how.host_arguments = arguments.items;
+    return lipc_client_open(&how, client);
+}

@@ -18,6 +18,10 @@ cli_exit cli_host_find(const cli_options *options, lipc_client **client);
 cli_exit cli_host_open(const cli_options *options, uint64_t deadline_ns, lipc_client **client);
 void cli_host_close(lipc_client *client);
 
+/* Starts a host of the options' model under a name of one's own, which ends with this program, and attaches to it. Returns
+ * a lipc_error. */
+int cli_host_start_own(const cli_options *options, const char *name, lipc_client **client);
+
 /* The deadline of the options; and how long to wait at most until the next look at it, at Ctrl-C, at progress. */
 uint64_t cli_deadline(const cli_options *options);
 int cli_slice_ms(uint64_t deadline_ns);

@@ -12,11 +12,12 @@
 
 #define ASKING (CLI_BIT(ASK) | CLI_BIT(CHAT))
 #define IN_ASK CLI_BIT(ASK)
+#define STARTING (ASKING | CLI_BIT(BENCH))
 
 /* The host's own, in the same words; here what was not said is left to the host. */
 #define HOST_ROW(brief, name, other, argument, environment, kind, field, low, high, initial, help, is_rare)            \
     {brief, name, other, argument, NULL, kind, FIELD(field), low, high, NULL, help, FIELD(field) != FIELD(model_path), \
-     FIELD(field) == FIELD(model_path) ? ASKING | CLI_BIT(DOCTOR) : ASKING, NULL},
+     FIELD(field) == FIELD(model_path) ? STARTING | CLI_BIT(DOCTOR) : STARTING, NULL},
 #define SAMPLING_ROW(brief, name, other, argument, environment, kind, field, low, high, initial, help, is_rare)        \
     {brief, name, other, argument, environment, kind, FIELD(request.field), low, high, NULL, help, is_rare, ASKING, NULL},
 
@@ -44,7 +45,7 @@ static const option_spec specs[] = {
     {NULL, "--wait", NULL, NULL, NULL, OPTION_FLAG, FIELD(wait), 0, 0, NULL,
      "wait until there is a host that has loaded its model", false, CLI_BIT(STATUS), NULL},
     {NULL, "--json", NULL, NULL, NULL, OPTION_FLAG, FIELD(json), 0, 0, NULL, "JSON, for programs", false,
-     IN_ASK | CLI_BIT(STATUS) | CLI_BIT(DOCTOR), NULL},
+     IN_ASK | CLI_BIT(STATUS) | CLI_BIT(DOCTOR) | CLI_BIT(BENCH), NULL},
     {NULL, "--logprobs", NULL, NULL, NULL, OPTION_FLAG, FIELD(logprobs), 0, 0, NULL,
      "with --json: how likely each token was", true, IN_ASK, NULL},
     {NULL, "--fix", NULL, NULL, NULL, OPTION_FLAG, FIELD(fix), 0, 0, NULL, "mend what can be mended safely", false,

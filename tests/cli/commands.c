@@ -6,7 +6,7 @@ static char instance[64];
 static script story;
 
 static void help(void) {
-    static const char *const commands[] = {"ask", "chat", "status", "top", "cancel", "doctor", "stop"};
+    static const char *const commands[] = {"ask", "chat", "status", "top", "cancel", "doctor", "bench", "stop"};
     cli cli;
     test_step("help fits a screen; mistakes are answered with what to do");
     for (size_t i = 0; i <= sizeof commands / sizeof commands[0]; i++) {

@@ -1,4 +1,5 @@
 /* measure.c - see measure.h. */
+#define _GNU_SOURCE
 #include "measure.h"
 
 #include <errno.h>
@@ -37,7 +38,7 @@ void sleep_until_ns(int64_t at) {
 void fail(const char *format, ...) {
     va_list arguments;
     va_start(arguments, format);
-    fputs("bench: ", stderr);
+    fprintf(stderr, "%s: ", program_invocation_short_name);
     vfprintf(stderr, format, arguments);
     fputc('\n', stderr);
     va_end(arguments);

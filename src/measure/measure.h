@@ -1,6 +1,6 @@
 /* measure.h - clocks, medians, and what the kernel knows of a process. */
-#ifndef BENCH_MEASURE_H
-#define BENCH_MEASURE_H
+#ifndef MEASURE_MEASURE_H
+#define MEASURE_MEASURE_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -13,7 +13,7 @@ int64_t now_ns(void);
 void sleep_ns(int64_t ns);
 void sleep_until_ns(int64_t at);
 
-/* Prints "bench: ..." and ends the program with 1: something could not be run at all. */
+/* Prints "PROGRAM: ..." and ends the program with 1: something could not be run at all. */
 __attribute__((format(printf, 1, 2), noreturn)) void fail(const char *format, ...);
 
 /* ---- samples ---------------------------------------------------------------------------------------------------- */

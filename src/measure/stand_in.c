@@ -1,7 +1,8 @@
 /* stand_in.c - see stand_in.h. */
+#define _GNU_SOURCE
 #include "stand_in.h"
 
-#include "../src/channel/names.h"
+#include "../channel/names.h"
 #include "measure.h"
 
 #include <lipc/lipc.h>
@@ -59,10 +60,12 @@ void stand_in_take(stand_in *host) {
             fail("no client came");
         sleep_ns(100000);
     }
+    /* Its client has found it: from here on a program that is killed leaves nothing behind. */
+    plat_segment_remove(host->segment);
     begin_answer(host, stream_claim_generation(claim));
 }
 
-/* The host's own is ring_watchers in src/host/stream_service.c. */
+/* The host's own is ring_watchers in ../host/stream_service.c. */
 static void ring_watchers(stand_in *host, uint32_t about) {
     const lipc_stream_header *header = host->writer.header;
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
