@@ -23,7 +23,7 @@
 #define N_PREDICT 128
 /* Answers of host and bare loop, by turns, until either is reached. */
 #define ANSWERS_MOST 12
-#define ANSWERS_NS 2000000000LL
+#define ANSWERS_NS 1500000000LL
 #define ANSWER_MS 600000
 
 typedef struct bench {

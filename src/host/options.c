@@ -22,7 +22,7 @@ static const option_spec options_specs[] = {
     {"-np", "--parallel", NULL, "N", "LLAMA_ARG_N_PARALLEL", OPTION_INTEGER, FIELD(n_parallel), 0, 256, "0",
      "answers at a time, each with its context; 0: up to 4", false, 0, NULL},
     {NULL, "--lookup", NULL, NULL, NULL, OPTION_FLAG, FIELD(lookup), 0, 0, NULL,
-     "guess tokens from the text so far: faster where it repeats", false, 0, NULL},
+     "guess tokens from the text so far: faster if it repeats", false, 0, NULL},
     {NULL, "--context-shift", NULL, NULL, "LLAMA_ARG_CONTEXT_SHIFT", OPTION_FLAG, FIELD(context_shift), 0, 0, NULL,
      "a full context drops what is oldest; else it is an end", false, 0, NULL},
     {NULL, "--repeatable", NULL, NULL, NULL, OPTION_FLAG, FIELD(repeatable), 0, 0, NULL,
