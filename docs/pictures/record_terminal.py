@@ -2,6 +2,7 @@
 """Records llamaipc in a real terminal and writes it as an animated SVG.
 
     make && python3 docs/pictures/record_terminal.py chat > docs/pictures/chat.svg
+    make && python3 docs/pictures/record_terminal.py top > docs/pictures/top.svg
 
 The program runs in a terminal of its own, on the embedded model; a script types, at the pace of a person. Every piece
 of its output is kept with the time at which it came. tmux then shows what the screen looked like after each. The time of
@@ -9,10 +10,12 @@ the answers is stretched so that an eye can follow; the picture says how much.
 """
 import fcntl
 import html
+import json
 import os
 import pty
 import re
 import select
+import signal
 import struct
 import subprocess
 import sys
@@ -20,14 +23,49 @@ import tempfile
 import termios
 import time
 
-COLUMNS, ROWS, FONT, LINE = 84, 24, 14, 20
+COLUMNS, FONT, LINE = 84, 14, 20
+ROWS = {"chat": 24, "top": 13}[sys.argv[1]]
 STRETCH = 20  # of the answers
 TYPING = 0.05  # seconds for each key
 PAUSE = 4.0  # before it starts again
-NAME = "demo"
+NAME = {"chat": "demo", "top": "work"}[sys.argv[1]]
 STYLES = {"2": "dim", "32": "good", "33": "warn", "31": "bad", "1": "bold"}
 
-# What is typed, and what the screen must then end with before the next: (keys, sign of the end, whether it is stretched).
+helpers = []  # what runs beside the recording
+
+
+def start_clients():
+    """A host with room for two answers at a time, three programs that ask it again and again, one that does nothing."""
+    def start(*command):
+        helpers.append(subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
+                                        stderr=subprocess.DEVNULL, start_new_session=True,
+                                        env=dict(os.environ, LIPC_NAME=NAME)))
+    start("build/chatbot", "-np", "2", "--slots", "4")
+    subprocess.run(["build/llamaipc", "status", "--wait", "--name", NAME], stdout=subprocess.DEVNULL, check=True)
+    for question in ("What is C++?", "Explain C++ pointers in detail"):
+        start("sh", "-c", f'while :; do build/llamaipc ask --ignore-eos -n 700 "{question}"; done')
+    start("sh", "-c", f'while :; do build/client "What is a reference?" {NAME}; done')
+    start("build/llamaipc", "chat")
+    time.sleep(1)
+
+
+def kill_worker():
+    """The process that evaluates; another takes its place."""
+    said = subprocess.run(["build/llamaipc", "status", "--json", "--name", NAME], capture_output=True, check=True).stdout
+    os.kill(json.loads(said)["worker_pid"], signal.SIGKILL)
+
+
+def stop_helpers():
+    for helper in helpers[::-1]:
+        try:
+            os.killpg(helper.pid, signal.SIGTERM)
+        except ProcessLookupError:
+            pass
+        helper.wait()
+
+
+# What is typed, and what the screen must then end with before the next: (keys, sign of the end, whether it is stretched);
+# instead of keys a number of seconds to look on, or something to do.
 SCENES = {
     "chat": (["build/llamaipc", "chat", "--temp", "0"], [
         ("", b">>> ", False),
@@ -36,17 +74,30 @@ SCENES = {
         ("/stats\r", b">>> ", False),
         ("\x04", None, False),
     ]),
+    "top": (["build/llamaipc", "top", "--interval", "0.5"], [
+        (start_clients, None, False),
+        (3.0, None, False),
+        ("v", None, False),
+        (2.5, None, False),
+        (kill_worker, None, False),
+        (7.0, None, False),
+    ]),
 }
+NOTES = {"chat": f"a real run on the embedded model; the answers are shown {STRETCH} times slower",
+         "top": "a real run on the embedded model; the worker is killed after 5 seconds"}
 
 
 def run(command, scene):
     """Plays the scene. Yields (time in the picture, bytes)."""
     environment = dict(os.environ, LIPC_NAME=NAME, TERM="screen", LC_ALL="C.UTF-8",
                        XDG_STATE_HOME=tempfile.mkdtemp())
+    if callable(scene[0][0]):  # before the first look
+        scene[0][0]()
+        scene = scene[1:]
     pid, terminal = pty.fork()
     if pid == 0:
+        fcntl.ioctl(1, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
         os.execve(command[0], command, environment)
-    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
     shown, before, out, is_slow = 0.0, time.monotonic(), b"", False
 
     def read(seconds):
@@ -63,6 +114,15 @@ def run(command, scene):
         return piece
 
     for keys, sign, is_stretched in scene:
+        if callable(keys):
+            keys()
+            continue
+        if isinstance(keys, float):
+            until = time.monotonic() + keys
+            while (rest := until - time.monotonic()) > 0:
+                if piece := read(rest):
+                    yield shown, piece
+            continue
         for key in keys:
             until = time.monotonic() + TYPING
             while (rest := until - time.monotonic()) > 0:
@@ -73,7 +133,7 @@ def run(command, scene):
             is_slow = is_stretched and key == "\r"
             os.write(terminal, key.encode())
         # The line that was typed also holds the sign; libedit writes it anew with the next prompt.
-        while True:
+        while sign or keys == "\x04":
             piece = read(5)
             if piece:
                 yield shown, piece
@@ -85,6 +145,8 @@ def run(command, scene):
             piece = read(rest)
             if piece:
                 yield shown, piece
+    if keys != "\x04":
+        os.kill(pid, signal.SIGKILL)  # the screen stays as it is
     os.waitpid(pid, 0)
 
 
@@ -129,6 +191,7 @@ def main():
     try:
         pieces = list(run(command, scene))
     finally:
+        stop_helpers()
         subprocess.run(["build/llamaipc", "stop", "--name", NAME], stderr=subprocess.DEVNULL, check=False)
     frames = list(screens(pieces))
     length = frames[-1][0] + PAUSE
@@ -164,7 +227,7 @@ def main():
               f'{{opacity:1}}{hidden}}}</style>')
         kind = "" if end is None else 'class="passing" '
         text(row + 1, spans(content), f'{kind}style="animation:f{number} {length:.2f}s infinite"')
-    text(n_rows + 1, f"a real run on the embedded model; the answers are shown {STRETCH} times slower", 'class="dim"')
+    text(n_rows + 1, NOTES[sys.argv[1]], 'class="dim"')
     print("</svg>")
 
 
