@@ -45,21 +45,27 @@ static const char *reason_in(const char *said) {
     return line[0] ? line : "it gives no reason";
 }
 
+static void say_runs(doctor *doctor, const char *path) {
+    doctor_good(doctor, "program", "%s runs here, and so does its library", path);
+}
+
 static void judge(doctor *doctor, const char *path, int code, const char *said) {
     const char *reason = reason_in(said);
     doctor_finding *finding;
     switch (code) {
     case HOST_EXIT_OK:
-        doctor_good(doctor, "program", "%s runs here, and so does its library", path);
+        say_runs(doctor, path);
         doctor_good(doctor, "model", "%s is whole",
                     doctor->options->model_path ? doctor->options->model_path : "the one that a host would load");
         return;
     case HOST_EXIT_MODEL_MISSING:
+        say_runs(doctor, path);
         finding = doctor_wrong(doctor, DOCTOR_MODEL_MISSING, "model", "%s", reason);
         doctor_advise(finding, "give the path of a GGUF file with -m FILE or LLAMA_ARG_MODEL; without either the "
                                "embedded demonstration is loaded, which 'make install' puts in its place");
         return;
     case HOST_EXIT_MODEL_BAD:
+        say_runs(doctor, path);
         finding = doctor_wrong(doctor, DOCTOR_MODEL_DAMAGED, "model", "%s", reason);
         doctor_advise(finding, "download or convert it again, and compare its size and checksum with the source's");
         return;

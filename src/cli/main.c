@@ -32,6 +32,10 @@ static const struct { const char *word, *advice; } habits[] = {
     {"quit", "llamaipc stop ends the host"},
     {"pull", "models are files: llamaipc chat -m FILE takes any GGUF file that llama.cpp runs"},
     {"version", "llamaipc --version"},
+    {"fix", "llamaipc doctor --fix mends what can be mended safely"},
+    {"check", "llamaipc doctor looks for what is wrong"},
+    {"stats", "llamaipc top lists clients and streams, llamaipc status the host"},
+    {"benchmark", "llamaipc bench says how fast this machine is"},
 };
 
 static cli_exit fail_unknown(const char *word) {
@@ -54,18 +58,33 @@ static cli_exit fail_unknown(const char *word) {
     return CLI_EXIT_USAGE;
 }
 
+/* "fix" for --fix: an option of the command without its dashes. */
+static bool is_bare_option(const cli_command *command, const char *word) {
+    option_table table = cli_option_table("llamaipc");
+    for (size_t i = 0; i < table.n_specs; i++)
+        if (strcmp(table.specs[i].name + 2, word) == 0 && option_belongs(&table.specs[i], 1u << (command - cli_commands)))
+            return true;
+    return false;
+}
+
+static cli_exit fail_surplus(const cli_command *command, const char *word) {
+    char text[OPTIONS_SHOWN_SIZE];
+    options_shown(word, text);
+    if (is_bare_option(command, word))
+        terminal_fail("%s does not take '%s': did you mean --%s?", command->name, text, text);
+    else
+        terminal_fail("%s does not take '%s': see llamaipc %s --help", command->name, text, command->name);
+    return CLI_EXIT_USAGE;
+}
+
 /* What holds for every command: help, version, and no surplus words. */
 static cli_exit run(const cli_command *command, const cli_options *options) {
-    char text[OPTIONS_SHOWN_SIZE];
     if (options->show_help) {
         papers_command(stdout, command);
         return CLI_EXIT_OK;
     }
-    if (command->most >= 0 && options->n_words > command->most) {
-        terminal_fail("%s does not take '%s': see llamaipc %s --help", command->name,
-                      options_shown(options->words[command->most], text), command->name);
-        return CLI_EXIT_USAGE;
-    }
+    if (command->most >= 0 && options->n_words > command->most)
+        return fail_surplus(command, options->words[command->most]);
     if (options->n_words < command->least) {
         terminal_fail("%s needs %s: see llamaipc %s --help", command->name, command->words, command->name);
         return CLI_EXIT_USAGE;

@@ -21,6 +21,7 @@
 #define REPLACEMENT "\xEF\xBF\xBD" /* U+FFFD */
 
 static bool is_terminal[3], has_colour[3];
+static bool is_dumb; /* it can do no more than print */
 static bool has_lines, has_progress; /* lines can be replaced; one is there that is to be */
 static bool is_nameless;
 
@@ -31,7 +32,7 @@ static bool is_set(const char *name) {
 
 void terminal_begin(void) {
     const char *term = getenv("TERM");
-    bool is_dumb = !term || strcmp(term, "dumb") == 0;
+    is_dumb = !term || strcmp(term, "dumb") == 0;
     for (int stream = 1; stream <= 2; stream++) {
         is_terminal[stream] = isatty(stream) == 1;
         has_colour[stream] = is_terminal[stream] && !is_dumb && !is_set("NO_COLOR");
@@ -41,6 +42,10 @@ void terminal_begin(void) {
 
 bool terminal_is_out(void) {
     return is_terminal[STDOUT_FILENO];
+}
+
+bool terminal_has_screen(void) {
+    return is_terminal[STDOUT_FILENO] && !is_dumb;
 }
 
 bool terminal_is_error(void) {

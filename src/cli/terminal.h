@@ -16,6 +16,9 @@ void terminal_begin(void);
 bool terminal_is_out(void);   /* standard output is a terminal */
 bool terminal_is_error(void); /* so is standard error */
 
+/* Whether standard output is one on which everything can be placed; not if it is "dumb". */
+bool terminal_has_screen(void);
+
 /* Its columns now; 80 if it does not say. */
 int terminal_width(void);
 

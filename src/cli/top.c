@@ -311,7 +311,7 @@ cli_exit cli_top(const cli_options *options) {
     top_rows_sort(&top.rows, top.column, false);
     /* What will not be mended by waiting is said at once. */
     bool is_hopeless = !top.has_host && top.error != LIPC_E_NO_HOST && top.error != LIPC_E_TIMEOUT;
-    if (options->once || !terminal_is_out() || is_hopeless) code = print_once(&top);
+    if (options->once || !terminal_has_screen() || is_hopeless) code = print_once(&top);
     else watch(&top);
     top_rows_free(&top.rows);
     return code;

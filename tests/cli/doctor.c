@@ -411,6 +411,8 @@ static void room(void) {
 static void text(void) {
     cli cli;
     test_step("for people");
+    FAILS(CLI_EXIT_USAGE, "doctor does not take 'fix': did you mean --fix?", "doctor", "fix");
+    FAILS(CLI_EXIT_USAGE, "llamaipc doctor --fix mends", "fix");
     segment segment = leave_objects();
     RUN(&cli, CLI_EXIT_WRONG, NULL, "doctor");
     CHECK_SAY(strstr(cli.out, "stale-objects") && strstr(cli.out, "doctor --fix"), "it says: %s", cli.out);

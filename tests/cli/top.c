@@ -143,7 +143,11 @@ static void clients_and_streams(void) {
     SHOWS("code 0");
     screen_clear();
 
-    test_step("a plain table");
+    test_step("a plain table, also where there is no screen");
+    screen_enter("TERM=dumb $CLI top; echo code $?");
+    SHOWS("code 0");
+    CHECK(screen_has("generating"));
+    screen_clear();
     cli cli;
     RUN(&cli, CLI_EXIT_OK, NULL, "top", "--sort", "state");
     CHECK(strstr(cli.out, "generating") && strstr(cli.out, "試験試験試\n"));

@@ -260,8 +260,8 @@ int model_load(struct llama_engine *engine) {
 }
 
 int model_check(struct llama_engine *engine) {
-    int error = check_model_file(engine);
-    if (error == ENGINE_OK) error = ensure_backends(engine);
+    int error = ensure_backends(engine); /* first: what is said about the file then leaves nothing else open */
+    if (error == ENGINE_OK) error = check_model_file(engine);
     if (error < 0) return error;
     struct llama_model_params params = llama_model_default_params();
     params.vocab_only = true;
