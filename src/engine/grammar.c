@@ -660,7 +660,7 @@ static void put(grammar *grammar, numbers *list, uint32_t number) {
 }
 
 static uint32_t *bucket_of(grammar *grammar, const element *at, uint32_t below) {
-    uint64_t hash = ((uint64_t)(uintptr_t)at / sizeof *at * 31 + below) * 0x9E3779B97F4A7C15u;
+    uint64_t hash = ((uint64_t)(uintptr_t)at / sizeof *at << 32 | below) * 0x9E3779B97F4A7C15u;
     return &grammar->buckets[(hash >> 32) & (grammar->n_nodes_room - 1)];
 }
 
