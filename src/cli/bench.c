@@ -187,7 +187,8 @@ static void print_text(const bench *bench) {
 static bool print_json(const bench *bench) {
     json_t *json = json_object();
     static const char *const wakes[N_WAKE_KINDS] = {"wake_futex_us", "wake_channel_us", "wake_library_us"};
-    for (int kind = 0; kind < N_WAKE_KINDS; kind++) json_object_set_new(json, wakes[kind], json_real(bench->wake_us[kind]));
+    for (int kind = 0; kind < N_WAKE_KINDS; kind++)
+        json_object_set_new(json, wakes[kind], json_real(bench->wake_us[kind]));
     json_object_set_new(json, "publish_ns", json_real(bench->publish_ns));
     json_object_set_new(json, "model", json_string(bench->host.model));
     json_object_set_new(json, "ready_ms", json_real(bench->ready_ms));

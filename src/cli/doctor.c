@@ -63,9 +63,10 @@ static const char *state_of(const doctor_finding *finding) {
 static void print_finding(const doctor_finding *finding) {
     terminal_style style = finding->fault == DOCTOR_NONE ? STYLE_GOOD : finding->is_mended ? STYLE_WARN : STYLE_BAD;
     char text[sizeof finding->text + 32];
-    snprintf(text, sizeof text, finding->fault == DOCTOR_NONE ? "%s" : "%s [%s]", finding->text, fault_name(finding->fault));
-    printf("%s%-7s%s %s%-9s%s ", terminal_style_on(stdout, style), state_of(finding), terminal_style_on(stdout, STYLE_PLAIN),
-           terminal_style_on(stdout, STYLE_DIM), finding->subject, terminal_style_on(stdout, STYLE_PLAIN));
+    const char *plain = terminal_style_on(stdout, STYLE_PLAIN), *name = fault_name(finding->fault);
+    snprintf(text, sizeof text, name ? "%s [%s]" : "%s", finding->text, name);
+    printf("%s%-7s%s %s%-9s%s ", terminal_style_on(stdout, style), state_of(finding), plain,
+           terminal_style_on(stdout, STYLE_DIM), finding->subject, plain);
     options_print_wrapped(stdout, text, 18, 18);
     if (!finding->advice[0] || finding->is_mended) return;
     printf("%16s%s%s ", "", terminal_style_on(stdout, STYLE_BOLD), "->");

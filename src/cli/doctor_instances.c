@@ -214,9 +214,9 @@ static void examine_live(examination *on, int pid) {
     bool has_begun = on->check != HUB_NOT_YET; /* it makes them before */
     if (sight.n_foreign > 0) report_foreign_semaphores(on);
     if (has_begun && sight.n_missing + sight.n_damaged > 0) {
-        snprintf(text, sizeof text, "%d of the %d semaphores of '%s', process %d, %s gone or damaged: clients of the classic "
-                                    "channel cannot connect", sight.n_missing + sight.n_damaged, N_SEMAPHORES, on->name,
-                 pid, sight.n_missing + sight.n_damaged == 1 ? "is" : "are");
+        snprintf(text, sizeof text, "of '%s', process %d, %d of the %d semaphores are gone or damaged: clients of the "
+                                    "classic channel cannot connect", on->name, pid, sight.n_missing + sight.n_damaged,
+                 N_SEMAPHORES);
         doctor_advise(wrong(on, DOCTOR_NO_SEMAPHORES, false, text), "start it again: llamaipc stop%s, then chatbot%s",
                       on->option, on->option);
     }
@@ -237,7 +237,9 @@ static const char *kind_of(hub_check check) {
 }
 
 static doctor_fault fault_of(hub_check check) {
-    return check == HUB_OTHER_VERSION ? DOCTOR_OTHER_VERSION : check == HUB_DAMAGED ? DOCTOR_DAMAGED : DOCTOR_STALE_OBJECTS;
+    return check == HUB_OTHER_VERSION ? DOCTOR_OTHER_VERSION
+           : check == HUB_DAMAGED     ? DOCTOR_DAMAGED
+                                      : DOCTOR_STALE_OBJECTS;
 }
 
 static void examine_dead(examination *on) {
@@ -276,7 +278,8 @@ static void examine_orphans(examination *on) {
     int n_left = N_SEMAPHORES - sight.n_missing - sight.n_foreign, user = semaphore_user(on);
     if (sight.n_foreign > 0 && on->is_named) report_foreign_semaphores(on);
     if (n_left == 0) return;
-    snprintf(text, sizeof text, "%d semaphore%s of '%s' without its shared memory", n_left, n_left == 1 ? "" : "s", on->name);
+    snprintf(text, sizeof text, "%d semaphore%s of '%s' without its shared memory", n_left, n_left == 1 ? "" : "s",
+             on->name);
     doctor_finding *stale = wrong(on, DOCTOR_STALE_OBJECTS, user == 0, text);
     if (user > 0)
         doctor_advise(stale, "process %d still uses them; a host whose shared memory was removed must be started again",
@@ -307,14 +310,15 @@ static bool has_fault(const examination *on, doctor_fault fault) {
     return false;
 }
 
-/* Becomes the owner of what is there, or of a new segment: as long as this lasts, there is no host. NULL, and why, if it
- * could not. */
-static plat_segment *own(const examination *on, char why[LOOK_MESSAGE_SIZE]) {
+/* Becomes the owner of what is there, or of a new segment (*is_new): as long as this lasts, there is no host. NULL, and
+ * why, if it could not. */
+static plat_segment *own(const examination *on, bool *is_new, char why[LOOK_MESSAGE_SIZE]) {
     plat_segment *segment;
-    bool was_there;
+    bool was_there = true;
     int pid = 0, error = plat_segment_take(on->segment, &segment, &pid);
     if (error == PLAT_E_NOT_FOUND)
         error = plat_segment_own(on->segment, LIPC_CLASSIC_REGION_SIZE, &segment, &was_there, &pid);
+    *is_new = error == PLAT_OK && !was_there;
     if (error == PLAT_OK) return segment;
     if (error == PLAT_E_OWNED) snprintf(why, LOOK_MESSAGE_SIZE, "process %d owns it now", pid);
     else snprintf(why, LOOK_MESSAGE_SIZE, "%s", plat_os_error());
@@ -349,12 +353,13 @@ static bool remove_all(const examination *on, plat_segment *segment, char why[LO
 
 static void mend(examination *on) {
     char why[LOOK_MESSAGE_SIZE] = "";
-    bool is_mendable = false;
+    bool is_mendable = false, is_new = false;
     for (int i = on->first; i < on->doctor->n_findings; i++) is_mendable |= on->doctor->findings[i].is_mendable;
     if (!is_mendable) return;
     bool is_worker_gone = !has_fault(on, DOCTOR_DEAD_WORKER) || end_worker(on);
-    plat_segment *segment = is_worker_gone ? own(on, why) : NULL;
+    plat_segment *segment = is_worker_gone ? own(on, &is_new, why) : NULL;
     bool is_mended = segment && may_go(on, segment, why) && remove_all(on, segment, why);
+    if (is_new) plat_segment_remove(segment); /* whatever stays: this was only to keep hosts away */
     plat_segment_close(segment);
     for (int i = on->first; i < on->doctor->n_findings; i++) {
         doctor_finding *finding = &on->doctor->findings[i];

@@ -75,7 +75,8 @@ static void judge(doctor *doctor, const char *path, int code, const char *said) 
         doctor_advise(finding, "build on this machine, with -DLIPC_LLAMA=source for the library");
         return;
     default:
-        finding = doctor_wrong(doctor, DOCTOR_LIBRARY, "program", "%s does not run (exit code %d): %s", path, code, reason);
+        finding = doctor_wrong(doctor, DOCTOR_LIBRARY, "program", "%s does not run (exit code %d): %s", path, code,
+                               reason);
         doctor_advise(finding, "build or install again on this system; ldd %s shows what is missing", path);
     }
 }
@@ -93,7 +94,8 @@ void doctor_check_program(doctor *doctor) {
         return;
     }
     if (plat_child_start(path, arguments, &child) < 0) {
-        doctor_advise(doctor_wrong(doctor, DOCTOR_NO_CHATBOT, "program", "%s cannot be started: %s", path, plat_os_error()),
+        doctor_advise(doctor_wrong(doctor, DOCTOR_NO_CHATBOT, "program", "%s cannot be started: %s", path,
+                                   plat_os_error()),
                       "install it again");
         return;
     }
@@ -147,8 +149,8 @@ void doctor_check_memory(doctor *doctor, bool is_after) {
     } else if (is_full) {
         doctor_finding *finding = doctor_wrong(doctor, DOCTOR_MEMORY_FULL, "/dev/shm", "%sB of %sB are free, a host "
                                                                                        "reserves %sB", room, total, need);
-        doctor_advise(finding, "free some of it (ls -lS /dev/shm), make it larger (mount -o remount,size=1G /dev/shm; in a "
-                               "container --shm-size), or start chatbot with fewer --slots");
+        doctor_advise(finding, "free some of it (ls -lS /dev/shm), make it larger (mount -o remount,size=1G /dev/shm; in "
+                               "a container --shm-size), or start chatbot with fewer --slots");
     } else {
         doctor_good(doctor, "/dev/shm", "%sB of %sB are free; a host reserves %sB", room, total, need);
     }

@@ -2,6 +2,7 @@
 #include "papers.h"
 
 #include "chat_commands.h"
+#include "doctor.h"
 
 #include <string.h>
 
@@ -107,6 +108,15 @@ void papers_manual(FILE *file) {
     fprintf(file, "\n");
     CLI_EXIT_MAP(PRINT_EXIT)
 #undef PRINT_EXIT
+    fprintf(file, ".SH FAULTS\nWhat llamaipc doctor looks for, by the names in its output.\n");
+#define PRINT_FAULT(constant, name, text)                                                                              \
+    fprintf(file, ".TP\n.B ");                                                                                         \
+    options_print_roff(file, name);                                                                                    \
+    fprintf(file, "\n");                                                                                               \
+    options_print_roff(file, text);                                                                                    \
+    fprintf(file, "\n");
+    DOCTOR_FAULT_MAP(PRINT_FAULT)
+#undef PRINT_FAULT
     fprintf(file, ".SH ENVIRONMENT\n.TP\n.B NO_COLOR\nset and not empty: no colours, also on a terminal\n"
                   ".SH SEE ALSO\n.BR chatbot (1)\n");
 }

@@ -46,7 +46,8 @@ lipc_stream *modern_ask(lipc_client *client, bool is_endless) {
 
 /* ---- bare loop -------------------------------------------------------------------------------------------------- */
 
-void bare_open(bare_subject *bare, const char *program, const char *model_path, int n_threads, int n_ctx, int n_sequences) {
+void bare_open(bare_subject *bare, const char *program, const char *model_path, int n_threads, int n_ctx,
+               int n_sequences) {
     int to[2], from[2];
     char threads[16], ctx[16], sequences[16], line[64];
     snprintf(threads, sizeof threads, "%d", n_threads);

@@ -46,7 +46,8 @@ typedef struct bare_subject {
 
 /* Starts the program on a model, with so many threads and room for evaluating so many sequences of n_ctx tokens
  * together. */
-void bare_open(bare_subject *bare, const char *program, const char *model_path, int n_threads, int n_ctx, int n_sequences);
+void bare_open(bare_subject *bare, const char *program, const char *model_path, int n_threads, int n_ctx,
+               int n_sequences);
 /* Evaluation alone, without sampler and text: n_tokens of each of n_sequences together, behind prompts of n_prompt
  * tokens, which take first_ms all in all. */
 answer_cost bare_evaluate(bare_subject *bare, int n_sequences, int n_prompt, int n_tokens);

@@ -2,6 +2,7 @@
  * and messages that fit their buffer. */
 #include "../support/harness.h"
 
+#include "channel/hub.h"
 #include "host/options.h"
 
 #include <stdio.h>
@@ -42,6 +43,9 @@ int main(void) {
     CHECK(options.seed < 0);
     CHECK(!options.exit_with_parent && !options.ignore_eos && !options.show_help && !options.show_version);
     CHECK_INT(options.log_level, ==, LOG_LEVEL_INFO);
+    /* What llamaipc doctor takes a host for. */
+    CHECK(options.n_slots == HUB_STREAMS_DEFAULT && options.request_size == HUB_REQUEST_SIZE_DEFAULT &&
+          options.response_size == HUB_LOG_SIZE_DEFAULT);
 
     test_step("both spellings, with and without '='");
     CHECK_SAY(PARSE("-m", "a.gguf", "-c", "100", "-t", "3", "-ngl", "7", "-n", "9", "-s", "11"), "%s", message);
