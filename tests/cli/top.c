@@ -2,6 +2,10 @@
  * and the terminal as it was when it leaves. */
 #include "screen.h"
 
+#include "cli/terminal.h"
+
+#include <locale.h>
+
 static char instance[64];
 static script story;
 
@@ -47,6 +51,32 @@ static void check_terminal_restored(void) {
     screen_enter("stty -a >after; cmp before after && echo as before");
     SHOWS("\nas before\n");
     screen_clear();
+}
+
+static void check_field(const char *text, size_t n_columns, terminal_side side, const char *expected) {
+    char *written = NULL;
+    size_t n_bytes;
+    FILE *file = open_memstream(&written, &n_bytes);
+    CHECK(file != NULL);
+    terminal_field(file, text, n_columns, side);
+    fclose(file);
+    CHECK_TEXT(written, expected);
+    free(written);
+}
+
+static void fields(void) {
+    test_step("fields of so many columns, whatever is in them");
+    CHECK(setlocale(LC_CTYPE, "C.UTF-8"));
+    check_field("word", 6, SIDE_LEFT, "word  ");
+    check_field("word", 6, SIDE_RIGHT, "  word");
+    check_field("word", 2, SIDE_RIGHT, "wo");
+    check_field("", 2, SIDE_LEFT, "  ");
+    check_field("試験試験試", 8, SIDE_LEFT, "試験試験");
+    check_field("試験試験試", 7, SIDE_LEFT, "試験試 ");
+    check_field("試", 1, SIDE_RIGHT, " ");
+    check_field("e\u0301e\u0301", 3, SIDE_LEFT, "e\u0301e\u0301 ");
+    check_field("a\033[31m\nb", 8, SIDE_LEFT, "a?[31m?b");
+    check_field("\xE8\xA9", 3, SIDE_LEFT, "\xE8\xA9 "); /* not of this locale: a column for each byte */
 }
 
 #define START(options) screen_enter("$CLI top " options "; echo code $?")
@@ -114,8 +144,12 @@ static void clients_and_streams(void) {
     check_terminal_restored();
 
     test_step("Ctrl-C; a signal that ends it");
-    START("");
+    screen_resize("60");
+    START("--interval 60");
     SHOWS("generating");
+    CHECK(!screen_has("PROGRAM"));
+    screen_resize("100"); /* it is drawn anew although nothing else happens */
+    SHOWS("PROGRAM");
     screen_key("C-c");
     SHOWS("code 0");
     check_terminal_restored();
@@ -216,6 +250,7 @@ int main(void) {
     CHECK_INT(mkdir(folder, 0700), ==, 0);
     CHECK_INT(chdir(folder), ==, 0);
     story = script_new(1500);
+    fields();
     screen_open("100", "24");
     SHOWS("ready>");
     screen_enter("stty -a >before");
