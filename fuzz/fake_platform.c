@@ -161,6 +161,12 @@ uint64_t plat_memory_available_bytes(void) {
     return 0;
 }
 
+int plat_path_absolute(const char *path, char *absolute, size_t size_bytes) {
+    MUST(strlen(path) < size_bytes);
+    memcpy(absolute, path, strlen(path) + 1);
+    return PLAT_OK;
+}
+
 void plat_random(void *bytes, size_t size_bytes) {
     static uint64_t state = 1;
     for (size_t i = 0; i < size_bytes; i++) ((uint8_t *)bytes)[i] = (uint8_t)((state = state * 25214903917 + 11) >> 24);

@@ -108,7 +108,7 @@ void play_host(const host_play *play) {
     server *server = server_new(&engine.base, NULL, streams, play->ledger, bell);
     MUST(server);
     stream_service_show_state(streams, LIPC_HUB_READY);
-    server_run(server);
+    MUST(server_run(server) == NULL); /* nobody may change what is played back */
     server_free(server);
     stream_service_close(streams);
 }

@@ -104,8 +104,9 @@ LIPC_LAYOUT_ASSERT(LIPC_CLASSIC_REGION_SIZE % 4096 == 0);
  * larger structures (whose sizes the hub tells). */
 #define LIPC_HUB_MAGIC UINT64_C(0x425548204350494C) /* the bytes "LIPC HUB" */
 #define LIPC_LAYOUT_MAJOR 1
-#define LIPC_LAYOUT_MINOR 2 /* 1: LIPC_HUB_RECOVERING, LIPC_STREAM_RECOVERING, the words for recovery
-                             * 2: the classic block's `reader`, `n_cached` */
+#define LIPC_LAYOUT_MINOR 3 /* 1: LIPC_HUB_RECOVERING, LIPC_STREAM_RECOVERING, the words for recovery
+                             * 2: the classic block's `reader`, `n_cached`
+                             * 3: LIPC_FLAG_LOAD, `facts_version` */
 
 /* ---- Doorbell -----------------------------------------------------------------------------------------------------
  * A hint "look again" to whoever sleeps. State is elsewhere. `rings` is the word that a sleeper gives to the kernel.
@@ -124,7 +125,8 @@ typedef struct lipc_doorbell {
 
 /* ---- The hub ------------------------------------------------------------------------------------------------------
  * All written by the host, but for the words of the last two lines. The first two lines are written before `state` is
- * first other than 0, and do not change while this host lives; model facts before `state` is READY. */
+ * first other than 0, and do not change while this host lives; model facts before `state` is READY, anew for each model
+ * that is loaded. */
 typedef struct lipc_hub {
     uint64_t magic;           /* LIPC_HUB_MAGIC; 0 while a host begins */
     uint16_t layout_major;
@@ -156,7 +158,9 @@ typedef struct lipc_hub {
     uint32_t n_queued;        /* requests that wait for their turn */
     uint32_t worker_pid;      /* the process that evaluates; host_pid if the host has none beside itself */
     uint32_t n_recoveries;    /* how often a new worker has taken over from a dead one */
-    uint32_t reserved1[9];
+    uint32_t facts_version;   /* changes before the model facts below do: if it is the same before and after they are read,
+                                 and the state before them READY, they are of one model */
+    uint32_t reserved1[8];
 
     char host_version[16];    /* 192 */
     uint8_t reserved2[48];
@@ -212,6 +216,7 @@ LIPC_LAYOUT_ASSERT(offsetof(lipc_hub, index_length) == 104);
 LIPC_LAYOUT_ASSERT(offsetof(lipc_hub, reserved0) == 108);
 LIPC_LAYOUT_ASSERT(offsetof(lipc_hub, state) == 128);
 LIPC_LAYOUT_ASSERT(offsetof(lipc_hub, worker_pid) == 148);
+LIPC_LAYOUT_ASSERT(offsetof(lipc_hub, facts_version) == 156);
 LIPC_LAYOUT_ASSERT(offsetof(lipc_hub, host_version) == 192);
 LIPC_LAYOUT_ASSERT(offsetof(lipc_hub, model) == 256);
 LIPC_LAYOUT_ASSERT(offsetof(lipc_hub, n_ctx) == 384);
@@ -368,6 +373,9 @@ typedef struct lipc_request_header {
 #define LIPC_FLAG_DETACHABLE 1u
 #define LIPC_FLAG_IGNORE_EOS 2u
 #define LIPC_FLAG_LOGPROBS 4u
+#define LIPC_FLAG_LOAD 8u /* no answer is wanted, but another model for the host: the only item is a message, the absolute
+                             path of its file, of at most LIPC_MODEL_PATH_MAX bytes */
+#define LIPC_MODEL_PATH_MAX 4095
 
 /* An item: this header, n_bytes of UTF-8 without a zero byte, then one to eight zero bytes, so that the text is
  * terminated and the next item begins at a multiple of 8. */

@@ -214,6 +214,8 @@ typedef struct lipc_request {
     int32_t detachable;      /* 1: the work goes on without this client: see lipc_stream_id */
     int32_t ignore_eos;      /* 1: the model cannot end its answer */
     int32_t logprobs;        /* 1: token records carry log probabilities, at a pass over the vocabulary for each token */
+    int32_t load;            /* 1: not an answer but another model is wanted: see lipc_client_load */
+    int32_t reserved;        /* 0 */
 } lipc_request;
 
 /* Defaults: no messages, everything left to the host, not detachable. */
@@ -227,6 +229,23 @@ LIPC_API int lipc_stream_open(lipc_client *client, const lipc_request *request, 
 
 /* The same for one message of the role "user". */
 LIPC_API int lipc_stream_ask(lipc_client *client, const char *text, lipc_stream **stream);
+
+/* Has the host change its model for the one in the file `path`, for all of its clients. It is a request like any other: it
+ * waits for its turn, can be cancelled, and is closed when it is done. Everything that had arrived before it is answered
+ * first, by the old model; what arrives after it waits for the new one. Meanwhile the host's state is LOADING, and
+ * lipc_client_status tells how far it is. Then the stream ends without a text, and the host has the new model, with its
+ * own options for context, threads and the like; also after its worker died, but not if it is started anew.
+ *
+ * The old model stays, or comes back, if the stream is cancelled or closed before that, if this process dies, or if the
+ * new one cannot be used. The path is made absolute from this process's current folder; the host must be able to read it.
+ * With lipc_stream_open, the same is a request whose only message is an absolute path, with `load` = 1: it may have a
+ * priority, and with `detachable` = 1 it goes on without this client.
+ *
+ * Errors, here: INVALID (no path, one that is too long or not UTF-8), REFUSED (a host before 1.3 of the layout),
+ * HOST_GONE, NO_MEMORY; by the first read: REFUSED (no such file, no GGUF model, a host that plays a text back), FAILED
+ * (the model is damaged, of an unknown kind, or does not fit into memory; or the host's worker crashed over it twice). On
+ * error *stream is NULL. */
+LIPC_API int lipc_client_load(lipc_client *client, const char *path, lipc_stream **stream);
 
 typedef struct lipc_delta {
     const char *text; /* what is new, whole characters, not zero-terminated. A copy; valid until the next read on this

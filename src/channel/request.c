@@ -71,6 +71,16 @@ static bool check_stop(size_t number, const char *text, size_t n_bytes, char *me
     return check_text("stop string", number, text, n_bytes, message);
 }
 
+/* What a request with LIPC_FLAG_LOAD holds. */
+static bool check_load(const lipc_request_header *header, size_t n_messages, const char *path, char *message) {
+    if (n_messages != 1 || header->n_items != 1)
+        return refuse(message, "a request to load a model has one message, the model's path, and no other item");
+    if (path[0] != '/') return refuse(message, "the path of a model to load is not absolute: it must begin with '/'");
+    return strlen(path) <= LIPC_MODEL_PATH_MAX ||
+           refuse(message, "the path of a model to load has %zu bytes: expected at most %d", strlen(path),
+                  LIPC_MODEL_PATH_MAX);
+}
+
 /* ---- client ------------------------------------------------------------------------------------------------------ */
 
 /* An item's bytes: its header, its text, and one to eight zero bytes. */
@@ -82,7 +92,7 @@ static lipc_request_header header_of(const lipc_request *request, size_t n_bytes
     return (lipc_request_header){
         .n_bytes = (uint32_t)n_bytes,
         .flags = (request->detachable ? LIPC_FLAG_DETACHABLE : 0) | (request->ignore_eos ? LIPC_FLAG_IGNORE_EOS : 0) |
-                 (request->logprobs ? LIPC_FLAG_LOGPROBS : 0),
+                 (request->logprobs ? LIPC_FLAG_LOGPROBS : 0) | (request->load ? LIPC_FLAG_LOAD : 0),
         .n_predict = request->n_predict,
         .temperature = request->temperature,
         .min_p = request->min_p,
@@ -126,7 +136,7 @@ static bool measure(const lipc_request *request, size_t *n_bytes, char *message)
         if (!check_text("grammar", 1, request->grammar, length, message)) return false;
         *n_bytes += item_size(length);
     }
-    return true;
+    return !request->load || check_load(&header, (size_t)request->n_messages, request->messages[0].text, message);
 }
 
 int request_measure(const lipc_request *request, size_t *n_bytes, char message[REQUEST_MESSAGE_SIZE]) {
@@ -182,7 +192,7 @@ static bool read_request(const char *bytes, size_t n_bytes, request_view *view, 
     memcpy(header, bytes, sizeof *header);
     if (header->n_bytes != n_bytes)
         return refuse(message, "the request says it has %u bytes, its stream %zu", header->n_bytes, n_bytes);
-    if (header->flags & ~(LIPC_FLAG_DETACHABLE | LIPC_FLAG_IGNORE_EOS | LIPC_FLAG_LOGPROBS))
+    if (header->flags & ~(LIPC_FLAG_DETACHABLE | LIPC_FLAG_IGNORE_EOS | LIPC_FLAG_LOGPROBS | LIPC_FLAG_LOAD))
         return refuse(message, "unknown flags 0x%X", header->flags);
     if (header->n_items > LIPC_ITEMS_MAX)
         return refuse(message, "%u items are too many: expected at most %d", header->n_items, LIPC_ITEMS_MAX);
@@ -200,7 +210,8 @@ static bool read_request(const char *bytes, size_t n_bytes, request_view *view, 
         at += item_size(item.n_bytes);
     }
     if (at != n_bytes) return refuse(message, "%zu bytes behind the last item", n_bytes - at);
-    return view->n_messages > 0 || refuse(message, "the request has no message");
+    if (view->n_messages == 0) return refuse(message, "the request has no message");
+    return !(header->flags & LIPC_FLAG_LOAD) || check_load(header, view->n_messages, view->last_text, message);
 }
 
 int request_read(const char *bytes, size_t n_bytes, request_view *view, char message[REQUEST_MESSAGE_SIZE]) {

@@ -27,7 +27,7 @@ typedef struct request_view {
     const char *grammar;        /* NULL: none */
     size_t n_messages, n_stops;
     const char *stops[LIPC_STOPS_MAX];
-    const char *last_text;      /* of the last message, for the log */
+    const char *last_text;      /* of the last message, for the log; with LIPC_FLAG_LOAD the path of a model */
 } request_view;
 
 /* Host: checks the private copy of a request area. `n_bytes` is what the stream's header said. Returns 0 or

@@ -30,6 +30,11 @@
       "request to its first token. Keys: q ends; < and > choose the column to sort by, r the direction; + and - the "  \
       "interval; space pauses; up and down where there are more rows than lines.",                                     \
       "llamaipc top --once --sort rate", "one table, the fastest first")                                               \
+    X(LOAD, load, "FILE", 1, 1, "another model for a host that runs",                                                  \
+      "Has the host change its model for the one in FILE. Answers that had been asked for before are finished first, what " \
+      "comes later waits for the new model; clients stay attached. Ctrl-C leaves the host the model that it had, and so " \
+      "does a FILE that cannot be used. The host's other options, as -c and -np, stay what they are.",                 \
+      "llamaipc load ~/models/your-model.gguf", "changes the model")                                                   \
     X(CANCEL, cancel, "STREAM", 1, 1, "ends an answer, whoever asked for it",                                          \
       "Ends the work on one stream, named by its number or by its id. Its client reads what there is of the answer, "  \
       "and that it was cancelled.",                                                                                    \

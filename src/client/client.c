@@ -19,6 +19,8 @@
 #define LOSER_MS 1000
 /* lipc_stream_header.answer_sum */
 #define FIRST_MINOR_WITH_SUMS 1
+/* LIPC_FLAG_LOAD */
+#define FIRST_MINOR_WITH_LOAD 3
 /* A hub that is written at this moment can look damaged for a moment. */
 #define DAMAGED_LOOKS 20
 
@@ -178,6 +180,7 @@ static attempt attach_to(lipc_client *client, int pid, int *n_damaged, int *erro
     if (result != ATTEMPT_ATTACHED) return result;
     client->host_pid = pid;
     client->has_sums = identity.minor >= FIRST_MINOR_WITH_SUMS;
+    client->can_load = identity.minor >= FIRST_MINOR_WITH_LOAD;
     result = take_record(client, error);
     if (result != ATTEMPT_ATTACHED) return result;
     result = watch_host(client, &identity, error);

@@ -32,6 +32,7 @@ struct lipc_client {
     hub_view view;
     int host_pid;
     bool has_sums;             /* the host shows a sum of each answer's text */
+    bool can_load;             /* the host can change its model */
     uint32_t index;            /* of the client's record */
     uint64_t claim;            /* what that record holds as long as it is the client's own */
     plat_process_watch *watch;

@@ -5,6 +5,9 @@
 
 #include <string.h>
 
+/* Somebody may scribble over the version of the model's facts without end. */
+#define TRIES 100
+
 #define SHOWN(field) __atomic_load_n(&hub->field, __ATOMIC_RELAXED)
 
 void status_copy_text(char *text, size_t size_bytes, const char *shared, size_t shared_size) {
@@ -14,7 +17,7 @@ void status_copy_text(char *text, size_t size_bytes, const char *shared, size_t 
     text[utf8_repair(copy, strnlen(copy, shared_size), text, size_bytes - 1)] = 0;
 }
 
-void status_read(const hub_view *view, int host_pid, lipc_host_status *status) {
+static void read_once(const hub_view *view, int host_pid, lipc_host_status *status) {
     const lipc_hub *hub = hub_of(view);
     /* acquire: what the host wrote before this state is visible. */
     uint32_t state = __atomic_load_n(&hub->state, __ATOMIC_ACQUIRE);
@@ -42,4 +45,15 @@ void status_read(const hub_view *view, int host_pid, lipc_host_status *status) {
     status->n_parameters = SHOWN(n_parameters);
     status->model_bytes = SHOWN(model_bytes);
     status_copy_text(status->model, sizeof status->model, hub->model, sizeof hub->model);
+}
+
+/* Until the facts are of one model: the host may change it meanwhile. */
+void status_read(const hub_view *view, int host_pid, lipc_host_status *status) {
+    const lipc_hub *hub = hub_of(view);
+    for (int n_tries = 0; n_tries < TRIES; n_tries++) {
+        uint32_t version = __atomic_load_n(&hub->facts_version, __ATOMIC_ACQUIRE);
+        read_once(view, host_pid, status);
+        __atomic_thread_fence(__ATOMIC_ACQUIRE); /* pairs with the host's, behind its store of the version */
+        if (version == SHOWN(facts_version)) return;
+    }
 }

@@ -268,6 +268,9 @@ static int encode(const lipc_client *client, const lipc_request *given, char **b
     lipc_request_init(&request);
     memcpy(&request, given, size < sizeof request ? size : sizeof request);
     if (request_measure(&request, n_bytes, message) < 0) return lipc_fail(LIPC_E_INVALID, "%s", message);
+    if (request.load && !client->can_load)
+        return lipc_fail(LIPC_E_REFUSED, "the host of '%s' is of an older version, which cannot change its model: end it, "
+                         "and start another with it", client->name);
     if (*n_bytes > client->view.at.request_size)
         return lipc_fail(LIPC_E_REFUSED, "the request needs %zu bytes, the host of '%s' takes %u: start it with a "
                          "larger --request-size", *n_bytes, client->name, client->view.at.request_size);
@@ -334,6 +337,23 @@ int lipc_stream_ask(lipc_client *client, const char *text, lipc_stream **stream)
     request.messages = &message;
     request.n_messages = 1;
     return lipc_stream_open(client, &request, stream);
+}
+
+int lipc_client_load(lipc_client *client, const char *path, lipc_stream **result) {
+    char absolute[LIPC_MODEL_PATH_MAX + 1];
+    if (!result) return lipc_fail(LIPC_E_INVALID, "the place for the stream is NULL");
+    *result = NULL;
+    if (!path || !path[0]) return lipc_fail(LIPC_E_INVALID, "the path of the model is NULL or empty");
+    if (plat_path_absolute(path, absolute, sizeof absolute) < 0)
+        return lipc_fail(LIPC_E_INVALID, "the path of the model is too long, or relative to a folder that is not there: "
+                         "give an absolute one of at most %d bytes", LIPC_MODEL_PATH_MAX);
+    const lipc_message message = {"user", absolute};
+    lipc_request request;
+    lipc_request_init(&request);
+    request.messages = &message;
+    request.n_messages = 1;
+    request.load = 1;
+    return lipc_stream_open(client, &request, result);
 }
 
 /* ---- reading ------------------------------------------------------------------------------------------------------- */

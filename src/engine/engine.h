@@ -165,8 +165,11 @@ typedef struct llama_engine_options {
 int llama_engine_open(const llama_engine_options *options, engine **result, char *message, size_t message_size);
 
 /* Whether the library works on this machine and the model's file is whole, without reading its weights: quick for a model
- * of any size. Errors: MODEL_MISSING, MODEL_BAD, LIBRARY, NO_MEMORY. */
+ * of any size. Other engines may be open. Errors: MODEL_MISSING, MODEL_BAD, LIBRARY, NO_MEMORY. */
 int llama_engine_check(const llama_engine_options *options, char *message, size_t message_size);
+
+/* Whether there is a file that can be read and begins as a model does: quicker still. Errors: MODEL_MISSING, MODEL_BAD. */
+int engine_check_file(const char *path, char *message, size_t message_size);
 
 typedef struct replay_engine_options {
     const char *text_path;

@@ -58,12 +58,14 @@ struct answer {
     int32_t priority;       /* the highest goes first */
     engine_request request; /* what it points to lives until `ended` */
     stops *stops;           /* NULL: none; freed by the serving loop */
+    const char *load_path;  /* not NULL: no answer is wanted but another model, from this file; lives as the request does */
     bool is_resumed;        /* a worker that is dead had begun it: it goes first, also when the host is to end */
     request_note *note;     /* in the ledger */
 
     /* The serving loop's. */
     unsigned number;        /* counts requests, for the log */
     uint64_t arrived;       /* counts too: the order in the queue */
+    uint32_t era;           /* see turns.c */
     int sequence;           /* of the engine */
     lipc_end cut;           /* why the loop ended it before the engine did; NONE if it did not */
 };

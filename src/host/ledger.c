@@ -3,6 +3,8 @@
 
 #include "../platform/step.h"
 
+#include <stdio.h>
+
 request_note *ledger_note(ledger *ledger, uint32_t index, uint32_t generation) {
     request_note *note = &ledger->notes[index];
     if (note->generation != generation) {
@@ -13,6 +15,20 @@ request_note *ledger_note(ledger *ledger, uint32_t index, uint32_t generation) {
         STEP("ledger.note.generation");
     }
     return note;
+}
+
+const char *ledger_model(const ledger *ledger) {
+    uint32_t model = __atomic_load_n(&ledger->model, __ATOMIC_ACQUIRE);
+    return model == 0 ? NULL : ledger->models[model - 1];
+}
+
+void ledger_set_model(ledger *ledger, const char *path) {
+    uint32_t place = ledger->model == 1 ? 1 : 0;
+    snprintf(ledger->models[place], sizeof ledger->models[place], "%s", path);
+    STEP("ledger.model.path");
+    /* release: the path stands. */
+    __atomic_store_n(&ledger->model, place + 1, __ATOMIC_RELEASE);
+    STEP("ledger.model.chosen");
 }
 
 void note_begin(request_note *note) {

@@ -9,6 +9,8 @@
  * n_fruitless       supervisor, worker     one death too many or too few is counted
  * notes             worker                 see note_begin
  * generations       worker                 the claim may be one ahead
+ * models, model     worker                 models: the other one counts; model: the next worker loads it
+ * facts_version     worker                 one number is left out
  * classic           worker                 classic_service.h
  */
 #ifndef HOST_LEDGER_H
@@ -72,6 +74,9 @@ typedef struct ledger {
     request_note classic_note;
     request_note notes[LIPC_STREAMS_MAX];
     uint32_t generations[LIPC_STREAMS_MAX]; /* of the streams, whatever their claims say */
+    char models[2][LIPC_MODEL_PATH_MAX + 1];
+    uint32_t model;         /* atomic: 1 + the place in `models` of the one that a client chose; 0: the options' */
+    uint32_t facts_version; /* as the hub shows it */
 } ledger;
 
 /* Workers in a row that may be killed before they serve. */
@@ -79,6 +84,10 @@ typedef struct ledger {
 
 /* The note of a request in stream `index`; what was noted of another generation is forgotten. */
 request_note *ledger_note(ledger *ledger, uint32_t index, uint32_t generation);
+
+/* The file of the model that a client chose last and that could be opened; NULL: none, it is the options'. */
+const char *ledger_model(const ledger *ledger);
+void ledger_set_model(ledger *ledger, const char *path);
 
 /* The request is read or given to the engine; nobody is at work on it for now; it is done with. A worker that dies
  * behind the first died with this request at work. */

@@ -2,6 +2,9 @@
  *
  * One round: look at everything that a client may have changed, give turns, and then step the engine for as long as
  * nobody rings. The bell is armed before each look, so whatever changes after it rings, also while the host is at work.
+ *
+ * A request for another model waits in the queue like all others. When it is the next no answer begins any more, and when
+ * those that run have ended the loop hands it to its caller, which changes the engine.
  */
 #include "serve.h"
 
@@ -29,6 +32,7 @@ struct server {
     size_t n_running;
     answer **waiting;
     size_t n_waiting, waiting_size;
+    answer *load;              /* whose turn it is: another model; NULL: none */
     unsigned n_requests;
     bool is_draining;
     bool is_stopping;
@@ -40,25 +44,40 @@ static bool load(const int *word) {
 
 server *server_new(engine *engine, classic_service *classic, stream_service *streams, ledger *ledger,
                    plat_doorbell *bell) {
-    size_t n_sequences = (size_t)engine->facts.n_sequences;
     server *server = calloc(1, sizeof *server);
     if (!server) return NULL;
-    *server = (struct server){.engine = engine, .classic = classic, .streams = streams, .ledger = ledger, .bell = bell};
-    server->progress = calloc((size_t)engine->facts.n_progress, sizeof *server->progress);
-    server->by_sequence = calloc(n_sequences, sizeof *server->by_sequence);
-    server->running = calloc(n_sequences, sizeof *server->running);
+    *server = (struct server){.classic = classic, .streams = streams, .ledger = ledger, .bell = bell};
     server->waiting_size = stream_service_size(streams) + 1; /* each stream, and the classic channel */
     server->waiting = calloc(server->waiting_size, sizeof *server->waiting);
-    if (server->progress && server->by_sequence && server->running && server->waiting) return server;
+    if (server->waiting && server_set_engine(server, engine)) return server;
     server_free(server);
     return NULL;
 }
 
-void server_free(server *server) {
-    if (!server) return;
+static void forget_engine(server *server) {
     free(server->progress);
     free(server->by_sequence);
     free(server->running);
+    server->progress = NULL;
+    server->by_sequence = server->running = NULL;
+    server->engine = NULL;
+}
+
+bool server_set_engine(server *server, engine *engine) {
+    size_t n_sequences = (size_t)engine->facts.n_sequences;
+    forget_engine(server);
+    server->progress = calloc((size_t)engine->facts.n_progress, sizeof *server->progress);
+    server->by_sequence = calloc(n_sequences, sizeof *server->by_sequence);
+    server->running = calloc(n_sequences, sizeof *server->running);
+    bool has_room = server->progress && server->by_sequence && server->running;
+    if (has_room) server->engine = engine;
+    else forget_engine(server);
+    return has_room;
+}
+
+void server_free(server *server) {
+    if (!server) return;
+    forget_engine(server);
     free(server->waiting);
     free(server);
 }
@@ -168,7 +187,7 @@ static void update_queue(server *server) {
         enqueue(server, arrived);
     for (size_t i = 0; i < server->n_waiting; i++) {
         answer *answer = server->waiting[i];
-        if (server->is_draining && !answer->is_resumed)
+        if (server->is_draining && (!answer->is_resumed || answer->load_path))
             finish(answer, LIPC_END_HOST_ENDED, 0, "");
         else if (answer->channel->is_cancelled(answer))
             finish(answer, LIPC_END_CANCELLED, 0, "");
@@ -180,14 +199,17 @@ static void update_queue(server *server) {
 }
 
 /* Which of those who wait begins now; n_waiting: none. Requests that may have brought a worker down are tried one at a
- * time: the next begins when the one before has made a token, and everybody else when all of them have. */
+ * time: the next begins when the one before has made a token, and everybody else when all of them have. A change of the
+ * model begins when nothing runs. */
 static size_t next_to_start(const server *server) {
     if (server->n_running >= (size_t)server->engine->facts.n_sequences) return server->n_waiting;
     for (size_t i = 0; i < server->n_running; i++)
         if (server->running[i]->note->is_suspect) return server->n_waiting;
-    for (size_t i = 0; i < server->n_waiting; i++)
-        if (server->waiting[i]->note->is_suspect) return i;
-    return 0;
+    size_t next = 0;
+    for (size_t i = server->n_waiting; i-- > 0;)
+        if (server->waiting[i]->note->is_suspect) next = i;
+    bool must_wait = next < server->n_waiting && server->waiting[next]->load_path && server->n_running > 0;
+    return must_wait ? server->n_waiting : next;
 }
 
 static void start(server *server, size_t place) {
@@ -196,6 +218,11 @@ static void start(server *server, size_t place) {
             (--server->n_waiting - place) * sizeof *server->waiting);
     note_begin(answer->note);
     uint64_t turn_ns = plat_clock_ns();
+    if (answer->load_path) {
+        server->load = answer;
+        answer->channel->started(answer, turn_ns);
+        return;
+    }
     int error = engine_admit(server->engine, &answer->request, &answer->sequence);
     if (error < 0) {
         bool is_ours = error == ENGINE_E_NO_MEMORY || error == ENGINE_E_BUSY || answer->is_resumed;
@@ -210,7 +237,7 @@ static void start(server *server, size_t place) {
 static void give_turns(server *server) {
     update_queue(server);
     size_t next;
-    while ((next = next_to_start(server)) < server->n_waiting) {
+    while (!server->load && (next = next_to_start(server)) < server->n_waiting) {
         start(server, next);
         turns_sort(server->waiting, server->n_waiting, server->running, server->n_running);
     }
@@ -311,7 +338,8 @@ static void work(server *server, uint32_t seen) {
     } while (!plat_doorbell_has_rung(server->bell, seen) && plat_clock_ns() < look_ns);
 }
 
-void server_run(server *server) {
+answer *server_run(server *server) {
+    server->load = NULL;
     for (;;) {
         uint32_t seen = plat_doorbell_arm(server->bell, PLAT_BELL_ALL);
         stream_service_look(server->streams);
@@ -324,10 +352,29 @@ void server_run(server *server) {
         give_turns(server);
         cancel_unwanted(server);
         stream_service_grant(server->streams, (uint32_t)server->n_waiting);
-        if (server->is_draining && server->n_running == 0) return;
+        if (server->load) return server->load;
+        if (server->is_draining && server->n_running == 0) return NULL;
         if (server->is_stopping)
             step(server);
         else
             work(server, seen);
     }
+}
+
+/* ---- another model ----------------------------------------------------------------------------------------------- */
+
+void server_end_load(answer *load, lipc_end end, int error, const char *message) {
+    if (error < 0) {
+        refuse(load, error, message);
+        return;
+    }
+    log_line(LOG_LEVEL_INFO, "request %u: another model, %s", load->number, end == LIPC_END_TURN ? "loaded" : words_of(end));
+    finish(load, end, 0, "");
+}
+
+void server_abandon(server *server) {
+    server->is_draining = true;
+    stream_service_show_state(server->streams, LIPC_HUB_ENDING);
+    stream_service_look(server->streams);
+    update_queue(server);
 }

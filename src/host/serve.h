@@ -15,8 +15,18 @@ typedef struct server server;
 server *server_new(engine *engine, classic_service *classic, stream_service *streams, ledger *ledger,
                    plat_doorbell *bell);
 
-/* Serves until asked to stop. */
-void server_run(server *server);
+/* Serves until asked to stop: NULL; or until it is the turn of a request for another model, which is returned. Nothing
+ * runs then; it is at work, as a worker that dies from here on will have died with it. */
+answer *server_run(server *server);
+
+/* After server_run has returned a request: ends it. `error` is 0, or REFUSED or FAILED with a sentence in `message`. */
+void server_end_load(answer *load, lipc_end end, int error, const char *message);
+
+/* The engine with which server_run goes on; the one before may be closed. False if memory ran out: it goes on with none. */
+bool server_set_engine(server *server, engine *engine);
+
+/* There is no engine any more, and the host ends: so do all requests that have arrived. */
+void server_abandon(server *server);
 
 /* Whether none of the answers at hand is wanted any more. For engine_callbacks.interrupted while serving. */
 bool server_is_interrupted(const server *server);

@@ -57,6 +57,16 @@ static bool list_messages(slot *slot, size_t n_messages) {
     return is_listed;
 }
 
+/* A request for another model: what can be said before its turn comes. Returns 0 or the error, with a sentence. */
+static int read_load(slot *slot, const char *path, char message[REQUEST_MESSAGE_SIZE]) {
+    if (slot->service->options->replay_path) {
+        snprintf(message, REQUEST_MESSAGE_SIZE, "this host plays a text back (--replay): it has no model to change");
+        return LIPC_E_REFUSED;
+    }
+    slot->answer.load_path = path;
+    return engine_check_file(path, message, REQUEST_MESSAGE_SIZE) < 0 ? LIPC_E_REFUSED : LIPC_E_OK;
+}
+
 /* Reads the private copy of the request into the answer. Returns 0 or the error, with a sentence. */
 static int read_request(slot *slot, size_t n_bytes, char message[REQUEST_MESSAGE_SIZE]) {
     request_view view;
@@ -64,6 +74,7 @@ static int read_request(slot *slot, size_t n_bytes, char message[REQUEST_MESSAGE
     int error = request_read(slot->bytes, n_bytes, &view, message);
     if (error < 0) return error;
     slot->is_detachable = (view.header.flags & LIPC_FLAG_DETACHABLE) != 0;
+    if (view.header.flags & LIPC_FLAG_LOAD && (error = read_load(slot, view.last_text, message)) < 0) return error;
     answer->priority = view.header.priority;
     apply_parameters(&view.header, slot->service->options, &answer->request);
     answer->request.grammar = view.grammar;

@@ -41,7 +41,8 @@ size_t stream_service_recover(stream_service *service);
 /* Number of streams. */
 size_t stream_service_size(const stream_service *service);
 
-/* State, load progress and facts, for all clients to see. Rings those who wait for them. */
+/* State, load progress and facts, for all clients to see. Rings those who wait for them. The facts change only while the
+ * state is neither READY nor ENDING. */
 void stream_service_show_state(stream_service *service, uint32_t state);
 void stream_service_show_loading(stream_service *service, int per_mille);
 void stream_service_show_model(stream_service *service, const engine_model_facts *facts);

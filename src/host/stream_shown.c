@@ -30,6 +30,10 @@ void stream_service_show_loading(stream_service *service, int per_mille) {
 
 void stream_service_show_model(stream_service *service, const engine_model_facts *facts) {
     lipc_hub *hub = hub_of(&service->view);
+    SHOW(service, facts_version, ++service->ledger->facts_version);
+    STEP("streams.show.facts_version");
+    /* release: who sees any of these facts and looks again sees that the version is another. */
+    __atomic_thread_fence(__ATOMIC_RELEASE);
     snprintf(service->shown.model, sizeof service->shown.model, "%s", facts->description);
     memcpy(hub->model, service->shown.model, sizeof hub->model);
     STEP("streams.show.model");

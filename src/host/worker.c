@@ -22,9 +22,10 @@ typedef struct worker {
     stream_service *streams;
     plat_process_watch *parent_watch;
     server *server; /* NULL while loading */
+    const answer *load; /* by which another model is being loaded; NULL: none */
     uint64_t last_progress_ns;
     const char *model_path;
-    bool has_answers;  /* before it loads the model: those of a dead worker */
+    bool has_answers;  /* before it loads its first model: those of a dead worker */
     bool is_successor; /* of a worker that died, or of a host whose answers go on */
 } worker;
 
@@ -58,14 +59,22 @@ static bool follow_parents(worker *worker) {
 
 /* ---- the engine -------------------------------------------------------------------------------------------------- */
 
+static bool must_end_now(const worker *worker) {
+    return __atomic_load_n(&worker->parts->ledger->stop.now, __ATOMIC_ACQUIRE) ||
+           classic_service_shutdown_requested(worker->classic);
+}
+
+static bool is_told_to_end(const worker *worker) {
+    return must_end_now(worker) || __atomic_load_n(&worker->parts->ledger->stop.drain, __ATOMIC_ACQUIRE) ||
+           stream_service_shutdown_requested(worker->streams);
+}
+
 static bool on_interrupted(void *user_data) {
     const worker *worker = user_data;
-    const stop_request *stop = &worker->parts->ledger->stop;
     if (worker->server) return server_is_interrupted(worker->server);
-    if (__atomic_load_n(&stop->now, __ATOMIC_ACQUIRE) || classic_service_shutdown_requested(worker->classic)) return true;
+    if (worker->load && worker->load->channel->is_cancelled(worker->load)) return true;
     /* While loading there is no answer to finish, unless a dead worker left some: the first signal is enough. */
-    return !worker->has_answers && (__atomic_load_n(&stop->drain, __ATOMIC_ACQUIRE) ||
-                                    stream_service_shutdown_requested(worker->streams));
+    return worker->has_answers ? must_end_now(worker) : is_told_to_end(worker);
 }
 
 /* A line a second: enough to see that it moves. */
@@ -100,10 +109,16 @@ static const char *model_path_of(const host_options *options) {
     return embedded;
 }
 
-static int open_model(worker *worker, const engine_callbacks *callbacks, engine **engine, char *message,
+/* The model that the host has now, or is to have. */
+static const char *current_model(const worker *worker) {
+    const char *chosen = ledger_model(worker->parts->ledger);
+    return chosen ? chosen : model_path_of(&worker->parts->options);
+}
+
+static int open_model(worker *worker, const char *path, const engine_callbacks *callbacks, engine **engine, char *message,
                       size_t message_size) {
     const host_options *options = &worker->parts->options;
-    worker->model_path = model_path_of(options);
+    worker->model_path = path;
     const llama_engine_options engine_options = {
         .model_path = worker->model_path,
         .n_ctx = options->n_ctx > 0 ? (uint32_t)options->n_ctx : 0,
@@ -137,20 +152,17 @@ static int open_replay(worker *worker, const engine_callbacks *callbacks, engine
     return replay_engine_open(&engine_options, engine, message, message_size);
 }
 
-static int open_engine(worker *worker, engine **engine) {
-    char message[MESSAGE_SIZE];
+/* `path` is the model's; a replay has its own. Nothing keeps it. */
+static int open_engine(worker *worker, const char *path, engine **engine, char *message, size_t message_size) {
     const host_parts *parts = worker->parts;
     const engine_callbacks callbacks = {.on_load_progress = on_load_progress,
                                         .interrupted = on_interrupted,
                                         .on_log = on_engine_log,
                                         .user_data = worker};
     uint64_t started_ns = worker->last_progress_ns = plat_clock_ns();
-    int error = parts->options.replay_path ? open_replay(worker, &callbacks, engine, message, sizeof message)
-                                           : open_model(worker, &callbacks, engine, message, sizeof message);
-    if (error < 0) {
-        if (error != ENGINE_E_ABORTED) log_line(LOG_LEVEL_ERROR, "%s", message);
-        return error;
-    }
+    int error = parts->options.replay_path ? open_replay(worker, &callbacks, engine, message, message_size)
+                                           : open_model(worker, path, &callbacks, engine, message, message_size);
+    if (error < 0) return error;
     const engine_model_facts *facts = &(*engine)->facts;
     log_line(LOG_LEVEL_INFO, "ready after %.2f s: %s, %.1f M parameters, context %u, %d at a time, %d threads, "
                              "template: %s; name %s",
@@ -163,15 +175,119 @@ static int open_engine(worker *worker, engine **engine) {
     return ENGINE_OK;
 }
 
+/* ---- another model ----------------------------------------------------------------------------------------------- */
+
+/* As far as that can be known before anything is closed for it. */
+static int check_model(const char *path, char *message, size_t message_size) {
+    const llama_engine_options options = {.model_path = path, .callbacks = {.on_log = on_engine_log}};
+    return llama_engine_check(&options, message, message_size);
+}
+
+/* Opens an engine for the serving loop. On error there is none. */
+static int open_to_serve(worker *worker, server *server, const char *path, engine **engine, char *message,
+                         size_t message_size) {
+    int error = open_engine(worker, path, engine, message, message_size);
+    if (error < 0 || server_set_engine(server, *engine)) return error;
+    engine_close(*engine);
+    *engine = NULL;
+    snprintf(message, message_size, "not enough memory for the serving loop");
+    return ENGINE_E_NO_MEMORY;
+}
+
+/* Opens the model that is asked for. On error, or if it is not wanted any more, there is no engine. */
+static int open_wanted(worker *worker, server *server, const answer *load, engine **engine, char *message,
+                       size_t message_size) {
+    worker->load = load;
+    int error = open_to_serve(worker, server, load->load_path, engine, message, message_size);
+    worker->load = NULL;
+    if (error < 0 || !load->channel->is_cancelled(load)) return error;
+    engine_close(*engine);
+    *engine = NULL;
+    return ENGINE_E_ABORTED;
+}
+
+static void begin_loading(worker *worker) {
+    worker->server = NULL;
+    worker->has_answers = false;
+    stream_service_show_loading(worker->streams, 0);
+    stream_service_show_state(worker->streams, LIPC_HUB_LOADING);
+}
+
+static void go_on(worker *worker, server *server) {
+    worker->server = server;
+    stream_service_show_loading(worker->streams, 1000);
+    stream_service_show_state(worker->streams, LIPC_HUB_READY);
+}
+
+/* The model cannot be had, or is not wanted any more. */
+static void end_in_vain(worker *worker, answer *load, int error, const char *message) {
+    if (error != ENGINE_E_ABORTED)
+        server_end_load(load, LIPC_END_FAILED, LIPC_E_FAILED, message);
+    else
+        server_end_load(load, is_told_to_end(worker) ? LIPC_END_HOST_ENDED : LIPC_END_CANCELLED, 0, "");
+}
+
+/* Opens the model again that the host had. Returns why that could not be: then there is no engine, and the host ends. */
+static int go_back(worker *worker, server *server, engine **engine) {
+    char message[MESSAGE_SIZE];
+    int error = open_to_serve(worker, server, current_model(worker), engine, message, sizeof message);
+    if (error == ENGINE_OK) {
+        go_on(worker, server);
+        return ENGINE_OK;
+    }
+    if (error != ENGINE_E_ABORTED) log_line(LOG_LEVEL_ERROR, "the model before cannot be opened again: %s", message);
+    server_abandon(server);
+    return error;
+}
+
+/* It is the turn of a request for another model; nothing runs. Whoever asked for one that cannot be had is told so at
+ * once, and clients wait until the old one is back. Returns 0, or why there is no engine any more. */
+static int change_model(worker *worker, server *server, answer *load, engine **engine) {
+    char message[MESSAGE_SIZE];
+    begin_loading(worker);
+    int error = check_model(load->load_path, message, sizeof message);
+    if (error == ENGINE_OK && load->channel->is_cancelled(load)) error = ENGINE_E_ABORTED;
+    if (error < 0) { /* nothing was closed, not even its memory of what it has read */
+        go_on(worker, server);
+        end_in_vain(worker, load, error, message);
+        return ENGINE_OK;
+    }
+    engine_close(*engine); /* first: there may be no room for both */
+    *engine = NULL;
+    error = open_wanted(worker, server, load, engine, message, sizeof message);
+    if (error < 0) {
+        end_in_vain(worker, load, error, message);
+        return go_back(worker, server, engine);
+    }
+    ledger_set_model(worker->parts->ledger, load->load_path);
+    go_on(worker, server);
+    server_end_load(load, LIPC_END_TURN, 0, "");
+    return ENGINE_OK;
+}
+
 /* ---- working ----------------------------------------------------------------------------------------------------- */
+
+/* Serves until the host is told to end, with one model after the other. */
+static host_exit run(worker *worker, server *server, engine **engine) {
+    answer *load;
+    while ((load = server_run(server))) {
+        int error = change_model(worker, server, load, engine);
+        if (error < 0) return exit_code_of(error);
+    }
+    return HOST_EXIT_OK;
+}
 
 /* Loads the model and serves. */
 static host_exit serve(worker *worker) {
     engine *engine;
+    char message[MESSAGE_SIZE];
     ledger *ledger = worker->parts->ledger;
     stream_service_show_state(worker->streams, worker->is_successor ? LIPC_HUB_RECOVERING : LIPC_HUB_LOADING);
-    int error = open_engine(worker, &engine);
-    if (error < 0) return exit_code_of(error);
+    int error = open_engine(worker, current_model(worker), &engine, message, sizeof message);
+    if (error < 0) {
+        if (error != ENGINE_E_ABORTED) log_line(LOG_LEVEL_ERROR, "%s", message);
+        return exit_code_of(error);
+    }
     server *server = server_new(engine, worker->classic, worker->streams, ledger, worker->bell);
     host_exit code = server ? HOST_EXIT_OK : HOST_EXIT_FAILURE;
     if (server) {
@@ -181,8 +297,8 @@ static host_exit serve(worker *worker) {
         STEP("worker.serve.ready");
         stream_service_show_state(worker->streams, LIPC_HUB_READY);
         classic_service_announce(worker->classic);
-        server_run(server);
-        log_line(LOG_LEVEL_INFO, "ending as asked");
+        code = run(worker, server, &engine);
+        if (code == HOST_EXIT_OK) log_line(LOG_LEVEL_INFO, "ending as asked");
     } else {
         log_line(LOG_LEVEL_ERROR, "not enough memory for the serving loop");
     }
@@ -234,12 +350,11 @@ host_exit worker_run(host_parts *parts) {
 
 host_exit worker_check(const host_options *options) {
     char message[MESSAGE_SIZE];
-    const llama_engine_options engine_options = {.model_path = model_path_of(options),
-                                                 .callbacks = {.on_log = on_engine_log}};
-    int error = llama_engine_check(&engine_options, message, sizeof message);
+    const char *path = model_path_of(options);
+    int error = check_model(path, message, sizeof message);
     if (error < 0)
         log_line(LOG_LEVEL_ERROR, "%s", message);
     else
-        printf("%s is whole, and libllama %s works here\n", engine_options.model_path, llama_engine_library_version());
+        printf("%s is whole, and libllama %s works here\n", path, llama_engine_library_version());
     return error < 0 ? exit_code_of(error) : HOST_EXIT_OK;
 }

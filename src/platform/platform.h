@@ -265,6 +265,10 @@ uint64_t plat_memory_available_bytes(void);
 /* Folder of the running program, without a slash at its end, into `path`. Errors: SYSTEM (also if too long). */
 int plat_program_folder(char *path, size_t size_bytes);
 
+/* A path that does not depend on this process's current folder, into `absolute`. Errors: SYSTEM (the folder is not there
+ * any more, or the result too long). */
+int plat_path_absolute(const char *path, char *absolute, size_t size_bytes);
+
 /* Login name (or number, if it has none) of the user who owns the named object, into `user`; "?" if there is none. */
 void plat_object_user(const char *name, char *user, size_t size_bytes);
 

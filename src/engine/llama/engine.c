@@ -261,11 +261,15 @@ int llama_engine_check(const llama_engine_options *options, char *message, size_
     struct llama_engine *engine = calloc(1, sizeof *engine);
     snprintf(message, message_size, "not enough memory for the engine");
     if (!engine) return ENGINE_E_NO_MEMORY;
+    ggml_log_callback log_before; /* of an engine that is open */
+    void *log_user_data;
+    llama_log_get(&log_before, &log_user_data);
     engine->options = *options;
     llama_log_set(on_library_log, engine);
     int error = model_check(engine);
     snprintf(message, message_size, "%s", engine->base.message);
     llama_engine_close(&engine->base);
+    llama_log_set(log_before, log_user_data);
     return error;
 }
 

@@ -5,11 +5,9 @@
 #include "../../platform/platform.h"
 
 #include <dlfcn.h>
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 /* What the caches of several answers may take together when nobody says how many there shall be. */
 #define CACHES_DEFAULT_BYTES (512.0 * 1024 * 1024)
@@ -18,29 +16,8 @@
 /* Fewer common tokens are not worth a copy. */
 #define COPY_LEAST 16
 
-/* What can be said about a file before the library tries it, in better words than the library's. */
-static int check_model_file(struct llama_engine *engine) {
-    const char *path = engine->options.model_path;
-    struct stat status;
-    /* Looked at before it is opened: opening a pipe would wait for its other end. */
-    if (stat(path, &status) == 0 && !S_ISREG(status.st_mode)) {
-        llama_say(engine, "the model '%s' is not a file; give a GGUF file with -m FILE", path);
-        return ENGINE_E_MODEL_MISSING;
-    }
-    FILE *file = fopen(path, "rbe");
-    if (!file) {
-        llama_say(engine, "cannot read the model file '%s': %s; give another with -m FILE", path, strerror(errno));
-        return ENGINE_E_MODEL_MISSING;
-    }
-    char magic[4] = {0};
-    int error = ENGINE_OK;
-    if (fread(magic, 1, sizeof magic, file) != sizeof magic || memcmp(magic, "GGUF", sizeof magic) != 0) {
-        llama_say(engine, "'%s' is not a GGUF model (it does not begin with \"GGUF\"); convert it, or give another with -m FILE",
-            path);
-        error = ENGINE_E_MODEL_BAD;
-    }
-    fclose(file);
-    return error;
+static int check_file(struct llama_engine *engine) {
+    return engine_check_file(engine->options.model_path, engine->base.message, sizeof engine->base.message);
 }
 
 static bool has_cpu(void) {
@@ -105,7 +82,7 @@ static int load_weights(struct llama_engine *engine) {
         if (!llama_model_has_encoder(engine->model) && llama_model_has_decoder(engine->model) &&
             llama_vocab_n_tokens(engine->vocab) > 0)
             return ENGINE_OK;
-        llama_say(engine, "the model '%s' does not generate text (an encoder or a vocabulary alone); give another with -m FILE",
+        llama_say(engine, "the model '%s' does not generate text (an encoder or a vocabulary alone); give another",
             engine->options.model_path);
         return ENGINE_E_MODEL_BAD;
     }
@@ -254,14 +231,14 @@ static void decide_about_cells(struct llama_engine *engine) {
 /* ---- what engine.c calls ------------------------------------------------------------------------------------------- */
 
 int model_load(struct llama_engine *engine) {
-    int error = check_model_file(engine);
+    int error = check_file(engine);
     if (error == ENGINE_OK) error = ensure_backends(engine);
     return error < 0 ? error : load_weights(engine);
 }
 
 int model_check(struct llama_engine *engine) {
     int error = ensure_backends(engine); /* first: what is said about the file then leaves nothing else open */
-    if (error == ENGINE_OK) error = check_model_file(engine);
+    if (error == ENGINE_OK) error = check_file(engine);
     if (error < 0) return error;
     struct llama_model_params params = llama_model_default_params();
     params.vocab_only = true;

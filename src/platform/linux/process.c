@@ -259,6 +259,22 @@ int plat_program_folder(char *path, size_t size_bytes) {
     return PLAT_OK;
 }
 
+int plat_path_absolute(const char *path, char *absolute, size_t size_bytes) {
+    size_t n_folder = 0;
+    if (path[0] != '/') {
+        /* The kernel says "(unreachable)/..." of a folder outside this process's root. */
+        if (!getcwd(absolute, size_bytes) || absolute[0] != '/') return plat_fail(PLAT_E_SYSTEM);
+        n_folder = strlen(absolute);
+        if (n_folder + 1 < size_bytes) absolute[n_folder++] = '/';
+    }
+    if (n_folder + strlen(path) >= size_bytes) {
+        errno = ENAMETOOLONG;
+        return plat_fail(PLAT_E_SYSTEM);
+    }
+    memcpy(absolute + n_folder, path, strlen(path) + 1);
+    return PLAT_OK;
+}
+
 bool plat_stream_try_write(int stream, const char *text, size_t n_bytes) {
     /* A pipe that polls writable has room for PIPE_BUF = 4,096 bytes, so this write neither blocks nor splits. */
     struct pollfd sink = {.fd = stream, .events = POLLOUT};
