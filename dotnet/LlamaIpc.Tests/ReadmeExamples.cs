@@ -111,6 +111,15 @@ internal static class ReadmeExamples
         await using LlamaClient client = await LlamaClient.ConnectAsync(options, loading, cancellationToken);
     }
 
+    internal static async Task LoadModelAsync(
+        LlamaClient client, Label statusLabel, CancellationToken cancellationToken)
+    {
+        var loading = new Progress<LlamaHostStatus>(
+            status => statusLabel.Text = $"{status.State}: {100 * status.LoadProgress:F0} %");
+        await client.LoadModelAsync("models/another-model.gguf", loading, cancellationToken);
+        statusLabel.Text = client.Status.Model;
+    }
+
     internal static async Task FailuresAsync(
         LlamaClient client, LlamaRequest request, CancellationToken cancellationToken)
     {

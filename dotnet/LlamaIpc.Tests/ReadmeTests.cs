@@ -9,7 +9,7 @@ public class ReadmeTests
 {
     [Fact]
     public void Every_example_is_compiled_word_for_word() =>
-        CodeBlocks.AssertCompiled(Path.Combine(Root, "dotnet", "README.md"), "ReadmeExamples.cs", expectedBlocks: 14);
+        CodeBlocks.AssertCompiled(Path.Combine(Root, "dotnet", "README.md"), "ReadmeExamples.cs", expectedBlocks: 15);
 
     [HostFact]
     public async Task The_examples_of_the_modern_client_work()
@@ -47,6 +47,10 @@ public class ReadmeTests
         Task connecting = null!;
         await ui.InvokeAsync(() => connecting = ReadmeExamples.ConnectAsync(status, CancellationToken.None));
         await Assert.ThrowsAsync<HostStartException>(() => connecting); // There is no such model.
+        Task changing = null!;
+        await ui.InvokeAsync(
+            () => changing = ReadmeExamples.LoadModelAsync(client, status, CancellationToken.None));
+        await Assert.ThrowsAsync<RequestRefusedException>(() => changing); // Nor this one.
     }
 
     [HostFact]

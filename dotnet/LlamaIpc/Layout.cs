@@ -25,7 +25,7 @@ internal static class Layout
 
     internal const ulong HubMagic = 0x425548204350494C;
     internal const int LayoutMajor = 1;
-    internal const int LayoutMinor = 2;
+    internal const int LayoutMinor = 3;
 
     internal const uint BellNews = 1;
     internal const uint BellEnds = 2;
@@ -63,6 +63,8 @@ internal static class Layout
     internal const uint FlagDetachable = 1;
     internal const uint FlagIgnoreEos = 2;
     internal const uint FlagLogprobs = 4;
+    internal const uint FlagLoad = 8;
+    internal const int ModelPathMax = 4095;
 
     internal const uint ItemMessage = 1;
     internal const uint ItemStop = 2;
@@ -171,8 +173,10 @@ internal static class Layout
         internal const int WorkerPidSize = 4;
         internal const int NRecoveriesOffset = 152;
         internal const int NRecoveriesSize = 4;
-        internal const int Reserved1Offset = 156;
-        internal const int Reserved1Size = 36;
+        internal const int FactsVersionOffset = 156;
+        internal const int FactsVersionSize = 4;
+        internal const int Reserved1Offset = 160;
+        internal const int Reserved1Size = 32;
         internal const int HostVersionOffset = 192;
         internal const int HostVersionSize = 16;
         internal const int Reserved2Offset = 208;

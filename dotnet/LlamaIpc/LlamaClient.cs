@@ -21,6 +21,9 @@ public sealed class LlamaClient : IDisposable, IAsyncDisposable
     /// </summary>
     private static readonly TimeSpan CloseLimit = TimeSpan.FromSeconds(5);
 
+    /// <summary>How often the progress of loading is looked at; to look costs no system call.</summary>
+    private static readonly TimeSpan ReportInterval = TimeSpan.FromMilliseconds(30);
+
     private readonly LipcClientHandle handle;
     private readonly CancellationTokenSource disposing = new();
     private int disposed;
@@ -251,6 +254,53 @@ public sealed class LlamaClient : IDisposable, IAsyncDisposable
     }
 
     /// <summary>
+    /// Has the host change its model, for all of its clients, and waits until it has. What had been asked for before is
+    /// answered first, by the old model; what is asked for meanwhile waits for the new one. Blocks no thread of the pool.
+    /// </summary>
+    /// <remarks>
+    /// If the new model cannot be used, or this is cancelled, the host keeps the model that it had; while that is loaded
+    /// again its state is <see cref="LlamaHostState.Loading"/>.
+    /// </remarks>
+    /// <param name="path">
+    /// The model's file, in the GGUF format; a relative path is one from this process's current folder.
+    /// </param>
+    /// <param name="progress">
+    /// Is told the host's status at once and each time that it changes, with the new model at the end.
+    /// </param>
+    /// <param name="cancellationToken">Withdraws the request.</param>
+    /// <exception cref="RequestRefusedException">
+    /// There is no such file, it is no GGUF model, or the host cannot change its model.
+    /// </exception>
+    /// <exception cref="LlamaIpcException">
+    /// The model is damaged, of an unknown kind, or too large (<see cref="LipcError.Failed"/>); or the path is too long
+    /// (<see cref="LipcError.Invalid"/>).
+    /// </exception>
+    /// <exception cref="RequestCanceledException">Cancelled, or the client was disposed.</exception>
+    /// <exception cref="HostGoneException">The host ended.</exception>
+    public async Task LoadModelAsync(
+        string path, IProgress<LlamaHostStatus>? progress = null, CancellationToken cancellationToken = default)
+    {
+        ArgumentException.ThrowIfNullOrEmpty(path);
+        ObjectDisposedException.ThrowIf(IsDisposed, this);
+        ThrowIfCancelled(cancellationToken);
+        using LlamaStream stream = OpenLoad(path);
+        using CancellationTokenSource ended = new();
+        Task reporting = progress is null ? Task.CompletedTask : ReportChangesAsync(progress, ended.Token);
+        try
+        {
+            await foreach (string _ in stream.ReadAllAsync(cancellationToken).ConfigureAwait(false))
+            {
+                // It has no text.
+            }
+        }
+        finally
+        {
+            await ended.CancelAsync().ConfigureAwait(false);
+            await reporting.ConfigureAwait(false);
+        }
+    }
+
+    /// <summary>
     /// Asks the host to end, for all of its clients, and waits until it is gone. Answers being made are finished,
     /// queued requests are not served. Does nothing if it has ended already.
     /// </summary>
@@ -286,6 +336,49 @@ public sealed class LlamaClient : IDisposable, IAsyncDisposable
     /// <returns>Ends when the client is closed.</returns>
     public ValueTask DisposeAsync() =>
         IsDisposed ? ValueTask.CompletedTask : new ValueTask(WaiterThread.RunOnOwn(Dispose));
+
+    // ---- Another model ----
+
+    private unsafe LlamaStream OpenLoad(string path)
+    {
+        using NativeText text = new();
+        int error = NativeMethods.ClientLoad(handle, text.Add(path, nameof(path)), out LipcStreamHandle stream);
+        if (error == (int)LipcError.Ok)
+        {
+            return new LlamaStream(this, stream, offset: 0, canBeDetached: false, limitWasAskedFor: true);
+        }
+        string message = NativeMethods.LastErrorMessage(error);
+        stream.Dispose();
+        throw LlamaIpcException.Of((LipcError)error, message);
+    }
+
+    /// <summary>Reports the host's status whenever it has changed, and a last time when that is no longer wanted.</summary>
+    private async Task ReportChangesAsync(IProgress<LlamaHostStatus> progress, CancellationToken cancellationToken)
+    {
+        LlamaHostStatus? last = null;
+        bool isLast;
+        do
+        {
+            isLast = cancellationToken.IsCancellationRequested;
+            LlamaHostStatus status;
+            try
+            {
+                status = Status;
+            }
+            catch (ObjectDisposedException)
+            {
+                return;
+            }
+            if (status != last)
+            {
+                last = status;
+                progress.Report(status);
+            }
+            await Task.Delay(ReportInterval, cancellationToken)
+                .ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        }
+        while (!isLast);
+    }
 
     // ---- Connecting ----
 

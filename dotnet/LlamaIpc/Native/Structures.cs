@@ -77,6 +77,8 @@ internal unsafe struct LipcRequest
     internal int Detachable;
     internal int IgnoreEos;
     internal int Logprobs;
+    internal int Load;
+    internal int Reserved;
 }
 
 /// <summary>New text of an answer: <c>lipc_delta</c>.</summary>
