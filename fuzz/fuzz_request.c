@@ -32,6 +32,10 @@ static void check_accepted(const request_view *view, const uint8_t *data, size_t
         MUST(strlen(view->stops[i]) >= 1 && strlen(view->stops[i]) <= LIPC_STOP_BYTES_MAX);
     }
     if (view->grammar) must_be_text(view->grammar, data, size);
+    if (view->header.flags & LIPC_FLAG_LOAD) {
+        MUST(view->n_messages == 1 && view->n_stops == 0 && !view->grammar);
+        MUST(view->last_text[0] == '/' && strlen(view->last_text) <= LIPC_MODEL_PATH_MAX);
+    }
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {

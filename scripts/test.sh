@@ -17,7 +17,7 @@ step "release: tests"
 ctest --test-dir build --output-on-failure --no-tests=error -j "$(nproc)"
 
 step "crash points: build"
-scripts/build.sh steps chatbot lipc test_crash_points
+scripts/build.sh steps chatbot lipc test_crash_points test_load_points
 step "crash points: tests"
 ctest --test-dir build/steps --output-on-failure --no-tests=error -L crash
 

@@ -7,7 +7,7 @@
     X(1, FAILURE, "an unexpected failure; the message says which")                                                     \
     X(2, USAGE, "an unknown command or option, a bad value, or no question")                                           \
     X(3, REFUSED, "the host cannot serve the request: it is too long, or not valid")                                   \
-    X(4, FAILED, "the model failed while answering")                                                                   \
+    X(4, FAILED, "the model failed while answering, or could not be loaded")                                           \
     X(5, NO_HOST, "no host runs under the name, and none was to be started, or none could be")                         \
     X(6, HOST_GONE, "the host ended or was killed meanwhile")                                                          \
     X(7, TIMEOUT, "the time-out passed")                                                                               \

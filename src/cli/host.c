@@ -100,8 +100,9 @@ static void say_unused(const cli_options *options) {
     char command[STOP_SIZE];
     collect(&arguments, options);
     if (arguments.n_items > 0)
-        terminal_say("a host runs already: %s does not change it. End it with '%s', or start another with --name",
-                     arguments.items[0], stop_command(options, command));
+        terminal_say("a host runs already: %s does not change it%s. End it with '%s', or start another with --name",
+                     arguments.items[0], options->model_path ? ", but llamaipc load FILE gives it another model" : "",
+                     stop_command(options, command));
 }
 
 /* ---- finding ------------------------------------------------------------------------------------------------------- */

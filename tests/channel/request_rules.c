@@ -232,6 +232,23 @@ static void check_edges(void) {
     ACCEPT(request.stops = &(const char *){text}; request.n_stops = 1);
     ACCEPT(request.n_stops = 0; request.stops = NULL);
 
+    test_step("a request to load a model: one absolute path, and nothing else");
+    char *path = malloc(LIPC_MODEL_PATH_MAX + 2);
+    memset(path, 'p', LIPC_MODEL_PATH_MAX + 1);
+    path[0] = '/';
+    path[LIPC_MODEL_PATH_MAX + 1] = 0;
+    REFUSE("4096 bytes", request.load = 1; request.messages = &(lipc_message){"user", path});
+    path[LIPC_MODEL_PATH_MAX] = 0;
+    ACCEPT(request.load = 1; request.messages = &(lipc_message){"user", path});
+    ACCEPT(request.load = 1; request.detachable = 1; request.messages = &(lipc_message){"user", "/"});
+    REFUSE("absolute", request.load = 1; request.messages = &(lipc_message){"user", "model.gguf"});
+    REFUSE("absolute", request.load = 1; request.messages = &(lipc_message){"user", ""});
+    REFUSE("one message", request.load = 1; request.messages = (lipc_message[]){hello, {"user", path}}; request.n_messages = 2);
+    REFUSE("no other item", request.load = 1; request.messages = &(lipc_message){"user", path}; request.grammar = "g");
+    REFUSE("no other item", request.load = 1; request.messages = &(lipc_message){"user", path};
+           request.stops = &(const char *){"s"}; request.n_stops = 1);
+    free(path);
+
     test_step("how a role is shown");
     REFUSE("the role ' ~?' is", request.messages = &(lipc_message){" ~\x7f", "t"});
     REFUSE("the role '?' is", request.messages = &(lipc_message){"\x1f", "t"});
@@ -283,7 +300,8 @@ static void check_lies(void) {
 
     lie_u32(IN_HEADER(n_bytes), (uint32_t)n_good + 8, "says it has");
     lie_u32(IN_HEADER(n_bytes), 0, "says it has");
-    lie_u32(IN_HEADER(flags), 8, "flags");
+    lie_u32(IN_HEADER(flags), 16, "flags");
+    lie_u32(IN_HEADER(flags), LIPC_FLAG_LOAD, "no other item");
     lie_u32(IN_HEADER(flags), UINT32_MAX, "flags");
     lie_u32(IN_HEADER(n_items), 4, "beyond");
     lie_u32(IN_HEADER(n_items), 2, "behind the last");

@@ -6,7 +6,7 @@ static char instance[64];
 static script story;
 
 static void help(void) {
-    static const char *const commands[] = {"ask", "chat", "status", "top", "cancel", "doctor", "bench", "stop"};
+    static const char *const commands[] = {"ask", "chat", "status", "top", "load", "cancel", "doctor", "bench", "stop"};
     cli cli;
     test_step("help fits a screen; mistakes are answered with what to do");
     for (size_t i = 0; i <= sizeof commands / sizeof commands[0]; i++) {
@@ -35,10 +35,50 @@ static void help(void) {
           "-r", "d", "-r", "e", "-r", "f", "--stop=g", "--stop=h", "--stop=i", "--stop=j", "--stop=k", "--stop=l",
           "--stop=m", "--stop=n", "--stop=o", "--stop=p", "--stop=q");
     FAILS(CLI_EXIT_USAGE, "cancel needs STREAM", "cancel");
+    FAILS(CLI_EXIT_USAGE, "load needs FILE", "load");
     FAILS(CLI_EXIT_USAGE, "no question", "ask");
     FAILS(CLI_EXIT_USAGE, "no question", "ask", " ");
     FAILS(CLI_EXIT_USAGE, "cannot read /no/such/file", "ask", "-f", "/no/such/file");
     FAILS(CLI_EXIT_USAGE, "cannot read /no/such/file", "ask", "--grammar-file", "/no/such/file", "hello");
+}
+
+static bool has_written(const cli *cli) {
+    struct stat status;
+    return fstat(cli->out_fd, &status) == 0 && status.st_size > 0;
+}
+
+static bool has_queued(const segment *segment) {
+    return NOW(hub_in(segment)->n_queued) == 1;
+}
+
+static void another_model(void) {
+    cli cli, answer;
+    char path[4096];
+    test_model_path(path, "tutor.gguf");
+    test_step("load");
+    segment segment = segment_open(instance);
+    RUN(&cli, CLI_EXIT_OK, NULL, "load", path);
+    check_said(&cli, "loaded: ");
+    CHECK_TEXT(cli.out, "");
+    cli_free(&cli);
+    FAILS(CLI_EXIT_REFUSED, "/no/such/model.gguf", "load", "/no/such/model.gguf");
+    FAILS(CLI_EXIT_REFUSED, "GGUF", "load", cli_program());
+
+    test_step("Ctrl-C while it waits for an answer to be finished");
+    cli_start(&answer, NULL, false, (const char *const[]){"ask", "--ignore-eos", "go on", NULL});
+    CHECK(WAITED(SOON_MS, has_written(&answer)));
+    cli_start(&cli, NULL, false, (const char *const[]){"load", path, NULL});
+    CHECK(WAITED(SOON_MS, has_queued(&segment)));
+    kill(cli.pid, SIGINT);
+    cli_expect(&cli, CLI_EXIT_CANCELLED);
+    CHECK_TEXT(cli.err, "llamaipc: cancelled: the host keeps the model that it had\n");
+    cli_free(&cli);
+    FAILS(CLI_EXIT_TIMEOUT, "keeps the model", "load", "--timeout", "0", path);
+    CHECK(!cli_has_ended(&answer));
+    kill(answer.pid, SIGINT);
+    cli_expect(&answer, CLI_EXIT_CANCELLED);
+    cli_free(&answer);
+    segment_close(&segment);
 }
 
 static void without_host(void) {
@@ -47,6 +87,7 @@ static void without_host(void) {
     FAILS(CLI_EXIT_NO_HOST, "no host runs as", "status");
     FAILS(CLI_EXIT_NO_HOST, "no host runs as", "stop");
     FAILS(CLI_EXIT_NO_HOST, "no host runs as", "cancel", "1");
+    FAILS(CLI_EXIT_NO_HOST, "no host runs as", "load", "model.gguf");
     FAILS(CLI_EXIT_NO_HOST, "/no/such/model.gguf", "ask", "-m", "/no/such/model.gguf", "hello");
     FAILS(CLI_EXIT_NO_HOST, "no host is running", "status", "--wait", "--timeout", "0");
     CHECK_INT(objects_count(instance), ==, 0);
@@ -67,6 +108,7 @@ static void without_host(void) {
     RUN(&cli, CLI_EXIT_OK, NULL, "ask", "-m", "other.gguf", "-n", "1", "hello");
     check_said(&cli, "--model does not change it");
     cli_free(&cli);
+    another_model();
     RUN(&cli, CLI_EXIT_OK, NULL, "stop");
     CHECK_TEXT(cli.err, "");
     cli_free(&cli);
@@ -185,11 +227,6 @@ static bool is_running(int n) {
     bool is_so = json_figure(status, "running") == n;
     json_decref(status);
     return is_so;
-}
-
-static bool has_written(const cli *cli) {
-    struct stat status;
-    return fstat(cli->out_fd, &status) == 0 && status.st_size > 0;
 }
 
 /* Starts an endless answer, and waits until text comes. */

@@ -18,6 +18,11 @@ static void wait_for(uint32_t client, int32_t priority) {
     n_waiting++;
 }
 
+/* The last of those who wait wants another model. */
+static void wants_model(void) {
+    answers[n_waiting - 1].load_path = "/model.gguf";
+}
+
 static void run_for(uint32_t client) {
     made[n_running] = (answer){.client = client};
     running[n_running] = &made[n_running];
@@ -78,6 +83,29 @@ int main(void) {
     wait_for(ANSWER_CLIENT_CLASSIC, 0);
     wait_for(3, 0);
     check_order("21");
+
+    test_step("a change of the model: behind all that came before it, before all that came after");
+    begin();
+    run_for(7);
+    wait_for(8, 0);
+    wait_for(7, -100);
+    wait_for(9, 100);
+    wants_model();
+    wait_for(8, 50);
+    wait_for(7, 0);
+    wait_for(7, 0);
+    wants_model();
+    wait_for(9, 100);
+    check_order("1234567");
+
+    test_step("... and what a dead worker had begun before all of that");
+    begin();
+    wait_for(7, 0);
+    wait_for(8, 0);
+    wants_model();
+    wait_for(9, 0);
+    answers[2].is_resumed = true;
+    check_order("312");
 
     test_step("nobody waits");
     begin();

@@ -1,0 +1,59 @@
+/* load_points.c - a host that changes its model dies behind each store to the ledger that is about that: the next worker has
+ * one of the two models, and does what was asked for. crash_points plays texts back, and has no model to change. */
+#include "../death/worker_test.h"
+#include "../support/test_model.h"
+
+enum { VOCABULARY = 259 };
+
+static char mark[64], path[64];
+
+static void give_orders(void *wish) {
+    setenv("LIPC_STEP", wish, 1);
+    setenv("LIPC_STEP_MARK", mark, 1);
+}
+
+static void die_at(const char *step, const char *action) {
+    char instance[64], wish[128];
+    test_host host;
+    lipc_stream *change, *waits;
+    lipc_delta delta;
+    lipc_host_status status;
+    snprintf(wish, sizeof wish, "%s:1:%s", step, action);
+    test_step("%s", wish);
+    const test_host_setup setup = {.before_exec = give_orders, .data = wish};
+    test_instance(instance, "points");
+    host_start_with(&host, instance, &setup, EMBEDDED("-n", "20"));
+    segment segment = segment_of(instance, host.pid, LIPC_HUB_READY);
+    pid_t first = worker_awaited(&host);
+    lipc_client *client = client_of(instance);
+    CHECK_LIPC(lipc_client_load(client, path, &change), LIPC_E_OK);
+    waits = ask(client, QUESTION);
+    CHECK_LIPC(lipc_stream_read(change, soon(), &delta), LIPC_E_OK);
+    CHECK_INT(delta.n_bytes, ==, 0);
+    CHECK_SAY(access(mark, F_OK) == 0, "nobody comes to the step");
+    CHECK_INT(worker_awaited(&host), !=, first);
+    reading text = read_to_end(waits);
+    CHECK_INT(text.code, ==, 0);
+    CHECK_LIPC(lipc_client_status(client, &status), LIPC_E_OK);
+    CHECK_INT(status.n_vocab, ==, VOCABULARY);
+    unlink(mark);
+    free(text.text);
+    lipc_stream_close(change);
+    lipc_stream_close(waits);
+    lipc_client_close(client);
+    end_host(&host, &segment);
+}
+
+int main(void) {
+    test_begin("load_points", 60);
+    expect_crashes();
+    snprintf(mark, sizeof mark, "/tmp/load_points-%d.mark", (int)getpid());
+    snprintf(path, sizeof path, "/tmp/load_points-%d.gguf", (int)getpid());
+    test_model_write(path, 0);
+    die_at("ledger.model.path", "kill");
+    die_at("ledger.model.path", "segv");
+    die_at("ledger.model.chosen", "kill");
+    die_at("ledger.model.chosen", "segv");
+    unlink(path);
+    return test_end();
+}
