@@ -145,10 +145,17 @@ static void print_label(const char *label) {
     printf("%s%-10s%s ", terminal_style_on(stdout, STYLE_DIM), label, terminal_style_on(stdout, STYLE_PLAIN));
 }
 
+/* On a busy machine a late wake-up is a time slice late. */
+static void print_time(double us) {
+    printf(us < 10000 ? "%8.1f us" : "%8.1f ms", us < 10000 ? us : us / 1000);
+}
+
 static void print_wake(const bench *bench, int kind, const char *label, const char *what) {
     print_label(label);
-    printf("%-33s %s%8.1f us%s  p99 %6.1f us", what, terminal_style_on(stdout, STYLE_BOLD), bench->wake_us[kind],
-           terminal_style_on(stdout, STYLE_PLAIN), bench->late_us[kind]);
+    printf("%-33s %s", what, terminal_style_on(stdout, STYLE_BOLD));
+    print_time(bench->wake_us[kind]);
+    printf("%s  p99", terminal_style_on(stdout, STYLE_PLAIN));
+    print_time(bench->late_us[kind]);
     if (kind != WAKE_FUTEX) printf("  x %.2f", bench->wake_us[kind] / bench->wake_us[WAKE_FUTEX]);
     printf("\n");
 }
