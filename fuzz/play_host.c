@@ -18,7 +18,8 @@
 /* A turn that takes this long, so that what happens once a second happens too. */
 #define TURN_NS 20000000u
 
-const host_options play_options = {.n_predict = -1, .top_p = 1, .repeat_penalty = 1, .seed = 1, .log_level = LOG_LEVEL_ERROR};
+const host_options play_options = {.n_predict = -1, .top_p = 1, .repeat_penalty = 1, .seed = 1, .log_level = LOG_LEVEL_ERROR,
+                                   .replay_path = "text"}; /* no other model is opened */
 
 /* ---- what a worker has beside the streams --------------------------------------------------------------------------- */
 
@@ -105,8 +106,10 @@ void play_host(const host_play *play) {
     stream_service_recover(streams);
     stream_service_show_worker(streams, plat_process_own_pid(), 0);
     stream_service_show_model(streams, &play->engine->facts);
-    server *server = server_new(&engine.base, NULL, streams, play->ledger, bell);
-    MUST(server);
+    /* As if it had had another model before, that made fewer answers at a time. */
+    struct engine narrow = {.facts = {.n_sequences = 1, .n_progress = 1}};
+    server *server = server_new(&narrow, NULL, streams, play->ledger, bell);
+    MUST(server && server_set_engine(server, &engine.base));
     stream_service_show_state(streams, LIPC_HUB_READY);
     MUST(server_run(server) == NULL); /* nobody may change what is played back */
     server_free(server);

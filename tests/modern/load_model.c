@@ -260,14 +260,17 @@ static void cancelled(const segment *segment, lipc_client *client) {
     lipc_stream_close(next);
     free(text.text);
 
-    test_step("cancelled while it is loaded");
-    change = load_slow(segment, client);
-    next = submit_long(client, SHORT_ANSWER, 0);
-    lipc_stream_cancel(change);
-    check_load_ends(change, LIPC_E_CANCELLED);
-    check_short(next);
-    lipc_stream_close(next);
-    check_tutor(client);
+    test_step("cancelled while it is loaded: before the old one is closed, and when the new one is nearly there");
+    for (int i = 0; i < 2; i++) {
+        change = load_slow(segment, client);
+        next = submit_long(client, SHORT_ANSWER, 0);
+        CHECK(i == 0 || WAITED(SOON_MS, NOW(hub_in(segment)->load_per_mille) > 0));
+        lipc_stream_cancel(change);
+        check_load_ends(change, LIPC_E_CANCELLED);
+        check_short(next);
+        lipc_stream_close(next);
+        check_tutor(client);
+    }
 }
 
 /* In a process of its own, which is then killed. */

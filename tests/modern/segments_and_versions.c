@@ -30,9 +30,9 @@ static void another_version(const char *instance, const script *script) {
     snprintf(pid, sizeof pid, "%d", (int)host.pid);
     hub->layout_major = LIPC_LAYOUT_MAJOR + 1;
     hub->layout_minor = 7;
-    expect_layout(instance, (const char *const[]){pid, "2.7", "1.2", NULL});
+    expect_layout(instance, (const char *const[]){pid, "2.7", "1.3", NULL});
     hub->layout_major = 0;
-    expect_layout(instance, (const char *const[]){pid, "0.7", "1.2", NULL});
+    expect_layout(instance, (const char *const[]){pid, "0.7", "1.3", NULL});
     /* A higher minor has only added. */
     hub->layout_major = LIPC_LAYOUT_MAJOR;
     hub->features = UINT64_MAX;
@@ -40,6 +40,12 @@ static void another_version(const char *instance, const script *script) {
     lipc_stream *stream = ask(client, "hello");
     check_whole(stream, script);
     lipc_stream_close(stream);
+    lipc_client_close(client);
+    /* A lower one lacks something: the host is not even asked. */
+    hub->layout_minor = 2;
+    client = client_of(instance);
+    CHECK_LIPC(lipc_client_load(client, "/model.gguf", &stream), LIPC_E_REFUSED);
+    CHECK(stream == NULL && strstr(lipc_error_message(), "older"));
     lipc_client_close(client);
     hub->layout_minor = LIPC_LAYOUT_MINOR;
     hub->features = 0;

@@ -1,5 +1,6 @@
 // The functions of include/lipc/lipc.h, one declaration each, in the header's order. A test checks that none is
-// missing but those that only shorten programs in C: lipc_stream_ask and lipc_stream_run.
+// missing but those that only shorten programs in C, lipc_stream_ask and lipc_stream_run, and lipc_client_cancel, which is
+// for tools that look after a host.
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 
