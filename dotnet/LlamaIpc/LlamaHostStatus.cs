@@ -9,7 +9,10 @@ public enum LlamaHostState
     /// <summary>It begins.</summary>
     Starting = 1,
 
-    /// <summary>It loads its model; <see cref="LlamaHostStatus.LoadProgress"/> says how far it is.</summary>
+    /// <summary>
+    /// It loads its model, or another one (<see cref="LlamaClient.LoadModelAsync"/>);
+    /// <see cref="LlamaHostStatus.LoadProgress"/> says how far it is.
+    /// </summary>
     Loading = 2,
 
     /// <summary>It serves.</summary>

@@ -125,7 +125,7 @@ LIPC_API int lipc_client_open(const lipc_client_options *options, lipc_client **
 
 typedef enum lipc_host_state {
     LIPC_HOST_STARTING = 1,
-    LIPC_HOST_LOADING = 2, /* load_per_mille says how far */
+    LIPC_HOST_LOADING = 2, /* load_per_mille says how far; also while it changes its model */
     LIPC_HOST_READY = 3,
     LIPC_HOST_ENDING = 4,  /* finishes what it has, takes nothing new */
     LIPC_HOST_GONE = 5,    /* its process has ended */

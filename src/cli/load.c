@@ -19,7 +19,8 @@ static void show_progress(lipc_client *client, lipc_stream *stream) {
     else if (status.state != LIPC_HOST_READY)
         terminal_progress("the host is %s ...", cli_host_state(status.state));
     else if (progress.queue_position > 0)
-        terminal_progress("waiting for %d request%s ahead", progress.queue_position, progress.queue_position == 1 ? "" : "s");
+        terminal_progress("waiting for %d request%s ahead", progress.queue_position,
+                          progress.queue_position == 1 ? "" : "s");
     else if (status.n_running > 0)
         terminal_progress("waiting for %d answer%s to be finished", status.n_running, status.n_running == 1 ? "" : "s");
 }

@@ -368,7 +368,8 @@ void server_end_load(answer *load, lipc_end end, int error, const char *message)
         refuse(load, error, message);
         return;
     }
-    log_line(LOG_LEVEL_INFO, "request %u: another model, %s", load->number, end == LIPC_END_TURN ? "loaded" : words_of(end));
+    log_line(LOG_LEVEL_INFO, "request %u: another model, %s", load->number,
+             end == LIPC_END_TURN ? "loaded" : words_of(end));
     finish(load, end, 0, "");
 }
 

@@ -1,5 +1,6 @@
 /* worker.c - see worker.h. In the order that the guide's clients need: the objects exist before the model loads, and
- * they are gone before the process is.
+ * they are gone before the process is. A request for another model comes out of the serving loop when nothing runs, and is
+ * done here: clients, queue and objects stay as they are, only the engine is another one.
  */
 #include "worker.h"
 
