@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
+#include <math.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -129,11 +130,25 @@ static void measure(host_subject *host, const char *program, int n_pairs, watchi
     host_stop(host);
 }
 
+/* By how much a median of these can be off, with 95 % (as for a normal distribution). */
+static double uncertainty(const samples *s) {
+    double sum = 0, squares = 0;
+    for (size_t i = 0; i < s->n; i++) {
+        sum += s->values[i];
+        squares += s->values[i] * s->values[i];
+    }
+    const double mean = sum / (double)s->n, variance = squares / (double)s->n - mean * mean;
+    return 1.96 * 1.2533 * sqrt(fmax(variance, 0) / (double)s->n);
+}
+
 static void add(results *list, const char *kind, const watching *figures) {
     char name[64];
     snprintf(name, sizeof name, "top.%s.ratio", kind);
     results_add(list, name, samples_median(&figures->ratio), "ratio", results_at_least(0.99),
                 "an answer's speed with llamaipc top attached / without");
+    snprintf(name, sizeof name, "top.%s.ratio_uncertainty", kind);
+    results_add(list, name, uncertainty(&figures->ratio), "ratio", results_no_bar(),
+                "how far off that can be (95 %): other programs make it large");
     snprintf(name, sizeof name, "top.%s.alone", kind);
     results_add(list, name, samples_median(&figures->alone), "tok/s", results_no_bar(), "without");
     snprintf(name, sizeof name, "top.%s.watched", kind);
