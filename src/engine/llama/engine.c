@@ -221,7 +221,6 @@ static void llama_engine_close(engine *base) {
     if (engine->batch.token) llama_batch_free(engine->batch);
     if (engine->context) llama_free(engine->context);
     if (engine->threadpool) engine->threadpool_free(engine->threadpool);
-    if (engine->threadpool_wide) engine->threadpool_free(engine->threadpool_wide);
     if (engine->model) llama_model_free(engine->model);
     llama_backend_free();
     llama_log_set(discard_log, NULL);

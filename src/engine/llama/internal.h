@@ -7,7 +7,6 @@
  *     steps.c         batches: one token of every answer, a slice of a prompt
  *     choose.c        the next token: sampled, within a grammar, or resumed
  *     lookup.c        guesses at the next tokens
- *     pace.c          one thread or several
  *     text.c          tokens become whole characters
  *     warm_up.c       the first evaluations
  *
@@ -32,7 +31,6 @@
 
 #include "cells.h"
 #include "lookup.h"
-#include "pace.h"
 
 #include "../engine.h"
 #include "../grammar.h"
@@ -96,10 +94,6 @@ struct llama_engine {
     const struct llama_vocab *vocab;
     const char *chat_template; /* NULL: plain text */
     struct ggml_threadpool *threadpool;
-    struct ggml_threadpool *threadpool_wide; /* NULL: there is one way only */
-    int32_t n_threads_wide;
-    bool is_wide;              /* the threads that the next evaluation uses */
-    pace pace;
     threadpool_free_fn threadpool_free;
     struct llama_batch batch;
     int32_t slice_limit;       /* rows that fit into a batch */
@@ -138,9 +132,6 @@ int model_load(struct llama_engine *engine);     /* backends and model; fills in
 int model_check(struct llama_engine *engine);    /* the same without the weights */
 int model_context(struct llama_engine *engine);  /* number of sequences, threads, context; the facts about them */
 bool model_is_small(const struct llama_model *model);
-
-/* Evaluates with several threads from here on, or with the usual number. */
-void model_use_threads(struct llama_engine *engine, bool is_wide);
 
 /* ---- conversation.c ---- */
 

@@ -13,8 +13,6 @@
 #define CACHES_DEFAULT_BYTES (512.0 * 1024 * 1024)
 /* The library counts the context of a sequence in such pieces. */
 #define CONTEXT_PIECE 256u
-/* More threads have nothing to share in a small model. */
-#define WIDE_MOST 4
 /* Fewer common tokens are not worth a copy. */
 #define COPY_LEAST 16
 
@@ -197,7 +195,7 @@ static int make_context(struct llama_engine *engine) {
 
 /* The library otherwise starts a new pool of threads for every evaluation: at small models that is most of the time. Its
  * threads poll for a while after each evaluation and then sleep, so an idle host uses no CPU. */
-static void make_threadpools(struct llama_engine *engine) {
+static void attach_threadpool(struct llama_engine *engine) {
     ggml_backend_dev_t cpu = ggml_backend_dev_by_type(GGML_BACKEND_DEVICE_TYPE_CPU);
     if (!cpu) return;
     ggml_backend_reg_t registry = ggml_backend_dev_backend_reg(cpu);
@@ -209,25 +207,6 @@ static void make_threadpools(struct llama_engine *engine) {
     struct ggml_threadpool_params params = ggml_threadpool_params_default(engine->base.facts.n_threads);
     engine->threadpool = new_pool(&params);
     if (engine->threadpool) llama_attach_threadpool(engine->context, engine->threadpool, NULL);
-    if (engine->n_threads_wide == 0) return;
-    params = ggml_threadpool_params_default(engine->n_threads_wide);
-    engine->threadpool_wide = new_pool(&params);
-}
-
-/* A small model's several answers at a time may use more cores than one, where nobody has said how many. */
-static int32_t wide_threads(const struct llama_engine *engine) {
-    const engine_model_facts *facts = &engine->base.facts;
-    int32_t n_cores = plat_core_count();
-    if (engine->options.n_threads > 0 || !model_is_small(engine->model) || facts->n_sequences < PACE_ANSWERS_LEAST) return 0;
-    return n_cores < 2 ? 0 : n_cores < WIDE_MOST ? n_cores : WIDE_MOST;
-}
-
-void model_use_threads(struct llama_engine *engine, bool is_wide) {
-    if (is_wide == engine->is_wide || !engine->threadpool_wide) return;
-    int32_t n_threads = is_wide ? engine->n_threads_wide : engine->base.facts.n_threads;
-    engine->is_wide = is_wide;
-    llama_attach_threadpool(engine->context, is_wide ? engine->threadpool_wide : engine->threadpool, NULL);
-    llama_set_n_threads(engine->context, n_threads, n_threads);
 }
 
 /* Copying between sequences moves the caches' whole buffers, about four bytes in the time of a multiplication; evaluating a
@@ -274,8 +253,7 @@ int model_context(struct llama_engine *engine) {
     facts->n_threads = engine->options.n_threads > 0 ? engine->options.n_threads : default_threads(engine->model);
     int error = make_context(engine);
     if (error < 0) return error;
-    engine->n_threads_wide = wide_threads(engine);
-    make_threadpools(engine);
+    attach_threadpool(engine);
     facts->n_progress = facts->n_sequences + steps_guesses_most(engine);
     facts->n_ctx = llama_n_ctx_seq(engine->context);
     facts->n_ctx_trained = (uint32_t)llama_model_n_ctx_train(engine->model);

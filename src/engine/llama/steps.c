@@ -340,11 +340,9 @@ static void end_batch(struct llama_engine *engine, struct entries *entries, engi
 
 /* A token for each answer whose prompt is read, or several if guesses were right. */
 static void generate(struct llama_engine *engine, struct entries *entries) {
-    int n_answers = count_generating(engine);
-    bool is_alone = n_answers == 1;
+    bool is_alone = count_generating(engine) == 1;
     int32_t n_left = steps_guesses_most(engine);
     uint64_t begun_ns = plat_clock_ns();
-    model_use_threads(engine, pace_is_wide(&engine->pace, n_answers));
     steps_begin_batch(engine);
     for (int s = 0; s < engine->base.facts.n_sequences; s++)
         if (is_generating(&engine->sequences[s]) && make_room(engine, entries, s))
@@ -355,7 +353,6 @@ static void generate(struct llama_engine *engine, struct entries *entries) {
         end_batch(engine, entries, end);
         return;
     }
-    if (engine->threadpool_wide) pace_note(&engine->pace, n_answers, plat_clock_ns() - begun_ns);
     for (int s = 0; s < engine->base.facts.n_sequences; s++)
         if (engine->sequences[s].n_in_batch > 0) advance_answer(engine, entries, s);
     engine->generate_ns = plat_clock_ns() - begun_ns;
@@ -402,7 +399,6 @@ static void read_prompt(struct llama_engine *engine, struct entries *entries) {
     sequence->n_in_batch = n;
     engine->batch.logits[sequence->first_row + n - 1] = n == n_left && sequence->n_predict != 0;
     fill_up(engine, number, slice[n - 1], n);
-    model_use_threads(engine, false);
     uint64_t begun_ns = plat_clock_ns();
     engine_end end = steps_evaluate(engine);
     if (end != ENGINE_END_NONE) {
