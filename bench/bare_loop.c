@@ -36,7 +36,7 @@ typedef struct bare_options {
     int n_predict;
     int n_runs;
     int poll;           /* how long idle threads of the pool spin, 0 to 100 */
-    int flash_attn;     /* 0 off, 1 on, -1 whichever is faster */
+    int flash_attn;     /* 0 off, 1 on */
     int repack;         /* 1: weights may be laid out anew for the processor */
     int attach;         /* 1: attach a thread pool */
     uint32_t seed;
@@ -123,14 +123,6 @@ static void attach_pool(bare_loop *loop) {
     llama_attach_threadpool(loop->ctx, loop->pool, loop->pool);
 }
 
-/* On a processor, flash attention costs a fixed amount for each head and cached token: it saves time where heads are
- * large and wastes it where they are small (README.md has the figures). */
-static bool wants_flash_attn(const bare_loop *loop) {
-    if (loop->options.flash_attn >= 0)
-        return loop->options.flash_attn != 0;
-    return llama_model_n_embd(loop->model) / llama_model_n_head(loop->model) >= 64;
-}
-
 static void load(bare_loop *loop) {
     const bare_options *options = &loop->options;
     if (!options->verbose)
@@ -154,7 +146,7 @@ static void load(bare_loop *loop) {
     params.n_outputs_max = (uint32_t)options->n_sequences;
     params.n_threads = options->n_threads;
     params.n_threads_batch = options->n_threads;
-    params.flash_attn_type = wants_flash_attn(loop) ? LLAMA_FLASH_ATTN_TYPE_ENABLED : LLAMA_FLASH_ATTN_TYPE_DISABLED;
+    params.flash_attn_type = options->flash_attn ? LLAMA_FLASH_ATTN_TYPE_ENABLED : LLAMA_FLASH_ATTN_TYPE_DISABLED;
     params.no_perf = true;
     loop->ctx = llama_init_from_model(loop->model, params);
     if (loop->ctx == NULL)
@@ -416,7 +408,7 @@ static void print_usage(void) {
          "  -b, --batch-size N    most tokens in one call (512)\n"
          "  -ub, --ubatch-size N  most tokens evaluated at once (512)\n"
          "  -t, --threads N       threads (2)\n"
-         "  -fa, --flash-attn N   flash attention: 0 off, 1 on, -1 whichever is faster (-1)\n"
+         "  -fa, --flash-attn N   flash attention: 0 off, 1 on (0)\n"
          "      --poll N          how long the pool's threads spin before they sleep, 0 to 100 (50)\n"
          "      --attach N        0: no thread pool of our own (1)\n"
          "      --repack N        0: weights stay in the layout of the file (1)\n"
@@ -442,7 +434,7 @@ int main(int argc, char **argv) {
                                   .n_predict = 128,
                                   .n_runs = 5,
                                   .poll = 50,
-                                  .flash_attn = -1,
+                                  .flash_attn = 0,
                                   .repack = 1,
                                   .attach = 1,
                                   .seed = 1,

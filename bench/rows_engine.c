@@ -23,7 +23,7 @@ typedef struct crowd_case {
     const bench_model *model;
     int n_clients, n_tokens, n_ctx;
     int n_repeats;                       /* short answers are repeated in a turn */
-    bool is_small;                       /* one thread, and no flash attention: as the host chooses, and faster */
+    bool is_small;                       /* one thread: as the host chooses, and faster */
     double of_evaluation, of_server;     /* bars; 0: none */
 } crowd_case;
 
@@ -55,8 +55,7 @@ static peer_setup setup_for(const bench_options *options, const crowd_case *want
     return (peer_setup){.model_path = path,
                         .n_ctx = wanted->n_ctx,
                         .n_parallel = wanted->n_clients,
-                        .n_threads = threads_for(options, wanted),
-                        .is_flash = !wanted->is_small};
+                        .n_threads = threads_for(options, wanted)};
 }
 
 static void trio_start(trio *trio, const bench_options *options, const crowd_case *wanted) {

@@ -200,8 +200,7 @@ static peer_setup long_setup(const bench_options *options, const char *path, int
     return (peer_setup){.model_path = path,
                         .n_ctx = LONG_CONTEXT,
                         .n_parallel = n_parallel,
-                        .n_threads = options->n_threads,
-                        .is_flash = true};
+                        .n_threads = options->n_threads};
 }
 
 static void measure_newcomer(results *list, const bench_options *options) {

@@ -192,7 +192,7 @@ static bool allocate_parts(struct llama_engine *engine) {
         engine->cells[s].tokens = malloc(facts->n_ctx * sizeof *engine->cells[s].tokens);
         if (!engine->cells[s].tokens) return false;
     }
-    engine->batch = llama_batch_init(SLICE_MOST, 0, 1);
+    engine->batch = llama_batch_init(BATCH_MOST, 0, 1);
     return true;
 }
 

@@ -39,8 +39,11 @@
 #include <ggml-backend.h>
 #include <llama.h>
 
-/* Tokens of a prompt evaluated in one go, at most: enough for the library's full speed. */
-#define SLICE_MOST 512
+/* Tokens of a prompt evaluated in one go, at most: enough for the library's full speed. Its memory for products of keys and
+ * queries grows with it. */
+#define SLICE_MOST 256
+/* Rows of a batch: two of each of as many sequences as there can be. */
+#define BATCH_MOST 512
 /* A token's piece is rarely longer than a word; the buffer grows if a model has a longer one. */
 #define PIECE_SIZE 256
 /* Bytes of a character that is not complete yet. */

@@ -11,6 +11,8 @@
 
 /* What the caches of several answers may take together when nobody says how many there shall be. */
 #define CACHES_DEFAULT_BYTES (512.0 * 1024 * 1024)
+/* What the plain attention may take for products of keys and queries. */
+#define PRODUCTS_MOST_BYTES (256.0 * 1024 * 1024)
 /* The library counts the context of a sequence in such pieces. */
 #define CONTEXT_PIECE 256u
 /* Fewer common tokens are not worth a copy. */
@@ -116,10 +118,12 @@ static bool can_rewind(const struct llama_model *model) {
     return !llama_model_is_recurrent(model) && !llama_model_is_hybrid(model) && llama_model_n_swa(model) == 0;
 }
 
-/* On a CPU the library's flash attention has a fixed cost for each head and cached position: 2.5 times slower at heads of
- * 16, faster from 64 on (bench/README.md). */
-static bool flash_attention_pays(const struct llama_model *model) {
-    return has_gpu() || llama_model_n_embd(model) / llama_model_n_head(model) >= 64;
+/* On a CPU the library's flash attention is slower than the plain one behind a longer text: with heads of 64 and 128, 900
+ * tokens deep, it takes 1.5 to 2 times as long for a token of an answer and for slices of less than 64 tokens, and more for
+ * heads of 16. But it needs no memory for all products of keys and queries: a float for each head, row and cell. */
+static bool flash_attention_pays(const struct llama_model *model, uint64_t n_ctx) {
+    double products = 4.0 * SLICE_MOST * (double)llama_model_n_head(model) * (double)n_ctx;
+    return has_gpu() || products > PRODUCTS_MOST_BYTES;
 }
 
 /* Tokens that one sequence gets: as asked for, rounded as the library does, so that it has nothing to round. */
@@ -158,7 +162,7 @@ static int check_memory(struct llama_engine *engine, uint64_t n_ctx) {
 static int make_context(struct llama_engine *engine) {
     uint32_t n_sequences = (uint32_t)engine->base.facts.n_sequences;
     size_t n_limit = llama_max_parallel_sequences();
-    if (n_limit > SLICE_MOST / 2) n_limit = SLICE_MOST / 2; /* two rows of each fit into a batch */
+    if (n_limit > BATCH_MOST / 2) n_limit = BATCH_MOST / 2; /* two rows of each fit into a batch */
     if (n_sequences > n_limit) {
         llama_say(engine, "%u answers at a time are too many: the library can make %zu", n_sequences, n_limit);
         return ENGINE_E_CONTEXT;
@@ -173,7 +177,7 @@ static int make_context(struct llama_engine *engine) {
     }
     struct llama_context_params params = llama_context_default_params();
     params.n_ctx = (uint32_t)n_ctx * n_sequences;
-    params.n_batch = SLICE_MOST;
+    params.n_batch = BATCH_MOST;
     params.n_ubatch = SLICE_MOST;
     params.n_seq_max = n_sequences;
     params.kv_unified = false;          /* a sequence attends to its own cells only, and they lie together */
@@ -182,14 +186,14 @@ static int make_context(struct llama_engine *engine) {
     params.n_threads = engine->base.facts.n_threads;
     params.n_threads_batch = engine->base.facts.n_threads;
     params.no_perf = true;
-    if (engine->n_rows > 1 || !flash_attention_pays(engine->model)) params.flash_attn_type = LLAMA_FLASH_ATTN_TYPE_DISABLED;
+    if (engine->n_rows > 1 || !flash_attention_pays(engine->model, n_ctx)) params.flash_attn_type = LLAMA_FLASH_ATTN_TYPE_DISABLED;
     engine->context = llama_init_from_model(engine->model, params);
     if (!engine->context) {
         llama_say(engine, "a context of %u tokens does not fit: %s; give a smaller one with -c N", params.n_ctx,
             llama_reason(engine));
         return ENGINE_E_CONTEXT;
     }
-    engine->slice_limit = (int32_t)llama_n_batch(engine->context); /* less than asked for if the context is smaller */
+    engine->slice_limit = (int32_t)llama_n_ubatch(engine->context); /* less than asked for if the context is smaller */
     return ENGINE_OK;
 }
 

@@ -15,8 +15,9 @@
 
 /* How long a slice may take while others generate, and while nobody does: then only newcomers wait for its end. */
 #define SLICE_NS 45e6
-#define SLICE_ALONE_NS 250e6
+#define SLICE_ALONE_NS 500e6
 #define SLICE_LEAST 8
+#define SLICE_UNIT 4
 #define SLICE_REPEATABLE 64
 
 /* ---- cells --------------------------------------------------------------------------------------------------------- */
@@ -169,7 +170,7 @@ static int32_t slice_tokens(const struct llama_engine *engine) {
     double n_tokens = allowed_ns / engine->token_ns;
     int32_t n_most = engine->slice_limit - 1; /* and a row that fills up */
     if (n_tokens >= n_most) return n_most;
-    int32_t n = (int32_t)n_tokens / SLICE_LEAST * SLICE_LEAST;
+    int32_t n = (int32_t)n_tokens / SLICE_UNIT * SLICE_UNIT;
     return n > SLICE_LEAST ? n : SLICE_LEAST;
 }
 
