@@ -111,7 +111,7 @@ struct llama_engine {
     int n_running;
     uint64_t n_turns;          /* admissions and slices so far */
     bool has_begun_prompt;     /* the last slice was the first one of its prompt */
-    double token_ns;           /* what a token of a prompt takes, lately */
+    double few_ns, many_ns;    /* what a token of a prompt takes, lately: in a slice of few tokens, and of many */
     uint64_t generate_ns;      /* what the last batch of answers took */
     unsigned n_questions;      /* how often the library asked whether to go on */
 

@@ -14,9 +14,10 @@
 #include <string.h>
 
 /* How long a slice may take while others generate, and while nobody does: then only newcomers wait for its end. */
-#define SLICE_NS 45e6
+#define SLICE_NS 40e6
 #define SLICE_ALONE_NS 500e6
 #define SLICE_LEAST 8
+#define SLICE_FEW 48 /* up to so many, a token of a slice costs more */
 #define SLICE_UNIT 4
 #define SLICE_REPEATABLE 64
 
@@ -167,7 +168,8 @@ static int32_t slice_tokens(const struct llama_engine *engine) {
     double allowed_ns = SLICE_ALONE_NS;
     if (count_generating(engine) > 0)
         allowed_ns = engine->generate_ns > SLICE_NS ? (double)engine->generate_ns : SLICE_NS;
-    double n_tokens = allowed_ns / engine->token_ns;
+    double n_tokens = allowed_ns / engine->few_ns;
+    if (n_tokens > SLICE_FEW) n_tokens = fmax(SLICE_FEW, allowed_ns / engine->many_ns);
     int32_t n_most = engine->slice_limit - 1; /* and a row that fills up */
     if (n_tokens >= n_most) return n_most;
     int32_t n = (int32_t)n_tokens / SLICE_UNIT * SLICE_UNIT;
@@ -176,8 +178,8 @@ static int32_t slice_tokens(const struct llama_engine *engine) {
 
 /* What a token takes, mostly by the last slices: it becomes slower with the length of the prompt. */
 static void note_slice(struct llama_engine *engine, int32_t n_tokens, uint64_t ns) {
-    if (n_tokens < SLICE_LEAST) return;
-    engine->token_ns = (engine->token_ns + (double)ns / n_tokens) / 2;
+    double *token_ns = n_tokens > SLICE_FEW ? &engine->many_ns : &engine->few_ns;
+    if (n_tokens >= SLICE_LEAST) *token_ns = (*token_ns + (double)ns / n_tokens) / 2;
 }
 
 /* ---- entries ------------------------------------------------------------------------------------------------------- */

@@ -71,7 +71,7 @@ static void evaluate_probes(struct llama_engine *engine) {
     uint64_t begun_ns = plat_clock_ns();
     if (!read_probe(engine, 0)) return;
     llama_synchronize(engine->context);
-    engine->token_ns = (double)(plat_clock_ns() - begun_ns) / N_PROBE_TOKENS;
+    engine->few_ns = engine->many_ns = (double)(plat_clock_ns() - begun_ns) / N_PROBE_TOKENS;
     steps_begin_batch(engine);
     int32_t row = add_probe(engine, 0, engine->n_rows);
     if (steps_evaluate(engine) == ENGINE_END_NONE)
@@ -79,7 +79,7 @@ static void evaluate_probes(struct llama_engine *engine) {
 }
 
 void warm_up(struct llama_engine *engine) {
-    engine->token_ns = 1e6; /* until it is measured */
+    engine->few_ns = engine->many_ns = 1e6; /* until they are measured */
     if (!engine->options.no_warm_up) evaluate_probes(engine);
     llama_memory_clear(llama_get_memory(engine->context), false);
     for (int s = 0; s < engine->base.facts.n_sequences; s++) engine->cells[s].n = 0;
