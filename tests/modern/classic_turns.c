@@ -166,6 +166,7 @@ static void check_ending_host(test_host *host) {
         lipc_classic_close(call.handle);
         lipc_stream_close(long_one);
         lipc_client_close(modern);
+        free(reading.text);
         CHECK(host_ended(host, soon()));
     }
 }
