@@ -383,10 +383,10 @@ static int follow_answer(lipc_classic *handle, plat_semaphore *progress, uint64_
             raise_cancel(handle, true);
             return handle->is_stopping ? lipc_fail(LIPC_E_CANCELLED, "cancelled; the host has not acknowledged it") : result;
         }
-        if (is_new && on_update && !handle->is_stopping && on_update(user_data, answer) != 0)
+        /* A cancel may have reached the host before this thread looked: what it completed then is no news. */
+        if (is_new && on_update && !handle->is_stopping && !is_cancelled(handle) && on_update(user_data, answer) != 0)
             stop_answer(handle, &deadline_ns);
     }
-    /* The flag may have reached the host before this thread looked. */
     if (is_cancelled(handle)) handle->is_stopping = true;
     /* A host that is told to end completes the answer with what there is. That is not the answer. */
     bool is_cut = classic_block_shutdown_requested(handle->block) ||
