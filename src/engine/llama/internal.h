@@ -73,7 +73,7 @@ struct sequence {
     int32_t n_predict;
     int32_t n_guesses;     /* guesses that are worth while now; 0 and above */
     llama_token last;      /* chosen or resumed, not evaluated yet */
-    int32_t n_in_batch;    /* its rows in the batch at hand; 0: it is not in there */
+    int32_t n_in_batch;    /* tokens of its text in the batch at hand, without guesses; 0: it is not in there */
     int32_t n_guessed;     /* of these, rows behind `last` whose token may turn out right */
     int32_t first_row;     /* in the batch, of an answer; the others follow */
     uint64_t waits_since;  /* whose prompt comes next: see comes_before() */
@@ -99,7 +99,7 @@ struct llama_engine {
     struct ggml_threadpool *threadpool;
     threadpool_free_fn threadpool_free;
     struct llama_batch batch;
-    int32_t slice_limit;       /* rows that fit into a batch */
+    int32_t slice_limit;       /* rows that a slice may have */
     int32_t n_rows;            /* rows of a sequence in a batch, at least */
     bool can_rewind;           /* cells can be given back one by one: nothing is reused or guessed otherwise */
     bool can_reuse;            /* ... and not every prompt is to be evaluated alike */
