@@ -31,7 +31,7 @@ int main(void) {
     check_guess("a", 4, "");
     test_step("the longer match before the later one, the later of equal ones");
     check_guess("wxyzA xyzB wxyz", 1, "A");
-    check_guess("yzA yzB yz", 1, "B");
+    check_guess("yzA,yzB;yz", 1, "B");
     test_step("a text that repeats itself at its end goes on");
     check_guess("ababab", 5, "ababa");
     check_guess("aaaa", 6, "aaaaaa");
