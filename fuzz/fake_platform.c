@@ -153,6 +153,10 @@ void fake_death(uint32_t tag) {
     last_watch->on_death(last_watch->user_data, tag % LIPC_CLIENTS_MAX);
 }
 
+int plat_fail(int error) {
+    return error;
+}
+
 int plat_core_count(void) {
     return 1;
 }

@@ -5,7 +5,8 @@
  * bounded slice of its prompt. There are two: llama.c evaluates a model, replay.c plays a text. Each is a table of
  * functions behind the same handle.
  *
- * One thread owns an engine: every function is called from it, and callbacks run in it.
+ * One thread owns an engine: every function is called from it. Callbacks run in it or, while it is inside one of these
+ * functions, in threads of the engine's, several at a time.
  */
 #ifndef ENGINE_ENGINE_H
 #define ENGINE_ENGINE_H
@@ -38,7 +39,7 @@ typedef struct engine_callbacks {
     /* Loading, in thousandths; called often, from 0 to 1000. */
     void (*on_load_progress)(void *user_data, int per_mille);
     /* Asked often, while loading and inside every evaluation: true drops the work at hand at once, and with it every
-     * answer that is being made. Must be quick. */
+     * answer that is being made. Must be quick, and may not change what the owner works with. */
     bool (*interrupted)(void *user_data);
     /* A line of the library's own log without its newline; level 0 error, 1 warning, 2 information, 3 debugging. */
     void (*on_log)(void *user_data, int level, const char *line);
@@ -150,10 +151,11 @@ typedef struct llama_engine_options {
     uint32_t n_ctx;       /* tokens of context of each sequence; 0: as the model was trained, but at most n_ctx_limit */
     uint32_t n_ctx_limit; /* 0: no limit */
     int32_t n_sequences;  /* answers at a time; 0: up to ENGINE_SEQUENCES_DEFAULT, fewer if their caches are large */
-    int32_t n_threads;    /* 0: one for each physical core; for a small model one */
+    int32_t n_threads;    /* 0: one for each physical core */
     int32_t n_gpu_layers; /* layers to offload where a device is found; negative: all */
     int32_t n_guesses;    /* tokens guessed from the text so far and evaluated with the next one, at most, up to
-                             ENGINE_GUESSES_MOST; what is chosen stays the same. 0: none */
+                             ENGINE_GUESSES_MOST; what is chosen stays the same. 0: only such as cost nothing */
+    bool no_guesses;      /* not even those (a small model has a row for one, see llama/internal.h) */
     bool context_shift;   /* a full context gives up its older half, a conversation that does not fit its oldest messages;
                              false: both are an end */
     bool is_repeatable;   /* every prompt is evaluated from its beginning, in slices that depend on its length alone */

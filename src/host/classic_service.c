@@ -6,8 +6,6 @@
 #include "../platform/step.h"
 #include "../text/utf8.h"
 
-#include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -47,9 +45,8 @@ struct classic_service {
     int phase;                   /* atomic */
     bool is_announced;           /* atomic: sem_ready may be posted */
     bool is_stopping;            /* atomic */
-    bool is_listening;
     bool is_owing;               /* listener only: permits of the last answer were taken back */
-    pthread_t listener;
+    plat_thread *listener;       /* NULL: it does not run */
     uint64_t forgotten_until_ns; /* listener only: till when is_forgotten looks; 0: not at all */
     uint64_t forgotten_since_ns; /* since when it looks like one; 0: it does not */
 
@@ -246,7 +243,7 @@ static void resume_listening(classic_service *service) {
     }
 }
 
-static void *listen_for_requests(void *argument) {
+static void listen_for_requests(void *argument) {
     classic_service *service = argument;
     uint64_t taken_since = 0;
     resume_listening(service);
@@ -263,17 +260,6 @@ static void *listen_for_requests(void *argument) {
         serve_one(service);
         taken_since = 0;
     }
-    return NULL;
-}
-
-static int start_listening(classic_service *service) {
-    sigset_t all, before; /* signals are the main thread's */
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    int failed = pthread_create(&service->listener, NULL, listen_for_requests, service);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    service->is_listening = failed == 0;
-    return failed;
 }
 
 /* ---- opening and closing ----------------------------------------------------------------------------------------- */
@@ -296,7 +282,7 @@ host_exit classic_service_open(const instance *instance, const classic_objects *
     service->ledger = ledger;
     service->record = &ledger->classic;
     service->host_bell = bell;
-    if (start_listening(service) != 0) {
+    if (plat_thread_start(listen_for_requests, service, 0, &service->listener) < 0) {
         snprintf(message, message_size, "cannot start a thread");
         classic_service_close(service);
         return HOST_EXIT_FAILURE;
@@ -317,12 +303,12 @@ void classic_service_announce(classic_service *service) {
 
 void classic_service_close(classic_service *service) {
     if (!service) return;
-    if (service->is_listening) {
+    if (service->listener) {
         __atomic_store_n(&service->is_stopping, true, __ATOMIC_RELEASE);
         plat_doorbell_ring(&service->listener_bell, PLAT_BELL_ALL);
         plat_semaphore_post(service->prompts_written); /* it may be waiting there */
         STEP("service.close.woken");
-        pthread_join(service->listener, NULL);
+        plat_thread_join(service->listener);
     }
     free(service);
 }

@@ -23,6 +23,8 @@ static const option_spec options_specs[] = {
      "answers at a time, each with its context; 0: up to 4", false, 0, NULL},
     {NULL, "--lookup", NULL, NULL, NULL, OPTION_FLAG, FIELD(lookup), 0, 0, NULL,
      "guess tokens from the text so far: faster if it repeats", false, 0, NULL},
+    {NULL, "--no-guesses", NULL, NULL, NULL, OPTION_FLAG, FIELD(no_guesses), 0, 0, NULL,
+     "small models: leave out the guess that costs nothing", true, 0, NULL},
     {NULL, "--context-shift", NULL, NULL, "LLAMA_ARG_CONTEXT_SHIFT", OPTION_FLAG, FIELD(context_shift), 0, 0, NULL,
      "a full context drops what is oldest; else it is an end", false, 0, NULL},
     {NULL, "--repeatable", NULL, NULL, NULL, OPTION_FLAG, FIELD(repeatable), 0, 0, NULL,

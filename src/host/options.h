@@ -15,7 +15,7 @@ typedef struct host_options {
     const char *model_path; /* NULL: the embedded model. Points into argv or the environment */
     const char *name;       /* likewise */
     int32_t n_ctx;          /* 0: as trained; -1: as trained, but at most HOST_CTX_DEFAULT_MAX */
-    int32_t n_threads;      /* 0: one for each physical core; for a small model one */
+    int32_t n_threads;      /* 0: one for each physical core */
     int32_t n_gpu_layers;   /* negative: all */
     int32_t n_predict;      /* negative: as many as fit */
     float temperature;
@@ -36,6 +36,7 @@ typedef struct host_options {
     log_level log_level;
     bool ignore_eos;
     bool lookup;            /* guess tokens from the text so far */
+    bool no_guesses;        /* not even where they cost nothing */
     bool context_shift;
     bool repeatable;        /* evaluate every prompt in the same way */
     bool no_warmup;

@@ -128,6 +128,7 @@ static int open_model(worker *worker, const char *path, const engine_callbacks *
         .n_threads = options->n_threads,
         .n_gpu_layers = options->n_gpu_layers,
         .n_guesses = options->lookup ? ENGINE_GUESSES_MOST : 0,
+        .no_guesses = options->no_guesses,
         .context_shift = options->context_shift,
         .is_repeatable = options->repeatable,
         .no_warm_up = options->no_warmup,

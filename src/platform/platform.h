@@ -181,6 +181,16 @@ void plat_doorbell_ring(plat_doorbell *bell, uint32_t about);
 /* Sleeps until the bell has rung since `seen`, or until the deadline. May return early. */
 void plat_doorbell_wait(plat_doorbell *bell, uint32_t seen, uint64_t deadline_ns);
 
+/* ---- thread --------------------------------------------------------------------------------------------------------
+ * A thread of this process that takes no signals: they are for those who expect them. `stack_bytes` 0: as the system has
+ * it. Errors: NO_MEMORY, SYSTEM. */
+typedef struct plat_thread plat_thread;
+int plat_thread_start(void (*run)(void *argument), void *argument, size_t stack_bytes, plat_thread **thread);
+/* Waits until it has returned. NULL allowed. */
+void plat_thread_join(plat_thread *thread);
+/* In a copy of the process that started it, which has no such thread: gives the memory back. NULL allowed. */
+void plat_thread_forget(plat_thread *thread);
+
 /* ---- process -------------------------------------------------------------------------------------------------------
  * When a process began, in the system's own measure; with the pid it names a process for good. Errors: NOT_FOUND,
  * SYSTEM (it cannot be told, for want of a descriptor). */

@@ -33,10 +33,14 @@ static engine_progress progress[N_SEQUENCES + ENGINE_GUESSES_MOST];
 static answer answers[N_SEQUENCES];
 static int interrupt_after = -1; /* questions of the library until `interrupted` says yes; negative: never */
 
+/* Several lanes may ask at the same time. */
 static bool interrupted(void *user_data) {
     (void)user_data;
-    if (interrupt_after > 0) interrupt_after--;
-    return interrupt_after == 0;
+    int left = __atomic_load_n(&interrupt_after, __ATOMIC_RELAXED);
+    while (left > 0 && !__atomic_compare_exchange_n(&interrupt_after, &left, left - 1, false, __ATOMIC_RELAXED,
+                                                    __ATOMIC_RELAXED)) {
+    }
+    return left == 0 || left == 1;
 }
 
 static engine *open_with(llama_engine_options options) {
@@ -49,11 +53,17 @@ static engine *open_with(llama_engine_options options) {
     return engine;
 }
 
-/* NULL: the embedded model. */
-static engine *open_file(const char *path, int n_sequences, uint32_t n_ctx) {
-    return open_with((llama_engine_options){.model_path = path, .n_ctx = n_ctx, .n_sequences = n_sequences});
+/* In one lane and without guesses: each step moves each answer by one token. NULL: the embedded model. */
+static inline engine *open_plain(const char *path, int n_sequences, uint32_t n_ctx) {
+    return open_with((llama_engine_options){
+        .model_path = path, .n_ctx = n_ctx, .n_sequences = n_sequences, .n_threads = 1, .no_guesses = true});
 }
 
+/* In lanes and with the guesses that cost nothing, as a host has it on a machine with three processors. */
+static inline engine *open_in_lanes(const char *path, int n_sequences, uint32_t n_ctx) {
+    return open_with(
+        (llama_engine_options){.model_path = path, .n_ctx = n_ctx, .n_sequences = n_sequences, .n_threads = 3});
+}
 
 static engine_request ask(const char *question) {
     static engine_message messages[N_SEQUENCES + 1];

@@ -281,7 +281,7 @@ static void refuse(void) {
 
 int main(int argc, char **argv) {
     test_begin("resume", 170);
-    model = open_file(argc > 1 ? argv[1] : NULL, N_SEQUENCES, 1024);
+    model = open_in_lanes(argc > 1 ? argv[1] : NULL, N_SEQUENCES, 1024);
     for (int i = 0; i < N_WAYS; i++) check_way(i);
     test_step("inside of characters");
     cut_characters();

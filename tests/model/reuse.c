@@ -19,7 +19,7 @@ static engine_request converse(const engine_message *messages, size_t n_messages
 
 static answer without_reuse(const engine_request *request) {
     engine *other = model;
-    model = open_with((llama_engine_options){.n_sequences = 1, .n_ctx = 2048, .is_repeatable = true});
+    model = open_with((llama_engine_options){.n_sequences = 1, .n_ctx = 2048, .is_repeatable = true, .no_guesses = true});
     answer result = *run_request(request);
     CHECK_INT(result.last.n_cached, ==, 0);
     engine_close(model);
@@ -73,7 +73,7 @@ static void share_a_beginning(void) {
 /* What is used least recently goes first. */
 static void forget_the_oldest(void) {
     engine *shared = model;
-    model = open_file(NULL, 2, 1024);
+    model = open_plain(NULL, 2, 1024);
     static const char *const texts[] = {"What is a semaphore?", "Explain C++ pointers in detail", "words words words words"};
     engine_request request[3];
     for (int i = 0; i < 3; i++) {
@@ -107,6 +107,35 @@ static void reuse_after_cuts(void) {
 
 /* ---- guesses ------------------------------------------------------------------------------------------------------- */
 
+static void compare_logprobs(const answer *got, const answer *expected) {
+    CHECK_TEXT(got->text, expected->text);
+    CHECK_INT(got->n_tokens, ==, expected->n_tokens);
+    CHECK_INT(got->end, ==, expected->end);
+    for (int i = 0; i < got->n_tokens; i++)
+        CHECK_SAY(got->tokens[i] == expected->tokens[i] && got->logprobs[i] == expected->logprobs[i], "token %d", i);
+}
+
+/* What the model said once is guessed the next time, one token in each row that would be there anyway. */
+static void guess_habits(void) {
+    engine *plain = model, *guessing = open_in_lanes(NULL, 3, 2048);
+    for (int q = 0; q < N_QUESTIONS; q++) {
+        engine_request request = ask(questions[q]);
+        request.sampling.temperature = q % 2 ? 0.8f : 0;
+        request.wants_logprobs = true;
+        model = plain;
+        answer expected = *run_request(&request);
+        model = guessing;
+        for (int time = 0; time < 2; time++) {
+            int sequence = admit(&request), n_steps = 0;
+            for (; answers[sequence].end == ENGINE_END_NONE; n_steps++) step();
+            compare_logprobs(&answers[sequence], &expected);
+            if (time > 0) CHECK_INT(n_steps, <, expected.n_tokens * 3 / 4);
+        }
+    }
+    engine_close(guessing);
+    model = plain;
+}
+
 static void guess(void) {
     engine *plain = model;
     engine *guessing = open_with((llama_engine_options){.n_sequences = 3, .n_ctx = 2048, .n_guesses = ENGINE_GUESSES_MOST});
@@ -117,12 +146,7 @@ static void guess(void) {
         model = plain;
         answer expected = *run_request(&request);
         model = guessing;
-        const answer *got = run_request(&request);
-        CHECK_TEXT(got->text, expected.text);
-        CHECK_INT(got->n_tokens, ==, expected.n_tokens);
-        CHECK_INT(got->end, ==, expected.end);
-        for (int i = 0; i < got->n_tokens; i++)
-            CHECK_SAY(got->tokens[i] == expected.tokens[i] && got->logprobs[i] == expected.logprobs[i], "token %d", i);
+        compare_logprobs(run_request(&request), &expected);
     }
     test_step("guesses: several at a time, resumed, at a limit, with a grammar that repeats itself");
     engine_request repeats = ask("x"), other = ask(questions[4]);
@@ -196,7 +220,7 @@ static void shift(void) {
 
 int main(void) {
     test_begin("reuse", 120);
-    model = open_file(NULL, 4, 2048);
+    model = open_plain(NULL, 4, 2048);
     test_step("conversations");
     go_on_with_conversations();
     test_step("one system prompt for several");
@@ -205,10 +229,18 @@ int main(void) {
     forget_the_oldest();
     test_step("after cuts");
     reuse_after_cuts();
+    test_step("guesses that cost nothing");
+    guess_habits();
     test_step("guesses");
     guess();
     test_step("a full context");
     shift();
+    engine_close(model);
+    test_step("in lanes: conversations");
+    model = open_in_lanes(NULL, 4, 2048);
+    go_on_with_conversations();
+    test_step("in lanes: after cuts");
+    reuse_after_cuts();
     engine_close(model);
     return test_end();
 }

@@ -81,7 +81,7 @@ static engine_end resume(struct llama_engine *engine, struct sequence *sequence,
     return ENGINE_END_NONE;
 }
 
-engine_end choose_next(struct llama_engine *engine, struct sequence *sequence, int32_t row, llama_token *token) {
+engine_end choose_next(struct llama_engine *engine, struct sequence *sequence, const float *logits, llama_token *token) {
     if (sequence->n_tokens < sequence->n_resumed) return resume(engine, sequence, token);
-    return sample(engine, sequence, llama_get_logits_ith(engine->context, row), token);
+    return sample(engine, sequence, logits, token);
 }

@@ -1,8 +1,6 @@
 /* engine.c - the engine on libllama, as engine.h wants it: opening, admitting, cancelling, closing. See internal.h. */
 #include "internal.h"
 
-#include "../../platform/platform.h"
-
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -33,8 +31,10 @@ static void on_library_log(enum ggml_log_level level, const char *text, void *us
     snprintf(line, sizeof line, "%s", text);
     line[strcspn(line, "\n")] = 0;
     if (line[0] == 0) return;
+    pthread_mutex_lock(&engine->log_lock);
     if (level == GGML_LOG_LEVEL_ERROR && engine->library_error[0] == 0)
         memcpy(engine->library_error, line, sizeof line);
+    pthread_mutex_unlock(&engine->log_lock);
     /* The library's information is our debugging. Its errors are reported once, by whoever gives up because of them. */
     llama_log(engine, level == GGML_LOG_LEVEL_WARN ? 2 : 3, line);
 }
@@ -46,11 +46,11 @@ static void discard_log(enum ggml_log_level level, const char *text, void *user_
 /* Called by the library between the nodes of a graph: true abandons the evaluation. The nodes of a few rows of a small model
  * take a microsecond each, less than the question. */
 static bool abandon_evaluation(void *user_data) {
-    struct llama_engine *engine = user_data;
+    struct lane *lane = user_data;
     enum { FEW_ROWS = 32, EACH = 64 };
-    bool is_quick = model_is_small(engine->model) && engine->batch.n_tokens <= FEW_ROWS;
-    if (is_quick && engine->n_questions++ % EACH != 0) return false;
-    return engine_is_interrupted(&engine->options.callbacks);
+    bool is_quick = model_is_small(lane->engine->model) && lane->batch.n_tokens <= FEW_ROWS;
+    if (is_quick && lane->n_questions++ % EACH != 0) return false;
+    return engine_is_interrupted(&lane->engine->options.callbacks);
 }
 
 /* ---- admitting ----------------------------------------------------------------------------------------------------- */
@@ -119,12 +119,13 @@ static int begin_answer(struct llama_engine *engine, struct sequence *answer, co
 /* Where the answer is made; what is there already of its prompt stays. At least one token is evaluated: its logits are
  * needed. */
 static int settle(struct llama_engine *engine, struct sequence *answer) {
-    int number = cells_choose(engine->cells, engine->base.facts.n_sequences, answer->prompt, answer->n_prompt - 1);
+    int number = cells_choose(engine->cells, engine->base.facts.n_sequences, engine->n_in_lane, answer->prompt,
+                              answer->n_prompt - 1);
     cells *cells = &engine->cells[number];
     cells->n = engine->can_reuse ? cells_common(cells, answer->prompt, answer->n_prompt - 1) : 0;
     cells->is_busy = true;
     cells->used = ++engine->n_turns;
-    steps_rewind(engine, number);
+    lanes_rewind(engine, number);
     answer->n_prompt_done = answer->n_cached = cells->n;
     return number;
 }
@@ -192,7 +193,6 @@ static bool allocate_parts(struct llama_engine *engine) {
         engine->cells[s].tokens = malloc(facts->n_ctx * sizeof *engine->cells[s].tokens);
         if (!engine->cells[s].tokens) return false;
     }
-    engine->batch = llama_batch_init(BATCH_MOST, 0, 1);
     return true;
 }
 
@@ -201,11 +201,13 @@ static int open_parts(struct llama_engine *engine) {
     if (error < 0 || (error = model_context(engine)) < 0) return error;
     conversation_choose_template(engine);
     /* Only from here on: an abort while the library reserves its memory would look like a failure to get it. */
-    llama_set_abort_callback(engine->context, abandon_evaluation, engine);
+    for (int l = 0; l < engine->n_lanes; l++)
+        llama_set_abort_callback(engine->lanes[l].context, abandon_evaluation, &engine->lanes[l]);
     if (!allocate_parts(engine)) {
         llama_say(engine, "not enough memory for the engine");
         return ENGINE_E_NO_MEMORY;
     }
+    if ((error = lanes_start(engine)) < 0) return error;
     warm_up(engine);
     return ENGINE_OK;
 }
@@ -218,13 +220,13 @@ static void llama_engine_close(engine *base) {
     free(engine->sequences);
     free(engine->cells);
     free(engine->texts);
-    if (engine->batch.token) llama_batch_free(engine->batch);
-    if (engine->context) llama_free(engine->context);
-    if (engine->threadpool) engine->threadpool_free(engine->threadpool);
+    if (engine->lanes) lanes_close(engine);
+    habits_free(engine->habits);
     if (engine->model) llama_model_free(engine->model);
     llama_backend_free();
     llama_log_set(discard_log, NULL);
     free(engine->piece);
+    pthread_mutex_destroy(&engine->log_lock);
     free(engine);
 }
 
@@ -236,16 +238,23 @@ static const engine_operations operations = {
     .close = llama_engine_close,
 };
 
+static struct llama_engine *new_engine(const llama_engine_options *options) {
+    struct llama_engine *engine = calloc(1, sizeof *engine);
+    if (!engine) return NULL;
+    engine->base.operations = &operations;
+    engine->options = *options;
+    engine->last_per_mille = -1;
+    pthread_mutex_init(&engine->log_lock, NULL);
+    return engine;
+}
+
 int llama_engine_open(const llama_engine_options *options, engine **result, char *message, size_t message_size) {
     *result = NULL;
-    struct llama_engine *engine = calloc(1, sizeof *engine);
+    struct llama_engine *engine = new_engine(options);
     if (!engine) {
         snprintf(message, message_size, "not enough memory for the engine");
         return ENGINE_E_NO_MEMORY;
     }
-    engine->base.operations = &operations;
-    engine->options = *options;
-    engine->last_per_mille = -1;
     llama_log_set(on_library_log, engine);
     int error = open_parts(engine);
     if (error < 0) {
@@ -258,13 +267,12 @@ int llama_engine_open(const llama_engine_options *options, engine **result, char
 }
 
 int llama_engine_check(const llama_engine_options *options, char *message, size_t message_size) {
-    struct llama_engine *engine = calloc(1, sizeof *engine);
+    struct llama_engine *engine = new_engine(options);
     snprintf(message, message_size, "not enough memory for the engine");
     if (!engine) return ENGINE_E_NO_MEMORY;
     ggml_log_callback log_before; /* of an engine that is open */
     void *log_user_data;
     llama_log_get(&log_before, &log_user_data);
-    engine->options = *options;
     llama_log_set(on_library_log, engine);
     int error = model_check(engine);
     snprintf(message, message_size, "%s", engine->base.message);

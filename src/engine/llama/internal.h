@@ -4,9 +4,11 @@
  *     model.c         loading: backends, model, context, threads
  *     conversation.c  messages become the tokens of a prompt
  *     cells.c         what the library's memory holds, and where a new prompt finds a beginning of itself
- *     steps.c         batches: one token of every answer, a slice of a prompt
+ *     steps.c         one token of every answer, slices of prompts
+ *     lanes.c         batches, and the contexts that evaluate them at the same time
  *     choose.c        the next token: sampled, within a grammar, or resumed
- *     lookup.c        guesses at the next tokens
+ *     lookup.c        guesses at the next tokens: what followed before in this text
+ *     habits.c        guesses at the next token: what the model said before
  *     text.c          tokens become whole characters
  *     warm_up.c       the first evaluations
  *
@@ -18,9 +20,9 @@
  * several; with flash attention also on whether it has 64 or more, and whether there are 512 cells.
  *
  *   - A small model is evaluated in one shape only: without flash attention, and never with less than two rows of a
- *     sequence (n_rows). Where there is one token, the second row is a guess (lookup.h) or, if nobody asked for guesses, the
- *     same token again; its cell is given back. Two rows cost less than one there: the library has a kernel for several
- *     that it does not use for one. So its answers are exact under all circumstances.
+ *     sequence (n_rows). Where there is one token, the second row is a guess (habits.h) or, if there is none, the same token
+ *     again; what was not chosen gives its cell back. Two rows cost less than one there: the library has a kernel for several
+ *     that it does not use for one. So its answers are exact under all circumstances, and may be made in any lane.
  *   - A large model is evaluated in the shape that is fastest. Its logits are then the same up to rounding: an answer that
  *     is continued after a crash, or whose prompt was partly in memory already, is one that the model gives with the same
  *     probability, and nearly always the same. With is_repeatable it reads every prompt alike, and what is left is whether its
@@ -30,14 +32,18 @@
 #define ENGINE_LLAMA_INTERNAL_H
 
 #include "cells.h"
+#include "habits.h"
 #include "lookup.h"
 
 #include "../engine.h"
 #include "../grammar.h"
 #include "../sampler.h"
 
+#include "../../platform/platform.h"
+
 #include <ggml-backend.h>
 #include <llama.h>
+#include <pthread.h>
 
 /* Tokens of a prompt evaluated in one go, at most: enough for the library's full speed. Its memory for products of keys and
  * queries grows with it. */
@@ -48,7 +54,7 @@
 #define PIECE_SIZE 256
 /* Bytes of a character that is not complete yet. */
 #define HELD_SIZE 4
-/* Below this a model is small: one thread is as fast as several, and it is evaluated in one shape. */
+/* Below this a model is small: one thread is as fast as several in one evaluation, and it is evaluated in one shape. */
 #define SMALL_MODEL_PARAMETERS 8000000u
 
 typedef struct ggml_threadpool *(*threadpool_new_fn)(struct ggml_threadpool_params *params);
@@ -83,6 +89,23 @@ struct sequence {
     size_t n_held;
 };
 
+/* See lanes.c. */
+struct lane {
+    struct llama_engine *engine;
+    struct llama_context *context;
+    struct ggml_threadpool *threadpool; /* NULL: the library's own threads */
+    struct llama_batch batch;
+    int first, n;              /* its sequences */
+    bool has_begun_prompt;     /* its last slice was the first one of its prompt */
+    unsigned n_questions;      /* how often the library asked whether to go on */
+    int32_t code;              /* what the library said of the batch */
+    engine_end end;            /* NONE, CANCELLED or FAILED: what that means for those in it */
+    plat_thread *thread;       /* NULL: the engine's owner evaluates it */
+    plat_doorbell work_bell, done_bell;
+    uint32_t n_wanted, n_done; /* atomic: evaluations */
+    bool is_closing;           /* atomic */
+};
+
 /* The text of one entry of a step. */
 struct step_text {
     char *bytes;
@@ -93,12 +116,12 @@ struct llama_engine {
     engine base;
     llama_engine_options options;
     struct llama_model *model;
-    struct llama_context *context;
+    struct lane *lanes;
+    int n_lanes;
+    int n_in_lane;             /* sequences that a lane has room for; the last one may have fewer */
     const struct llama_vocab *vocab;
     const char *chat_template; /* NULL: plain text */
-    struct ggml_threadpool *threadpool;
     threadpool_free_fn threadpool_free;
-    struct llama_batch batch;
     int32_t slice_limit;       /* rows that a slice may have */
     int32_t n_rows;            /* rows of a sequence in a batch, at least */
     bool can_rewind;           /* cells can be given back one by one: nothing is reused or guessed otherwise */
@@ -107,18 +130,18 @@ struct llama_engine {
     int32_t copy_least;        /* tokens from which on copying cells is faster than evaluating them */
     struct sequence *sequences;
     cells *cells;              /* of each sequence */
+    habits *habits;            /* NULL: a row more is not free, or nobody wants guesses */
     struct step_text *texts;   /* of each entry of a step */
     int n_running;
     uint64_t n_turns;          /* admissions and slices so far */
-    bool has_begun_prompt;     /* the last slice was the first one of its prompt */
     double few_ns, many_ns;    /* what a token of a prompt takes, lately: in a slice of few tokens, and of many */
     uint64_t generate_ns;      /* what the last batch of answers took */
-    unsigned n_questions;      /* how often the library asked whether to go on */
 
     char *piece;               /* what a token's bytes are decoded into */
     size_t piece_size;
 
-    /* The library's first line at error level: the cause, not its consequences. */
+    /* The library's first line at error level: the cause, not its consequences. Lanes log at the same time. */
+    pthread_mutex_t log_lock;
     char library_error[ENGINE_MESSAGE_SIZE];
     int last_per_mille;
 };
@@ -133,7 +156,7 @@ const char *llama_reason(const struct llama_engine *engine);
 
 int model_load(struct llama_engine *engine);     /* backends and model; fills in vocab */
 int model_check(struct llama_engine *engine);    /* the same without the weights */
-int model_context(struct llama_engine *engine);  /* number of sequences, threads, context; the facts about them */
+int model_context(struct llama_engine *engine);  /* number of sequences, threads, lanes; the facts about them */
 bool model_is_small(const struct llama_model *model);
 
 /* ---- conversation.c ---- */
@@ -147,24 +170,39 @@ int conversation_tokenise(struct llama_engine *engine, struct sequence *sequence
 
 size_t steps_step(struct llama_engine *engine, engine_progress *progress);
 
-/* NONE, CANCELLED or FAILED, for all answers of engine->batch. */
-engine_end steps_evaluate(struct llama_engine *engine);
-
-void steps_begin_batch(struct llama_engine *engine);
-/* Adds tokens behind the cells that the sequence has, and `n_before` more; returns their first row. */
-int32_t steps_add(struct llama_engine *engine, int number, const llama_token *tokens, int32_t n_tokens,
-                  int32_t n_before);
-
-/* Gives back all cells of the library's that engine->cells does not know. */
-void steps_rewind(struct llama_engine *engine, int number);
-
 /* Guesses that a step can have, for all answers together. */
 int32_t steps_guesses_most(const struct llama_engine *engine);
 
+/* ---- lanes.c: what a sequence does in its context ---- */
+
+struct lane *lanes_of(const struct llama_engine *engine, int number);
+
+/* Gives back all cells of the library's that engine->cells does not know. */
+void lanes_rewind(struct llama_engine *engine, int number);
+/* Gives up n_given_up cells behind the n_keep first ones; the others move up. */
+void lanes_shift(struct llama_engine *engine, int number, int32_t n_keep, int32_t n_given_up);
+/* All cells of another sequence of the same lane. */
+void lanes_copy(struct llama_engine *engine, int from, int number);
+
+/* A batch is begun in every lane; rows are added to that of their sequence, and evaluated all at once. */
+void lanes_begin(struct llama_engine *engine);
+/* Adds tokens behind the cells that the sequence has, and `n_before` more; returns their first row. */
+int32_t lanes_add(struct llama_engine *engine, int number, const llama_token *tokens, int32_t n_tokens, int32_t n_before);
+void lanes_want_logits(struct llama_engine *engine, int number, int32_t row);
+/* Fills in the `end` of each lane that has rows. Returns CANCELLED if one was interrupted, else FAILED if one failed, else
+ * NONE. */
+engine_end lanes_evaluate(struct llama_engine *engine);
+/* Those of a row that wanted them; valid until the next evaluation. */
+const float *lanes_logits(const struct llama_engine *engine, int number, int32_t row);
+
+/* Batches and threads of lanes that have their contexts. Errors: NO_MEMORY. */
+int lanes_start(struct llama_engine *engine);
+void lanes_close(struct llama_engine *engine); /* also half open ones, and none */
+
 /* ---- choose.c ---- */
 
-/* Chooses or resumes the next token by the logits of row `row`. Returns how the answer ends if there is none. */
-engine_end choose_next(struct llama_engine *engine, struct sequence *sequence, int32_t row, llama_token *token);
+/* Chooses or resumes the next token by these logits. Returns how the answer ends if there is none. */
+engine_end choose_next(struct llama_engine *engine, struct sequence *sequence, const float *logits, llama_token *token);
 
 /* ---- text.c ---- */
 

@@ -2,8 +2,6 @@
 #define _GNU_SOURCE
 #include "internal.h"
 
-#include "../../platform/platform.h"
-
 #include <dlfcn.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -99,10 +97,32 @@ bool model_is_small(const struct llama_model *model) {
     return llama_model_n_params(model) < SMALL_MODEL_PARAMETERS;
 }
 
-/* Threads when nobody says. The library's threads meet at a spinning barrier after each node of the graph: for a small
- * model that costs as much as the second core gains, and a hundred times as much when another program has that core. */
-static int32_t default_threads(const struct llama_model *model) {
-    return model_is_small(model) ? 1 : plat_core_count();
+/* Whether weights or answers may lie on a device other than the CPU. */
+static bool is_offloaded(const struct llama_engine *engine) {
+    return has_gpu() && engine->options.n_gpu_layers != 0;
+}
+
+/* Whether answers may be made in any of several contexts: they are the same in each. */
+static bool may_have_lanes(const struct llama_engine *engine) {
+    return engine->n_rows > 1 && !is_offloaded(engine);
+}
+
+/* The library's threads meet at a spinning barrier after each node of the graph: for a small model that costs as much as
+ * the second core gains, and a hundred times as much when another program has that core. So a small model's threads work on
+ * different answers. */
+static void choose_threads(struct llama_engine *engine) {
+    engine_model_facts *facts = &engine->base.facts;
+    int32_t n_wanted = engine->options.n_threads, n_cores = plat_core_count();
+    bool is_small = model_is_small(engine->model), has_lanes = is_small && may_have_lanes(engine);
+    facts->n_threads = n_wanted > 0 ? n_wanted : is_small && !has_lanes ? 1 : n_cores;
+    engine->n_lanes = has_lanes && facts->n_threads < facts->n_sequences ? facts->n_threads : has_lanes ? facts->n_sequences : 1;
+    engine->n_in_lane = (facts->n_sequences + engine->n_lanes - 1) / engine->n_lanes;
+    engine->n_lanes = (facts->n_sequences + engine->n_in_lane - 1) / engine->n_in_lane; /* none is empty */
+    if (has_lanes) facts->n_threads = engine->n_lanes;
+}
+
+static int32_t threads_of_lane(const struct llama_engine *engine) {
+    return engine->base.facts.n_threads / engine->n_lanes;
 }
 
 /* Bytes of the key-value cache at 16 bits: for each token, layer and key-value head one key and one value. Models with
@@ -159,7 +179,8 @@ static int check_memory(struct llama_engine *engine, uint64_t n_ctx) {
     return ENGINE_E_CONTEXT;
 }
 
-static int make_context(struct llama_engine *engine) {
+/* Errors: CONTEXT. *n_ctx is what a sequence gets. */
+static int check_context(struct llama_engine *engine, uint64_t *n_ctx) {
     uint32_t n_sequences = (uint32_t)engine->base.facts.n_sequences;
     size_t n_limit = llama_max_parallel_sequences();
     if (n_limit > BATCH_MOST / 2) n_limit = BATCH_MOST / 2; /* two rows of each fit into a batch */
@@ -167,14 +188,16 @@ static int make_context(struct llama_engine *engine) {
         llama_say(engine, "%u answers at a time are too many: the library can make %zu", n_sequences, n_limit);
         return ENGINE_E_CONTEXT;
     }
-    uint64_t n_ctx = choose_context(engine);
-    int error = check_memory(engine, n_ctx);
-    if (error < 0) return error;
-    if (n_ctx * n_sequences > UINT32_MAX - CONTEXT_PIECE) {
-        llama_say(engine, "%u contexts of %llu tokens are more than the library can count; give a smaller one with -c N",
-            n_sequences, (unsigned long long)n_ctx);
-        return ENGINE_E_CONTEXT;
-    }
+    *n_ctx = choose_context(engine);
+    int error = check_memory(engine, *n_ctx);
+    if (error < 0 || *n_ctx * n_sequences <= UINT32_MAX - CONTEXT_PIECE) return error;
+    llama_say(engine, "%u contexts of %llu tokens are more than the library can count; give a smaller one with -c N",
+        n_sequences, (unsigned long long)*n_ctx);
+    return ENGINE_E_CONTEXT;
+}
+
+static int make_context(struct llama_engine *engine, struct lane *lane, uint64_t n_ctx) {
+    uint32_t n_sequences = (uint32_t)engine->n_in_lane; /* also of a lane with fewer: each sequence gets the same context */
     struct llama_context_params params = llama_context_default_params();
     params.n_ctx = (uint32_t)n_ctx * n_sequences;
     params.n_batch = BATCH_MOST;
@@ -182,24 +205,21 @@ static int make_context(struct llama_engine *engine) {
     params.n_seq_max = n_sequences;
     params.kv_unified = false;          /* a sequence attends to its own cells only, and they lie together */
     /* Logits of last tokens, of rows that fill up and of guesses only: saves vocabulary x slice floats. */
-    params.n_outputs_max = n_sequences * (uint32_t)engine->n_rows + (uint32_t)steps_guesses_most(engine);
-    params.n_threads = engine->base.facts.n_threads;
-    params.n_threads_batch = engine->base.facts.n_threads;
+    params.n_outputs_max = n_sequences * (uint32_t)engine->n_rows + (uint32_t)engine->options.n_guesses;
+    params.n_threads = threads_of_lane(engine);
+    params.n_threads_batch = params.n_threads;
     params.no_perf = true;
     if (engine->n_rows > 1 || !flash_attention_pays(engine->model, n_ctx)) params.flash_attn_type = LLAMA_FLASH_ATTN_TYPE_DISABLED;
-    engine->context = llama_init_from_model(engine->model, params);
-    if (!engine->context) {
-        llama_say(engine, "a context of %u tokens does not fit: %s; give a smaller one with -c N", params.n_ctx,
-            llama_reason(engine));
-        return ENGINE_E_CONTEXT;
-    }
-    engine->slice_limit = (int32_t)llama_n_ubatch(engine->context); /* less than asked for if the context is smaller */
-    return ENGINE_OK;
+    lane->context = llama_init_from_model(engine->model, params);
+    if (lane->context) return ENGINE_OK;
+    llama_say(engine, "a context of %u tokens does not fit: %s; give a smaller one with -c N", params.n_ctx,
+        llama_reason(engine));
+    return ENGINE_E_CONTEXT;
 }
 
 /* The library otherwise starts a new pool of threads for every evaluation: at small models that is most of the time. Its
  * threads poll for a while after each evaluation and then sleep, so an idle host uses no CPU. */
-static void attach_threadpool(struct llama_engine *engine) {
+static void attach_threadpool(struct llama_engine *engine, struct lane *lane) {
     ggml_backend_dev_t cpu = ggml_backend_dev_by_type(GGML_BACKEND_DEVICE_TYPE_CPU);
     if (!cpu) return;
     ggml_backend_reg_t registry = ggml_backend_dev_backend_reg(cpu);
@@ -208,9 +228,37 @@ static void attach_threadpool(struct llama_engine *engine) {
     engine->threadpool_free =
         (threadpool_free_fn)(uintptr_t)ggml_backend_reg_get_proc_address(registry, "ggml_threadpool_free");
     if (!new_pool || !engine->threadpool_free) return;
-    struct ggml_threadpool_params params = ggml_threadpool_params_default(engine->base.facts.n_threads);
-    engine->threadpool = new_pool(&params);
-    if (engine->threadpool) llama_attach_threadpool(engine->context, engine->threadpool, NULL);
+    struct ggml_threadpool_params params = ggml_threadpool_params_default(threads_of_lane(engine));
+    lane->threadpool = new_pool(&params);
+    if (lane->threadpool) llama_attach_threadpool(lane->context, lane->threadpool, NULL);
+}
+
+static int make_lanes(struct llama_engine *engine) {
+    uint64_t n_ctx;
+    int error = check_context(engine, &n_ctx), n_sequences = engine->base.facts.n_sequences;
+    if (error < 0) return error;
+    engine->lanes = calloc((size_t)engine->n_lanes, sizeof *engine->lanes);
+    if (!engine->lanes) {
+        llama_say(engine, "not enough memory for the engine");
+        return ENGINE_E_NO_MEMORY;
+    }
+    for (int l = 0; l < engine->n_lanes && error == ENGINE_OK; l++) {
+        struct lane *lane = &engine->lanes[l];
+        int first = l * engine->n_in_lane, n_left = n_sequences - first;
+        *lane = (struct lane){.engine = engine, .first = first, .n = n_left < engine->n_in_lane ? n_left : engine->n_in_lane};
+        error = make_context(engine, lane, n_ctx);
+        if (error == ENGINE_OK) attach_threadpool(engine, lane);
+    }
+    return error;
+}
+
+/* Only where a row for a guess is free. Errors: NO_MEMORY. */
+static int make_habits(struct llama_engine *engine) {
+    if (engine->n_rows == 1 || engine->options.no_guesses) return ENGINE_OK;
+    engine->habits = habits_new();
+    if (engine->habits) return ENGINE_OK;
+    llama_say(engine, "not enough memory for the engine");
+    return ENGINE_E_NO_MEMORY;
 }
 
 /* Copying between sequences moves the caches' whole buffers, about four bytes in the time of a multiplication; evaluating a
@@ -225,7 +273,7 @@ static void decide_about_cells(struct llama_engine *engine) {
     engine->can_reuse = engine->can_rewind && !engine->options.is_repeatable;
     engine->copy_least = copy_least(engine);
     engine->can_shift = engine->options.context_shift && engine->can_rewind &&
-                        llama_memory_can_shift(llama_get_memory(engine->context));
+                        llama_memory_can_shift(llama_get_memory(engine->lanes[0].context));
     if (engine->options.context_shift && !engine->can_shift)
         llama_log(engine, 1, "this model's cells cannot be moved: a full context ends the answer");
     if (engine->options.n_guesses > 0 && !engine->can_rewind)
@@ -254,12 +302,13 @@ int model_context(struct llama_engine *engine) {
     engine_model_facts *facts = &engine->base.facts;
     engine->n_rows = model_is_small(engine->model) && can_rewind(engine->model) ? 2 : 1;
     facts->n_sequences = engine->options.n_sequences > 0 ? engine->options.n_sequences : default_sequences(engine);
-    facts->n_threads = engine->options.n_threads > 0 ? engine->options.n_threads : default_threads(engine->model);
-    int error = make_context(engine);
-    if (error < 0) return error;
-    attach_threadpool(engine);
+    choose_threads(engine);
+    int error = make_lanes(engine);
+    if (error < 0 || (error = make_habits(engine)) < 0) return error;
+    const struct llama_context *context = engine->lanes[0].context;
+    engine->slice_limit = (int32_t)llama_n_ubatch(context); /* less than asked for if the context is smaller */
     facts->n_progress = facts->n_sequences + steps_guesses_most(engine);
-    facts->n_ctx = llama_n_ctx_seq(engine->context);
+    facts->n_ctx = llama_n_ctx_seq(context);
     facts->n_ctx_trained = (uint32_t)llama_model_n_ctx_train(engine->model);
     facts->n_vocab = llama_vocab_n_tokens(engine->vocab);
     facts->n_parameters = llama_model_n_params(engine->model);

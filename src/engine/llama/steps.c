@@ -1,14 +1,12 @@
 /* steps.c - one step of all answers: first a token of each that is being generated, in one batch, then a slice of one
- * prompt in a batch of its own. A slice is as large as time allows: those who wait for their next tokens meanwhile shall
- * not notice it.
+ * prompt in a batch of its own (in each lane, see lanes.c). A slice is as large as time allows: those who wait for their
+ * next tokens meanwhile shall not notice it.
  *
  * The truth about the library's memory is engine->cells: tokens get there when they have been evaluated and are part of
  * their text. What else a batch left behind (guesses that were wrong, rows that fill up, an evaluation that was cut
  * short) is given back at once.
  */
 #include "internal.h"
-
-#include "../../platform/platform.h"
 
 #include <math.h>
 #include <string.h>
@@ -29,13 +27,9 @@ static void keep_cells(struct llama_engine *engine, int number, const llama_toke
     cells->n += n_tokens;
 }
 
-void steps_rewind(struct llama_engine *engine, int number) {
-    llama_memory_seq_rm(llama_get_memory(engine->context), number, engine->cells[number].n, -1);
-}
-
 static void forget_cells(struct llama_engine *engine, int number, int32_t n_left) {
     if (engine->cells[number].n > n_left) engine->cells[number].n = n_left;
-    steps_rewind(engine, number);
+    lanes_rewind(engine, number);
 }
 
 /* Makes room in a full context: gives up the older half of what lies behind the cells to keep. What is remembered of the
@@ -46,9 +40,7 @@ static bool shift_cells(struct llama_engine *engine, int number) {
     int32_t n_half = (int32_t)engine->base.facts.n_ctx / 2, n_keep = sequence->n_keep < n_half ? sequence->n_keep : n_half;
     int32_t n_given_up = (cells->n - n_keep) / 2, n_moved = cells->n - n_keep - n_given_up;
     if (n_given_up < 1) return false;
-    llama_memory_t memory = llama_get_memory(engine->context);
-    llama_memory_seq_rm(memory, number, n_keep, n_keep + n_given_up);
-    llama_memory_seq_add(memory, number, n_keep + n_given_up, -1, -n_given_up);
+    lanes_shift(engine, number, n_keep, n_given_up);
     memmove(cells->tokens + n_keep, cells->tokens + n_keep + n_given_up, (size_t)n_moved * sizeof *cells->tokens);
     cells->n = n_keep + n_moved;
     sequence->n_keep = n_keep;
@@ -56,56 +48,9 @@ static bool shift_cells(struct llama_engine *engine, int number) {
     return true;
 }
 
-/* ---- batches ------------------------------------------------------------------------------------------------------- */
-
-void steps_begin_batch(struct llama_engine *engine) {
-    engine->batch.n_tokens = 0;
-    for (int s = 0; s < engine->base.facts.n_sequences; s++) engine->sequences[s].n_in_batch = 0;
-}
-
-int32_t steps_add(struct llama_engine *engine, int number, const llama_token *tokens, int32_t n_tokens,
-                  int32_t n_before) {
-    struct llama_batch *batch = &engine->batch;
-    int32_t first = batch->n_tokens;
-    for (int32_t i = 0; i < n_tokens; i++) {
-        int32_t row = batch->n_tokens++;
-        batch->token[row] = tokens[i];
-        batch->pos[row] = engine->cells[number].n + n_before + i;
-        batch->n_seq_id[row] = 1;
-        batch->seq_id[row][0] = number;
-        batch->logits[row] = false;
-    }
-    return first;
-}
-
 /* Fills up to the rows that a sequence must have, behind the `n_tokens` that it has. */
 static void fill_up(struct llama_engine *engine, int number, llama_token token, int32_t n_tokens) {
-    if (n_tokens < engine->n_rows) steps_add(engine, number, &token, 1, n_tokens);
-}
-
-/* The last layer is computed for rows with logits only: of these, too, there are never less than two. The library takes
- * sequences in one go whose numbers follow each other. */
-static void fill_up_logits(struct llama_batch *batch) {
-    for (int32_t begin = 0, end; begin < batch->n_tokens; begin = end) {
-        int32_t n_logits = 0, other = begin;
-        for (end = begin; end < batch->n_tokens; end++) {
-            if (end > begin && batch->seq_id[end][0] > batch->seq_id[end - 1][0] + 1) break;
-            n_logits += batch->logits[end];
-            if (!batch->logits[end]) other = end;
-        }
-        if (n_logits == 1) batch->logits[other] = true;
-    }
-}
-
-engine_end steps_evaluate(struct llama_engine *engine) {
-    engine->library_error[0] = 0;
-    if (engine->n_rows > 1) fill_up_logits(&engine->batch);
-    int32_t result = llama_decode(engine->context, engine->batch);
-    if (result == 0) return ENGINE_END_NONE;
-    if (result == 2) return ENGINE_END_CANCELLED;
-    llama_say(engine, "evaluating %d tokens failed with code %d: %s", engine->batch.n_tokens, result,
-              llama_reason(engine));
-    return ENGINE_END_FAILED;
+    if (n_tokens < engine->n_rows) lanes_add(engine, number, &token, 1, n_tokens);
 }
 
 /* ---- who comes next ------------------------------------------------------------------------------------------------ */
@@ -126,9 +71,9 @@ static int count_generating(const struct llama_engine *engine) {
 
 /* Of two that wait for a slice. First slices and further ones take turns: then long prompts do not keep a newcomer
  * waiting, nor many newcomers a long prompt. Among equals it is who has waited longer. */
-static bool comes_before(const struct llama_engine *engine, const struct sequence *a, const struct sequence *b) {
+static bool comes_before(const struct lane *lane, const struct sequence *a, const struct sequence *b) {
     bool is_new = a->n_prompt_done == a->n_cached;
-    if (is_new != (b->n_prompt_done == b->n_cached)) return is_new != engine->has_begun_prompt;
+    if (is_new != (b->n_prompt_done == b->n_cached)) return is_new != lane->has_begun_prompt;
     return a->waits_since < b->waits_since;
 }
 
@@ -139,10 +84,9 @@ static int32_t common_beginning(const struct sequence *a, const struct sequence 
 
 /* Whether another prompt is being read that begins like this one: what they have in common is then copied when it is
  * there. Of two that have not begun nobody waits. */
-static bool waits_for_another(const struct llama_engine *engine, int number) {
-    const struct sequence *sequence = &engine->sequences[number];
+static bool waits_for_another(const struct llama_engine *engine, const struct lane *lane, const struct sequence *sequence) {
     if (!engine->can_reuse || sequence->n_prompt_done > sequence->n_cached) return false;
-    for (int s = 0; s < engine->base.facts.n_sequences; s++) {
+    for (int s = lane->first; s < lane->first + lane->n; s++) {
         const struct sequence *other = &engine->sequences[s];
         if (prompt_left(other) == 0 || other->n_prompt_done == other->n_cached) continue;
         int32_t n_common = common_beginning(other, sequence);
@@ -151,13 +95,13 @@ static bool waits_for_another(const struct llama_engine *engine, int number) {
     return false;
 }
 
-/* The sequence whose prompt gets the next slice; negative: all prompts are read. */
-static int choose_reader(const struct llama_engine *engine) {
+/* The sequence of a lane whose prompt gets the next slice; negative: all prompts are read. */
+static int choose_reader(const struct llama_engine *engine, const struct lane *lane) {
     int chosen = -1;
-    for (int s = 0; s < engine->base.facts.n_sequences; s++) {
+    for (int s = lane->first; s < lane->first + lane->n; s++) {
         const struct sequence *sequence = &engine->sequences[s];
-        if (prompt_left(sequence) == 0 || waits_for_another(engine, s)) continue;
-        if (chosen < 0 || comes_before(engine, sequence, &engine->sequences[chosen])) chosen = s;
+        if (prompt_left(sequence) == 0 || waits_for_another(engine, lane, sequence)) continue;
+        if (chosen < 0 || comes_before(lane, sequence, &engine->sequences[chosen])) chosen = s;
     }
     return chosen;
 }
@@ -238,7 +182,7 @@ static void complete_entry(struct llama_engine *engine, engine_progress *entry, 
     if (entry->end == ENGINE_END_NONE) return;
     if (entry->end == ENGINE_END_FAILED) forget_cells(engine, entry->sequence, 0);
     else if (sequence->has_shifted) forget_cells(engine, entry->sequence, sequence->n_keep);
-    else steps_rewind(engine, entry->sequence);
+    else lanes_rewind(engine, entry->sequence);
 }
 
 /* ---- the next token ------------------------------------------------------------------------------------------------ */
@@ -247,21 +191,23 @@ static bool is_context_full(const struct llama_engine *engine, const struct sequ
     return !engine->can_shift && (uint32_t)(sequence->n_prompt + sequence->n_tokens) >= engine->base.facts.n_ctx;
 }
 
-/* Takes the next token by the logits of a row, and says whether it ends the answer. */
+/* Takes the next token by the logits of a row, learns from it, and says whether it ends the answer. */
 static engine_end take_token(struct llama_engine *engine, struct entries *entries, int32_t row, engine_progress *entry) {
     llama_token token;
+    const cells *cells = &engine->cells[entry->sequence];
     struct sequence *sequence = &engine->sequences[entry->sequence];
+    const float *logits = lanes_logits(engine, entry->sequence, row);
     bool is_resumed = sequence->n_tokens < sequence->n_resumed;
-    engine_end end = choose_next(engine, sequence, row, &token);
+    engine_end end = choose_next(engine, sequence, logits, &token);
     if (end != ENGINE_END_NONE) return end;
+    if (engine->habits) habits_learn(engine->habits, cells->tokens, cells->n, token);
     sequence->last = token;
     entry->has_token = true;
     entry->is_resumed = is_resumed;
     entry->token = token;
     entry->n_tokens = ++sequence->n_tokens;
     if (sequence->wants_logprobs && !is_resumed)
-        entry->logprob =
-            sampler_log_probability(sequence->sampler, llama_get_logits_ith(engine->context, row), token);
+        entry->logprob = sampler_log_probability(sequence->sampler, logits, token);
     if (!text_add(engine, sequence, &engine->texts[entry - entries->all], entry)) {
         llama_say(engine, "not enough memory for the text of token %d of the answer", sequence->n_tokens);
         return ENGINE_END_FAILED;
@@ -272,44 +218,52 @@ static engine_end take_token(struct llama_engine *engine, struct entries *entrie
 
 /* ---- answers ------------------------------------------------------------------------------------------------------- */
 
+/* Each answer may have a guess that is free, or one that is alone as many as the user allows. */
 int32_t steps_guesses_most(const struct llama_engine *engine) {
-    return engine->options.n_guesses;
+    int32_t n_free = engine->habits ? engine->base.facts.n_sequences : 0;
+    return engine->options.n_guesses > n_free ? engine->options.n_guesses : n_free;
 }
 
-/* Guesses that this answer gets of the `n_left` that the batch has room for. One that is alone gets as many as are worth
- * while. Several get what costs nothing: rows that would have to be filled up. */
-static int32_t count_guesses(const struct llama_engine *engine, int number, bool is_alone, int32_t n_left) {
+/* As many of `n` guesses as this answer can use. */
+static int32_t limit_guesses(const struct llama_engine *engine, int number, int32_t n) {
     const struct sequence *sequence = &engine->sequences[number];
     if (!engine->can_rewind || sequence->n_tokens < sequence->n_resumed) return 0;
-    int32_t n = is_alone ? sequence->n_guesses : engine->n_rows - 1;
     int32_t n_room = (int32_t)engine->base.facts.n_ctx - engine->cells[number].n - 2;
-    if (n > n_left) n = n_left;
     if (n > n_room) n = n_room;
     if (sequence->n_predict >= 0 && n > sequence->n_predict - sequence->n_tokens - 1)
         n = sequence->n_predict - sequence->n_tokens - 1;
     return n > 0 ? n : 0;
 }
 
-/* Puts the answer's last token into the batch, and guesses behind it; returns how many. */
-static int32_t add_answer(struct llama_engine *engine, int number, bool is_alone, int32_t n_left) {
+/* Guesses what follows the answer's last token; returns how many tokens. An answer that is alone gets as many as are worth
+ * while, out of its text. Else it is one in a row that would have to be filled up. */
+static int32_t guess(const struct llama_engine *engine, int number, bool is_alone, llama_token *guesses) {
+    const cells *cells = &engine->cells[number];
+    int32_t n_worth = is_alone ? engine->sequences[number].n_guesses : 0, n_text = cells->n + 1;
+    int32_t n_guessed = lookup_guess(cells->tokens, n_text, guesses, limit_guesses(engine, number, n_worth));
+    if (n_guessed > 0 || !engine->habits || limit_guesses(engine, number, 1) == 0) return n_guessed;
+    guesses[0] = habits_guess(engine->habits, cells->tokens, n_text);
+    return guesses[0] != HABITS_NOTHING;
+}
+
+/* Puts the answer's last token into the batch, and guesses behind it. */
+static void add_answer(struct llama_engine *engine, int number, bool is_alone) {
     llama_token guesses[ENGINE_GUESSES_MOST];
     cells *cells = &engine->cells[number];
     struct sequence *sequence = &engine->sequences[number];
-    int32_t n_wanted = count_guesses(engine, number, is_alone, n_left);
     cells->tokens[cells->n] = sequence->last; /* there is room, and the cell is about to hold it */
-    sequence->n_guessed = n_wanted > 0 ? lookup_guess(cells->tokens, cells->n + 1, guesses, n_wanted) : 0;
+    sequence->n_guessed = guess(engine, number, is_alone, guesses);
     sequence->n_in_batch = 1;
-    sequence->first_row = steps_add(engine, number, &sequence->last, 1, 0);
-    steps_add(engine, number, guesses, sequence->n_guessed, 1);
-    for (int32_t i = 0; i <= sequence->n_guessed; i++) engine->batch.logits[sequence->first_row + i] = true;
+    sequence->first_row = lanes_add(engine, number, &sequence->last, 1, 0);
+    lanes_add(engine, number, guesses, sequence->n_guessed, 1);
+    for (int32_t i = 0; i <= sequence->n_guessed; i++) lanes_want_logits(engine, number, sequence->first_row + i);
     fill_up(engine, number, sequence->last, 1 + sequence->n_guessed);
-    return sequence->n_guessed;
 }
 
 /* Takes the next token, and as many more as guesses were right. */
 static void advance_answer(struct llama_engine *engine, struct entries *entries, int number) {
     struct sequence *sequence = &engine->sequences[number];
-    const llama_token *row = engine->batch.token + sequence->first_row;
+    const llama_token *row = lanes_of(engine, number)->batch.token + sequence->first_row;
     int32_t n_right = 0;
     for (;;) {
         keep_cells(engine, number, &row[n_right], 1);
@@ -319,8 +273,8 @@ static void advance_answer(struct llama_engine *engine, struct entries *entries,
         n_right++;
     }
     if (sequence->n_guessed > 0)
-        sequence->n_guesses = lookup_next(sequence->n_guessed, n_right, steps_guesses_most(engine));
-    if (1 + sequence->n_guessed > n_right + 1 || engine->n_rows > 1) steps_rewind(engine, number);
+        sequence->n_guesses = lookup_next(sequence->n_guessed, n_right, engine->options.n_guesses);
+    if (1 + sequence->n_guessed > n_right + 1 || engine->n_rows > 1) lanes_rewind(engine, number);
 }
 
 /* A full context: cells are given up, or the answer ends. Returns whether it goes on. */
@@ -331,47 +285,45 @@ static bool make_room(struct llama_engine *engine, struct entries *entries, int 
     return false;
 }
 
-/* What was evaluated failed, or was cut short: a failure concerns those who were in the batch, an interruption everybody. */
-static void end_batch(struct llama_engine *engine, struct entries *entries, engine_end end) {
-    if (end == ENGINE_END_CANCELLED) {
-        end_interrupted(engine, entries);
-        return;
+/* What was evaluated is taken. A failure concerns those who were in that lane's batch, an interruption everybody. */
+static void take_results(struct llama_engine *engine, struct entries *entries, engine_end worst,
+                         void (*advance)(struct llama_engine *engine, struct entries *entries, int number)) {
+    for (int s = 0; s < engine->base.facts.n_sequences; s++) {
+        if (engine->sequences[s].n_in_batch == 0) continue;
+        engine_end end = lanes_of(engine, s)->end;
+        if (end == ENGINE_END_NONE) advance(engine, entries, s);
+        if (end == ENGINE_END_FAILED) end_entry(engine, add_entry(entries, s), end);
     }
-    for (int s = 0; s < engine->base.facts.n_sequences; s++)
-        if (engine->sequences[s].n_in_batch > 0) end_entry(engine, add_entry(entries, s), end);
+    if (worst == ENGINE_END_CANCELLED) end_interrupted(engine, entries);
 }
 
 /* A token for each answer whose prompt is read, or several if guesses were right. */
 static void generate(struct llama_engine *engine, struct entries *entries) {
     bool is_alone = count_generating(engine) == 1;
-    int32_t n_left = steps_guesses_most(engine);
     uint64_t begun_ns = plat_clock_ns();
-    steps_begin_batch(engine);
+    lanes_begin(engine);
     for (int s = 0; s < engine->base.facts.n_sequences; s++)
-        if (is_generating(&engine->sequences[s]) && make_room(engine, entries, s))
-            n_left -= add_answer(engine, s, is_alone, n_left);
-    if (engine->batch.n_tokens == 0) return;
-    engine_end end = steps_evaluate(engine);
-    if (end != ENGINE_END_NONE) {
-        end_batch(engine, entries, end);
-        return;
-    }
-    for (int s = 0; s < engine->base.facts.n_sequences; s++)
-        if (engine->sequences[s].n_in_batch > 0) advance_answer(engine, entries, s);
+        if (is_generating(&engine->sequences[s]) && make_room(engine, entries, s)) add_answer(engine, s, is_alone);
+    take_results(engine, entries, lanes_evaluate(engine), advance_answer);
     engine->generate_ns = plat_clock_ns() - begun_ns;
 }
 
 /* ---- prompts ------------------------------------------------------------------------------------------------------- */
 
-/* A slice is evaluated. Returns how the answer ends. */
-static engine_end advance_prompt(struct llama_engine *engine, struct entries *entries, int number, engine_progress *entry) {
+/* What a slice that was evaluated means for its answer. */
+static engine_end end_slice(struct llama_engine *engine, struct entries *entries, int number, engine_progress *entry) {
     struct sequence *sequence = &engine->sequences[number];
     keep_cells(engine, number, sequence->prompt + sequence->n_prompt_done, sequence->n_in_batch);
     sequence->n_prompt_done += sequence->n_in_batch;
-    if (sequence->n_in_batch < engine->n_rows) steps_rewind(engine, number);
+    if (sequence->n_in_batch < engine->n_rows) lanes_rewind(engine, number);
     if (prompt_left(sequence) > 0) return ENGINE_END_NONE;
     if (sequence->n_predict == 0) return ENGINE_END_LIMIT;
     return take_token(engine, entries, sequence->first_row + sequence->n_in_batch - 1, entry);
+}
+
+static void advance_prompt(struct llama_engine *engine, struct entries *entries, int number) {
+    engine_progress *entry = add_entry(entries, number);
+    end_entry(engine, entry, end_slice(engine, entries, number, entry));
 }
 
 /* Copies the beginning of a prompt from where it was evaluated before, if that is faster than evaluating it. */
@@ -379,46 +331,51 @@ static void copy_beginning(struct llama_engine *engine, int number) {
     int32_t n_found;
     cells *cells = &engine->cells[number];
     struct sequence *sequence = &engine->sequences[number];
-    int from = cells_find(engine->cells, engine->base.facts.n_sequences, sequence->prompt, sequence->n_prompt - 1, &n_found);
+    const struct lane *lane = lanes_of(engine, number);
+    int from = lane->first + cells_find(engine->cells + lane->first, lane->n, sequence->prompt, sequence->n_prompt - 1, &n_found);
     if (!engine->can_reuse || n_found - cells->n < engine->copy_least) return;
-    llama_memory_seq_cp(llama_get_memory(engine->context), from, number, -1, -1);
+    lanes_copy(engine, from, number);
     memcpy(cells->tokens, sequence->prompt, (size_t)n_found * sizeof *cells->tokens);
     cells->n = sequence->n_prompt_done = sequence->n_cached = n_found;
-    steps_rewind(engine, number);
+    lanes_rewind(engine, number);
 }
 
-/* A slice of one prompt. */
-static void read_prompt(struct llama_engine *engine, struct entries *entries) {
-    int number = choose_reader(engine);
-    if (number < 0) return;
+/* Puts a slice of one prompt of a lane into its batch. Returns the number of tokens; 0 if all prompts are read. */
+static int32_t add_slice(struct llama_engine *engine, struct lane *lane) {
+    int number = choose_reader(engine, lane);
+    if (number < 0) return 0;
     struct sequence *sequence = &engine->sequences[number];
-    engine->has_begun_prompt = sequence->n_prompt_done == sequence->n_cached;
-    if (engine->has_begun_prompt) copy_beginning(engine, number);
+    lane->has_begun_prompt = sequence->n_prompt_done == sequence->n_cached;
+    if (lane->has_begun_prompt) copy_beginning(engine, number);
     const llama_token *slice = sequence->prompt + sequence->n_prompt_done;
     int32_t n_left = prompt_left(sequence), n_most = slice_tokens(engine), n = n_left < n_most ? n_left : n_most;
     sequence->waits_since = engine->n_turns++;
-    steps_begin_batch(engine);
-    sequence->first_row = steps_add(engine, number, slice, n, 0);
+    sequence->first_row = lanes_add(engine, number, slice, n, 0);
     sequence->n_in_batch = n;
-    engine->batch.logits[sequence->first_row + n - 1] = n == n_left && sequence->n_predict != 0;
+    if (n == n_left && sequence->n_predict != 0) lanes_want_logits(engine, number, sequence->first_row + n - 1);
     fill_up(engine, number, slice[n - 1], n);
-    uint64_t begun_ns = plat_clock_ns();
-    engine_end end = steps_evaluate(engine);
-    if (end != ENGINE_END_NONE) {
-        end_batch(engine, entries, end);
-        return;
+    return n;
+}
+
+/* A slice of one prompt in each lane. */
+static void read_prompts(struct llama_engine *engine, struct entries *entries) {
+    int32_t n_most = 0;
+    lanes_begin(engine);
+    for (int l = 0; l < engine->n_lanes; l++) {
+        int32_t n = add_slice(engine, &engine->lanes[l]);
+        if (n > n_most) n_most = n;
     }
-    llama_synchronize(engine->context);
-    note_slice(engine, n, plat_clock_ns() - begun_ns);
-    engine_progress *entry = add_entry(entries, number);
-    end_entry(engine, entry, advance_prompt(engine, entries, number, entry));
+    uint64_t begun_ns = plat_clock_ns();
+    engine_end worst = lanes_evaluate(engine);
+    if (worst == ENGINE_END_NONE) note_slice(engine, n_most, plat_clock_ns() - begun_ns);
+    take_results(engine, entries, worst, advance_prompt);
 }
 
 size_t steps_step(struct llama_engine *engine, engine_progress *progress) {
     struct entries entries = {progress, 0};
     end_cancelled(engine, &entries);
     generate(engine, &entries); /* first: who has read his prompt in this step has his token */
-    read_prompt(engine, &entries);
+    read_prompts(engine, &entries);
     uint64_t now = plat_clock_ns();
     for (size_t i = 0; i < entries.n; i++) complete_entry(engine, &entries.all[i], now);
     return entries.n;

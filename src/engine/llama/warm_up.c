@@ -4,8 +4,6 @@
  */
 #include "internal.h"
 
-#include "../../platform/platform.h"
-
 #include <stdlib.h>
 #include <string.h>
 
@@ -20,18 +18,21 @@ static llama_token probe_token(const struct llama_engine *engine, int32_t positi
 static int32_t add_probe(struct llama_engine *engine, int number, int32_t n_tokens) {
     llama_token tokens[N_PROBE_TOKENS];
     for (int32_t i = 0; i < n_tokens; i++) tokens[i] = probe_token(engine, engine->cells[number].n + i);
-    int32_t row = steps_add(engine, number, tokens, n_tokens, 0);
-    engine->batch.logits[row] = true;
+    int32_t row = lanes_add(engine, number, tokens, n_tokens, 0);
+    lanes_want_logits(engine, number, row);
     return row;
 }
 
-static bool read_probe(struct llama_engine *engine, int number) {
-    engine->cells[number].n = 0;
-    steps_rewind(engine, number);
-    steps_begin_batch(engine);
-    add_probe(engine, number, N_PROBE_TOKENS);
-    if (steps_evaluate(engine) != ENGINE_END_NONE) return false;
-    engine->cells[number].n = N_PROBE_TOKENS;
+/* Reads the text in `n` sequences, each `n_apart` behind the one before. */
+static bool read_probes(struct llama_engine *engine, int first, int n, int n_apart) {
+    lanes_begin(engine);
+    for (int i = 0, s = first; i < n; i++, s += n_apart) {
+        engine->cells[s].n = 0;
+        lanes_rewind(engine, s);
+        add_probe(engine, s, N_PROBE_TOKENS);
+    }
+    if (lanes_evaluate(engine) != ENGINE_END_NONE) return false;
+    for (int i = 0, s = first; i < n; i++, s += n_apart) engine->cells[s].n = N_PROBE_TOKENS;
     return true;
 }
 
@@ -39,15 +40,15 @@ static bool read_probe(struct llama_engine *engine, int number) {
  * of `alone`, to the last bit. */
 static bool gets_same_logits(struct llama_engine *engine, int number, int n_beside, const float *alone) {
     int32_t row = -1;
-    if (!read_probe(engine, number)) return true;
-    steps_begin_batch(engine);
+    if (!read_probes(engine, number, 1, 0)) return true;
+    lanes_begin(engine);
     for (int s = 0; s < n_beside; s++) {
         int32_t at = add_probe(engine, s, 1);
         if (s == number) row = at;
     }
-    if (steps_evaluate(engine) != ENGINE_END_NONE) return true;
-    for (int s = 0; s < n_beside; s++) steps_rewind(engine, s);
-    const float *logits = llama_get_logits_ith(engine->context, row);
+    if (lanes_evaluate(engine) != ENGINE_END_NONE) return true;
+    for (int s = 0; s < n_beside; s++) lanes_rewind(engine, s);
+    const float *logits = lanes_logits(engine, number, row);
     return memcmp(logits, alone, (size_t)engine->base.facts.n_vocab * sizeof *alone) == 0;
 }
 
@@ -59,28 +60,28 @@ static void find_out_about_rounding(struct llama_engine *engine, const float *lo
     float *alone = engine->n_rows == 1 && n_sequences > 1 ? malloc(n_bytes) : NULL;
     if (!alone) return;
     memcpy(alone, logits, n_bytes);
-    steps_rewind(engine, 0);
+    lanes_rewind(engine, 0);
     if (!gets_same_logits(engine, 1, 2, alone) || (n_sequences > 2 && !gets_same_logits(engine, 2, n_sequences, alone)))
         llama_log(engine, 2, "answers made at the same time change how this model rounds: one that is continued after a "
                              "crash may take another, equally likely course; -np 1 avoids that");
     free(alone);
 }
 
+/* In the first sequence of each lane. */
 static void evaluate_probes(struct llama_engine *engine) {
-    if (!read_probe(engine, 0)) return; /* this one reads the weights */
+    if (!read_probes(engine, 0, engine->n_lanes, engine->n_in_lane)) return; /* these read the weights */
     uint64_t begun_ns = plat_clock_ns();
-    if (!read_probe(engine, 0)) return;
-    llama_synchronize(engine->context);
+    if (!read_probes(engine, 0, engine->n_lanes, engine->n_in_lane)) return;
     engine->few_ns = engine->many_ns = (double)(plat_clock_ns() - begun_ns) / N_PROBE_TOKENS;
-    steps_begin_batch(engine);
-    int32_t row = add_probe(engine, 0, engine->n_rows);
-    if (steps_evaluate(engine) == ENGINE_END_NONE)
-        find_out_about_rounding(engine, llama_get_logits_ith(engine->context, row));
+    lanes_begin(engine);
+    int32_t row = 0;
+    for (int l = 0; l < engine->n_lanes; l++) row = add_probe(engine, engine->lanes[l].first, engine->n_rows);
+    if (lanes_evaluate(engine) == ENGINE_END_NONE) find_out_about_rounding(engine, lanes_logits(engine, 0, row));
 }
 
 void warm_up(struct llama_engine *engine) {
     engine->few_ns = engine->many_ns = 1e6; /* until they are measured */
     if (!engine->options.no_warm_up) evaluate_probes(engine);
-    llama_memory_clear(llama_get_memory(engine->context), false);
+    for (int l = 0; l < engine->n_lanes; l++) llama_memory_clear(llama_get_memory(engine->lanes[l].context), false);
     for (int s = 0; s < engine->base.facts.n_sequences; s++) engine->cells[s].n = 0;
 }

@@ -63,7 +63,7 @@ struct plat_process_watch {
     int processes; /* epoll over all pidfds and `closing` */
     int closing;   /* eventfd that ends the thread */
     pid_t opener;
-    pthread_t thread;
+    plat_thread *thread;
     pthread_mutex_t lock; /* guards the entries; held while on_death runs, so that a removed one is not called */
     watched *entries;
     size_t n_entries;
@@ -72,6 +72,7 @@ struct plat_process_watch {
 };
 
 #define TAG_CLOSING UINT64_MAX
+#define WATCH_STACK_BYTES (128 * 1024)
 
 static watched *find_watched(plat_process_watch *watch, uint32_t tag) {
     for (size_t i = 0; i < watch->n_entries; i++)
@@ -92,29 +93,14 @@ static void report_death(plat_process_watch *watch, uint32_t tag) {
     pthread_mutex_unlock(&watch->lock);
 }
 
-static void *watch_processes(void *argument) {
+static void watch_processes(void *argument) {
     plat_process_watch *watch = argument;
     for (;;) {
         struct epoll_event event;
         if (epoll_wait(watch->processes, &event, 1, -1) != 1) continue;
-        if (event.data.u64 == TAG_CLOSING) return NULL;
+        if (event.data.u64 == TAG_CLOSING) return;
         report_death(watch, (uint32_t)event.data.u64);
     }
-}
-
-/* A thread with a small stack that takes no signals. Returns 0 or an errno. */
-static int start_quiet_thread(pthread_t *thread, void *(*run)(void *), void *argument) {
-    enum { STACK_BYTES = 128 * 1024 };
-    pthread_attr_t attributes;
-    sigset_t all, before;
-    pthread_attr_init(&attributes);
-    pthread_attr_setstacksize(&attributes, STACK_BYTES);
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    int failed = pthread_create(thread, &attributes, run, argument);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    pthread_attr_destroy(&attributes);
-    return failed;
 }
 
 static void release_watch(plat_process_watch *watch) {
@@ -137,16 +123,15 @@ int plat_process_watch_open(void (*on_death)(void *user_data, uint32_t tag), voi
     watch->closing = eventfd(0, EFD_CLOEXEC);
     watch->processes = epoll_create1(EPOLL_CLOEXEC);
     struct epoll_event closing = {.events = EPOLLIN, .data.u64 = TAG_CLOSING};
-    int failed = 0;
+    int error = PLAT_OK;
     if (watch->closing < 0 || watch->processes < 0 ||
         epoll_ctl(watch->processes, EPOLL_CTL_ADD, watch->closing, &closing) < 0)
-        failed = errno;
+        error = plat_fail(PLAT_E_SYSTEM);
     else
-        failed = start_quiet_thread(&watch->thread, watch_processes, watch);
-    if (failed) {
+        error = plat_thread_start(watch_processes, watch, WATCH_STACK_BYTES, &watch->thread);
+    if (error < 0) {
         release_watch(watch);
-        errno = failed;
-        return plat_fail(PLAT_E_SYSTEM);
+        return error;
     }
     *result = watch;
     return PLAT_OK;
@@ -205,7 +190,9 @@ void plat_process_watch_close(plat_process_watch *watch) {
         uint64_t one = 1;
         while (write(watch->closing, &one, sizeof one) < 0 && errno == EINTR) {
         }
-        pthread_join(watch->thread, NULL);
+        plat_thread_join(watch->thread);
+    } else {
+        plat_thread_forget(watch->thread);
     }
     release_watch(watch);
 }
