@@ -1,7 +1,8 @@
 /* rows_engine.c - throughput of the host against its limit, evaluation alone, and against its peer, llama-server.
  *
- * All three run on the same build of libllama, with the same threads, contexts, attention and sampling parameters, and
- * take turns. A ratio is made of neighbours in time; the row is the median over the rounds.
+ * All run on the same build of libllama, with the same contexts, attention and sampling parameters, and take turns. A ratio
+ * is made of neighbours in time; the row is the median over the rounds. Threads are what each is fastest with: all cores, but
+ * for a small model one in evaluation alone and in the peer, where they would wait for each other (decision 3).
  */
 #include "rows.h"
 
@@ -14,16 +15,16 @@
 
 #define N_WORDS 32 /* of a prompt */
 
-enum { WAY_HOST, WAY_EVALUATION, WAY_SERVER, N_WAYS };
+enum { WAY_HOST, WAY_UNGUESSED, WAY_EVALUATION, WAY_SERVER, N_WAYS };
 
-static const char *const way_names[N_WAYS] = {"host", "evaluation", "server"};
+static const char *const way_names[N_WAYS] = {"host", "unguessed", "evaluation", "server"};
 
 /* A model, and so many clients at once that ask for so many tokens each. */
 typedef struct crowd_case {
     const bench_model *model;
     int n_clients, n_tokens, n_ctx;
     int n_repeats;                       /* short answers are repeated in a turn */
-    bool is_small;                       /* one thread: as the host chooses, and faster */
+    bool is_small;                       /* one thread for an evaluation, which is faster; the host guesses */
     double of_evaluation, of_server;     /* bars; 0: none */
 } crowd_case;
 
@@ -34,12 +35,12 @@ static const crowd_case crowd_cases[] = {
     {&bench_models[1], 8, 512, 1024, 1, true, 0, 4},
 };
 
-/* The three, on one model. */
-typedef struct trio {
-    host_subject host;
+/* All ways, on one model. */
+typedef struct rivals {
+    host_subject host, unguessed; /* pid 0: there is none, because no host guesses with this model */
     bare_subject bare;
     peer_server server; /* pid 0: there is none */
-} trio;
+} rivals;
 
 typedef struct turn {
     double tokens_per_s, first_ms;
@@ -47,65 +48,80 @@ typedef struct turn {
     double company;
 } turn;
 
-static int threads_for(const bench_options *options, const crowd_case *wanted) {
-    return wanted->is_small ? 1 : options->n_threads;
-}
-
 static peer_setup setup_for(const bench_options *options, const crowd_case *wanted, const char *path) {
     return (peer_setup){.model_path = path,
                         .n_ctx = wanted->n_ctx,
                         .n_parallel = wanted->n_clients,
-                        .n_threads = threads_for(options, wanted)};
+                        .n_threads = wanted->is_small ? 1 : options->n_threads};
 }
 
-static void trio_start(trio *trio, const bench_options *options, const crowd_case *wanted) {
+static void start_host_of(host_subject *host, const bench_options *options, const crowd_case *wanted,
+                          const char *const further[]) {
+    host_start_for(host, options, model_path(options, wanted->model), options->n_threads, wanted->n_ctx,
+                   wanted->n_clients, further);
+    lipc_client_close(modern_open(host->name, 0));
+}
+
+static void rivals_start(rivals *rivals, const bench_options *options, const crowd_case *wanted) {
+    static const char *const no_guesses[] = {"--no-guesses", NULL};
     const char *path = model_path(options, wanted->model);
     const peer_setup setup = setup_for(options, wanted, path);
-    *trio = (struct trio){0};
-    host_start_for(&trio->host, options, path, setup.n_threads, wanted->n_ctx, wanted->n_clients, NULL);
-    lipc_client_close(modern_open(trio->host.name, 0));
-    bare_start_for(&trio->bare, options, path, setup.n_threads, wanted->n_ctx, wanted->n_clients);
+    *rivals = (struct rivals){0};
+    start_host_of(&rivals->host, options, wanted, NULL);
+    if (wanted->is_small)
+        start_host_of(&rivals->unguessed, options, wanted, no_guesses);
+    bare_start_for(&rivals->bare, options, path, setup.n_threads, wanted->n_ctx, wanted->n_clients);
     if (peer_is_there(options))
-        peer_start(&trio->server, options, &setup);
+        peer_start(&rivals->server, options, &setup);
 }
 
-static void trio_stop(trio *trio) {
-    host_stop(&trio->host);
-    bare_stop(&trio->bare);
-    peer_stop(&trio->server);
+static void rivals_stop(rivals *rivals) {
+    host_stop(&rivals->host);
+    if (rivals->unguessed.pid != 0)
+        host_stop(&rivals->unguessed);
+    bare_stop(&rivals->bare);
+    peer_stop(&rivals->server);
 }
 
-static pid_t pid_of(const trio *trio, int way) {
-    return way == WAY_HOST ? trio->host.pid : way == WAY_SERVER ? trio->server.pid : trio->bare.pid;
+static pid_t pid_of(const rivals *rivals, int way) {
+    switch (way) {
+    case WAY_HOST: return rivals->host.pid;
+    case WAY_UNGUESSED: return rivals->unguessed.pid;
+    case WAY_SERVER: return rivals->server.pid;
+    default: return rivals->bare.pid;
+    }
 }
 
 /* One answer for each client. *n_prompt is what the host's clients saw last. */
-static turn ask(trio *trio, const crowd_case *wanted, int way, int *n_prompt) {
+static turn ask(rivals *rivals, const crowd_case *wanted, int way, int *n_prompt) {
     if (way == WAY_EVALUATION) {
-        const answer_cost cost = bare_evaluate(&trio->bare, wanted->n_clients, *n_prompt, wanted->n_tokens);
+        const answer_cost cost = bare_evaluate(&rivals->bare, wanted->n_clients, *n_prompt, wanted->n_tokens);
         return (turn){.tokens_per_s = cost.tokens_per_s, .first_ms = cost.first_ms};
     }
-    const crowd_subject subject = {way == WAY_HOST ? trio->host.name : NULL, trio->server.port};
+    const crowd_subject subject = {.instance = way == WAY_HOST        ? rivals->host.name
+                                               : way == WAY_UNGUESSED ? rivals->unguessed.name
+                                                                      : NULL,
+                                   .port = rivals->server.port};
     const crowd_cost cost = crowd_ask(&subject, wanted->n_clients, N_WORDS, wanted->n_tokens);
     if (way == WAY_HOST)
         *n_prompt = cost.n_prompt;
     return (turn){.tokens_per_s = cost.tokens_per_s, .first_ms = cost.first_ms};
 }
 
-static turn take_turn(trio *trio, const crowd_case *wanted, int way, int *n_prompt) {
+static turn take_turn(rivals *rivals, const crowd_case *wanted, int way, int *n_prompt) {
     static samples rates, firsts;
     rates.n = firsts.n = 0;
-    if (pid_of(trio, way) == 0)
+    if (pid_of(rivals, way) == 0)
         return (turn){NAN, NAN, NAN, 0};
     for (int other = 0; other < N_WAYS; other++)
-        if (pid_of(trio, other) != 0)
-            family_settle(pid_of(trio, other));
-    const pid_t pid = pid_of(trio, way);
+        if (pid_of(rivals, other) != 0)
+            family_settle(pid_of(rivals, other));
+    const pid_t pid = pid_of(rivals, way);
     wait_for_quiet(pid, 0);
     const company company = company_begin(pid, 0);
     const int64_t cpu = family_cpu_ns(pid);
     for (int i = 0; i < wanted->n_repeats; i++) {
-        const turn one = ask(trio, wanted, way, n_prompt);
+        const turn one = ask(rivals, wanted, way, n_prompt);
         samples_add(&rates, one.tokens_per_s);
         samples_add(&firsts, one.first_ms);
     }
@@ -117,23 +133,23 @@ static turn take_turn(trio *trio, const crowd_case *wanted, int way, int *n_prom
 }
 
 /* A turn of each, forwards and backwards by turns. Returns the most company that one of them had. */
-static double take_round(trio *trio, const crowd_case *wanted, int round, int *n_prompt, turn turns[N_WAYS]) {
+static double take_round(rivals *rivals, const crowd_case *wanted, int round, int *n_prompt, turn turns[N_WAYS]) {
     double company = 0;
     for (int i = 0; i < N_WAYS; i++) {
         const int way = round % 2 == 0 ? i : N_WAYS - 1 - i;
-        turns[way] = take_turn(trio, wanted, way, n_prompt);
+        turns[way] = take_turn(rivals, wanted, way, n_prompt);
         company = turns[way].company > company ? turns[way].company : company;
     }
     return company;
 }
 
 /* The same, again while other programs were using the cores and there is patience; the least disturbed one counts. */
-static double take_quiet_round(trio *trio, const crowd_case *wanted, int round, int *n_prompt, turn turns[N_WAYS]) {
-    double least = take_round(trio, wanted, round, n_prompt, turns);
+static double take_quiet_round(rivals *rivals, const crowd_case *wanted, int round, int *n_prompt, turn turns[N_WAYS]) {
+    double least = take_round(rivals, wanted, round, n_prompt, turns);
     while (least > COMPANY_MOST && patience_left()) {
         turn again[N_WAYS];
         const int64_t start = now_ns();
-        const double company = take_round(trio, wanted, round, n_prompt, again);
+        const double company = take_round(rivals, wanted, round, n_prompt, again);
         patience_spend(now_ns() - start);
         if (company < least) {
             least = company;
@@ -164,58 +180,68 @@ static void add_survivors(results *list, const bench_model *model, bare_subject 
                 "candidates that pass min-p 0.05, mean");
 }
 
-static void measure_crowd(results *list, const bench_options *options, const crowd_case *wanted) {
-    static samples rates[N_WAYS], firsts[N_WAYS], cpu[N_WAYS], of_evaluation, of_server, company;
-    of_evaluation.n = of_server.n = company.n = 0;
-    for (int way = 0; way < N_WAYS; way++)
-        rates[way].n = firsts[way].n = cpu[way].n = 0;
+/* What one way's turns gave. */
+typedef struct way_samples {
+    samples rates, firsts, cpu;
+} way_samples;
 
-    trio trio;
-    int n_prompt = 0;
-    trio_start(&trio, options, wanted);
+static void add_way_rows(results *list, const crowd_case *wanted, int way, way_samples *seen, int n_prompt) {
+    char rest[48], what[96];
+    snprintf(what, sizeof what, "%d tokens for each of %d, all together", wanted->n_tokens, wanted->n_clients);
+    add_row(list, wanted, way_names[way], samples_median(&seen->rates), "tokens/s", results_no_bar(), what);
+    snprintf(rest, sizeof rest, "%s_first", way_names[way]);
+    snprintf(what, sizeof what, "%s, prompts of %d tokens",
+             way == WAY_EVALUATION ? "evaluating all prompts" : "first token, median of the clients", n_prompt);
+    add_row(list, wanted, rest, samples_median(&seen->firsts), "ms", results_no_bar(), what);
+    snprintf(rest, sizeof rest, "%s_cpu", way_names[way]);
+    add_row(list, wanted, rest, samples_median(&seen->cpu), "us/token", results_no_bar(),
+            "processor time, prompt included, without the clients");
+}
+
+static void measure_crowd(results *list, const bench_options *options, const crowd_case *wanted) {
+    static way_samples ways[N_WAYS];
+    static samples of_evaluation, of_server, unguessed_of_server, company;
+    of_evaluation.n = of_server.n = unguessed_of_server.n = company.n = 0;
     for (int way = 0; way < N_WAYS; way++)
-        take_turn(&trio, wanted, way, &n_prompt);
+        ways[way].rates.n = ways[way].firsts.n = ways[way].cpu.n = 0;
+
+    rivals rivals;
+    int n_prompt = 0;
+    rivals_start(&rivals, options, wanted);
+    for (int way = 0; way < N_WAYS; way++)
+        take_turn(&rivals, wanted, way, &n_prompt);
     for (int round = 0; round < options->n_rounds; round++) {
         turn turns[N_WAYS];
-        samples_add(&company, take_quiet_round(&trio, wanted, round, &n_prompt, turns));
+        samples_add(&company, take_quiet_round(&rivals, wanted, round, &n_prompt, turns));
         for (int way = 0; way < N_WAYS; way++) {
-            samples_add(&rates[way], turns[way].tokens_per_s);
-            samples_add(&firsts[way], turns[way].first_ms);
-            samples_add(&cpu[way], turns[way].cpu_us);
+            samples_add(&ways[way].rates, turns[way].tokens_per_s);
+            samples_add(&ways[way].firsts, turns[way].first_ms);
+            samples_add(&ways[way].cpu, turns[way].cpu_us);
         }
         samples_add(&of_evaluation, turns[WAY_HOST].tokens_per_s / turns[WAY_EVALUATION].tokens_per_s);
         samples_add(&of_server, turns[WAY_HOST].tokens_per_s / turns[WAY_SERVER].tokens_per_s);
+        samples_add(&unguessed_of_server, turns[WAY_UNGUESSED].tokens_per_s / turns[WAY_SERVER].tokens_per_s);
     }
 
-    const char *path = model_path(options, wanted->model);
-    const peer_setup setup = setup_for(options, wanted, path);
-    char rest[48], what[96];
+    const peer_setup setup = setup_for(options, wanted, model_path(options, wanted->model));
     add_row(list, wanted, "of_evaluation", samples_median(&of_evaluation), "ratio", bar_of(wanted->of_evaluation),
             "tokens/s at the clients over evaluation alone");
     add_row(list, wanted, "of_server", samples_median(&of_server), "ratio", bar_of(wanted->of_server),
             "over llama-server's at its clients");
+    if (wanted->is_small)
+        add_row(list, wanted, "unguessed_of_server", samples_median(&unguessed_of_server), "ratio", results_no_bar(),
+                "the same of a host with --no-guesses");
     for (int way = 0; way < N_WAYS; way++) {
-        snprintf(what, sizeof what, "%d tokens for each of %d, all together", wanted->n_tokens, wanted->n_clients);
-        add_row(list, wanted, way_names[way], samples_median(&rates[way]), "tokens/s", results_no_bar(), what);
+        if (way != WAY_UNGUESSED || wanted->is_small)
+            add_way_rows(list, wanted, way, &ways[way], n_prompt);
     }
     add_row(list, wanted, "evaluation_peer", peer_evaluation(options, &setup, n_prompt, wanted->n_tokens), "tokens/s",
             results_no_bar(), wanted->n_clients == 1 ? "llama-bench, once" : "llama-batched-bench, once");
-    for (int way = 0; way < N_WAYS; way++) {
-        snprintf(rest, sizeof rest, "%s_first", way_names[way]);
-        snprintf(what, sizeof what, "%s, prompts of %d tokens",
-                 way == WAY_EVALUATION ? "evaluating all prompts" : "first token, median of the clients", n_prompt);
-        add_row(list, wanted, rest, samples_median(&firsts[way]), "ms", results_no_bar(), what);
-    }
-    for (int way = 0; way < N_WAYS; way++) {
-        snprintf(rest, sizeof rest, "%s_cpu", way_names[way]);
-        add_row(list, wanted, rest, samples_median(&cpu[way]), "us/token", results_no_bar(),
-                "processor time, prompt included, without the clients");
-    }
     add_row(list, wanted, "company", samples_max(&company), "cores", results_no_bar(),
             "used by other programs in the worst turn");
     if (wanted->n_clients == 1)
-        add_survivors(list, wanted->model, &trio.bare);
-    trio_stop(&trio);
+        add_survivors(list, wanted->model, &rivals.bare);
+    rivals_stop(&rivals);
 }
 
 /* The sampler's share is largest where the vocabulary is large and the model small. */
@@ -223,20 +249,20 @@ static void measure_vocabulary(results *list, const bench_options *options) {
     static const crowd_case wanted = {&bench_model_128k, 1, 128, 1024, 2, false, 0, 0};
     static samples ratios, of_evaluation, host_rates, bare_rates, rates, host_firsts, bare_firsts, company;
     ratios.n = of_evaluation.n = host_rates.n = bare_rates.n = rates.n = host_firsts.n = bare_firsts.n = company.n = 0;
-    trio trio = {0};
+    rivals rivals = {0};
     int n_prompt = 0;
     const char *path = model_path(options, wanted.model);
-    host_start_for(&trio.host, options, path, options->n_threads, wanted.n_ctx, 1, NULL);
-    lipc_client_close(modern_open(trio.host.name, 0));
-    bare_start_for(&trio.bare, options, path, options->n_threads, wanted.n_ctx, 1);
-    take_turn(&trio, &wanted, WAY_HOST, &n_prompt);
+    host_start_for(&rivals.host, options, path, options->n_threads, wanted.n_ctx, 1, NULL);
+    lipc_client_close(modern_open(rivals.host.name, 0));
+    bare_start_for(&rivals.bare, options, path, options->n_threads, wanted.n_ctx, 1);
+    take_turn(&rivals, &wanted, WAY_HOST, &n_prompt);
     for (int round = 0; round < options->n_rounds; round++) {
         prompts prompts = {.system = ""};
-        const turn host = take_turn(&trio, &wanted, WAY_HOST, &n_prompt);
-        family_settle(trio.host.pid);
+        const turn host = take_turn(&rivals, &wanted, WAY_HOST, &n_prompt);
+        family_settle(rivals.host.pid);
         snprintf(prompts.user, sizeof prompts.user, "%s", crowd_text(round, N_WORDS));
-        const answer_cost bare = bare_answer(&trio.bare, &prompts, wanted.n_tokens, false);
-        const turn evaluation = take_turn(&trio, &wanted, WAY_EVALUATION, &n_prompt);
+        const answer_cost bare = bare_answer(&rivals.bare, &prompts, wanted.n_tokens, false);
+        const turn evaluation = take_turn(&rivals, &wanted, WAY_EVALUATION, &n_prompt);
         samples_add(&ratios, host.tokens_per_s / bare.tokens_per_s);
         samples_add(&of_evaluation, host.tokens_per_s / evaluation.tokens_per_s);
         samples_add(&host_rates, host.tokens_per_s);
@@ -257,9 +283,9 @@ static void measure_vocabulary(results *list, const bench_options *options) {
     add_row(list, &wanted, "bare_first", samples_median(&bare_firsts), "ms", results_no_bar(), "first token");
     add_row(list, &wanted, "company", samples_max(&company), "cores", results_no_bar(),
             "used by other programs in the worst turn");
-    add_survivors(list, wanted.model, &trio.bare);
-    host_stop(&trio.host);
-    bare_stop(&trio.bare);
+    add_survivors(list, wanted.model, &rivals.bare);
+    host_stop(&rivals.host);
+    bare_stop(&rivals.bare);
 }
 
 void rows_engine(results *list, const bench_options *options) {

@@ -201,7 +201,7 @@ static int make_context(struct llama_engine *engine, struct lane *lane, uint64_t
     struct llama_context_params params = llama_context_default_params();
     params.n_ctx = (uint32_t)n_ctx * n_sequences;
     params.n_batch = BATCH_MOST;
-    params.n_ubatch = SLICE_MOST;
+    params.n_ubatch = n_sequences * 2 > SLICE_MOST ? BATCH_MOST : SLICE_MOST; /* what belongs together stays together */
     params.n_seq_max = n_sequences;
     params.kv_unified = false;          /* a sequence attends to its own cells only, and they lie together */
     /* Logits of last tokens, of rows that fill up and of guesses only: saves vocabulary x slice floats. */
@@ -307,6 +307,7 @@ int model_context(struct llama_engine *engine) {
     if (error < 0 || (error = make_habits(engine)) < 0) return error;
     const struct llama_context *context = engine->lanes[0].context;
     engine->slice_limit = (int32_t)llama_n_ubatch(context); /* less than asked for if the context is smaller */
+    if (engine->slice_limit > SLICE_MOST) engine->slice_limit = SLICE_MOST;
     facts->n_progress = facts->n_sequences + steps_guesses_most(engine);
     facts->n_ctx = llama_n_ctx_seq(context);
     facts->n_ctx_trained = (uint32_t)llama_model_n_ctx_train(engine->model);

@@ -1,6 +1,6 @@
-/* steps.c - one step of all answers: first a token of each that is being generated, in one batch, then a slice of one
- * prompt in a batch of its own (in each lane, see lanes.c). A slice is as large as time allows: those who wait for their
- * next tokens meanwhile shall not notice it.
+/* steps.c - one step of all answers: first a token of each that is being generated, in one batch, then a slice of one prompt,
+ * or of several short ones, in a batch of its own (in each lane, see lanes.c). A slice is as large as time allows: those who
+ * wait for their next tokens meanwhile shall not notice it.
  *
  * The truth about the library's memory is engine->cells: tokens get there when they have been evaluated and are part of
  * their text. What else a batch left behind (guesses that were wrong, rows that fill up, an evaluation that was cut
@@ -11,8 +11,10 @@
 #include <math.h>
 #include <string.h>
 
-/* How long a slice may take while others generate, and while nobody does: then only newcomers wait for its end. */
+/* How long a slice may take while others generate; the same where more wait for their first token than for their next one;
+ * and while nobody generates: then only newcomers wait for its end. */
 #define SLICE_NS 40e6
+#define SLICE_CROWDED_NS 100e6
 #define SLICE_ALONE_NS 500e6
 #define SLICE_LEAST 8
 #define SLICE_FEW 48 /* up to so many, a token of a slice costs more */
@@ -69,6 +71,10 @@ static int count_generating(const struct llama_engine *engine) {
     return n;
 }
 
+static int count_reading(const struct llama_engine *engine) {
+    return engine->n_running - count_generating(engine);
+}
+
 /* Of two that wait for a slice. First slices and further ones take turns: then long prompts do not keep a newcomer
  * waiting, nor many newcomers a long prompt. Among equals it is who has waited longer. */
 static bool comes_before(const struct lane *lane, const struct sequence *a, const struct sequence *b) {
@@ -88,32 +94,41 @@ static bool waits_for_another(const struct llama_engine *engine, const struct la
     if (!engine->can_reuse || sequence->n_prompt_done > sequence->n_cached) return false;
     for (int s = lane->first; s < lane->first + lane->n; s++) {
         const struct sequence *other = &engine->sequences[s];
-        if (prompt_left(other) == 0 || other->n_prompt_done == other->n_cached) continue;
+        bool has_begun = other->n_prompt_done > other->n_cached || other->n_in_batch > 0;
+        if (prompt_left(other) == 0 || !has_begun) continue;
         int32_t n_common = common_beginning(other, sequence);
         if (n_common > other->n_prompt_done && n_common - sequence->n_cached >= engine->copy_least) return true;
     }
     return false;
 }
 
-/* The sequence of a lane whose prompt gets the next slice; negative: all prompts are read. */
-static int choose_reader(const struct llama_engine *engine, const struct lane *lane) {
+/* The sequence of a lane whose prompt gets the next slice; it is not in the batch, and has n_least tokens left. Negative:
+ * there is none. */
+static int choose_reader(const struct llama_engine *engine, const struct lane *lane, int32_t n_least) {
     int chosen = -1;
     for (int s = lane->first; s < lane->first + lane->n; s++) {
         const struct sequence *sequence = &engine->sequences[s];
-        if (prompt_left(sequence) == 0 || waits_for_another(engine, lane, sequence)) continue;
+        if (sequence->n_in_batch > 0 || prompt_left(sequence) < n_least) continue;
+        if (waits_for_another(engine, lane, sequence)) continue;
         if (chosen < 0 || comes_before(lane, sequence, &engine->sequences[chosen])) chosen = s;
     }
     return chosen;
 }
 
-/* Tokens of a slice. Where a token of every answer takes longer than a slice may, a slice may take as long. */
+/* Nanoseconds that a slice may take. */
+static double slice_time(const struct llama_engine *engine) {
+    int n_generating = count_generating(engine);
+    if (n_generating == 0) return SLICE_ALONE_NS;
+    double allowed_ns = SLICE_NS * count_reading(engine) / n_generating;
+    allowed_ns = fmin(fmax(allowed_ns, SLICE_NS), SLICE_CROWDED_NS);
+    return fmax(allowed_ns, (double)engine->generate_ns); /* where a token of every answer takes longer, so may a slice */
+}
+
+/* Tokens of a slice. */
 static int32_t slice_tokens(const struct llama_engine *engine) {
     if (engine->options.is_repeatable) return SLICE_REPEATABLE;
-    double allowed_ns = SLICE_ALONE_NS;
-    if (count_generating(engine) > 0)
-        allowed_ns = engine->generate_ns > SLICE_NS ? (double)engine->generate_ns : SLICE_NS;
-    double n_tokens = allowed_ns / engine->few_ns;
-    if (n_tokens > SLICE_FEW) n_tokens = fmax(SLICE_FEW, allowed_ns / engine->many_ns);
+    double n_tokens = slice_time(engine) / engine->few_ns;
+    if (n_tokens > SLICE_FEW) n_tokens = fmax(SLICE_FEW, slice_time(engine) / engine->many_ns);
     int32_t n_most = engine->slice_limit - 1; /* and a row that fills up */
     if (n_tokens >= n_most) return n_most;
     int32_t n = (int32_t)n_tokens / SLICE_UNIT * SLICE_UNIT;
@@ -340,31 +355,50 @@ static void copy_beginning(struct llama_engine *engine, int number) {
     lanes_rewind(engine, number);
 }
 
-/* Puts a slice of one prompt of a lane into its batch. Returns the number of tokens; 0 if all prompts are read. */
-static int32_t add_slice(struct llama_engine *engine, struct lane *lane) {
-    int number = choose_reader(engine, lane);
-    if (number < 0) return 0;
+static void begin_slice(struct llama_engine *engine, struct lane *lane, int number) {
     struct sequence *sequence = &engine->sequences[number];
     lane->has_begun_prompt = sequence->n_prompt_done == sequence->n_cached;
     if (lane->has_begun_prompt) copy_beginning(engine, number);
-    const llama_token *slice = sequence->prompt + sequence->n_prompt_done;
-    int32_t n_left = prompt_left(sequence), n_most = slice_tokens(engine), n = n_left < n_most ? n_left : n_most;
     sequence->waits_since = engine->n_turns++;
-    sequence->first_row = lanes_add(engine, number, slice, n, 0);
-    sequence->n_in_batch = n;
-    if (n == n_left && sequence->n_predict != 0) lanes_want_logits(engine, number, sequence->first_row + n - 1);
-    fill_up(engine, number, slice[n - 1], n);
-    return n;
 }
 
-/* A slice of one prompt in each lane. */
+/* Decides which prompts of a lane get a slice: the next one and, if it leaves room, others with as many tokens left. The
+ * library evaluates sequences together for as many tokens as all of them have. Returns the number of rows. */
+static int32_t choose_slices(struct llama_engine *engine, struct lane *lane) {
+    int32_t n_most = slice_tokens(engine), n = 0, n_rows = 0, n_all = 0;
+    for (int number; (number = choose_reader(engine, lane, n > 0 ? n : 1)) >= 0;) {
+        struct sequence *sequence = &engine->sequences[number];
+        begin_slice(engine, lane, number);
+        int32_t n_left = prompt_left(sequence); /* less than before if its beginning was copied */
+        if (n == 0) n = n_left < n_most ? n_left : n_most;
+        if (n_left < n) continue;
+        n_rows = n > engine->n_rows ? n : engine->n_rows;
+        n_all += n_rows;
+        sequence->n_in_batch = n;
+        if (engine->options.is_repeatable || n_all + n_rows > n_most) break;
+    }
+    return n_all;
+}
+
+static void add_slice(struct llama_engine *engine, int number) {
+    struct sequence *sequence = &engine->sequences[number];
+    const llama_token *slice = sequence->prompt + sequence->n_prompt_done;
+    int32_t n = sequence->n_in_batch;
+    bool is_last = n == prompt_left(sequence);
+    sequence->first_row = lanes_add(engine, number, slice, n, 0);
+    if (is_last && sequence->n_predict != 0) lanes_want_logits(engine, number, sequence->first_row + n - 1);
+    fill_up(engine, number, slice[n - 1], n);
+}
+
 static void read_prompts(struct llama_engine *engine, struct entries *entries) {
     int32_t n_most = 0;
     lanes_begin(engine);
     for (int l = 0; l < engine->n_lanes; l++) {
-        int32_t n = add_slice(engine, &engine->lanes[l]);
+        int32_t n = choose_slices(engine, &engine->lanes[l]);
         if (n > n_most) n_most = n;
     }
+    for (int s = 0; s < engine->base.facts.n_sequences; s++)
+        if (engine->sequences[s].n_in_batch > 0) add_slice(engine, s);
     uint64_t begun_ns = plat_clock_ns();
     engine_end worst = lanes_evaluate(engine);
     if (worst == ENGINE_END_NONE) note_slice(engine, n_most, plat_clock_ns() - begun_ns);
