@@ -55,7 +55,7 @@ ctest --test-dir build/asan --output-on-failure --no-tests=error -j "$(nproc)"
 step "thread sanitizer: build"
 need tsan
 step "thread sanitizer: tests"
-ctest --test-dir build/tsan --output-on-failure --no-tests=error -L channel
+ctest --test-dir build/tsan --output-on-failure --no-tests=error -L 'channel|threads'
 
 step ".NET: build"
 need dotnet

@@ -6,8 +6,9 @@
  * sequence gets is the same whoever is beside it (internal.h), so it does not matter which lane it is in.
  *
  * The thread that owns the engine evaluates the first lane that has something to do; each other one has a thread that sleeps
- * in between. Who writes what: a lane's fields belong to the owner, but for its batch, context and `end`, which belong to
- * its thread from the moment that n_wanted is counted up (release, read with acquire) to the moment that n_done has followed.
+ * in between. Who writes what: a lane's fields belong to the owner. Its batch, its context, `code` and `n_questions` belong to its
+ * thread from the moment that n_wanted is counted up (release, read with acquire) to the moment that n_done has followed (the
+ * same, the other way).
  */
 #include "internal.h"
 
