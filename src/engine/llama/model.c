@@ -97,14 +97,9 @@ bool model_is_small(const struct llama_model *model) {
     return llama_model_n_params(model) < SMALL_MODEL_PARAMETERS;
 }
 
-/* Whether weights or answers may lie on a device other than the CPU. */
-static bool is_offloaded(const struct llama_engine *engine) {
-    return has_gpu() && engine->options.n_gpu_layers != 0;
-}
-
-/* Whether answers may be made in any of several contexts: they are the same in each. */
-static bool may_have_lanes(const struct llama_engine *engine) {
-    return engine->n_rows > 1 && !is_offloaded(engine);
+/* Whether answers may be made in any of several contexts: they are the same in each, and nothing lies on a device. */
+static bool can_have_lanes(const struct llama_engine *engine) {
+    return engine->n_rows > 1 && (!has_gpu() || engine->options.n_gpu_layers == 0);
 }
 
 /* The library's threads meet at a spinning barrier after each node of the graph: for a small model that costs as much as
@@ -112,13 +107,13 @@ static bool may_have_lanes(const struct llama_engine *engine) {
  * different answers. */
 static void choose_threads(struct llama_engine *engine) {
     engine_model_facts *facts = &engine->base.facts;
-    int32_t n_wanted = engine->options.n_threads, n_cores = plat_core_count();
-    bool is_small = model_is_small(engine->model), has_lanes = is_small && may_have_lanes(engine);
-    facts->n_threads = n_wanted > 0 ? n_wanted : is_small && !has_lanes ? 1 : n_cores;
-    engine->n_lanes = has_lanes && facts->n_threads < facts->n_sequences ? facts->n_threads : has_lanes ? facts->n_sequences : 1;
-    engine->n_in_lane = (facts->n_sequences + engine->n_lanes - 1) / engine->n_lanes;
-    engine->n_lanes = (facts->n_sequences + engine->n_in_lane - 1) / engine->n_in_lane; /* none is empty */
-    if (has_lanes) facts->n_threads = engine->n_lanes;
+    bool has_lanes = can_have_lanes(engine);
+    int32_t n_threads = !has_lanes && model_is_small(engine->model) ? 1 : plat_core_count(), n_sequences = facts->n_sequences;
+    if (engine->options.n_threads > 0) n_threads = engine->options.n_threads;
+    engine->n_lanes = !has_lanes ? 1 : n_threads < n_sequences ? n_threads : n_sequences;
+    engine->n_in_lane = (n_sequences + engine->n_lanes - 1) / engine->n_lanes;
+    engine->n_lanes = (n_sequences + engine->n_in_lane - 1) / engine->n_in_lane; /* none is empty */
+    facts->n_threads = has_lanes ? engine->n_lanes : n_threads;
 }
 
 static int32_t threads_of_lane(const struct llama_engine *engine) {
