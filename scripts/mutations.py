@@ -316,7 +316,7 @@ class Tree:
 
     def __init__(self, number):
         self.root = os.path.join(BUILD, f"tree{number}")
-        self.cmake = os.path.join(BUILD, f"cmake{number}")
+        self.cmake = os.path.join(self.root, "build")  # where a host finds the embedded model beside it
         names = subprocess.run(["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], cwd=ROOT,
                                check=True, capture_output=True, text=True).stdout.split("\0")
         for name in filter(None, names):
