@@ -49,6 +49,33 @@ public class StreamCancellationTests
     }
 
     [HostFact]
+    public async Task Another_client_cancels_by_the_id()
+    {
+        await using Replay replay = await EndlessAsync();
+        await using LlamaClient other = await LlamaClient.ConnectAsync(replay.Options);
+        using LlamaStream stream = replay.Client.OpenStream(Question);
+        string id = stream.Id;
+        await Assert.ThrowsAsync<RequestCanceledException>(async () =>
+        {
+            await foreach (string _ in stream)
+            {
+                if (id.Length > 0)
+                {
+                    other.Cancel(id);
+                    id = "";
+                }
+            }
+        });
+        Assert.Equal(LlamaEnd.Cancelled, stream.Result!.End);
+        Assert.StartsWith(stream.Result.Text, replay.Text, StringComparison.Ordinal);
+        await EventuallyIdleAsync(replay.Client);
+        LlamaIpcException e = Assert.ThrowsAny<LlamaIpcException>(() => other.Cancel(stream.Id));
+        Assert.Equal(LipcError.Gone, e.Error);
+        e = Assert.ThrowsAny<LlamaIpcException>(() => other.Cancel("x"));
+        Assert.Equal(LipcError.Invalid, e.Error);
+    }
+
+    [HostFact]
     public async Task Leaving_the_loop_ends_the_work()
     {
         await using Replay replay = await EndlessAsync();

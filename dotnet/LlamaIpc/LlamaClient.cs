@@ -254,6 +254,29 @@ public sealed class LlamaClient : IDisposable, IAsyncDisposable
     }
 
     /// <summary>
+    /// Ends the work on a stream by its id, whoever owns it: its reader gets the text there is, and then that it was
+    /// cancelled. For tools with which a user looks after a host; one's own streams are cancelled with a token, or by
+    /// disposing them. Never blocks.
+    /// </summary>
+    /// <param name="id">The <see cref="LlamaStream.Id"/>.</param>
+    /// <exception cref="LlamaIpcException">
+    /// There is no such stream, or its answer has ended (<see cref="LipcError.Gone"/>), or it is not an id
+    /// (<see cref="LipcError.Invalid"/>).
+    /// </exception>
+    /// <exception cref="HostGoneException">The host has ended.</exception>
+    public unsafe void Cancel(string id)
+    {
+        ArgumentNullException.ThrowIfNull(id);
+        ObjectDisposedException.ThrowIf(IsDisposed, this);
+        using NativeText text = new();
+        int error = NativeMethods.ClientCancel(handle, text.Add(id, nameof(id)));
+        if (error != (int)LipcError.Ok)
+        {
+            throw LlamaIpcException.Of((LipcError)error, NativeMethods.LastErrorMessage(error));
+        }
+    }
+
+    /// <summary>
     /// Has the host change its model, for all of its clients, and waits until it has. What had been asked for before is
     /// answered first, by the old model; what is asked for meanwhile waits for the new one. Blocks no thread of the pool.
     /// </summary>

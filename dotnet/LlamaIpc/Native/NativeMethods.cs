@@ -73,6 +73,10 @@ internal static unsafe partial class NativeMethods
     [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
     internal static partial int StreamOpen(LipcClientHandle client, LipcRequest* request, out LipcStreamHandle stream);
 
+    [LibraryImport(Library, EntryPoint = "lipc_client_cancel")]
+    [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
+    internal static partial int ClientCancel(LipcClientHandle client, byte* id);
+
     [LibraryImport(Library, EntryPoint = "lipc_client_load")]
     [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
     internal static partial int ClientLoad(LipcClientHandle client, byte* path, out LipcStreamHandle stream);
