@@ -71,9 +71,9 @@ static bool check_stop(size_t number, const char *text, size_t n_bytes, char *me
     return check_text("stop string", number, text, n_bytes, message);
 }
 
-/* What a request with LIPC_FLAG_LOAD holds. */
-static bool check_load(const lipc_request_header *header, size_t n_messages, const char *path, char *message) {
-    if (n_messages != 1 || header->n_items != 1)
+/* What a request with LIPC_FLAG_LOAD holds. It has a message, as every request: there is nothing beside it. */
+static bool check_load(const lipc_request_header *header, const char *path, char *message) {
+    if (header->n_items != 1)
         return refuse(message, "a request to load a model has one message, the model's path, and no other item");
     if (path[0] != '/') return refuse(message, "the path of a model to load is not absolute: it must begin with '/'");
     return strlen(path) <= LIPC_MODEL_PATH_MAX ||
@@ -136,7 +136,7 @@ static bool measure(const lipc_request *request, size_t *n_bytes, char *message)
         if (!check_text("grammar", 1, request->grammar, length, message)) return false;
         *n_bytes += item_size(length);
     }
-    return !request->load || check_load(&header, (size_t)request->n_messages, request->messages[0].text, message);
+    return !request->load || check_load(&header, request->messages[0].text, message);
 }
 
 int request_measure(const lipc_request *request, size_t *n_bytes, char message[REQUEST_MESSAGE_SIZE]) {
@@ -211,7 +211,7 @@ static bool read_request(const char *bytes, size_t n_bytes, request_view *view, 
     }
     if (at != n_bytes) return refuse(message, "%zu bytes behind the last item", n_bytes - at);
     if (view->n_messages == 0) return refuse(message, "the request has no message");
-    return !(header->flags & LIPC_FLAG_LOAD) || check_load(header, view->n_messages, view->last_text, message);
+    return !(header->flags & LIPC_FLAG_LOAD) || check_load(header, view->last_text, message);
 }
 
 int request_read(const char *bytes, size_t n_bytes, request_view *view, char message[REQUEST_MESSAGE_SIZE]) {
