@@ -36,7 +36,7 @@ typedef struct bare_options {
     int n_predict;
     int n_runs;
     int poll;           /* how long idle threads of the pool spin, 0 to 100 */
-    int flash_attn;     /* 0 off, 1 on */
+    int flash_attn;     /* 0 off, 1 on, -1 what is faster */
     int repack;         /* 1: weights may be laid out anew for the processor */
     int attach;         /* 1: attach a thread pool */
     uint32_t seed;
@@ -138,22 +138,6 @@ static void load(bare_loop *loop) {
         die("cannot load the model");
     loop->vocab = llama_model_get_vocab(loop->model);
 
-    struct llama_context_params params = llama_context_default_params();
-    params.n_ctx = (uint32_t)(options->n_ctx * options->n_sequences);
-    params.n_batch = (uint32_t)options->n_batch;
-    params.n_ubatch = (uint32_t)options->n_ubatch;
-    params.n_seq_max = (uint32_t)options->n_sequences;
-    params.n_outputs_max = (uint32_t)options->n_sequences;
-    params.n_threads = options->n_threads;
-    params.n_threads_batch = options->n_threads;
-    params.flash_attn_type = options->flash_attn ? LLAMA_FLASH_ATTN_TYPE_ENABLED : LLAMA_FLASH_ATTN_TYPE_DISABLED;
-    params.no_perf = true;
-    loop->ctx = llama_init_from_model(loop->model, params);
-    if (loop->ctx == NULL)
-        die("cannot create the context");
-    if (options->attach)
-        attach_pool(loop);
-
     struct llama_sampler_chain_params chain_params = llama_sampler_chain_default_params();
     chain_params.no_perf = true;
     loop->sampler = llama_sampler_chain_init(chain_params);
@@ -162,12 +146,36 @@ static void load(bare_loop *loop) {
     llama_sampler_chain_add(loop->sampler, llama_sampler_init_dist(options->seed));
 }
 
-static void unload(bare_loop *loop) {
-    llama_sampler_free(loop->sampler);
+static void make_context(bare_loop *loop, bool flash) {
+    const bare_options *options = &loop->options;
+    struct llama_context_params params = llama_context_default_params();
+    params.n_ctx = (uint32_t)(options->n_ctx * options->n_sequences);
+    params.n_batch = (uint32_t)options->n_batch;
+    params.n_ubatch = (uint32_t)options->n_ubatch;
+    params.n_seq_max = (uint32_t)options->n_sequences;
+    params.n_outputs_max = (uint32_t)options->n_sequences;
+    params.n_threads = options->n_threads;
+    params.n_threads_batch = options->n_threads;
+    params.flash_attn_type = flash ? LLAMA_FLASH_ATTN_TYPE_ENABLED : LLAMA_FLASH_ATTN_TYPE_DISABLED;
+    params.no_perf = true;
+    loop->ctx = llama_init_from_model(loop->model, params);
+    if (loop->ctx == NULL)
+        die("cannot create the context");
+    if (options->attach)
+        attach_pool(loop);
+}
+
+static void free_context(bare_loop *loop) {
     llama_detach_threadpool(loop->ctx);
     llama_free(loop->ctx);
     if (loop->pool != NULL)
         loop->pool_free(loop->pool);
+    loop->pool = NULL;
+}
+
+static void unload(bare_loop *loop) {
+    llama_sampler_free(loop->sampler);
+    free_context(loop);
     llama_model_free(loop->model);
     llama_backend_free();
     free(loop->prompt);
@@ -323,6 +331,19 @@ static figures evaluate(bare_loop *loop, int n_sequences, int n_prompt, int n_to
                      .tokens_per_s = (double)n_sequences * n_tokens * 1e9 / (double)(last - first)};
 }
 
+/* Whether evaluation is faster with the library's flash attention, for this model on this machine. */
+static bool is_flash_faster(bare_loop *loop) {
+    double rates[2];
+    const int n_prompt = loop->options.n_ctx < 256 ? loop->options.n_ctx / 2 : 64;
+    for (int flash = 0; flash < 2; flash++) {
+        make_context(loop, flash);
+        evaluate(loop, loop->options.n_sequences, n_prompt, 4); /* warms up */
+        rates[flash] = evaluate(loop, loop->options.n_sequences, n_prompt, 16).tokens_per_s;
+        free_context(loop);
+    }
+    return rates[1] > rates[0];
+}
+
 static figures resume(bare_loop *loop, int n_old, int n_new) {
     if (n_old < 1 || n_new < 1 || n_old + n_new > loop->options.n_ctx)
         die("so many tokens do not fit the context");
@@ -408,7 +429,7 @@ static void print_usage(void) {
          "  -b, --batch-size N    most tokens in one call (512)\n"
          "  -ub, --ubatch-size N  most tokens evaluated at once (512)\n"
          "  -t, --threads N       threads (2)\n"
-         "  -fa, --flash-attn N   flash attention: 0 off, 1 on (0)\n"
+         "  -fa, --flash-attn N   flash attention: 0 off, 1 on, -1 what is faster here (-1)\n"
          "      --poll N          how long the pool's threads spin before they sleep, 0 to 100 (50)\n"
          "      --attach N        0: no thread pool of our own (1)\n"
          "      --repack N        0: weights stay in the layout of the file (1)\n"
@@ -434,7 +455,7 @@ int main(int argc, char **argv) {
                                   .n_predict = 128,
                                   .n_runs = 5,
                                   .poll = 50,
-                                  .flash_attn = 0,
+                                  .flash_attn = -1,
                                   .repack = 1,
                                   .attach = 1,
                                   .seed = 1,
@@ -519,6 +540,7 @@ int main(int argc, char **argv) {
     }
 
     load(&loop);
+    make_context(&loop, options->flash_attn < 0 ? is_flash_faster(&loop) : options->flash_attn > 0);
     if (options->serve_stdin) {
         serve_stdin(&loop);
     } else {

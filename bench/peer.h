@@ -16,12 +16,13 @@ typedef struct peer_server {
     int port;
 } peer_server;
 
-/* How a server or a bench is to run: as our host does. */
+/* How a server or a bench is to run. */
 typedef struct peer_setup {
     const char *model_path;
     int n_ctx;      /* of each sequence */
     int n_parallel;
     int n_threads;
+    bool is_flash_off; /* it would be slower with flash attention; else as the library chooses */
 } peer_setup;
 
 /* Whether the programs are there; says once where they would come from if not. */

@@ -1,8 +1,10 @@
 /* rows_engine.c - throughput of the host against its limit, evaluation alone, and against its peer, llama-server.
  *
- * All run on the same build of libllama, with the same contexts, attention and sampling parameters, and take turns. A ratio
- * is made of neighbours in time; the row is the median over the rounds. Threads are what each is fastest with: all cores, but
- * for a small model one in evaluation alone and in the peer, where they would wait for each other (decision 3).
+ * All run on the same build of libllama, with the same contexts and sampling parameters, and take turns. A ratio is made of
+ * neighbours in time; the row is the median over the rounds. Threads and attention are what each is fastest with: all cores,
+ * but for a small model one in evaluation alone and in the peer, where they would wait for each other (decision 3); flash
+ * attention or not, what was faster in the bare loop's trial, and what the library chooses in the peer, but off for a small
+ * model.
  */
 #include "rows.h"
 
@@ -24,7 +26,7 @@ typedef struct crowd_case {
     const bench_model *model;
     int n_clients, n_tokens, n_ctx;
     int n_repeats;                       /* short answers are repeated in a turn */
-    bool is_small;                       /* one thread for an evaluation, which is faster; the host guesses */
+    bool is_small;                       /* one thread for an evaluation and no flash attention, which is faster; the host guesses */
     double of_evaluation, of_server;     /* bars; 0: none */
 } crowd_case;
 
@@ -52,7 +54,8 @@ static peer_setup setup_for(const bench_options *options, const crowd_case *want
     return (peer_setup){.model_path = path,
                         .n_ctx = wanted->n_ctx,
                         .n_parallel = wanted->n_clients,
-                        .n_threads = wanted->is_small ? 1 : options->n_threads};
+                        .n_threads = wanted->is_small ? 1 : options->n_threads,
+                        .is_flash_off = wanted->is_small};
 }
 
 static void start_host_of(host_subject *host, const bench_options *options, const crowd_case *wanted,
