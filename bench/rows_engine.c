@@ -31,8 +31,8 @@ typedef struct crowd_case {
 } crowd_case;
 
 static const crowd_case crowd_cases[] = {
-    {&bench_models[0], 1, 128, 1024, 1, false, 0.98, 0},
-    {&bench_models[0], 8, 96, 1024, 1, false, 0.97, 1.05},
+    {&bench_models[0], 1, 128, 1024, 4, false, 0.98, 0},
+    {&bench_models[0], 8, 96, 1024, 2, false, 0.97, 1.05},
     {&bench_models[1], 1, 512, 1024, 3, true, 0, 2.2},
     {&bench_models[1], 8, 512, 1024, 1, true, 0, 4},
 };
