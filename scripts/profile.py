@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """profile.py FIGURES - reads `perf script -F ip,sym,dso` from standard input and tells where a token's time goes.
 
-FIGURES is the line that bench/load prints. Each sample is a stack, innermost call first. Two tables come out: the rooms of
+FIGURES is "model NAME" and the line that bench/load prints. Each sample is a stack, innermost call first. Two tables come out: the rooms of
 the program with their share and their time per token, each sample counted once; and the tree of calls from the outside in,
 with what a call and everything below it takes.
 """
@@ -80,7 +80,7 @@ def main():
     total = sum(rooms.values())
     if total == 0:
         sys.exit("profile: no samples")
-    print(f"{figures['clients']} clients: {figures['tokens_per_s']} tokens/s, {us:.0f} us of processor time per token "
+    print(f"{figures['model']}, {figures['clients']} clients: {figures['tokens_per_s']} tokens/s, {us:.0f} us of processor time per token "
           f"(prompts included), {total} samples\n")
     for counted, heading in ((rooms, "room"), (leaves, "function, by itself")):
         print(f"{'share':>8}  {'us/token':>8}  {heading}")

@@ -355,26 +355,22 @@ static void copy_beginning(struct llama_engine *engine, int number) {
     lanes_rewind(engine, number);
 }
 
-static void begin_slice(struct llama_engine *engine, struct lane *lane, int number) {
-    struct sequence *sequence = &engine->sequences[number];
-    lane->has_begun_prompt = sequence->n_prompt_done == sequence->n_cached;
-    if (lane->has_begun_prompt) copy_beginning(engine, number);
-    sequence->waits_since = engine->n_turns++;
-}
-
 /* Decides which prompts of a lane get a slice: the next one and, if it leaves room, others with as many tokens left. The
  * library evaluates sequences together for as many tokens as all of them have. Returns the number of rows. */
 static int32_t choose_slices(struct llama_engine *engine, struct lane *lane) {
     int32_t n_most = slice_tokens(engine), n = 0, n_rows = 0, n_all = 0;
     for (int number; (number = choose_reader(engine, lane, n > 0 ? n : 1)) >= 0;) {
         struct sequence *sequence = &engine->sequences[number];
-        begin_slice(engine, lane, number);
+        bool is_first = sequence->n_prompt_done == sequence->n_cached;
+        if (is_first) copy_beginning(engine, number);
         int32_t n_left = prompt_left(sequence); /* less than before if its beginning was copied */
         if (n == 0) n = n_left < n_most ? n_left : n_most;
         if (n_left < n) continue;
+        lane->has_begun_prompt = is_first;
+        sequence->waits_since = engine->n_turns++;
+        sequence->n_in_batch = n;
         n_rows = n > engine->n_rows ? n : engine->n_rows;
         n_all += n_rows;
-        sequence->n_in_batch = n;
         if (engine->options.is_repeatable || n_all + n_rows > n_most) break;
     }
     return n_all;
