@@ -115,16 +115,28 @@ static void compare_logprobs(const answer *got, const answer *expected) {
         CHECK_SAY(got->tokens[i] == expected->tokens[i] && got->logprobs[i] == expected->logprobs[i], "token %d", i);
 }
 
+static engine_request ask_exactly(int question) {
+    engine_request request = ask(questions[question]);
+    request.sampling.temperature = question % 2 ? 0.8f : 0;
+    request.wants_logprobs = true;
+    return request;
+}
+
+static answer answer_by(engine *other, const engine_request *request) {
+    engine *before = model;
+    model = other;
+    answer result = *run_request(request);
+    model = before;
+    return result;
+}
+
 /* What the model said once is guessed the next time, one token in each row that would be there anyway. */
 static void guess_habits(void) {
-    engine *plain = model, *guessing = open_in_lanes(NULL, 3, 2048);
+    engine *plain = model;
+    model = open_in_lanes(NULL, 3, 2048);
     for (int q = 0; q < N_QUESTIONS; q++) {
-        engine_request request = ask(questions[q]);
-        request.sampling.temperature = q % 2 ? 0.8f : 0;
-        request.wants_logprobs = true;
-        model = plain;
-        answer expected = *run_request(&request);
-        model = guessing;
+        engine_request request = ask_exactly(q);
+        answer expected = answer_by(plain, &request);
         for (int time = 0; time < 2; time++) {
             int sequence = admit(&request), n_steps = 0;
             for (; answers[sequence].end == ENGINE_END_NONE; n_steps++) step();
@@ -132,29 +144,23 @@ static void guess_habits(void) {
             if (time > 0) CHECK_INT(n_steps, <, expected.n_tokens * 3 / 4);
         }
     }
-    engine_close(guessing);
+    engine_close(model);
     model = plain;
 }
 
 static void guess(void) {
     engine *plain = model;
-    engine *guessing = open_with((llama_engine_options){.n_sequences = 3, .n_ctx = 2048, .n_guesses = ENGINE_GUESSES_MOST});
+    model = open_with((llama_engine_options){.n_sequences = 3, .n_ctx = 2048, .n_guesses = ENGINE_GUESSES_MOST});
     for (int q = 0; q < N_QUESTIONS; q++) {
-        engine_request request = ask(questions[q]);
-        request.sampling.temperature = q % 2 ? 0.8f : 0;
-        request.wants_logprobs = true;
-        model = plain;
-        answer expected = *run_request(&request);
-        model = guessing;
+        engine_request request = ask_exactly(q);
+        answer expected = answer_by(plain, &request);
         compare_logprobs(run_request(&request), &expected);
     }
     test_step("guesses: several at a time, resumed, at a limit, with a grammar that repeats itself");
     engine_request repeats = ask("x"), other = ask(questions[4]);
     repeats.grammar = "root ::= (\"one two three four five six seven \"){40}";
     repeats.n_predict = 203;
-    model = plain;
-    answer expected = *run_request(&repeats), expected_other = *run_request(&other);
-    model = guessing;
+    answer expected = answer_by(plain, &repeats), expected_other = answer_by(plain, &other);
     int n_steps = 0, sequence = admit(&repeats);
     for (; answers[sequence].end == ENGINE_END_NONE; n_steps++) step();
     CHECK_TEXT(answers[sequence].text, expected.text);
@@ -169,7 +175,7 @@ static void guess(void) {
     const answer *resumed = run_request(&repeats);
     CHECK_TEXT(resumed->text, expected.text);
     CHECK_INT(resumed->n_resumed, ==, 100);
-    engine_close(guessing);
+    engine_close(model);
     model = plain;
 }
 
