@@ -110,14 +110,19 @@ static void read_long_prompts(void) {
     for (int r = 0; r < 3; r++) free(texts[r]);
 }
 
-/* Where a slice has room for several, nobody waits for his first token while others read theirs. */
+/* Where a slice has room for several, nobody waits for his first token while others read theirs. Prompts of different
+ * lengths: to the last bit as in an engine that makes one answer at a time. */
 static void read_short_prompts(void) {
+    static answer beside[N_SEQUENCES];
     char *texts[N_SEQUENCES];
-    int n_steps = 0, n_without = N_SEQUENCES;
+    engine_request requests[N_SEQUENCES];
+    engine *shared = model;
+    int sequences[N_SEQUENCES], n_steps = 0, n_without = N_SEQUENCES;
     for (int i = 0; i < N_SEQUENCES; i++) {
-        texts[i] = distinct_question(i, 6);
-        engine_request request = ask(texts[i]);
-        admit(&request);
+        texts[i] = distinct_question(i, 6 + (size_t)i / 2);
+        requests[i] = ask(texts[i]);
+        requests[i].wants_logprobs = true;
+        sequences[i] = admit(&requests[i]);
     }
     for (; n_without > 0; n_steps++) {
         step();
@@ -125,13 +130,18 @@ static void read_short_prompts(void) {
         for (int i = 0; i < N_SEQUENCES; i++) n_without += answers[i].n_tokens == 0;
     }
     CHECK_INT(n_steps, <, N_SEQUENCES - 1);
-    static char beside[N_SEQUENCES][MAX_ANSWER];
-    for (int i = 0; i < N_SEQUENCES; i++) strcpy(beside[i], run(i)->text);
+    for (int i = 0; i < N_SEQUENCES; i++) beside[i] = *run(sequences[i]);
+    model = open_plain(NULL, 1, 2000);
     for (int i = 0; i < N_SEQUENCES; i++) {
-        engine_request request = ask(texts[i]);
-        CHECK_TEXT(run_request(&request)->text, beside[i]);
+        const answer *got = run_request(&requests[i]);
+        CHECK_TEXT(got->text, beside[i].text);
+        for (int t = 0; t < got->n_tokens; t++)
+            CHECK_SAY(got->logprobs[t] == beside[i].logprobs[t], "answer %d, token %d: %.9g alone, %.9g beside others", i, t,
+                      got->logprobs[t], beside[i].logprobs[t]);
         free(texts[i]);
     }
+    engine_close(model);
+    model = shared;
 }
 
 static void end_in_every_way(void) {
