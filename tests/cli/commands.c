@@ -294,9 +294,17 @@ static void cut_short(test_host *host) {
     json_decref(status);
 }
 
+static double clients_now(void) {
+    json_t *status = status_now(CLI_EXIT_OK);
+    double n_clients = json_figure(status, "clients");
+    json_decref(status);
+    return n_clients;
+}
+
 static void status(const test_host *host) {
     cli cli;
     test_step("status");
+    CHECK(WAITED(SOON_MS, clients_now() == 0)); /* the host learns a moment later that the last one has gone */
     json_t *status = status_now(CLI_EXIT_OK);
     CHECK_TEXT(json_text(status, "state"), "ready");
     CHECK_TEXT(json_text(status, "name"), instance);
