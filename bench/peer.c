@@ -219,6 +219,7 @@ double peer_evaluation(const bench_options *options, const peer_setup *setup, in
                                prompt, "-t", threads, "-fa", flash_of(setup), "-ngl", "0", "-r", "3", "-o", "jsonl", NULL};
     const char *const many[] = {path, "-m", setup->model_path, "-npp", prompt, "-ntg",
                                 tokens, "-npl", parallel, "-c", n_ctx, "-t", threads, "-tb", threads, "-fa",
-                                flash_of(setup), "-ngl", "0", "-b", "512", "-ub", "512", "-fit", "off", "--output-format", "jsonl", NULL};
+                                flash_of(setup), "-ngl", "0", "-b", "512", "-ub", "512", "-fit", "off",
+                                "--output-format", "jsonl", NULL};
     return setup->n_parallel == 1 ? run_for_key(one, "\"avg_ts\": ") : run_for_key(many, "\"speed_tg\": ");
 }

@@ -26,7 +26,7 @@ typedef struct crowd_case {
     const bench_model *model;
     int n_clients, n_tokens, n_ctx;
     int n_repeats;                       /* short answers are repeated in a turn */
-    bool is_small;                       /* one thread for an evaluation and no flash attention, which is faster; the host guesses */
+    bool is_small;                       /* evaluated by one thread, without flash attention; the host guesses */
     double of_evaluation, of_server;     /* bars; 0: none */
 } crowd_case;
 

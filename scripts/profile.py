@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """profile.py FIGURES - reads `perf script -F ip,sym,dso` from standard input and tells where a token's time goes.
 
-FIGURES is "model NAME" and the line that bench/load prints. Each sample is a stack, innermost call first. Two tables come out: the rooms of
-the program with their share and their time per token, each sample counted once; and the tree of calls from the outside in,
+FIGURES is "model NAME" and the line that bench/load prints. Each sample is a stack, innermost call first. Two tables come
+out: the rooms of the program with their share and their time per token, each sample counted once; and the tree of calls from the outside in,
 with what a call and everything below it takes.
 """
 import re
@@ -80,8 +80,8 @@ def main():
     total = sum(rooms.values())
     if total == 0:
         sys.exit("profile: no samples")
-    print(f"{figures['model']}, {figures['clients']} clients: {figures['tokens_per_s']} tokens/s, {us:.0f} us of processor time per token "
-          f"(prompts included), {total} samples\n")
+    print(f"{figures['model']}, {figures['clients']} clients: {figures['tokens_per_s']} tokens/s, {us:.0f} us of processor "
+          f"time per token (prompts included), {total} samples\n")
     for counted, heading in ((rooms, "room"), (leaves, "function, by itself")):
         print(f"{'share':>8}  {'us/token':>8}  {heading}")
         for name, n in counted.most_common(12):

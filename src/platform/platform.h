@@ -98,8 +98,8 @@ void plat_namespace_watch_close(plat_namespace_watch *watch);
 typedef struct plat_semaphore plat_semaphore;
 
 /* Creates the semaphore with value 0, or opens the one that is there; a file that is no semaphore, or a damaged one, is
- * replaced. A new one is complete the moment others can open it, and a death in between leaves nothing behind. Errors: FOREIGN_USER, NO_SPACE, READ_ONLY, UNEXPECTED, NO_MEMORY,
- * SYSTEM. */
+ * replaced. A new one is complete the moment others can open it, and a death in between leaves nothing behind. Errors:
+ * FOREIGN_USER, NO_SPACE, READ_ONLY, UNEXPECTED, NO_MEMORY, SYSTEM. */
 int plat_semaphore_own(const char *name, plat_semaphore **semaphore);
 
 /* Opens an existing semaphore. Errors: NOT_FOUND, FOREIGN_USER, UNEXPECTED, NO_MEMORY, SYSTEM. */
