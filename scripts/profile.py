@@ -2,8 +2,8 @@
 """profile.py FIGURES - reads `perf script -F ip,sym,dso` from standard input and tells where a token's time goes.
 
 FIGURES is "model NAME" and the line that bench/load prints. Each sample is a stack, innermost call first. Two tables come
-out: the rooms of the program with their share and their time per token, each sample counted once; and the tree of calls from the outside in,
-with what a call and everything below it takes.
+out: the rooms of the program with their share and their time per token, each sample counted once; and the tree of calls from
+the outside in, with what a call and everything below it takes.
 """
 import re
 import sys
