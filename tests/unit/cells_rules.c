@@ -23,7 +23,7 @@ static void hold(int number, const char *text, uint64_t used, bool is_busy) {
 
 static int choose(const char *prompt) {
     int32_t letter[SIZE], n = letters(prompt, letter);
-    return cells_choose(all, N, N, letter, n);
+    return cells_choose(all, N, letter, n);
 }
 
 static void check_found(const char *prompt, int number, int32_t n_expected) {
@@ -76,16 +76,17 @@ int main(void) {
     hold(0, "abcdef", 1, false);
     hold(1, "abcd", 2, true);
     hold(2, "x", 9, false);
-    CHECK_INT(cells_choose(all, N, 2, tokens[0], 6), ==, 2);
     CHECK_INT(choose("abcdef"), ==, 0);
-    hold(1, "abcd", 2, false);
-    CHECK_INT(cells_choose(all, N, 2, tokens[0], 6), ==, 0);
+    all[2].lane = 1;
+    CHECK_INT(choose("abcdef"), ==, 2);
+    all[1].is_busy = false;
+    CHECK_INT(choose("abcdef"), ==, 0);
     static int32_t long_prompt[2 * CELLS_WORTH_COMPANY];
     all[0] = (cells){.tokens = long_prompt, .n = CELLS_WORTH_COMPANY};
     all[1].is_busy = true;
-    CHECK_INT(cells_choose(all, N, 2, long_prompt, 2 * CELLS_WORTH_COMPANY), ==, 0);
+    CHECK_INT(cells_choose(all, N, long_prompt, 2 * CELLS_WORTH_COMPANY), ==, 0);
     all[0].n--;
-    CHECK_INT(cells_choose(all, N, 2, long_prompt, 2 * CELLS_WORTH_COMPANY), ==, 2);
+    CHECK_INT(cells_choose(all, N, long_prompt, 2 * CELLS_WORTH_COMPANY), ==, 2);
     hold(0, "abcdef", 1, true);
     hold(2, "x", 0, true);
 

@@ -119,8 +119,7 @@ static int begin_answer(struct llama_engine *engine, struct sequence *answer, co
 /* Where the answer is made; what is there already of its prompt stays. At least one token is evaluated: its logits are
  * needed. */
 static int settle(struct llama_engine *engine, struct sequence *answer) {
-    int number = cells_choose(engine->cells, engine->base.facts.n_sequences, engine->n_in_lane, answer->prompt,
-                              answer->n_prompt - 1);
+    int number = cells_choose(engine->cells, engine->base.facts.n_sequences, answer->prompt, answer->n_prompt - 1);
     cells *cells = &engine->cells[number];
     cells->n = engine->can_reuse ? cells_common(cells, answer->prompt, answer->n_prompt - 1) : 0;
     cells->is_busy = true;
@@ -193,6 +192,8 @@ static bool allocate_parts(struct llama_engine *engine) {
         engine->cells[s].tokens = malloc(facts->n_ctx * sizeof *engine->cells[s].tokens);
         if (!engine->cells[s].tokens) return false;
     }
+    for (int l = 0; l < engine->n_lanes; l++)
+        for (int s = 0; s < engine->lanes[l].n; s++) engine->cells[engine->lanes[l].first + s].lane = l;
     return true;
 }
 

@@ -118,7 +118,6 @@ struct llama_engine {
     struct llama_model *model;
     struct lane *lanes;
     int n_lanes;
-    int n_in_lane;             /* sequences that a lane has room for; the last one may have fewer */
     const struct llama_vocab *vocab;
     const char *chat_template; /* NULL: plain text */
     threadpool_free_fn threadpool_free;

@@ -17,12 +17,12 @@
 /* ---- sequences in lanes -------------------------------------------------------------------------------------------- */
 
 struct lane *lanes_of(const struct llama_engine *engine, int number) {
-    return &engine->lanes[number / engine->n_in_lane];
+    return &engine->lanes[engine->cells[number].lane];
 }
 
 /* A sequence's number in its context. */
 static llama_seq_id id_of(const struct llama_engine *engine, int number) {
-    return number % engine->n_in_lane;
+    return number - lanes_of(engine, number)->first;
 }
 
 static llama_memory_t memory_of(const struct llama_engine *engine, int number) {

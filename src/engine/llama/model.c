@@ -111,8 +111,6 @@ static void choose_threads(struct llama_engine *engine) {
     int32_t n_threads = !has_lanes && model_is_small(engine->model) ? 1 : plat_core_count(), n_sequences = facts->n_sequences;
     if (engine->options.n_threads > 0) n_threads = engine->options.n_threads;
     engine->n_lanes = !has_lanes ? 1 : n_threads < n_sequences ? n_threads : n_sequences;
-    engine->n_in_lane = (n_sequences + engine->n_lanes - 1) / engine->n_lanes;
-    engine->n_lanes = (n_sequences + engine->n_in_lane - 1) / engine->n_in_lane; /* none is empty */
     facts->n_threads = has_lanes ? engine->n_lanes : n_threads;
 }
 
@@ -206,7 +204,7 @@ static int check_context(struct llama_engine *engine, uint64_t *n_ctx) {
 }
 
 static int make_context(struct llama_engine *engine, struct lane *lane, uint64_t n_ctx) {
-    uint32_t n_sequences = (uint32_t)engine->n_in_lane; /* also of a lane with fewer: each sequence gets the same context */
+    uint32_t n_sequences = (uint32_t)lane->n;
     struct llama_context_params params = llama_context_default_params();
     params.n_ctx = (uint32_t)n_ctx * n_sequences;
     params.n_batch = BATCH_MOST;
@@ -253,8 +251,8 @@ static int make_lanes(struct llama_engine *engine) {
     }
     for (int l = 0; l < engine->n_lanes && error == ENGINE_OK; l++) {
         struct lane *lane = &engine->lanes[l];
-        int first = l * engine->n_in_lane, n_left = n_sequences - first;
-        *lane = (struct lane){.engine = engine, .first = first, .n = n_left < engine->n_in_lane ? n_left : engine->n_in_lane};
+        int first = l * n_sequences / engine->n_lanes, end = (l + 1) * n_sequences / engine->n_lanes;
+        *lane = (struct lane){.engine = engine, .first = first, .n = end - first};
         error = make_context(engine, lane, n_ctx);
         if (error == ENGINE_OK) attach_threadpool(engine, lane);
     }

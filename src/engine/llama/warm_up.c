@@ -23,16 +23,16 @@ static int32_t add_probe(struct llama_engine *engine, int number, int32_t n_toke
     return row;
 }
 
-/* Reads the text in `n` sequences, each `n_apart` behind the one before. */
-static bool read_probes(struct llama_engine *engine, int first, int n, int n_apart) {
+/* Reads the text in these sequences. */
+static bool read_probes(struct llama_engine *engine, const int *numbers, int n) {
     lanes_begin(engine);
-    for (int i = 0, s = first; i < n; i++, s += n_apart) {
-        engine->cells[s].n = 0;
-        lanes_rewind(engine, s);
-        add_probe(engine, s, N_PROBE_TOKENS);
+    for (int i = 0; i < n; i++) {
+        engine->cells[numbers[i]].n = 0;
+        lanes_rewind(engine, numbers[i]);
+        add_probe(engine, numbers[i], N_PROBE_TOKENS);
     }
     if (lanes_evaluate(engine) != ENGINE_END_NONE) return false;
-    for (int i = 0, s = first; i < n; i++, s += n_apart) engine->cells[s].n = N_PROBE_TOKENS;
+    for (int i = 0; i < n; i++) engine->cells[numbers[i]].n = N_PROBE_TOKENS;
     return true;
 }
 
@@ -40,7 +40,7 @@ static bool read_probes(struct llama_engine *engine, int first, int n, int n_apa
  * of `alone`, to the last bit. */
 static bool gets_same_logits(struct llama_engine *engine, int number, int n_beside, const float *alone) {
     int32_t row = -1;
-    if (!read_probes(engine, number, 1, 0)) return true;
+    if (!read_probes(engine, &number, 1)) return true;
     lanes_begin(engine);
     for (int s = 0; s < n_beside; s++) {
         int32_t at = add_probe(engine, s, 1);
@@ -67,21 +67,23 @@ static void find_out_about_rounding(struct llama_engine *engine, const float *lo
     free(alone);
 }
 
-/* In the first sequence of each lane. */
-static void evaluate_probes(struct llama_engine *engine) {
-    if (!read_probes(engine, 0, engine->n_lanes, engine->n_in_lane)) return; /* these read the weights */
+/* In the first sequence of each of the lanes. */
+static void evaluate_probes(struct llama_engine *engine, const int *firsts) {
+    if (!read_probes(engine, firsts, engine->n_lanes)) return; /* these read the weights */
     uint64_t begun_ns = plat_clock_ns();
-    if (!read_probes(engine, 0, engine->n_lanes, engine->n_in_lane)) return;
+    if (!read_probes(engine, firsts, engine->n_lanes)) return;
     engine->few_ns = engine->many_ns = (double)(plat_clock_ns() - begun_ns) / N_PROBE_TOKENS;
     lanes_begin(engine);
     int32_t row = 0;
-    for (int l = 0; l < engine->n_lanes; l++) row = add_probe(engine, engine->lanes[l].first, engine->n_rows);
+    for (int l = 0; l < engine->n_lanes; l++) row = add_probe(engine, firsts[l], engine->n_rows);
     if (lanes_evaluate(engine) == ENGINE_END_NONE) find_out_about_rounding(engine, lanes_logits(engine, 0, row));
 }
 
 void warm_up(struct llama_engine *engine) {
     engine->few_ns = engine->many_ns = 1e6; /* until they are measured */
-    if (!engine->options.no_warm_up) evaluate_probes(engine);
+    int firsts[BATCH_MOST];
+    for (int l = 0; l < engine->n_lanes; l++) firsts[l] = engine->lanes[l].first;
+    if (!engine->options.no_warm_up) evaluate_probes(engine, firsts);
     for (int l = 0; l < engine->n_lanes; l++) llama_memory_clear(llama_get_memory(engine->lanes[l].context), false);
     for (int s = 0; s < engine->base.facts.n_sequences; s++) engine->cells[s].n = 0;
 }
