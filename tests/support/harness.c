@@ -541,21 +541,35 @@ void host_resume(const test_host *host) {
     kill(host->pid, SIGCONT);
 }
 
-/* The fields of /proc/PID/stat behind the program's name, which may itself hold spaces and brackets. */
-static double own_cpu_ms(pid_t pid) {
-    char path[64], text[1024];
-    unsigned long user = 0, system = 0;
-    snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
+/* Nanoseconds that one thread ran; negative if the kernel does not say. */
+static double thread_cpu_ns(pid_t pid, const char *thread) {
+    char path[300];
+    double ns;
+    snprintf(path, sizeof path, "/proc/%d/task/%s/schedstat", (int)pid, thread);
     FILE *file = fopen(path, "r");
     if (!file)
         return -1;
-    size_t n = fread(text, 1, sizeof text - 1, file);
+    if (fscanf(file, "%lf", &ns) != 1)
+        ns = -1;
     fclose(file);
-    text[n] = 0;
-    char *behind = strrchr(text, ')');
-    if (!behind || sscanf(behind + 2, "%*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user, &system) != 2)
+    return ns;
+}
+
+/* Of all threads that live. Not /proc/PID/stat: each of its figures is rounded down to 10 ms. */
+static double own_cpu_ms(pid_t pid) {
+    char path[64];
+    double sum = 0;
+    struct dirent *entry;
+    snprintf(path, sizeof path, "/proc/%d/task", (int)pid);
+    DIR *threads = opendir(path);
+    if (!threads)
         return -1;
-    return (double)(user + system) * 1e3 / (double)sysconf(_SC_CLK_TCK);
+    while ((entry = readdir(threads))) {
+        double ns = entry->d_name[0] == '.' ? 0 : thread_cpu_ns(pid, entry->d_name);
+        sum += ns > 0 ? ns : 0;
+    }
+    closedir(threads);
+    return sum / 1e6;
 }
 
 double process_cpu_ms(pid_t pid) {
