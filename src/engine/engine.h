@@ -2,7 +2,7 @@
  * libllama.
  *
  * An engine makes up to n_sequences answers at a time; each step moves every one of them on by one token or by one
- * bounded slice of its prompt. There are two: llama.c evaluates a model, replay.c plays a text. Each is a table of
+ * bounded slice of its prompt. There are two: llama/ evaluates a model, replay.c plays a text. Each is a table of
  * functions behind the same handle.
  *
  * One thread owns an engine: every function is called from it. Callbacks run in it or, while it is inside one of these

@@ -9,6 +9,7 @@ static void check_idle(const test_host *host, const char *when) {
     /* The end of what was going on: the moment the clock of the process stands nearly still. */
     double before;
     CHECK(WAITED(5000, (before = process_cpu_ms(host->pid), test_pause_ms(100), process_cpu_ms(host->pid) - before < 2)));
+    CHECK(before > 0);
     test_pause_ms(WATCHED_MS);
     double used = process_cpu_ms(host->pid) - before;
     printf("  %.1f ms in %d ms\n", used, WATCHED_MS);

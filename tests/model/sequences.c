@@ -144,6 +144,31 @@ static void read_short_prompts(void) {
     model = shared;
 }
 
+/* More rows than a slice has: those of a sequence are evaluated together all the same, and round as they do alone. */
+static void answer_in_a_crowd(const answer *alone_exactly) {
+    enum { N_CROWD = 130, N_TOKENS = 24 }; /* long enough that all of them generate at the same time */
+    engine *shared = model;
+    int sequence;
+    model = open_with((llama_engine_options){.n_sequences = N_CROWD, .n_ctx = 256, .n_threads = 1, .no_guesses = true});
+    engine_progress *entries = calloc((size_t)model->facts.n_progress, sizeof *entries);
+    engine_request request = ask("What is C++?");
+    request.wants_logprobs = true;
+    request.n_predict = N_TOKENS;
+    CHECK(entries != NULL);
+    for (int i = 0; i < N_CROWD; i++) CHECK_INT(engine_admit(model, &request, &sequence), ==, 0);
+    int n_tokens = 0;
+    for (size_t n; (n = engine_step(model, entries)) > 0;)
+        for (size_t i = 0; i < n; i++) {
+            if (!entries[i].has_token) continue;
+            CHECK(entries[i].logprob == alone_exactly->logprobs[entries[i].n_tokens - 1]);
+            n_tokens++;
+        }
+    CHECK_INT(n_tokens, ==, N_CROWD * N_TOKENS);
+    free(entries);
+    engine_close(model);
+    model = shared;
+}
+
 static void end_in_every_way(void) {
     engine_request request = ask("What is C++?");
     request.n_predict = 0;
@@ -456,6 +481,10 @@ int main(void) {
     read_long_prompts();
     test_step("short prompts");
     read_short_prompts();
+    test_step("a crowd");
+    engine_request exactly = ask("What is C++?");
+    exactly.wants_logprobs = true;
+    answer_in_a_crowd(run_request(&exactly));
     test_step("ends");
     end_in_every_way();
     test_step("interrupted");

@@ -51,6 +51,7 @@ static void check_idle(const test_host *host, const pid_t *workers, const char *
     test_step("%s", when);
     CHECK(WAITED(5000, (before = process_cpu_ms(host->pid), clients_before = cpu_of_all(workers), test_pause_ms(100),
                         process_cpu_ms(host->pid) - before < 2 && cpu_of_all(workers) - clients_before < 2)));
+    CHECK(before > 0 && clients_before > 0);
     test_pause_ms(WATCHED_MS);
     double used = process_cpu_ms(host->pid) - before, clients_used = cpu_of_all(workers) - clients_before;
     printf("  host %.1f ms, %d clients %.1f ms, in %d ms\n", used, CLIENTS, clients_used, WATCHED_MS);

@@ -559,17 +559,21 @@ static double thread_cpu_ns(pid_t pid, const char *thread) {
 static double own_cpu_ms(pid_t pid) {
     char path[64];
     double sum = 0;
+    int n_known = 0; /* a thread may end meanwhile, but not all of them */
     struct dirent *entry;
     snprintf(path, sizeof path, "/proc/%d/task", (int)pid);
     DIR *threads = opendir(path);
     if (!threads)
         return -1;
     while ((entry = readdir(threads))) {
-        double ns = entry->d_name[0] == '.' ? 0 : thread_cpu_ns(pid, entry->d_name);
-        sum += ns > 0 ? ns : 0;
+        double ns = entry->d_name[0] == '.' ? -1 : thread_cpu_ns(pid, entry->d_name);
+        if (ns < 0)
+            continue;
+        sum += ns;
+        n_known++;
     }
     closedir(threads);
-    return sum / 1e6;
+    return n_known > 0 ? sum / 1e6 : -1;
 }
 
 double process_cpu_ms(pid_t pid) {

@@ -12,6 +12,7 @@ static int32_t find_before(const int32_t *text, int32_t n_text, int32_t n) {
 }
 
 int32_t lookup_guess(const int32_t *text, int32_t n_text, int32_t *guesses, int32_t n_wanted) {
+    if (n_wanted <= 0) return 0;
     for (int32_t n = LOOKUP_MATCH_MOST; n >= LOOKUP_MATCH_LEAST; n--) {
         int32_t end = n < n_text ? find_before(text, n_text, n) : 0;
         if (end == 0) continue;

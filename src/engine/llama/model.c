@@ -131,14 +131,18 @@ static bool can_rewind(const struct llama_model *model) {
     return !llama_model_is_recurrent(model) && !llama_model_is_hybrid(model) && llama_model_n_swa(model) == 0;
 }
 
-/* Whether the library's part for this processor computes with what the name says, "AVX2". */
-static bool has_feature(const char *name) {
+/* A function that only the library's part for this processor has; NULL if it does not. */
+static void *cpu_function(const char *name) {
     ggml_backend_dev_t cpu = ggml_backend_dev_by_type(GGML_BACKEND_DEVICE_TYPE_CPU);
-    ggml_backend_reg_t registry = cpu ? ggml_backend_dev_backend_reg(cpu) : NULL;
-    ggml_backend_get_features_t features =
-        registry ? (ggml_backend_get_features_t)(uintptr_t)ggml_backend_reg_get_proc_address(registry, "ggml_backend_get_features")
-                 : NULL;
-    for (const struct ggml_backend_feature *each = features ? features(registry) : NULL; each && each->name; each++)
+    return cpu ? ggml_backend_reg_get_proc_address(ggml_backend_dev_backend_reg(cpu), name) : NULL;
+}
+
+/* Whether that part computes with what the name says, "AVX2". */
+static bool has_feature(const char *name) {
+    ggml_backend_get_features_t features = (ggml_backend_get_features_t)(uintptr_t)cpu_function("ggml_backend_get_features");
+    ggml_backend_dev_t cpu = ggml_backend_dev_by_type(GGML_BACKEND_DEVICE_TYPE_CPU);
+    if (!features) return false;
+    for (const struct ggml_backend_feature *each = features(ggml_backend_dev_backend_reg(cpu)); each->name; each++)
         if (strcmp(each->name, name) == 0) return strcmp(each->value, "0") != 0;
     return false;
 }
@@ -208,7 +212,8 @@ static int make_context(struct llama_engine *engine, struct lane *lane, uint64_t
     struct llama_context_params params = llama_context_default_params();
     params.n_ctx = (uint32_t)n_ctx * n_sequences;
     params.n_batch = BATCH_MOST;
-    params.n_ubatch = n_sequences * 2 > SLICE_MOST ? BATCH_MOST : SLICE_MOST; /* what belongs together stays together */
+    /* The rows of a small model's sequence stay together. */
+    params.n_ubatch = n_sequences * (uint32_t)engine->n_rows > SLICE_MOST ? BATCH_MOST : SLICE_MOST;
     params.n_seq_max = n_sequences;
     params.kv_unified = false;          /* a sequence attends to its own cells only, and they lie together */
     /* Logits of last tokens, of rows that fill up and of guesses only: saves vocabulary x slice floats. */
@@ -227,13 +232,8 @@ static int make_context(struct llama_engine *engine, struct lane *lane, uint64_t
 /* The library otherwise starts a new pool of threads for every evaluation: at small models that is most of the time. Its
  * threads poll for a while after each evaluation and then sleep, so an idle host uses no CPU. */
 static void attach_threadpool(struct llama_engine *engine, struct lane *lane) {
-    ggml_backend_dev_t cpu = ggml_backend_dev_by_type(GGML_BACKEND_DEVICE_TYPE_CPU);
-    if (!cpu) return;
-    ggml_backend_reg_t registry = ggml_backend_dev_backend_reg(cpu);
-    threadpool_new_fn new_pool =
-        (threadpool_new_fn)(uintptr_t)ggml_backend_reg_get_proc_address(registry, "ggml_threadpool_new");
-    engine->threadpool_free =
-        (threadpool_free_fn)(uintptr_t)ggml_backend_reg_get_proc_address(registry, "ggml_threadpool_free");
+    threadpool_new_fn new_pool = (threadpool_new_fn)(uintptr_t)cpu_function("ggml_threadpool_new");
+    engine->threadpool_free = (threadpool_free_fn)(uintptr_t)cpu_function("ggml_threadpool_free");
     if (!new_pool || !engine->threadpool_free) return;
     struct ggml_threadpool_params params = ggml_threadpool_params_default(threads_of_lane(engine));
     lane->threadpool = new_pool(&params);
