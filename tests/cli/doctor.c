@@ -113,6 +113,11 @@ static void attach_and_wait(void *data, int number) {
     raise(SIGSTOP);
 }
 
+/* The host has noticed who came and who went. */
+static void wait_for_clients(const segment *segment, uint32_t n) {
+    CHECK(WAITED(SOON_MS, NOW(hub_in(segment)->n_attached) == n));
+}
+
 /* ---- the program and the model ---- */
 
 static void make_file(const char *path, const void *content, size_t n_bytes, mode_t mode) {
@@ -340,8 +345,9 @@ static void live_hosts(void) {
     LEAVES("stopped");
     host_resume(&host);
     worker_kill(client);
+    wait_for_clients(&segment, 0);
     check_well();
-    kill(host_worker(&host), SIGSTOP);
+    process_stop(host_worker(&host));
     LEAVES("stopped");
     kill(host_worker(&host), SIGCONT);
     uint32_t major = hub_in(&segment)->layout_major;
@@ -352,9 +358,10 @@ static void live_hosts(void) {
     hub_in(&segment)->client_size = 3;
     LEAVES("damaged");
     hub_in(&segment)->client_size = stride;
-    /* A client whose process has ended, the pid somebody else's, and the host has not noticed. */
+    /* A client whose process has ended, the pid somebody else's, and the host has not noticed: it watches the old one. */
     client = worker_start(attach_and_wait, NULL, 0);
     worker_wait_stopped(client);
+    wait_for_clients(&segment, 1);
     lipc_client_record *record = record_in(&segment, 0);
     uint64_t start_time = record->start_time;
     record->start_time = 1;

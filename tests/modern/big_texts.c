@@ -79,7 +79,7 @@ static void sleeper_and_followers(const script *answer, const script *prompt, do
     for (int i = 0; i < FOLLOWERS; i++)
         followers[i] = worker_start(follow, board, i);
     CHECK(WAITED(SOON_MS, NOW(board->n_read) >= BEFORE_SLEEP));
-    kill(owner, SIGSTOP);
+    process_stop(owner);
     size_t n_read = NOW(board->n_read);
     test_step("the reader sleeps for %.0f s after %zu bytes", sleep_s, n_read);
     CHECK_INT(n_read, <, ANSWER_BYTES);

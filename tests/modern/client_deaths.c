@@ -199,7 +199,7 @@ static void stopped_client(const script *script, double stopped_s) {
     segment segment = host_ready(&host, instance, REPLAY(*script, "--rate", "400"));
     pid_t client = worker_start(read_whole, board, 0);
     CHECK(WAITED(SOON_MS, NOW(board->n_read) > 200));
-    kill(client, SIGSTOP);
+    process_stop(client);
     uint64_t claim = NOW(record_in(&segment, 0)->claim);
     uint32_t before = n_published(stream_in(&segment, 0));
     CHECK_INT(before, <, script->n_bytes);

@@ -531,9 +531,42 @@ pid_t host_worker(const test_host *host) {
     return worker ? worker : host->pid;
 }
 
+/* The state of one thread, as /proc tells it; 0 if there is none. */
+static char thread_state(pid_t pid, const char *thread) {
+    char path[300], state = 0;
+    snprintf(path, sizeof path, "/proc/%d/task/%s/stat", (int)pid, thread);
+    FILE *file = fopen(path, "r");
+    if (!file)
+        return 0;
+    if (fscanf(file, "%*d (%*[^)]) %c", &state) != 1)
+        state = 0;
+    fclose(file);
+    return state;
+}
+
+static bool has_stopped(pid_t pid) {
+    char path[64];
+    struct dirent *entry;
+    bool runs = false;
+    snprintf(path, sizeof path, "/proc/%d/task", (int)pid);
+    DIR *threads = opendir(path);
+    while (threads && (entry = readdir(threads))) {
+        char state = entry->d_name[0] == '.' ? 0 : thread_state(pid, entry->d_name);
+        runs = runs || (state != 0 && !strchr("TtZX", state));
+    }
+    if (threads)
+        closedir(threads);
+    return !runs;
+}
+
+void process_stop(pid_t pid) {
+    CHECK_SAY(kill(pid, SIGSTOP) == 0, "process %d cannot be stopped: %s", (int)pid, strerror(errno));
+    CHECK_SAY(WAITED(10000, has_stopped(pid)), "process %d goes on", (int)pid);
+}
+
 void host_pause(const test_host *host) {
-    kill(host->pid, SIGSTOP); /* first: it would start another worker for one that ends now */
-    kill(host_worker(host), SIGSTOP);
+    process_stop(host->pid); /* first: it would start another worker for one that ends now */
+    process_stop(host_worker(host));
 }
 
 void host_resume(const test_host *host) {

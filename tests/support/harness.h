@@ -131,7 +131,10 @@ double process_cpu_ms(pid_t pid);
 /* The process that works for the host: its worker, or itself if it has none. */
 pid_t host_worker(const test_host *host);
 
-/* Stops all of the host's processes where they are, and lets them go on. */
+/* Stops a process where it is; returns when each of its threads stands: the signal alone is only under way. SIGCONT lets
+ * it go on. */
+void process_stop(pid_t pid);
+/* Stops all of the host's processes in that way, and lets them go on. */
 void host_pause(const test_host *host);
 void host_resume(const test_host *host);
 long process_rss_kib(pid_t pid);
