@@ -1,8 +1,8 @@
 /* failing_calls.c - preloaded into a program under test: the N-th call for memory fails, or the N-th that a signal may
  * interrupt is interrupted, as the board says.
  *
- * Calls are counted from the beginning of main, in all processes together. Those of C++ libraries that are initialized
- * before it are not counted: they would end the program. */
+ * Calls are counted from the beginning of main to its end, in all processes together. Those of C++ libraries that are
+ * initialized before it are not counted: they would end the program; nor what a coverage build does after it. */
 #include "fault_board.h"
 
 #include <dlfcn.h>
@@ -31,11 +31,13 @@ void *__libc_memalign(size_t alignment, size_t size);
 typedef int (*main_fn)(int, char **, char **);
 typedef int (*start_fn)(main_fn, int, char **, void (*)(void), void (*)(void), void (*)(void), void *);
 typedef int (*create_fn)(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *);
+void failing_calls_end(void); /* coverage_exit.c looks for it by its name */
 int __libc_start_main(main_fn program_main, int argc, char **argv, void (*init)(void), void (*fini)(void),
                       void (*rtld_fini)(void), void *stack_end);
 
 static fault_board *board;
 static uintptr_t program_begin, program_end;
+static bool has_ended; /* atomic: this process calls nothing any more but what writes a coverage build's counts */
 
 static int find_program(struct dl_phdr_info *object, size_t size, void *unused) {
     (void)size, (void)unused;
@@ -66,7 +68,7 @@ static void open_board(void) {
 }
 
 static bool must_fail(fault_kind kind, const void *caller) {
-    if (!board || board->kind != (int)kind)
+    if (!board || __atomic_load_n(&has_ended, __ATOMIC_RELAXED) || board->kind != (int)kind)
         return false;
     bool is_program = (uintptr_t)caller >= program_begin && (uintptr_t)caller < program_end;
     if (board->is_program_only && !is_program)
@@ -147,13 +149,26 @@ INTERRUPTIBLE(ssize_t, read, (int fd, void *bytes, size_t size), (fd, bytes, siz
 INTERRUPTIBLE(ssize_t, write, (int fd, const void *bytes, size_t size), (fd, bytes, size))
 INTERRUPTIBLE(ssize_t, getrandom, (void *bytes, size_t size, unsigned flags), (bytes, size, flags))
 
-/* ---- the beginning of main ---------------------------------------------------------------------------------------- */
+/* ---- the beginning and the end of main ---------------------------------------------------------------------------- */
 
 static main_fn real_main;
 
+void failing_calls_end(void) {
+    __atomic_store_n(&has_ended, true, __ATOMIC_RELAXED);
+}
+
+_Noreturn void exit(int status) {
+    failing_calls_end();
+    void (*real)(int) = (void (*)(int))dlsym(RTLD_NEXT, "exit");
+    real(status);
+    __builtin_unreachable();
+}
+
 static int begin(int argc, char **argv, char **environment) {
     open_board();
-    return real_main(argc, argv, environment);
+    int status = real_main(argc, argv, environment);
+    failing_calls_end();
+    return status;
 }
 
 /* What the program's first instructions call to have main called. */

@@ -116,7 +116,7 @@ static const answer *run_request(const engine_request *request) {
 }
 
 /* The caller frees it. */
-static char *long_question(size_t n_words) {
+static inline char *long_question(size_t n_words) {
     static const char word[] = "words ";
     char *text = malloc(n_words * (sizeof word - 1) + 1);
     CHECK(text != NULL);
