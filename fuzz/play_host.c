@@ -108,8 +108,10 @@ void play_host(const host_play *play) {
     stream_service_show_model(streams, &play->engine->facts);
     /* As if it had had another model before, that made fewer answers at a time. */
     struct engine narrow = {.facts = {.n_sequences = 1, .n_progress = 1}};
-    server *server = server_new(&narrow, NULL, streams, play->ledger, bell);
-    MUST(server && server_set_engine(server, &engine.base));
+    server *server = server_new(NULL, streams, play->ledger, bell);
+    MUST(server != NULL);
+    server_attend(server); /* as while it loads */
+    MUST(server_set_engine(server, &narrow) && server_set_engine(server, &engine.base));
     stream_service_show_state(streams, LIPC_HUB_READY);
     MUST(server_run(server) == NULL); /* nobody may change what is played back */
     server_free(server);

@@ -33,6 +33,8 @@ struct server {
     answer **waiting;
     size_t n_waiting, waiting_size;
     answer *load;              /* whose turn it is: another model; NULL: none */
+    uint32_t attended;         /* server_attend has looked at what was rung for up to here */
+    uint64_t attend_ns;        /* it looks again then, rung or not */
     unsigned n_requests;
     bool is_draining;
     bool is_stopping;
@@ -42,14 +44,13 @@ static bool load(const int *word) {
     return __atomic_load_n(word, __ATOMIC_ACQUIRE) != 0;
 }
 
-server *server_new(engine *engine, classic_service *classic, stream_service *streams, ledger *ledger,
-                   plat_doorbell *bell) {
+server *server_new(classic_service *classic, stream_service *streams, ledger *ledger, plat_doorbell *bell) {
     server *server = calloc(1, sizeof *server);
     if (!server) return NULL;
     *server = (struct server){.classic = classic, .streams = streams, .ledger = ledger, .bell = bell};
     server->waiting_size = stream_service_size(streams) + 1; /* each stream, and the classic channel */
     server->waiting = calloc(server->waiting_size, sizeof *server->waiting);
-    if (server->waiting && server_set_engine(server, engine)) return server;
+    if (server->waiting) return server;
     server_free(server);
     return NULL;
 }
@@ -177,14 +178,21 @@ static void enqueue(server *server, answer *answer) {
     server->waiting[server->n_waiting++] = answer;
 }
 
-/* Takes what the channels have, ends what is no longer wanted, and sorts the rest. */
-static void update_queue(server *server) {
+static void take_streams(server *server) {
     answer *arrived;
-    size_t n_kept = 0;
     while (server->n_waiting < server->waiting_size && (arrived = stream_service_take(server->streams)))
         enqueue(server, arrived);
+}
+
+static void take_classic(server *server) {
+    answer *arrived;
     if (server->n_waiting < server->waiting_size && (arrived = classic_service_take(server->classic)))
         enqueue(server, arrived);
+}
+
+/* Ends what is no longer wanted, and sorts the rest. */
+static void update_queue(server *server) {
+    size_t n_kept = 0;
     for (size_t i = 0; i < server->n_waiting; i++) {
         answer *answer = server->waiting[i];
         if (server->is_draining && (!answer->is_resumed || answer->load_path))
@@ -234,16 +242,34 @@ static void start(server *server, size_t place) {
     answer->channel->started(answer, turn_ns);
 }
 
+static void show_queue(server *server) {
+    for (size_t i = 0; i < server->n_waiting; i++)
+        server->waiting[i]->channel->position(server->waiting[i], (uint32_t)i);
+    stream_service_show_load(server->streams, (uint32_t)server->n_running, (uint32_t)server->n_waiting);
+}
+
 static void give_turns(server *server) {
-    update_queue(server);
     size_t next;
+    take_streams(server);
+    take_classic(server);
+    update_queue(server);
     while (!server->load && (next = next_to_start(server)) < server->n_waiting) {
         start(server, next);
         turns_sort(server->waiting, server->n_waiting, server->running, server->n_running);
     }
-    for (size_t i = 0; i < server->n_waiting; i++)
-        server->waiting[i]->channel->position(server->waiting[i], (uint32_t)i);
-    stream_service_show_load(server->streams, (uint32_t)server->n_running, (uint32_t)server->n_waiting);
+    show_queue(server);
+}
+
+void server_attend(server *server) {
+    uint64_t now_ns = plat_clock_ns();
+    if (!plat_doorbell_has_rung(server->bell, server->attended) && now_ns < server->attend_ns) return;
+    server->attended = plat_doorbell_arm(server->bell, PLAT_BELL_ALL);
+    server->attend_ns = plat_deadline_ns(SLEEP_MOST_MS);
+    stream_service_look(server->streams);
+    take_streams(server);
+    update_queue(server);
+    show_queue(server);
+    stream_service_grant(server->streams, (uint32_t)server->n_waiting);
 }
 
 /* ---- running ----------------------------------------------------------------------------------------------------- */
@@ -377,5 +403,8 @@ void server_abandon(server *server) {
     server->is_draining = true;
     stream_service_show_state(server->streams, LIPC_HUB_ENDING);
     stream_service_look(server->streams);
+    take_streams(server);
+    take_classic(server);
     update_queue(server);
+    while (server->n_waiting > 0) finish(server->waiting[--server->n_waiting], LIPC_END_HOST_ENDED, 0, "");
 }

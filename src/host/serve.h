@@ -11,13 +11,17 @@
 
 typedef struct server server;
 
-/* Makes the loop's memory. `bell` is what the loop sleeps on. NULL if memory ran out. */
-server *server_new(engine *engine, classic_service *classic, stream_service *streams, ledger *ledger,
-                   plat_doorbell *bell);
+/* Makes the loop's memory, without an engine. `bell` is what the loop sleeps on. NULL if memory ran out. */
+server *server_new(classic_service *classic, stream_service *streams, ledger *ledger, plat_doorbell *bell);
 
 /* Serves until asked to stop: NULL; or until it is the turn of a request for another model, which is returned. Nothing
  * runs then; it is at work, as a worker that dies from here on will have died with it. */
 answer *server_run(server *server);
+
+/* While an engine is being opened, whenever somebody has rung: takes requests of the modern channel in, tells those who wait
+ * their position, and ends what is no longer wanted. Cheap when nobody has. Any thread that the main thread waits for, one
+ * at a time. */
+void server_attend(server *server);
 
 /* After server_run has returned a request: ends it. `error` is 0, or REFUSED or FAILED with a sentence in `message`. */
 void server_end_load(answer *load, lipc_end end, int error, const char *message);
@@ -25,7 +29,7 @@ void server_end_load(answer *load, lipc_end end, int error, const char *message)
 /* The engine with which server_run goes on; the one before may be closed. False if memory ran out: it goes on with none. */
 bool server_set_engine(server *server, engine *engine);
 
-/* There is no engine any more, and the host ends: so do all requests that have arrived. */
+/* There is no engine, and the host ends: so do all requests that have arrived. */
 void server_abandon(server *server);
 
 /* Whether none of the answers at hand is wanted any more. For engine_callbacks.interrupted while serving. */

@@ -22,7 +22,9 @@ typedef struct worker {
     classic_service *classic;
     stream_service *streams;
     plat_process_watch *parent_watch;
-    server *server; /* NULL while loading */
+    server *server;
+    bool is_serving;   /* not loading */
+    bool is_attending; /* atomic: a thread is in server_attend */
     const answer *load; /* by which another model is being loaded; NULL: none */
     uint64_t last_progress_ns;
     const char *model_path;
@@ -70,9 +72,17 @@ static bool is_told_to_end(const worker *worker) {
            stream_service_shutdown_requested(worker->streams);
 }
 
+/* Of several lanes that are warmed up at the same time one attends. */
+static void attend(worker *worker) {
+    if (__atomic_exchange_n(&worker->is_attending, true, __ATOMIC_ACQUIRE)) return;
+    server_attend(worker->server);
+    __atomic_store_n(&worker->is_attending, false, __ATOMIC_RELEASE);
+}
+
 static bool on_interrupted(void *user_data) {
-    const worker *worker = user_data;
-    if (worker->server) return server_is_interrupted(worker->server);
+    worker *worker = user_data;
+    if (worker->is_serving) return server_is_interrupted(worker->server);
+    attend(worker);
     if (worker->load && worker->load->channel->is_cancelled(worker->load)) return true;
     /* While loading there is no answer to finish, unless a dead worker left some: the first signal is enough. */
     return worker->has_answers ? must_end_now(worker) : is_told_to_end(worker);
@@ -98,6 +108,7 @@ static host_exit exit_code_of(int engine_error) {
     case ENGINE_E_MODEL_MISSING: return HOST_EXIT_MODEL_MISSING;
     case ENGINE_E_MODEL_BAD: return HOST_EXIT_MODEL_BAD;
     case ENGINE_E_CONTEXT: return HOST_EXIT_CONTEXT;
+    case ENGINE_OK:
     case ENGINE_E_ABORTED: return HOST_EXIT_OK; /* it was asked to */
     default: return HOST_EXIT_FAILURE;
     }
@@ -186,10 +197,9 @@ static int check_model(const char *path, char *message, size_t message_size) {
 }
 
 /* Opens an engine for the serving loop. On error there is none. */
-static int open_to_serve(worker *worker, server *server, const char *path, engine **engine, char *message,
-                         size_t message_size) {
+static int open_to_serve(worker *worker, const char *path, engine **engine, char *message, size_t message_size) {
     int error = open_engine(worker, path, engine, message, message_size);
-    if (error < 0 || server_set_engine(server, *engine)) return error;
+    if (error < 0 || server_set_engine(worker->server, *engine)) return error;
     engine_close(*engine);
     *engine = NULL;
     snprintf(message, message_size, "not enough memory for the serving loop");
@@ -197,10 +207,9 @@ static int open_to_serve(worker *worker, server *server, const char *path, engin
 }
 
 /* Opens the model that is asked for. On error, or if it is not wanted any more, there is no engine. */
-static int open_wanted(worker *worker, server *server, const answer *load, engine **engine, char *message,
-                       size_t message_size) {
+static int open_wanted(worker *worker, const answer *load, engine **engine, char *message, size_t message_size) {
     worker->load = load;
-    int error = open_to_serve(worker, server, load->load_path, engine, message, message_size);
+    int error = open_to_serve(worker, load->load_path, engine, message, message_size);
     worker->load = NULL;
     if (error < 0 || !load->channel->is_cancelled(load)) return error;
     engine_close(*engine);
@@ -209,14 +218,14 @@ static int open_wanted(worker *worker, server *server, const answer *load, engin
 }
 
 static void begin_loading(worker *worker) {
-    worker->server = NULL;
+    worker->is_serving = false;
     worker->has_answers = false;
     stream_service_show_loading(worker->streams, 0);
     stream_service_show_state(worker->streams, LIPC_HUB_LOADING);
 }
 
-static void go_on(worker *worker, server *server) {
-    worker->server = server;
+static void go_on(worker *worker) {
+    worker->is_serving = true;
     stream_service_show_loading(worker->streams, 1000);
     stream_service_show_state(worker->streams, LIPC_HUB_READY);
 }
@@ -230,39 +239,39 @@ static void end_in_vain(worker *worker, answer *load, int error, const char *mes
 }
 
 /* Opens the model again that the host had. Returns why that could not be: then there is no engine, and the host ends. */
-static int go_back(worker *worker, server *server, engine **engine) {
+static int go_back(worker *worker, engine **engine) {
     char message[MESSAGE_SIZE];
-    int error = open_to_serve(worker, server, current_model(worker), engine, message, sizeof message);
+    int error = open_to_serve(worker, current_model(worker), engine, message, sizeof message);
     if (error == ENGINE_OK) {
-        go_on(worker, server);
+        go_on(worker);
         return ENGINE_OK;
     }
     if (error != ENGINE_E_ABORTED) log_line(LOG_LEVEL_ERROR, "the model before cannot be opened again: %s", message);
-    server_abandon(server);
+    server_abandon(worker->server);
     return error;
 }
 
 /* It is the turn of a request for another model; nothing runs. Whoever asked for one that cannot be had is told so at
  * once, and clients wait until the old one is back. Returns 0, or why there is no engine any more. */
-static int change_model(worker *worker, server *server, answer *load, engine **engine) {
+static int change_model(worker *worker, answer *load, engine **engine) {
     char message[MESSAGE_SIZE];
     begin_loading(worker);
     int error = check_model(load->load_path, message, sizeof message);
     if (error == ENGINE_OK && load->channel->is_cancelled(load)) error = ENGINE_E_ABORTED;
     if (error < 0) { /* nothing was closed, not even its memory of what it has read */
-        go_on(worker, server);
+        go_on(worker);
         end_in_vain(worker, load, error, message);
         return ENGINE_OK;
     }
     engine_close(*engine); /* first: there may be no room for both */
     *engine = NULL;
-    error = open_wanted(worker, server, load, engine, message, sizeof message);
+    error = open_wanted(worker, load, engine, message, sizeof message);
     if (error < 0) {
         end_in_vain(worker, load, error, message);
-        return go_back(worker, server, engine);
+        return go_back(worker, engine);
     }
     ledger_set_model(worker->parts->ledger, load->load_path);
-    go_on(worker, server);
+    go_on(worker);
     server_end_load(load, LIPC_END_TURN, 0, "");
     return ENGINE_OK;
 }
@@ -270,45 +279,55 @@ static int change_model(worker *worker, server *server, answer *load, engine **e
 /* ---- working ----------------------------------------------------------------------------------------------------- */
 
 /* Serves until the host is told to end, with one model after the other. */
-static host_exit run(worker *worker, server *server, engine **engine) {
+static host_exit run(worker *worker, engine **engine) {
     answer *load;
-    while ((load = server_run(server))) {
-        int error = change_model(worker, server, load, engine);
+    while ((load = server_run(worker->server))) {
+        int error = change_model(worker, load, engine);
         if (error < 0) return exit_code_of(error);
     }
     return HOST_EXIT_OK;
 }
 
+/* The first model. Returns 0, or why there is no engine: then those who wait have been told that the host ends. */
+static int open_first(worker *worker, engine **engine) {
+    char message[MESSAGE_SIZE];
+    stream_service_show_state(worker->streams, worker->is_successor ? LIPC_HUB_RECOVERING : LIPC_HUB_LOADING);
+    int error = open_to_serve(worker, current_model(worker), engine, message, sizeof message);
+    if (error == ENGINE_OK) return ENGINE_OK;
+    if (error != ENGINE_E_ABORTED) log_line(LOG_LEVEL_ERROR, "%s", message);
+    server_abandon(worker->server);
+    return error;
+}
+
+/* Everybody may see that the model is there. */
+static void announce(worker *worker) {
+    worker->is_serving = true;
+    worker->parts->ledger->is_ready = true;
+    stream_service_look(worker->streams); /* before all are rung: what a dead worker freed it may not have rung for */
+    STEP("worker.serve.ready");
+    stream_service_show_state(worker->streams, LIPC_HUB_READY);
+    classic_service_announce(worker->classic);
+}
+
 /* Loads the model and serves. */
 static host_exit serve(worker *worker) {
-    engine *engine;
-    char message[MESSAGE_SIZE];
-    ledger *ledger = worker->parts->ledger;
-    stream_service_show_state(worker->streams, worker->is_successor ? LIPC_HUB_RECOVERING : LIPC_HUB_LOADING);
-    int error = open_engine(worker, current_model(worker), &engine, message, sizeof message);
-    if (error < 0) {
-        if (error != ENGINE_E_ABORTED) log_line(LOG_LEVEL_ERROR, "%s", message);
-        return exit_code_of(error);
-    }
-    server *server = server_new(engine, worker->classic, worker->streams, ledger, worker->bell);
-    host_exit code = server ? HOST_EXIT_OK : HOST_EXIT_FAILURE;
-    if (server) {
-        worker->server = server;
-        ledger->is_ready = true;
-        stream_service_look(worker->streams); /* before all are rung: what a dead worker freed it may not have rung for */
-        STEP("worker.serve.ready");
-        stream_service_show_state(worker->streams, LIPC_HUB_READY);
-        classic_service_announce(worker->classic);
-        code = run(worker, server, &engine);
-        if (code == HOST_EXIT_OK) log_line(LOG_LEVEL_INFO, "ending as asked");
-    } else {
+    engine *engine = NULL;
+    worker->server = server_new(worker->classic, worker->streams, worker->parts->ledger, worker->bell);
+    if (!worker->server) {
         log_line(LOG_LEVEL_ERROR, "not enough memory for the serving loop");
+        return HOST_EXIT_FAILURE;
+    }
+    int error = open_first(worker, &engine);
+    host_exit code = exit_code_of(error);
+    if (error == ENGINE_OK) {
+        announce(worker);
+        code = run(worker, &engine);
+        if (code == HOST_EXIT_OK) log_line(LOG_LEVEL_INFO, "ending as asked");
     }
     /* Before the engine, whose memory may take a while to give back: a client that sees the names gone can start the
      * next host at once. */
     host_parts_remove(worker->parts);
-    worker->server = NULL;
-    server_free(server);
+    server_free(worker->server);
     engine_close(engine);
     return code;
 }

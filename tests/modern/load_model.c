@@ -273,6 +273,28 @@ static void cancelled(const segment *segment, lipc_client *client) {
     }
 }
 
+/* At once, not when the model is there. If that was faster than we look it is loaded again. */
+static void others_cancelled(const segment *segment, lipc_client *client) {
+    bool was_loading = false;
+    test_step("cancelled while another's model is loaded: a request, and one for a third model");
+    for (int i = 0; i < 20 && !was_loading; i++) {
+        lipc_delta delta;
+        lipc_stream *change = load_slow(segment, client);
+        lipc_stream *given_up = submit_long(client, SHORT_ANSWER, 0), *third = load(client, small);
+        lipc_stream_cancel(given_up);
+        lipc_stream_cancel(third);
+        CHECK_LIPC(lipc_stream_read(given_up, soon(), &delta), LIPC_E_CANCELLED);
+        check_load_ends(third, LIPC_E_CANCELLED);
+        was_loading = is_loading(segment);
+        lipc_stream_close(given_up);
+        check_load_ends(change, LIPC_E_OK);
+        check_model(client, SLOW_VOCABULARY);
+        check_load_ends(load(client, tutor), LIPC_E_OK);
+        check_tutor(client);
+    }
+    CHECK(was_loading);
+}
+
 /* In a process of its own, which is then killed. */
 static void load_and_wait(void *data, int is_detachable) {
     const char *instance = data;
@@ -397,6 +419,7 @@ int main(void) {
     in_flight(&segment, instance, client, other);
     cannot_be_used(&segment, client);
     cancelled(&segment, client);
+    others_cancelled(&segment, client);
     client_killed(&segment, instance, client);
     worker_dies(&host, &segment, client);
     CHECK_INT(status_of(other).n_clients, ==, 2);

@@ -73,6 +73,35 @@ static void loading(const char *instance) {
     end_host(&host, &segment);
 }
 
+/* At once, not when the model is there. A host that is ready before we look is started again. */
+static void cancelled_while_loading(const char *instance) {
+    bool was_loading = false;
+    test_step("cancelled while it loads");
+    for (int i = 0; i < 100 && !was_loading; i++) {
+        test_host host;
+        segment segment;
+        lipc_delta delta;
+        if (!catch_loading(&host, instance, EMBEDDED("-n", "5"), &segment))
+            continue;
+        lipc_client *client = client_of(instance);
+        lipc_stream *given_up = ask(client, QUESTION), *kept = ask(client, QUESTION), *closed = ask(client, QUESTION);
+        lipc_stream_cancel(given_up);
+        lipc_stream_close(closed);
+        host_resume(&host);
+        CHECK_LIPC(lipc_stream_read(given_up, soon(), &delta), LIPC_E_CANCELLED);
+        was_loading = WAITED(2, NOW(hub_in(&segment)->n_queued) == 1) && streams_in_use(&segment) == 2 &&
+                      hub_state(&segment) == LIPC_HUB_LOADING;
+        reading text = read_to_end(kept);
+        CHECK_INT(text.code, ==, 0);
+        free(text.text);
+        lipc_stream_close(given_up);
+        lipc_stream_close(kept);
+        lipc_client_close(client);
+        end_host(&host, &segment);
+    }
+    CHECK_SAY(was_loading, "it never came before the model");
+}
+
 /* All of the way, unless it is too fast for us. */
 static void all_the_way(const char *instance) {
     int most = 0;
@@ -157,6 +186,7 @@ int main(void) {
     script script = script_new(600);
     test_instance(instance, "ready");
     loading(instance);
+    cancelled_while_loading(instance);
     all_the_way(instance);
     cancelled_by_callback(instance);
     ending(instance, &script);
