@@ -17,7 +17,8 @@
  * published, status, log ...  host              stream.h; a successor goes on behind them (stream_service_recover)
  * bells                       see doorbell.c
  *
- * All functions belong to the main thread; a thread of the process watch only marks the dead and rings the host.
+ * All functions belong to the main thread, or to one that it waits for (server_attend); a thread of the process watch only
+ * marks the dead and rings the host.
  */
 #ifndef HOST_STREAM_SERVICE_H
 #define HOST_STREAM_SERVICE_H
