@@ -56,7 +56,9 @@ void stream_service_show_model(stream_service *service, const engine_model_facts
 }
 
 void stream_service_show_worker(stream_service *service, int pid, uint32_t n_recoveries) {
-    SHOW(service, worker_pid, (uint32_t)pid);
+    service->shown.worker_pid = (uint32_t)pid;
+    /* release: who sees this worker sees the state that it showed first, and not the READY of one that died. */
+    __atomic_store_n(&hub_of(&service->view)->worker_pid, (uint32_t)pid, __ATOMIC_RELEASE);
     STEP("streams.show.worker_pid");
     SHOW(service, n_recoveries, n_recoveries);
     STEP("streams.show.n_recoveries");

@@ -292,6 +292,7 @@ static host_exit run(worker *worker, engine **engine) {
 static int open_first(worker *worker, engine **engine) {
     char message[MESSAGE_SIZE];
     stream_service_show_state(worker->streams, worker->is_successor ? LIPC_HUB_RECOVERING : LIPC_HUB_LOADING);
+    stream_service_show_worker(worker->streams, plat_process_own_pid(), worker->parts->ledger->n_workers - 1);
     int error = open_to_serve(worker, current_model(worker), engine, message, sizeof message);
     if (error == ENGINE_OK) return ENGINE_OK;
     if (error != ENGINE_E_ABORTED) log_line(LOG_LEVEL_ERROR, "%s", message);
@@ -350,7 +351,6 @@ static host_exit open_services(worker *worker, char *message, size_t message_siz
     worker->has_answers = n_resumed > 0 ||
                           __atomic_load_n(&parts->ledger->classic.phase, __ATOMIC_ACQUIRE) == CLASSIC_ANSWERING;
     worker->is_successor = n_resumed > 0 || parts->ledger->n_workers > 1;
-    stream_service_show_worker(worker->streams, plat_process_own_pid(), parts->ledger->n_workers - 1);
     return HOST_EXIT_OK;
 }
 
