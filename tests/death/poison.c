@@ -180,7 +180,7 @@ static void classic_request(const script *script) {
     segment segment = host_slow(&host, instance, script, "3");
     CHECK(guide_open_within(&guide, instance, 5000));
     stream_until(&guide, QUESTION, 2);
-    /* A worker that has just come may still show its forerunner's answers: one more may die in vain. */
+    /* Two, unless a token comes before the second: then one more. */
     for (int crash = 0; crash < PLENTY && !is_complete(&guide); crash++) {
         pid_t worker = worker_awaited(&host);
         CHECK(WAITED(SOON_MS, is_complete(&guide) || (worker_serves(&segment, worker) &&
