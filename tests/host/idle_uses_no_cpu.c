@@ -2,10 +2,9 @@
  * while a client that took sem_ready does nothing. */
 #include "host_test.h"
 
-enum { WATCHED_MS = 3000, ALLOWED_MS = 10 };
+enum { WATCHED_MS = 3000, ALLOWED_MS = 10, WINDOWS = 3 };
 
-static void check_idle(const test_host *host, const char *when) {
-    test_step("%s", when);
+static bool is_idle(const test_host *host) {
     /* The end of what was going on: the moment the clock of the process stands nearly still. */
     double before;
     CHECK(WAITED(5000, (before = process_cpu_ms(host->pid), test_pause_ms(100), process_cpu_ms(host->pid) - before < 2)));
@@ -13,7 +12,18 @@ static void check_idle(const test_host *host, const char *when) {
     test_pause_ms(WATCHED_MS);
     double used = process_cpu_ms(host->pid) - before;
     printf("  %.1f ms in %d ms\n", used, WATCHED_MS);
-    CHECK_SAY(used <= ALLOWED_MS, "an idle host used %.1f ms of CPU in %d ms", used, WATCHED_MS);
+    return used <= ALLOWED_MS;
+}
+
+/* A host that is busy is so in each window; what the machine takes away while it looks around is counted, too, but not
+ * always. */
+static void check_idle(const test_host *host, const char *when) {
+    bool has_been_idle = false;
+    test_step("%s", when);
+    for (int i = 0; i < WINDOWS && !has_been_idle; i++)
+        has_been_idle = is_idle(host);
+    CHECK_SAY(has_been_idle, "an idle host used more than %d ms of CPU in each of %d times %d ms", ALLOWED_MS, WINDOWS,
+              WATCHED_MS);
 }
 
 int main(void) {

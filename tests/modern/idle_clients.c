@@ -2,7 +2,7 @@
  * before their first request, after it, and while they wait for their turn. */
 #include "modern_test.h"
 
-enum { CLIENTS = 16, WATCHED_MS = 3000, ALLOWED_MS = 10 };
+enum { CLIENTS = 16, WATCHED_MS = 3000, ALLOWED_MS = 10, WINDOWS = 3 };
 
 typedef struct board {
     const char *instance;
@@ -46,17 +46,25 @@ static double cpu_of_all(const pid_t *workers) {
     return sum;
 }
 
-static void check_idle(const test_host *host, const pid_t *workers, const char *when) {
+static bool are_idle(const test_host *host, const pid_t *workers) {
     double before, clients_before;
-    test_step("%s", when);
     CHECK(WAITED(5000, (before = process_cpu_ms(host->pid), clients_before = cpu_of_all(workers), test_pause_ms(100),
                         process_cpu_ms(host->pid) - before < 2 && cpu_of_all(workers) - clients_before < 2)));
     CHECK(before > 0 && clients_before > 0);
     test_pause_ms(WATCHED_MS);
     double used = process_cpu_ms(host->pid) - before, clients_used = cpu_of_all(workers) - clients_before;
     printf("  host %.1f ms, %d clients %.1f ms, in %d ms\n", used, CLIENTS, clients_used, WATCHED_MS);
-    CHECK_SAY(used <= ALLOWED_MS, "an idle host used %.1f ms of CPU in %d ms", used, WATCHED_MS);
-    CHECK_SAY(clients_used <= ALLOWED_MS, "idle clients used %.1f ms of CPU in %d ms", clients_used, WATCHED_MS);
+    return used <= ALLOWED_MS && clients_used <= ALLOWED_MS;
+}
+
+/* Who is busy is so in each window; what the machine takes away while it looks around is counted, too, but not always. */
+static void check_idle(const test_host *host, const pid_t *workers, const char *when) {
+    bool have_been_idle = false;
+    test_step("%s", when);
+    for (int i = 0; i < WINDOWS && !have_been_idle; i++)
+        have_been_idle = are_idle(host, workers);
+    CHECK_SAY(have_been_idle, "host or clients used more than %d ms of CPU in each of %d times %d ms", ALLOWED_MS, WINDOWS,
+              WATCHED_MS);
 }
 
 static void let_go_on(const pid_t *workers) {
