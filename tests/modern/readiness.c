@@ -102,6 +102,28 @@ static void cancelled_while_loading(const char *instance) {
     CHECK_SAY(was_loading, "it never came before the model");
 }
 
+/* There never is a model: who waits is told so, and does not have to find out that the host is gone. */
+static void ended_while_loading(const char *instance) {
+    test_host host;
+    segment segment;
+    lipc_delta delta;
+    bool is_caught = false;
+    test_step("told to end while it loads");
+    for (int i = 0; i < 100 && !is_caught; i++)
+        is_caught = catch_loading(&host, instance, EMBEDDED("-n", "5"), &segment);
+    CHECK_SAY(is_caught, "the host is never seen loading");
+    lipc_client *client = client_of(instance);
+    lipc_stream *stream = ask(client, QUESTION);
+    kill(host.pid, SIGTERM);
+    host_resume(&host);
+    CHECK_LIPC(lipc_stream_read(stream, soon(), &delta), LIPC_E_HOST_GONE);
+    CHECK_INT(progress_of(stream).end, ==, LIPC_END_HOST_ENDED);
+    host_expect_exit(&host, 0, SOON_MS);
+    lipc_stream_close(stream);
+    lipc_client_close(client);
+    segment_close(&segment);
+}
+
 /* All of the way, unless it is too fast for us. */
 static void all_the_way(const char *instance) {
     int most = 0;
@@ -187,6 +209,7 @@ int main(void) {
     test_instance(instance, "ready");
     loading(instance);
     cancelled_while_loading(instance);
+    ended_while_loading(instance);
     all_the_way(instance);
     cancelled_by_callback(instance);
     ending(instance, &script);
