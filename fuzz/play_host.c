@@ -65,6 +65,13 @@ static int watched_admit(engine *engine, const engine_request *request, int *seq
     return error;
 }
 
+static int watched_render(engine *engine, const engine_request *request, char **json) {
+    watched_engine *self = (watched_engine *)engine;
+    int error = engine_render(self->play->engine, request, json);
+    memcpy(engine->message, self->play->engine->message, sizeof engine->message);
+    return error;
+}
+
 static size_t watched_step(engine *engine, engine_progress *progress) {
     watched_engine *self = (watched_engine *)engine;
     take_turn(self->play);
@@ -90,7 +97,7 @@ static void watched_close(engine *engine) {
 
 static const engine_operations watched_operations = {
     .admit = watched_admit, .step = watched_step, .next_step_ns = watched_next_step_ns, .cancel = watched_cancel,
-    .close = watched_close,
+    .render = watched_render, .close = watched_close,
 };
 
 /* ---- the worker ----------------------------------------------------------------------------------------------------- */

@@ -27,7 +27,8 @@ typedef enum engine_error {
     ENGINE_E_NO_MEMORY = -8,
     ENGINE_E_GRAMMAR = -9,       /* the grammar is not valid, or this engine has none */
     ENGINE_E_RESUMED = -10,      /* the resumed tokens cannot be of this engine */
-    ENGINE_E_LIBRARY = -11       /* the library lacks what it needs on this machine */
+    ENGINE_E_LIBRARY = -11,      /* the library lacks what it needs on this machine */
+    ENGINE_E_DOCUMENT = -12      /* the document is not one, asks for what this engine or its model's template cannot do */
 } engine_error;
 
 #define ENGINE_MESSAGE_SIZE 512
@@ -82,8 +83,11 @@ typedef struct engine_sampling {
 } engine_sampling;
 
 typedef struct engine_request {
-    const engine_message *messages;
+    const engine_message *messages; /* the conversation; or, with roles that these do not have, tools and the like: */
     size_t n_messages;
+    /* NULL, or a JSON document in the form of docs/protocol.md, section "Documents": then there are no messages. A request
+     * with plain messages is the same as a document with these messages. */
+    const char *document;
     int32_t n_predict;   /* tokens of answer at most; negative: as many as fit */
     const char *grammar; /* GBNF with the rule "root" (see grammar.h); NULL or "": any text */
     bool wants_logprobs; /* engine_progress.logprob is filled in: one pass over the vocabulary for each token */
@@ -107,12 +111,38 @@ typedef enum engine_end {
 /* "end of turn", "token limit", ... : for people. */
 const char *engine_end_text(engine_end end);
 
+/* What an answer consists of. The answer itself is text; thoughts and calls lie beside it, in order. */
+typedef enum engine_part_kind {
+    ENGINE_PART_TEXT = 0,    /* never a delta of its own: engine_progress.text */
+    ENGINE_PART_THOUGHT = 1,
+    ENGINE_PART_CALL = 2     /* of a tool */
+} engine_part_kind;
+
+#define ENGINE_CALL_ID_MAX 255   /* bytes */
+#define ENGINE_CALL_NAME_MAX 255
+
+/* What a step adds to a part. A part grows until the next one begins or text comes, and is complete then: parts never
+ * take turns. All is a function of the answer's tokens, so that a resumed one has the same. */
+typedef struct engine_delta {
+    engine_part_kind kind; /* THOUGHT or CALL */
+    bool begins;           /* a part begins with this delta; otherwise it is the one before that grows */
+    size_t n_before;       /* bytes of engine_progress.text that come before this delta; never falls from one to the next */
+    const char *id;        /* of a call that begins: as the model wrote it; NULL or "": it wrote none */
+    const char *name;      /* of a call that begins: the tool */
+    const char *bytes;     /* a thought's text, or a call's arguments: whole valid UTF-8 characters, no zero byte, not
+                              terminated. The arguments of a complete call are a JSON object */
+    size_t n_bytes;        /* may be 0 where a part begins */
+} engine_delta;
+
 /* What a step did for one sequence. */
 typedef struct engine_progress {
     int sequence;
-    const char *text;   /* new text, whole valid UTF-8 characters, no zero byte, not terminated; valid until the next
-                           step */
-    size_t n_bytes;     /* may be 0: a token can be part of a character */
+    const char *text;   /* new text of the answer, whole valid UTF-8 characters, no zero byte, not terminated; valid until
+                           the next step, as all that `deltas` points to. Half a mark is held back. The entry that ends an
+                           answer can have text and deltas without a token: what was held back until then */
+    size_t n_bytes;     /* may be 0: a token can be part of a character, or of a mark */
+    const engine_delta *deltas; /* what is new of thoughts and calls */
+    size_t n_deltas;
     bool has_token;     /* a token was made in this step */
     bool is_resumed;    /* it is one of engine_request.resumed */
     int32_t token;      /* its id in the vocabulary */
@@ -133,6 +163,7 @@ typedef struct engine_operations {
     size_t (*step)(engine *engine, engine_progress *progress);
     uint64_t (*next_step_ns)(const engine *engine);
     void (*cancel)(engine *engine, int sequence);
+    int (*render)(engine *engine, const engine_request *request, char **json);
     void (*close)(engine *engine);
 } engine_operations;
 
@@ -189,8 +220,8 @@ const char *llama_engine_library_version(void);
 
 /* ---- working ------------------------------------------------------------------------------------------------------- */
 
-/* Begins an answer in a free sequence, *sequence; the texts are copied. Errors: BUSY, TOO_LONG, GRAMMAR, EVALUATION (the
- * library refuses the text), RESUMED, NO_MEMORY; engine->message then says why. */
+/* Begins an answer in a free sequence, *sequence; the texts are copied. Errors: BUSY, TOO_LONG, GRAMMAR, DOCUMENT,
+ * EVALUATION (the library refuses the text), RESUMED, NO_MEMORY; engine->message then says why. */
 static inline int engine_admit(engine *engine, const engine_request *request, int *sequence) {
     return engine->operations->admit(engine, request, sequence);
 }
@@ -210,6 +241,14 @@ static inline uint64_t engine_next_step_ns(const engine *engine) {
 /* The answer ends with the next step, which is due at once. Does nothing if the sequence is free. */
 static inline void engine_cancel(engine *engine, int sequence) {
     engine->operations->cancel(engine, sequence);
+}
+
+/* What the request becomes before it is evaluated, as a JSON document that the caller frees:
+ * {"text": "...", "tokens": [{"id": 1, "text": "...", "is_control": false, "is_input": true}, ...]}; is_input: the token is
+ * of what a user, tool or document wrote, not of the template. Evaluates nothing, needs no free sequence. Errors: DOCUMENT,
+ * TOO_LONG, EVALUATION, NO_MEMORY; *json is NULL then, and engine->message says why. */
+static inline int engine_render(engine *engine, const engine_request *request, char **json) {
+    return engine->operations->render(engine, request, json);
 }
 
 /* NULL allowed. */

@@ -101,9 +101,9 @@ static bool cut_text(struct replay_engine *replay) {
 
 /* ---- admitting ----------------------------------------------------------------------------------------------------- */
 
-/* Tokens of all messages; never more than INT32_MAX. */
+/* Tokens of all messages, or of the document as it is written; never more than INT32_MAX. */
 static int32_t count_prompt_tokens(const engine_request *request) {
-    int32_t n_tokens = 0;
+    int32_t n_tokens = request->document ? count_tokens(request->document) : 0;
     for (size_t i = 0; i < request->n_messages; i++) {
         int32_t n = count_tokens(request->messages[i].text);
         n_tokens = n > INT32_MAX - n_tokens ? INT32_MAX : n_tokens + n;
@@ -167,6 +167,13 @@ static int replay_admit(engine *engine, const engine_request *request, int *sequ
     replay->next_ns = 0;
     *sequence = free_sequence;
     return ENGINE_OK;
+}
+
+static int replay_render(engine *engine, const engine_request *request, char **json) {
+    (void)request;
+    *json = NULL;
+    say((struct replay_engine *)engine, "a text that is played back has no template: there is nothing to show");
+    return ENGINE_E_DOCUMENT;
 }
 
 /* ---- stepping ------------------------------------------------------------------------------------------------------ */
@@ -267,6 +274,7 @@ static const engine_operations operations = {
     .step = replay_step,
     .next_step_ns = replay_next_step_ns,
     .cancel = replay_cancel,
+    .render = replay_render,
     .close = replay_close,
 };
 

@@ -132,6 +132,10 @@ static int settle(struct llama_engine *engine, struct sequence *answer) {
 static int llama_engine_admit(engine *base, const engine_request *request, int *result) {
     struct llama_engine *engine = (struct llama_engine *)base;
     uint64_t admitted_ns = plat_clock_ns();
+    if (request->document) {
+        llama_say(engine, "this engine takes messages, no documents; ask with plain messages");
+        return ENGINE_E_DOCUMENT;
+    }
     if (engine->n_running == base->facts.n_sequences) {
         llama_say(engine, "all %d sequences are in use", base->facts.n_sequences);
         return ENGINE_E_BUSY;
@@ -151,6 +155,13 @@ static int llama_engine_admit(engine *base, const engine_request *request, int *
     engine->n_running++;
     *result = number;
     return ENGINE_OK;
+}
+
+static int llama_engine_render(engine *base, const engine_request *request, char **json) {
+    (void)request;
+    *json = NULL;
+    llama_say((struct llama_engine *)base, "this engine does not show what a request becomes");
+    return ENGINE_E_DOCUMENT;
 }
 
 /* ---- stepping and cancelling --------------------------------------------------------------------------------------- */
@@ -233,6 +244,7 @@ static void llama_engine_close(engine *base) {
 
 static const engine_operations operations = {
     .admit = llama_engine_admit,
+    .render = llama_engine_render,
     .step = llama_engine_step,
     .next_step_ns = llama_engine_next_step_ns,
     .cancel = llama_engine_cancel,
