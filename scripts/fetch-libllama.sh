@@ -1,16 +1,19 @@
 #!/bin/sh
-# fetch-libllama.sh prebuilt|source|peer - provides the pinned libllama and prints the folder that holds its include/ and
-# lib/, or for `peer` its bin/.
+# fetch-libllama.sh prebuilt|source|peer|headers|testdata - provides the pinned libllama and prints the folder that holds
+# its include/ and lib/, or for `peer` its bin/.
 #
-# prebuilt: the library as the npm package @node-llama-cpp/<platform> carries it, with the headers of the same release.
+# prebuilt: the libraries as the npm package @node-llama-cpp/<platform> carries them, with the headers of the same release:
+#           libllama's and ggml's in include/, those of llama.cpp's common (C++) in include/common/.
 # source:   built here from the source bundle inside the npm package node-llama-cpp (native code, OpenMP, RPC backend).
+# headers:  the headers alone, for an installed library of the same release: installing llama.cpp leaves out common's.
+# testdata: the vocabularies (vocab/*.gguf) and chat templates (templates/*.jinja) that llama.cpp itself tests with.
 # peer:     for the benchmark: llama-server, llama-bench and llama-batched-bench of that source, running on the very
 #           library that `source` provides. Without the server's web pages, which a build would download, and without TLS.
 #
 # Everything lands in a cache outside the checkout ($LIPC_CACHE, else $XDG_CACHE_HOME/lipc, else ~/.cache/lipc), verified
 # by checksum, and is there for good: later runs need no network. A folder appears in the cache only when it is complete.
 set -eu
-kind=${1:?usage: fetch-libllama.sh prebuilt|source|peer}
+kind=${1:?usage: fetch-libllama.sh prebuilt|source|peer|headers|testdata}
 here=$(cd "$(dirname "$0")" && pwd)
 . "$here/../cmake/libllama.pin"
 cache=${LIPC_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/lipc}
@@ -26,8 +29,13 @@ esac
 [ "$kind" != prebuilt ] || [ "$platform" != none ] ||
     fail "there is no prebuilt libllama for $(uname -s) on $(uname -m): configure with -DLIPC_LLAMA=source"
 
-source_result=$cache/libllama-$LIBLLAMA_VERSION-source
-result=$cache/libllama-$LIBLLAMA_VERSION-$kind
+case $kind in
+prebuilt | source | peer | headers | testdata) ;;
+*) fail "there is no '$kind': prebuilt, source, peer, headers or testdata" ;;
+esac
+release=$LIBLLAMA_VERSION-$LIBLLAMA_LAYOUT
+source_result=$cache/libllama-$release-source
+result=$cache/libllama-$release-$kind
 [ "$kind" != prebuilt ] || result=$result-$platform
 if [ -f "$result/complete" ]; then
     echo "$result"
@@ -66,16 +74,33 @@ put_into_place() {
 configure() {
     cmake -S "$work/source" -B "$work/build" -DCMAKE_BUILD_TYPE=Release -DCMAKE_INSTALL_PREFIX="$work/result" \
         -DCMAKE_INSTALL_LIBDIR=lib -DBUILD_SHARED_LIBS=ON -DGGML_NATIVE=ON -DGGML_OPENMP=ON -DGGML_RPC=ON \
+        -DLLAMA_BUILD_COMMON=ON -DLLAMA_OPENSSL=OFF \
         -DLLAMA_BUILD_TESTS=OFF -DLLAMA_BUILD_EXAMPLES=OFF -DLLAMA_BUILD_APP=OFF "$@" >&2
 }
 
 build_library() {
     say "building libllama $LIBLLAMA_VERSION from source: some minutes ..."
-    command -v c++ >/dev/null || fail "a C++ compiler is needed: run 'LIPC_LLAMA=source make setup' as root, or install g++"
+    command -v c++ >/dev/null || fail "a C++ compiler is needed: run 'make setup' as root, or install g++"
     mkdir "$work/source"
     git -C "$work/bundle.git" archive HEAD | tar x -C "$work/source"
-    configure -DCMAKE_INSTALL_RPATH='$ORIGIN' -DLLAMA_BUILD_COMMON=OFF -DLLAMA_BUILD_TOOLS=OFF -DLLAMA_BUILD_SERVER=OFF
+    configure -DCMAKE_INSTALL_RPATH='$ORIGIN' -DLLAMA_BUILD_TOOLS=OFF -DLLAMA_BUILD_SERVER=OFF
     cmake --build "$work/build" --parallel "${JOBS:-$(nproc)}" --target install >&2
+    copy_common_headers
+}
+
+# copy_headers - of libllama, ggml and common. Those of common have names like log.h, and so a folder of their own.
+copy_headers() {
+    mkdir -p "$work/result/include"
+    git -C "$work/bundle.git" archive HEAD include ggml/include | tar x -C "$work"
+    cp "$work"/include/*.h "$work"/ggml/include/*.h "$work/result/include/"
+    copy_common_headers
+}
+
+copy_common_headers() {
+    mkdir -p "$work/result/include/common/jinja"
+    git -C "$work/bundle.git" archive HEAD common | tar x -C "$work"
+    cp "$work"/common/*.h "$work/result/include/common/"
+    cp "$work"/common/jinja/*.h "$work/result/include/common/jinja/"
 }
 
 # build_programs - in the same build folder: the library's objects are there and stay as they are. The programs find their
@@ -84,8 +109,7 @@ build_programs() {
     say "building llama-server, llama-bench and llama-batched-bench: some minutes ..."
     configure -DCMAKE_BUILD_WITH_INSTALL_RPATH=ON \
         -DCMAKE_INSTALL_RPATH='$ORIGIN'"/../lib;\$ORIGIN/../../${source_result##*/}/lib" \
-        -DLLAMA_BUILD_COMMON=ON -DLLAMA_BUILD_TOOLS=ON -DLLAMA_BUILD_SERVER=ON -DLLAMA_BUILD_UI=OFF \
-        -DLLAMA_USE_PREBUILT_UI=OFF -DLLAMA_OPENSSL=OFF
+        -DLLAMA_BUILD_TOOLS=ON -DLLAMA_BUILD_SERVER=ON -DLLAMA_BUILD_UI=OFF -DLLAMA_USE_PREBUILT_UI=OFF
     cmake --build "$work/build" --parallel "${JOBS:-$(nproc)}" --target llama-server llama-bench llama-batched-bench >&2
     mkdir -p "$work/result/bin" "$work/result/lib"
     cp "$work/build/bin/llama-server" "$work/build/bin/llama-bench" "$work/build/bin/llama-batched-bench" "$work/result/bin/"
@@ -101,23 +125,30 @@ commit=$(git -C "$work/bundle.git" rev-parse HEAD)
 [ "$commit" = "$LIBLLAMA_COMMIT" ] || fail "the source bundle holds commit $commit, not the pinned $LIBLLAMA_COMMIT"
 
 mkdir -p "$work/result"
-if [ "$kind" = prebuilt ]; then
-    mkdir "$work/result/include" "$work/result/lib"
+case $kind in
+prebuilt)
+    mkdir "$work/result/lib"
     fetch_package "@node-llama-cpp/$platform" "node-llama-cpp-$platform-$LIBLLAMA_NPM_VERSION.tgz" "$platform_sha512"
-    git -C "$work/bundle.git" archive HEAD include ggml/include | tar x -C "$work"
-    cp "$work"/include/*.h "$work"/ggml/include/*.h "$work/result/include/"
+    copy_headers
     tar xzf "$cache/node-llama-cpp-$platform-$LIBLLAMA_NPM_VERSION.tgz" -C "$work" package/bins
-    # The runtime libraries, without the addon for Node.js and what only that needs.
-    for file in "$work/package/bins/$platform"/lib*.so; do
-        case $file in *libllama-common.so) ;; *) cp "$file" "$work/result/lib/" ;; esac
-    done
-else
+    # The runtime libraries, without the addon for Node.js.
+    cp "$work/package/bins/$platform"/lib*.so "$work/result/lib/"
+    ;;
+headers) copy_headers ;;
+testdata)
+    git -C "$work/bundle.git" archive HEAD models | tar x -C "$work"
+    mkdir "$work/result/vocab"
+    cp "$work"/models/ggml-vocab-*.gguf "$work/result/vocab/"
+    cp -r "$work/models/templates" "$work/result/templates"
+    ;;
+source | peer)
     build_library
     if [ "$kind" = peer ]; then
         put_into_place "$source_result"
         mkdir -p "$work/result"
         build_programs
     fi
-fi
+    ;;
+esac
 put_into_place "$result"
 echo "$result"

@@ -11,7 +11,7 @@ need cmake cmake
 need cc gcc
 need git git
 need make make
-[ "${LIPC_LLAMA:-}" != source ] || need c++ g++
+need c++ g++
 # llamaipc's libraries. Without them everything else is built, so a user who may not install them is only told.
 need_library() { pkg-config --exists "$1" 2>/dev/null || libraries="$libraries $2"; }
 libraries=
