@@ -1,12 +1,15 @@
-/* objects_at_once.c - clients sleep 3 s and open: the objects exist long before the model has loaded, each is complete
- * and zeroed the moment it can be opened, and sem_ready is posted only once the host serves. */
+/* objects_at_once.c - clients sleep 3 s and open: the objects exist before the model has loaded, each is complete and
+ * zeroed the moment it can be opened, and sem_ready is posted only once the host serves. How soon they exist is the
+ * benchmark's (start.objects); here it is only printed. */
 #include "guide_test.h"
+
+#include "lipc/layout.h"
 
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 
-enum { STARTS = 15, PROMISED_MS = 50 };
+enum { STARTS = 15, CATCHES = 3, TRIES = 200 };
 
 static const unsigned char zeros[45056];
 
@@ -16,7 +19,7 @@ static double open_at_once(const test_host *host, int object) {
     int fd;
     object_path(path, host->instance, object);
     while ((fd = open(path, O_RDWR | O_CLOEXEC)) < 0)
-        CHECK_SAY(test_now_ms() < host->started_ms + test_scaled(5000), "no %s within 5 s", path);
+        CHECK_SAY(test_now_ms() < host->started_ms + soon(), "no %s", path);
     double at = test_now_ms();
     struct stat status;
     CHECK(fstat(fd, &status) == 0);
@@ -37,6 +40,44 @@ static double open_at_once(const test_host *host, int object) {
     }
     close(fd);
     return at;
+}
+
+/* The state of the hub; 0 as long as there is none. */
+static uint32_t hub_state_of(const char *instance) {
+    char path[256];
+    uint32_t state = 0;
+    int fd = open(object_path(path, instance, OBJECT_SEGMENT), O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return 0;
+    if (pread(fd, &state, sizeof state, LIPC_HUB_OFFSET + offsetof(lipc_hub, state)) != sizeof state)
+        state = 0;
+    close(fd);
+    return state;
+}
+
+/* A host that was stopped while it loads its model has made all of them, and has not posted sem_ready. */
+static void check_before_model(void) {
+    char instance[64];
+    int n_caught = 0;
+    test_step("a host that is stopped while it loads");
+    test_instance(instance, "before");
+    for (int i = 0; i < TRIES && n_caught < CATCHES; i++) {
+        test_host host;
+        guide_client client;
+        host_start(&host, instance, NULL);
+        CHECK(WAITED(SOON_MS, hub_state_of(instance) >= LIPC_HUB_LOADING));
+        host_pause(&host);
+        if (hub_state_of(instance) == LIPC_HUB_LOADING) { /* else it was faster than the signal */
+            n_caught++;
+            CHECK_SAY(guide_open(&client, instance), "it loads, and not all five objects are there");
+            CHECK_INT(guide_value(client.ready), ==, 0);
+            guide_close(&client);
+        }
+        host_resume(&host);
+        host_kill(&host);
+        objects_remove(instance);
+    }
+    CHECK_INT(n_caught, >, 0);
 }
 
 /* A host that never comes to serve never posts sem_ready. */
@@ -68,7 +109,6 @@ static void check_never_ready(void) {
 
 int main(void) {
     test_begin("objects_at_once", 60);
-    double best = 1e9;
     for (int i = 0; i < STARTS; i++) {
         char instance[64];
         test_host host;
@@ -79,8 +119,6 @@ int main(void) {
         double last = open_at_once(&host, OBJECT_SEGMENT);
         for (int object = OBJECT_READY; object < N_OBJECTS; object++)
             last = open_at_once(&host, object);
-        double took = last - host.started_ms;
-        best = took < best ? took : best;
         CHECK(guide_open(&client, instance));
         /* sem_ready means served. */
         CHECK(guide_take(client.ready, soon()));
@@ -88,14 +126,13 @@ int main(void) {
         double begin = test_now_ms();
         sem_post(client.prompts_written);
         CHECK(guide_receive_stream(&client, soon(), NULL, NULL, &update));
-        printf("  start %d: objects after %.1f ms, sem_ready after %.1f ms, answer in %.1f ms\n", i, took,
+        printf("  start %d: objects after %.1f ms, sem_ready after %.1f ms, answer in %.1f ms\n", i,
+               last - host.started_ms,
                begin - host.started_ms, test_now_ms() - begin);
         guide_close(&client);
         host_stop(&host);
     }
-    /* The best of several starts: what the host needs, not what else the machine was doing. */
-    CHECK_SAY(best <= test_scaled(PROMISED_MS), "objects after %.1f ms at best, promised within %d ms", best,
-              PROMISED_MS);
+    check_before_model();
     check_never_ready();
     return test_end();
 }

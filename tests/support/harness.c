@@ -196,6 +196,8 @@ void test_begin(const char *name, unsigned limit_seconds) {
     snprintf(g_name, sizeof g_name, "%s", name);
     g_owner = getpid();
     setvbuf(stdout, NULL, _IOLBF, 0);
+    /* What a shell or a build left open here would be inherited by every host, and tests count and limit descriptors. */
+    close_range(STDERR_FILENO + 1, ~0u, 0);
     prctl(PR_SET_CHILD_SUBREAPER, 1);
     atexit(clean_up);
     signal(SIGALRM, on_time_limit);

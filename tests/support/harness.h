@@ -56,7 +56,7 @@ void test_skip(const char *format, ...) __attribute__((format(printf, 1, 2), nor
 void test_check_text(const char *file, int line, const char *what, const char *actual, const char *expected);
 
 /* ---- The program ---- */
-/* First line of main(): the time limit, and the duty to clean up. */
+/* First line of main(): the time limit, the duty to clean up, and no descriptors but the three standard ones. */
 void test_begin(const char *name, unsigned limit_seconds);
 /* Last line of main(): nothing may be left over, neither a process nor an object. Returns the exit code. */
 int test_end(void);
