@@ -56,8 +56,8 @@ performance:
 	@scripts/performance.sh $(BENCH)
 
 crash-points: setup
-	@scripts/build.sh steps chatbot lipc test_crash_points
-	@LIPC_CHATBOT=build/steps/chatbot build/steps/tests/crash_points scripts/steps.sh all
+	@scripts/build.sh failpoints chatbot lipc test_crash_points
+	@LIPC_CHATBOT=build/failpoints/chatbot build/failpoints/tests/crash_points scripts/failpoints.sh all
 
 soak: setup
 	@scripts/soak.sh

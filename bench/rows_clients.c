@@ -333,16 +333,16 @@ static double measure_client_death(const host_subject *host, const hub_view *vie
     wait_for(&notes->is_ready);
     const uint32_t generation = stream_claim_generation(stream_claim_now(header));
     stream_reader reader;
-    stream_sight sight = {0};
+    stream_snapshot snapshot = {0};
     stream_reader_begin(&reader, view, 0, generation);
     sleep_ns(1000000 + number % 20 * 50000LL); /* another phase of the step each time */
     const int64_t killed = now_ns();
     kill(client, SIGKILL);
-    while (sight.state != LIPC_STREAM_ENDED && stream_is_current(&reader)) {
+    while (snapshot.state != LIPC_STREAM_ENDED && stream_is_current(&reader)) {
         if (now_ns() - killed > LIMIT_NS)
             fail("the work for a dead client goes on");
         sleep_ns(20000);
-        stream_look(&reader, &sight);
+        stream_read_snapshot(&reader, &snapshot);
     }
     const double ms = (double)(now_ns() - killed) / 1e6;
     waitpid(client, NULL, 0);

@@ -292,14 +292,14 @@ answer_cost host_stream_modern(host_subject *host, const prompts *prompts) {
 
 /* ---- the modern channel ----------------------------------------------------------------------------------------- */
 
-void replay_start(host_subject *host, const bench_options *options, const char *text_path, int rate, int n_slots) {
+void replay_start(host_subject *host, const bench_options *options, const char *text_path, int rate, int n_streams) {
     static int n_started;
-    char rate_text[16], slots[16];
+    char rate_text[16], streams[16];
     *host = (host_subject){0};
     snprintf(host->name, sizeof host->name, "bench_%ld_r%d", (long)getpid(), n_started++);
     snprintf(rate_text, sizeof rate_text, "%d", rate);
-    snprintf(slots, sizeof slots, "%d", n_slots);
-    const char *const argv[] = {options->chatbot, "--replay", text_path, "--rate", rate_text, "--slots", slots,
+    snprintf(streams, sizeof streams, "%d", n_streams);
+    const char *const argv[] = {options->chatbot, "--replay", text_path, "--rate", rate_text, "--streams", streams,
                                 "--name", host->name, NULL};
     host->pid = process_start(argv, -1, -1, options->is_verbose ? STDERR_FILENO : -1);
 }

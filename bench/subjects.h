@@ -84,7 +84,7 @@ answer_cost host_stream_modern(host_subject *host, const prompts *prompts);
 /* ---- the modern channel ----------------------------------------------------------------------------------------- */
 
 /* Starts a host that plays a text, `rate` tokens per second for each answer (0: as fast as possible). */
-void replay_start(host_subject *host, const bench_options *options, const char *text_path, int rate, int n_slots);
+void replay_start(host_subject *host, const bench_options *options, const char *text_path, int rate, int n_streams);
 /* Starts a host with the model that is built into it. */
 void embedded_start(host_subject *host, const bench_options *options);
 /* A text of so many tokens to be played, kept in memory under a path that lives as long as this program. `text`: where

@@ -23,27 +23,27 @@ if(cli_missing)
 endif()
 set(LIPC_HAS_CLI ON)
 
-# The commands and what is written about them; whether that is a program of its own or the one that writes the papers.
+# The commands and what is written about them; whether that is a program of its own or the generator of the documentation.
 add_library(lipc_cli STATIC
-    src/cli/commands.c src/cli/options.c src/cli/papers.c src/cli/terminal.c src/cli/text.c src/cli/host.c
-    src/cli/look.c src/cli/interrupt.c src/cli/answer.c src/cli/conversation.c src/cli/line.c
+    src/cli/commands.c src/cli/options.c src/cli/docgen.c src/cli/terminal.c src/cli/text.c src/cli/host.c
+    src/cli/inspect.c src/cli/interrupt.c src/cli/answer.c src/cli/conversation.c src/cli/line.c
     src/cli/ask.c src/cli/chat.c src/cli/status.c src/cli/load.c src/cli/cancel.c src/cli/stop.c
-    src/cli/words.c src/cli/screen.c src/cli/top_rows.c src/cli/top.c
+    src/cli/format.c src/cli/screen.c src/cli/top_rows.c src/cli/top.c
     src/cli/doctor.c src/cli/doctor_program.c src/cli/doctor_instances.c src/platform/linux/housekeeping.c src/cli/bench.c src/host/model_path.c)
 target_link_libraries(lipc_cli PUBLIC lipc_measure lipc_options lipc_static PkgConfig::LIPC_JANSSON PkgConfig::LIPC_LIBEDIT m)
 
 add_executable(llamaipc src/cli/main.c)
 target_link_libraries(llamaipc PRIVATE lipc_cli)
 
-add_executable(llamaipc_papers src/cli/write_papers.c)
-target_link_libraries(llamaipc_papers PRIVATE lipc_cli)
-set(cli_papers)
+add_executable(llamaipc_docgen src/cli/docgen_main.c)
+target_link_libraries(llamaipc_docgen PRIVATE lipc_cli)
+set(cli_docgen)
 foreach(paper manual bash zsh fish)
     set(file llamaipc.${paper})
     if(paper STREQUAL manual)
         set(file llamaipc.1)
     endif()
-    add_custom_command(OUTPUT ${file} COMMAND llamaipc_papers ${paper} > ${file} DEPENDS llamaipc_papers)
-    list(APPEND cli_papers ${file})
+    add_custom_command(OUTPUT ${file} COMMAND llamaipc_docgen ${paper} > ${file} DEPENDS llamaipc_docgen)
+    list(APPEND cli_docgen ${file})
 endforeach()
-add_custom_target(cli ALL DEPENDS llamaipc ${cli_papers})
+add_custom_target(cli ALL DEPENDS llamaipc ${cli_docgen})

@@ -45,11 +45,11 @@ static void on_turn(void *user_data, bool is_idle) {
     const hub_view *view = &play->host.view;
     uint32_t generation = stream_claim_generation(play->claim);
     stream_reader reader;
-    stream_sight sight;
+    stream_snapshot snapshot;
     (void)is_idle;
     stream_reader_begin(&reader, view, play->stream, generation);
-    stream_look(&reader, &sight);
-    if (sight.state == LIPC_STREAM_ENDED) play->host.ledger->stop.drain = 1;
+    stream_read_snapshot(&reader, &snapshot);
+    if (snapshot.state == LIPC_STREAM_ENDED) play->host.journal->stop.drain = 1;
     else if (++play->n_turns == TURNS) stream_request_cancel(hub_stream(view, play->stream), generation);
     MUST(play->n_turns < END_TURNS);
 }
@@ -57,19 +57,19 @@ static void on_turn(void *user_data, bool is_idle) {
 static void check_answer(const play *play, bool has_logprobs) {
     const hub_view *view = &play->host.view;
     stream_reader reader;
-    stream_sight sight;
+    stream_snapshot snapshot;
     stream_reader_begin(&reader, view, play->stream, stream_claim_generation(play->claim));
-    stream_look(&reader, &sight);
-    MUST(sight.state == LIPC_STREAM_ENDED && sight.end != LIPC_END_NONE && utf8_is_valid(reader.log, sight.n_bytes));
-    if (sight.error != 0) MUST(reader.header->message[0] && memchr(reader.header->message, 0, 256));
+    stream_read_snapshot(&reader, &snapshot);
+    MUST(snapshot.state == LIPC_STREAM_ENDED && snapshot.end != LIPC_END_NONE && utf8_is_valid(reader.log, snapshot.n_bytes));
+    if (snapshot.error != 0) MUST(reader.header->message[0] && memchr(reader.header->message, 0, 256));
     uint32_t end = 0;
-    for (uint32_t i = 0; i < sight.n_tokens; i++) {
+    for (uint32_t i = 0; i < snapshot.n_tokens; i++) {
         const lipc_token_record *token = &reader.index[i];
         MUST(token->id >= 0 && token->id < play->host.engine->facts.n_vocab && token->end >= end);
         MUST(has_logprobs ? token->logprob <= 0.001f : isnan(token->logprob));
         end = token->end;
     }
-    MUST(end <= sight.n_bytes);
+    MUST(end <= snapshot.n_bytes);
 }
 
 static size_t add_item(char *area, size_t at, uint32_t kind, fake_input *input) {
@@ -126,7 +126,7 @@ static engine *open_model(void) {
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-    static ledger ledger;
+    static journal journal;
     static engine *model;
     char area[512] = {0};
     bool has_logprobs;
@@ -134,9 +134,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     uint64_t record_claim;
     fake_input input = {data, data + size};
     if (!model) model = open_model();
-    memset(&ledger, 0, sizeof ledger);
-    ledger.n_workers = 1;
-    play play = {.host = {.ledger = &ledger, .engine = model, .on_turn = on_turn, .on_admit = on_admit, .user_data = &play}};
+    memset(&journal, 0, sizeof journal);
+    journal.n_workers = 1;
+    play play = {.host = {.journal = &journal, .engine = model, .on_turn = on_turn, .on_admit = on_admit, .user_data = &play}};
     hub_view *view = &play.host.view;
     fake_geometry(&view->at);
     view->base = fake_memory(view->at.segment_size);

@@ -30,7 +30,7 @@ static void check_accepted(const host_options *options) {
     MUST(options->frequency_penalty >= -100 && options->frequency_penalty <= 100);
     MUST(options->presence_penalty >= -100 && options->presence_penalty <= 100);
     MUST(options->seed >= -1 && options->seed < UINT32_MAX);
-    MUST(options->n_slots >= 1 && options->n_slots <= LIPC_STREAMS_MAX);
+    MUST(options->n_streams >= 1 && options->n_streams <= LIPC_STREAMS_MAX);
     MUST(options->request_size >= HUB_REQUEST_SIZE_MIN && options->request_size <= HUB_REQUEST_SIZE_MAX);
     MUST(options->response_size >= HUB_LOG_SIZE_MIN && options->response_size <= HUB_LOG_SIZE_MAX);
     MUST(options->replay_rate >= 0 && options->replay_rate <= 1e6f && options->log_level <= LOG_LEVEL_DEBUG);

@@ -101,25 +101,25 @@ static void leave_stream(play *play, uint32_t owner, uint32_t how) {
 /* A host begins: what the one before knew is lost. */
 static void begin_host(play *play) {
     host_play *host = &play->host;
-    memset(host->ledger, 0, sizeof *host->ledger);
-    host->ledger->n_workers = 1;
+    memset(host->journal, 0, sizeof *host->journal);
+    host->journal->n_workers = 1;
     hub_begin(&host->view, plat_process_own_pid(), FAKE_START_TIME, "0.1");
     host->hub = *hub_of(&host->view);
 }
 
-static void leave_remains(play *play) {
+static void leave_recovered(play *play) {
     const hub_view *view = &play->host.view;
-    ledger *ledger = play->host.ledger;
+    journal *journal = play->host.journal;
     uint64_t claim;
     uint32_t owner;
     hub_clear(view);
     begin_host(play);
     MUST(hub_client_attach(view, OWNER_PID, FAKE_START_TIME, &owner, &claim));
     for (uint32_t i = 0; i < view->at.n_streams; i++) leave_stream(play, owner, fake_take(&play->input, 1));
-    ledger->n_workers = 2;
+    journal->n_workers = 2;
     for (uint32_t i = 0; i < view->at.n_streams; i++) {
-        ledger->generations[i] = stream_claim_generation(stream_claim_now(hub_stream(view, i)));
-        ledger_note(ledger, i, ledger->generations[i]);
+        journal->generations[i] = stream_claim_generation(stream_claim_now(hub_stream(view, i)));
+        journal_entry_of(journal, i, journal->generations[i]);
     }
 }
 
@@ -148,7 +148,7 @@ static void write_claim(play *play) {
         uint32_t generation = client_claim_generation(record->claim) + (how & 64 ? 1 : 0);
         touch(play, view->at.clients_offset, 1);
         __atomic_store_n(&record->claim, client_claim(how & 7, generation, how >> 3 & 7), __ATOMIC_SEQ_CST);
-        record->wish = (uint64_t)fake_take(&play->input, 1) << 18 | (how & 3);
+        record->reservation = (uint64_t)fake_take(&play->input, 1) << 18 | (how & 3);
         record->start_time = how & 128 ? FAKE_START_TIME : 0;
     } else {
         uint32_t stream = which % view->at.n_streams;
@@ -200,11 +200,11 @@ static void enter(play *play, stage stage) {
 /* Whether a stream shows the whole text as its final answer. */
 static bool is_right(const hub_view *view, uint32_t stream, uint32_t generation) {
     stream_reader reader;
-    stream_sight sight;
+    stream_snapshot snapshot;
     stream_reader_begin(&reader, view, stream, generation);
-    stream_look(&reader, &sight);
-    return sight.state == LIPC_STREAM_ENDED && sight.end == LIPC_END_TURN && sight.n_tokens == n_text_tokens &&
-           sight.n_bytes == strlen(text) && memcmp(reader.log, text, sight.n_bytes) == 0;
+    stream_read_snapshot(&reader, &snapshot);
+    return snapshot.state == LIPC_STREAM_ENDED && snapshot.end == LIPC_END_TURN && snapshot.n_tokens == n_text_tokens &&
+           snapshot.n_bytes == strlen(text) && memcmp(reader.log, text, snapshot.n_bytes) == 0;
 }
 
 static void check_untouched(const play *play) {
@@ -267,23 +267,23 @@ static void on_turn(void *user_data, bool is_idle) {
         MUST(play->n_stage_turns < SERVED_TURNS);
         if (!is_right(&play->host.view, play->stream, stream_claim_generation(play->claim))) break;
         enter(play, STAGE_DONE);
-        play->host.ledger->stop.drain = 1;
+        play->host.journal->stop.drain = 1;
         break;
     case STAGE_DONE: break;
     }
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-    static ledger ledger;
+    static journal journal;
     play play = {.input = {data, data + size}};
     if (!text_engine) learn_tokens();
     fake_geometry(&play.host.view.at);
     play.host.view.base = fake_memory(play.host.view.at.segment_size);
-    play.host.ledger = &ledger;
+    play.host.journal = &journal;
     play.host.engine = text_engine;
     play.host.on_turn = on_turn;
     play.host.user_data = &play;
-    leave_remains(&play);
+    leave_recovered(&play);
     uint32_t first = fake_take(&play.input, 1);
     for (uint32_t i = first % 8; i > 0; i--) make_noise(&play);
     if (first & 128) begin_host(&play); /* the supervisor is dead, too */

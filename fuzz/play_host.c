@@ -109,15 +109,15 @@ void play_host(const host_play *play) {
     const instance instance = {.view = play->view, .hub = play->hub};
     watched_engine engine = {.base = *play->engine, .play = play};
     engine.base.operations = &watched_operations;
-    MUST(stream_service_open(&instance, &play_options, play->ledger, bell, &streams, message, sizeof message) == HOST_EXIT_OK);
+    MUST(stream_service_open(&instance, &play_options, play->journal, bell, &streams, message, sizeof message) == HOST_EXIT_OK);
     stream_service_recover(streams);
     stream_service_show_worker(streams, plat_process_own_pid(), 0);
     stream_service_show_model(streams, &play->engine->facts);
     /* As if it had had another model before, that made fewer answers at a time. */
     struct engine narrow = {.facts = {.n_sequences = 1, .n_progress = 1}};
-    server *server = server_new(NULL, streams, play->ledger, bell);
+    server *server = server_new(NULL, streams, play->journal, bell);
     MUST(server != NULL);
-    server_attend(server); /* as while it loads */
+    server_poll_clients(server); /* as while it loads */
     MUST(server_set_engine(server, &narrow) && server_set_engine(server, &engine.base));
     stream_service_show_state(streams, LIPC_HUB_READY);
     MUST(server_run(server) == NULL); /* nobody may change what is played back */

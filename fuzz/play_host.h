@@ -7,13 +7,13 @@
 #include "fake_platform.h"
 
 #include "engine/engine.h"
-#include "host/ledger.h"
+#include "host/journal.h"
 #include "host/options.h"
 
 typedef struct host_play {
     hub_view view;
     lipc_hub hub; /* as the host wrote it */
-    ledger *ledger;
+    journal *journal;
     engine *engine; /* the real one */
     void *user_data;
     /* Between two steps, or before the host would sleep: `is_idle`. It is rung afterwards, and does not sleep for long. */

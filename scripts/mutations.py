@@ -293,7 +293,7 @@ TESTS = [
     Test("tests/unit/option_rules.c", further=["src/host/options.c", "src/options/options.c", "src/host/log.c"]),
 
     Test("tests/channel/protocol_tables.c", ["docs/protocol.md", "include/lipc/layout.h"], forms=("plain",)),
-    Test("tests/channel/every_step.c", forms=("plain",)),
+    Test("tests/channel/every_failpoint.c", forms=("plain",)),
     Test("fuzz/replay.c", corpus("request"), ["fuzz/fuzz_request.c"]),
     Test("fuzz/replay.c", corpus("classic_request"), ["fuzz/fuzz_classic_request.c"]),
     Test("tests/channel/order_threads.c", ["300000"], forms=("plain",)),

@@ -1,7 +1,7 @@
 #!/bin/sh
 # test.sh - every test there is, in every form that is kept green:
 #   release      all tests
-#   steps        each side killed, stopped and made to crash behind every store to shared memory (the short form)
+#   failpoints   each side killed, stopped and made to crash behind every store to shared memory (the short form)
 #   asan         all tests again under AddressSanitizer and UndefinedBehaviorSanitizer
 #   tsan         what runs with concurrent threads, under ThreadSanitizer
 #   .NET         the C# library against the same host, where there is an SDK
@@ -43,9 +43,9 @@ step "release: tests"
 ctest --test-dir build --output-on-failure --no-tests=error -j "$(nproc)" -LE verify
 
 step "crash points: build"
-need steps
+need failpoints
 step "crash points: tests"
-ctest --test-dir build/steps --output-on-failure --no-tests=error -L crash
+ctest --test-dir build/failpoints --output-on-failure --no-tests=error -L crash
 
 step "address and undefined behaviour sanitizers: build"
 need asan

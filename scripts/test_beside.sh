@@ -17,7 +17,7 @@ job() {
     fi
 }
 
-job steps scripts/build.sh steps chatbot lipc test_crash_points test_load_points
+job failpoints scripts/build.sh failpoints chatbot lipc test_crash_points test_load_points
 job asan scripts/build.sh asan
 job tsan scripts/build.sh tsan
 if command -v dotnet >/dev/null 2>&1 && [ -n "$(dotnet --list-sdks 2>/dev/null)" ]; then

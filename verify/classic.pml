@@ -1,5 +1,5 @@
 /* classic.pml - the classic hand-over of the streaming guide: src/host/classic_service.c, src/channel/classic_block.c, the
- * guide's client, and the recovery of docs/decisions/0008 with the ledger that outlives a worker.
+ * guide's client, and the recovery of docs/decisions/0008 with the journal that outlives a worker.
  *
  * Two clients ask through the one block, each streaming or not, each of the guide or of liblipc. The latter leaves its
  * number in `reader` until it has read its answer, and may not wait for sem_response_written. Clients and the worker are killed between any two steps.
@@ -18,7 +18,7 @@
  * bug: BUG_STALE_PERMITS_KEPT      classic_deaths
  * bug: BUG_PERMIT_LOST             classic_worker_deaths
  * bug: BUG_PERMIT_GUESSED_AT_ONCE  classic_deaths
- * bug: BUG_READY_BEFORE_LEDGER     classic_worker_deaths
+ * bug: BUG_READY_BEFORE_JOURNAL     classic_worker_deaths
  * bug: BUG_RESUMED_FROM_NOTHING    classic_worker_deaths
  * bug: BUG_POSTS_NOT_REPEATED      classic_worker_deaths
  * bug: BUG_NEXT_LET_IN_UNREAD      classic_worker_deaths
@@ -38,7 +38,7 @@ byte text, shown; /* whose text, and how many tokens of it */
 bool is_complete;
 byte reader; /* whose turn it is; 0: nobody's, or a guide's client's */
 
-/* The ledger: memory of the supervisor that clients do not see. */
+/* The journal: memory of the supervisor that clients do not see. */
 #define IDLE 0
 #define ANSWERING 1
 #define FINISHED 2
@@ -178,7 +178,7 @@ inline settle() {
 #endif
         abandoned_reader = asked_reader /* step: service.settle.abandoned */
     fi;
-#ifdef BUG_READY_BEFORE_LEDGER
+#ifdef BUG_READY_BEFORE_JOURNAL
     ready++;
     phase = IDLE
 #else

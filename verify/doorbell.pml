@@ -18,7 +18,7 @@
  * bug: BUG_DISARM_BLIND    host_bell
  * bug: BUG_DEATH_UNHEARD   host_bell
  * bug: BUG_ARM_ONE_LOAD    client_bell
- * bug: BUG_WISH_REPLACED   client_bell
+ * bug: BUG_RESERVATION_REPLACED   client_bell
  */
 #define NEWS 1
 #define ENDS 2
@@ -92,7 +92,7 @@ inline ring(r, about) {
     saw = 0
 }
 
-/* Makes `n` changes at most. If it is killed, somebody hears of its death (attendance.c on_death, client.c on_host_death,
+/* Makes `n` changes at most. If it is killed, somebody hears of its death (client_registry.c on_death, client.c on_host_death,
  * a worker's successor), notes that and rings. The kernel has written a killed process's stores out long before. */
 proctype ringer(byte r; byte n) {
     byte saw, about;
@@ -133,7 +133,7 @@ inline arm() {
         atomic {
             arming == 0 ->
             mine = seen * 4 + wanted[s];
-#ifndef BUG_WISH_REPLACED
+#ifndef BUG_RESERVATION_REPLACED
             if :: before / 4 == seen -> mine = mine | before :: else fi;
 #endif
             if

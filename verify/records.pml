@@ -1,4 +1,4 @@
-/* records.pml - one client record: hub_client_attach, _leave, _free of src/channel/hub.c and src/host/attendance.c.
+/* records.pml - one client record: hub_client_attach, _leave, _free of src/channel/hub.c and src/host/client_registry.c.
  *
  * Two clients of one process, so that only the generation tells their claims apart, take the only record, use it and
  * leave it. The host looks who is gone and frees; it is killed between any two steps (worker or supervisor: the records
@@ -80,13 +80,13 @@ next:
 #define MAY_BE_SERVED \
     ((PHASE(seen) == ATTACHING || PHASE(seen) == ATTACHED) && GENERATION(seen) == GENERATION(holder))
 
-/* attendance.c. What it knows of the record is its own and dies with it. */
+/* client_registry.c. What it knows of the record is its own and dies with it. */
 proctype host() {
     short seen, holder;
     bool is_known, is_gone;
 start:
     {
-        holder = CLAIM(FREE, GENERATION(claim)); /* attendance_open */
+        holder = CLAIM(FREE, GENERATION(claim)); /* client_registry_open */
 end_host:
         do
         :: atomic { /* look_at, when there is something to see */
@@ -112,7 +112,7 @@ end_host:
                 fi;
                 seen = 0
             };
-            if /* attendance_dismiss */
+            if /* client_registry_dismiss */
             :: is_gone ->
                 atomic { /* step: hub.free.claim */
 #ifdef BUG_RECORD_NOT_COUNTED

@@ -27,7 +27,7 @@ else
     trap 'rm -rf "$folder"' EXIT
 fi
 cd "$folder"
-[ $# -gt 0 ] || set -- doorbell records wishes stream classic
+[ $# -gt 0 ] || set -- doorbell records reservations stream classic
 failed=0
 
 # explore MODEL OPTIMIZE FLAG...: makes the model's searcher and runs it; what it says goes to pan.out.
@@ -54,18 +54,18 @@ fail_search() {
     tail -40 pan.out 2>/dev/null || true
 }
 
-check_steps() {
+check_failpoints() {
     for step in $(sed -n 's/.*step: \([a-z0-9_.]*\).*/\1/p' "$here/$model.pml" | sort -u); do
-        grep -q " $step\$" steps || fail "$model: step: $step is no step of the code (scripts/steps.sh lists them)"
+        grep -q " $step\$" steps || fail "$model: step: $step is no step of the code (scripts/failpoints.sh lists them)"
     done
 }
 
-"$here/../scripts/steps.sh" >steps
+"$here/../scripts/failpoints.sh" >steps
 for bug in $(sed -n 's/^| `\(BUG_[A-Z_]*\)` .*/\1/p' "$here/README.md"); do
     grep -q "^ \* bug: $bug " "$here"/*.pml || fail "$bug is in README.md, but in no model"
 done
 for model; do
-    check_steps
+    check_failpoints
     for check in $(sed -n "s/^ \* \($wanted\): \([a-z_]*\) .*/\2/p" "$here/$model.pml"); do
         # shellcheck disable=SC2046 # the flags are words
         explore "$model" -O2 $(flags "$check") || { fail_search "$model: $check cannot be built"; continue; }

@@ -10,7 +10,7 @@
  * -DEXPELLED: the first client, which closes in the middle of its answer, is taken for dead while it lives.
  * -DDETACHES: the first client lets go of its answer, which goes on.
  * -DTWICE: the first client asks a second time while the other one reads its first answer.
- * That a ring makes the rung look is doorbell.pml's: here it is a bit. How one waits for a place is wishes.pml's.
+ * That a ring makes the rung look is doorbell.pml's: here it is a bit. How one waits for a place is reservations.pml's.
  *
  * What must hold: a request is taken whole; the writer writes only into the generation that it answers, alone, and nothing
  * behind the end; what a reader gets is a prefix of the one right text, in order, each token once, and at a good end all of
@@ -85,7 +85,7 @@ byte published, status;
 byte log[TOKENS], index[TOKENS];
 
 bool host_rung, rung[CLIENTS];
-byte n_waiting;              /* clients that need the place; see wishes.pml */
+byte n_waiting;              /* clients that need the place; see reservations.pml */
 bool killed[CLIENTS], dead[CLIENTS], taken_for_dead[CLIENTS], ended[CLIENTS], worker_killed;
 byte n_client_deaths = CLIENT_DEATHS, n_worker_deaths = WORKER_DEATHS;
 #if HOST_DEATHS > 0
@@ -114,7 +114,7 @@ bool host_died, lost[CLIENTS]; /* its watch has told the client of the host's de
 
 /* ---- clients -------------------------------------------------------------------------------------------------------- */
 
-/* stream_look, take_text, report_end, until the end of the answer; with what a user may do meanwhile. */
+/* stream_read_snapshot, take_text, report_end, until the end of the answer; with what a user may do meanwhile. */
 inline read_to_end() {
     do
     :: atomic { rung[me] = false; saw = 0; length = 0 }; /* arms; then looks */
@@ -150,7 +150,7 @@ inline read_to_end() {
         length = published;
         saw = status;
 #else
-        saw = status;       /* stream_look: status first */
+        saw = status;       /* stream_read_snapshot: status first */
         length = published;
 #endif
         if
@@ -472,7 +472,7 @@ start:
         host_rung = true;
 end_worker:
         do
-        :: atomic { host_rung -> host_rung = false; gone = dead[0] + 2 * dead[1] }; /* attendance_look */
+        :: atomic { host_rung -> host_rung = false; gone = dead[0] + 2 * dead[1] }; /* client_registry_scan */
             /* look_at */
             seen = claim;
             if
@@ -498,7 +498,7 @@ end_worker:
                 if :: phase == EMPTY -> free_from(seen) :: else -> is_unwanted = true fi
             :: else
             fi;
-            /* attendance_dismiss, on_gone */
+            /* client_registry_dismiss, on_gone */
             atomic { if :: GONE(0) -> watches[0] = false :: else fi; if :: GONE(1) -> watches[1] = false :: else fi };
             free_if_unwanted();
             /* evict: a detached answer goes when its place is needed */

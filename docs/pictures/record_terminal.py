@@ -40,7 +40,7 @@ def start_clients():
         helpers.append(subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
                                         stderr=subprocess.DEVNULL, start_new_session=True,
                                         env=dict(os.environ, LIPC_NAME=NAME)))
-    start("build/chatbot", "-np", "2", "--slots", "4")
+    start("build/chatbot", "-np", "2", "--streams", "4")
     subprocess.run(["build/llamaipc", "status", "--wait", "--name", NAME], stdout=subprocess.DEVNULL, check=True)
     for question in ("What is C++?", "Explain C++ pointers in detail"):
         start("sh", "-c", f'while :; do build/llamaipc ask --ignore-eos -n 700 "{question}"; done')

@@ -107,7 +107,7 @@ def stream_claim(folder):
     p.box(420, 300, "FREE", "g + 1")
     p.step([(150, 52), (235, 52)], "client", "CAS", 192, 42)
     p.box(190, 180, "OFFERED", "owner, g", 110)
-    p.step([(85, 84), (85, 180), (135, 180)], "host", "for a wish", 75, 130, "end")
+    p.step([(85, 84), (85, 180), (135, 180)], "host", "for a reservation", 75, 130, "end")
     p.step([(215, 156), (280, 84)], "client", "granted", 238, 128, "end")
     p.step([(365, 60), (480, 60)], "client", "the request\nstands", 422, 28)
     p.step([(320, 84), (385, 156)], "client", "not\nneeded", 366, 108, "start")
@@ -140,8 +140,8 @@ def stream_status(folder):
     p.write(folder, "stream-status.svg")
 
 
-def wish(folder):
-    p = Picture("The wish of a client", 800, 200, ["client", "host"])
+def reservation(folder):
+    p = Picture("The reservation of a client", 800, 200, ["client", "host"])
     p.box(90, 80, "NONE", "")
     p.box(400, 80, "WAITING", "ticket", 140)
     p.box(700, 80, "GRANTED", "ticket, stream", 140)
@@ -149,7 +149,7 @@ def wish(folder):
     p.step([(330, 92), (155, 92)], "client", "withdraws (CAS)", 242, 110)
     p.step([(470, 80), (630, 80)], "host", "has claimed a stream\nfor it (CAS)", 550, 48)
     p.step([(700, 104), (700, 145), (90, 145), (90, 104)], "client", "takes the stream, stores", 480, 138)
-    p.write(folder, "wish.svg")
+    p.write(folder, "reservation.svg")
 
 
 def doorbell(folder):
@@ -192,7 +192,7 @@ def host_state(folder):
 
 def main():
     folder = sys.argv[1]
-    for draw in (segment, client_record, stream_claim, stream_status, wish, doorbell, host_state):
+    for draw in (segment, client_record, stream_claim, stream_status, reservation, doorbell, host_state):
         draw(folder)
 
 

@@ -74,7 +74,7 @@ public class RecoveryTests
     public async Task All_that_runs_and_waits_goes_on()
     {
         await using Replay replay = await Replay.StartAsync(
-            Replay.Words(100), rate: 100, arguments: ["-np", "2", "--slots", "4"]);
+            Replay.Words(100), rate: 100, arguments: ["-np", "2", "--streams", "4"]);
         Task<string>[] answers = [.. Enumerable.Range(0, 8).Select(_ => replay.Client.AskAsync(Question))];
         await EventuallyAsync(() => replay.Client.Status.Running == 2, "two answers are being made");
         await KillWorkerAsync(replay.Client.Status.ProcessId);

@@ -272,7 +272,7 @@ public class StreamCancellationTests
     [HostFact]
     public async Task Cancelling_at_any_moment_leaves_a_host_that_serves()
     {
-        await using Replay replay = await Replay.StartAsync(Replay.Words(30), rate: 2000, arguments: ["--slots", "4"]);
+        await using Replay replay = await Replay.StartAsync(Replay.Words(30), rate: 2000, arguments: ["--streams", "4"]);
         int cancelled = 0;
         int whole = 0;
         await Task.WhenAll(Enumerable.Range(0, 8).Select(async worker =>

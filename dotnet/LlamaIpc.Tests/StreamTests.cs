@@ -113,7 +113,7 @@ public class StreamTests
     {
         const int Streams = 32;
         await using Replay replay = await Replay.StartAsync(
-            Replay.Words(50), rate: 500, arguments: ["--slots", "8", "-np", "8"]);
+            Replay.Words(50), rate: 500, arguments: ["--streams", "8", "-np", "8"]);
         Task<string>[] answers = [.. Enumerable.Range(0, Streams).Select(_ => replay.Client.AskAsync(Question))];
         await EventuallyAsync(() => replay.Client.Status.Running > 1, "several answers are being made");
         Assert.Equal(1, WaiterThreads());
@@ -123,7 +123,7 @@ public class StreamTests
     [HostFact]
     public async Task Waiting_streams_block_no_thread_of_the_pool()
     {
-        await using Replay replay = await Replay.StartAsync(Replay.Words(1), rate: 0, arguments: ["--slots", "2"]);
+        await using Replay replay = await Replay.StartAsync(Replay.Words(1), rate: 0, arguments: ["--streams", "2"]);
         Pause(replay.Client.Status.ProcessId);
         Task<string>[] waiting = [.. Enumerable.Range(0, 200).Select(_ => replay.Client.AskAsync(Question))];
         await Task.Delay(50);
@@ -404,7 +404,7 @@ public class StreamTests
     public async Task A_request_that_waits_for_its_turn_says_so()
     {
         await using Replay replay = await Replay.StartAsync(
-            Replay.Words(10_000), rate: 100, arguments: ["-np", "1", "--slots", "3"]);
+            Replay.Words(10_000), rate: 100, arguments: ["-np", "1", "--streams", "3"]);
         using LlamaStream running = replay.Client.OpenStream(Question);
         await EventuallyAsync(() => running.Progress.State == LlamaStreamState.Generating, "the first has its turn");
         LlamaRequest request = new(Question) { MaxTokens = 2 };

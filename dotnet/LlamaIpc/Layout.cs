@@ -45,9 +45,9 @@ internal static class Layout
     internal const uint ClientAttached = 2;
     internal const uint ClientLeaving = 3;
 
-    internal const uint WishNone = 0;
-    internal const uint WishWaiting = 1;
-    internal const uint WishGranted = 2;
+    internal const uint ReservationNone = 0;
+    internal const uint ReservationWaiting = 1;
+    internal const uint ReservationGranted = 2;
 
     internal const uint ClaimFree = 0;
     internal const uint ClaimClaimed = 1;
@@ -222,8 +222,8 @@ internal static class Layout
         internal const int ClaimSize = 8;
         internal const int StartTimeOffset = 8;
         internal const int StartTimeSize = 8;
-        internal const int WishOffset = 16;
-        internal const int WishSize = 8;
+        internal const int ReservationOffset = 16;
+        internal const int ReservationSize = 8;
         internal const int Reserved0Offset = 24;
         internal const int Reserved0Size = 40;
         internal const int BellOffset = 64;

@@ -231,7 +231,7 @@ LIPC_LAYOUT_ASSERT(sizeof(lipc_hub) == 1024);
  *   A client takes a free record by CAS (FREE, g, 0) -> (ATTACHING, g, pid), writes its start time, and goes on by CAS
  *   to (ATTACHED, g, pid), release. It leaves with (LEAVING, g, pid). The host alone frees: (FREE, g + 1, 0), after the
  *   streams. A process that dies at any of these is found by its pid.
- * wish      bits 0 to 1    LIPC_WISH_*
+ * reservation      bits 0 to 1    LIPC_RESERVATION_*
  *           bits 2 to 17   index of the granted stream
  *           bits 18 to 63  ticket
  *   A client that finds no free stream takes a ticket and stores WAITING; the host offers a stream to the lowest
@@ -241,11 +241,11 @@ typedef struct lipc_client_record {
     uint64_t claim;           /* client and host, CAS */
     uint64_t start_time;      /* client: its process' start in the system's own measure (Linux: field 22 of
                                  /proc/PID/stat), which with the pid names a process for good */
-    uint64_t wish;            /* client and host, CAS */
+    uint64_t reservation;            /* client and host, CAS */
     uint8_t reserved0[40];
     lipc_doorbell bell;       /* 64: this client sleeps on it */
     uint8_t reserved1[56];
-    uint32_t queue_position;  /* 128: host: requests ahead of the one that this client wishes a stream for */
+    uint32_t queue_position;  /* 128: host: requests ahead of the one for which this client waits for a stream */
     uint8_t reserved2[124];
 } lipc_client_record;
 
@@ -254,12 +254,12 @@ typedef struct lipc_client_record {
 #define LIPC_CLIENT_ATTACHED 2u
 #define LIPC_CLIENT_LEAVING 3u
 
-#define LIPC_WISH_NONE 0u
-#define LIPC_WISH_WAITING 1u
-#define LIPC_WISH_GRANTED 2u
+#define LIPC_RESERVATION_NONE 0u
+#define LIPC_RESERVATION_WAITING 1u
+#define LIPC_RESERVATION_GRANTED 2u
 
 LIPC_LAYOUT_ASSERT(offsetof(lipc_client_record, start_time) == 8);
-LIPC_LAYOUT_ASSERT(offsetof(lipc_client_record, wish) == 16);
+LIPC_LAYOUT_ASSERT(offsetof(lipc_client_record, reservation) == 16);
 LIPC_LAYOUT_ASSERT(offsetof(lipc_client_record, bell) == 64);
 LIPC_LAYOUT_ASSERT(offsetof(lipc_client_record, queue_position) == 128);
 LIPC_LAYOUT_ASSERT(sizeof(lipc_client_record) == 256);
@@ -272,7 +272,7 @@ LIPC_LAYOUT_ASSERT(sizeof(lipc_client_record) == 256);
  *           bits 16 to 31  zero
  *           bits 32 to 63  generation: one more each time the stream is freed; never reset
  *   (FREE, g) -> (CLAIMED, owner, g) by a client
- *   (FREE, g) -> (OFFERED, owner, g) by the host for a client whose wish it grants; -> (CLAIMED, owner, g) by that
+ *   (FREE, g) -> (OFFERED, owner, g) by the host for a client whose reservation it grants; -> (CLAIMED, owner, g) by that
  *   (CLAIMED, owner, g) -> (SUBMITTED, owner, g) by the owner, release: the request stands
  *   (CLAIMED or SUBMITTED, owner, g) -> (RELEASED, owner, g) by the owner: no longer wanted
  *   (SUBMITTED, owner, g) -> (DETACHED, none, g) by the owner who lets go, or by the host when the owner has gone

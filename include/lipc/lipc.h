@@ -137,7 +137,7 @@ typedef struct lipc_host_status {
     int32_t load_per_mille;  /* 0 to 1000 */
     int32_t host_pid;
     int32_t n_clients;       /* attached now */
-    int32_t n_streams;       /* places for streams that there are (chatbot --slots) */
+    int32_t n_streams;       /* places for streams that there are (chatbot --streams) */
     int32_t n_running;       /* answers being made */
     int32_t n_queued;        /* requests that wait for their turn */
     int32_t n_parallel;      /* answers that can be made at a time */

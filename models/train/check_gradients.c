@@ -11,7 +11,7 @@
 enum { N_TOKENS = 40, N_WEIGHTS_EACH = 25 };
 
 /* A difference in single precision is good for some three digits. */
-static const double STEP = 4e-3, TOLERANCE = 1e-2;
+static const double FAILPOINT = 4e-3, TOLERANCE = 1e-2;
 
 static const struct network_shape SHAPE = {.n_vocab = 64, .n_embd = 64, .n_layers = 2, .n_ff = 96};
 
@@ -31,9 +31,9 @@ static double error_of(struct network *network, struct network_work *work, const
     double error = 0, length = 1e-12;
     for (int i = 0; i < N_WEIGHTS_EACH; ++i) {
         long at = begin + random_below(random, (int)size);
-        double up = loss_at(network, work, batch, at, (float)STEP),
-               down = loss_at(network, work, batch, at, (float)-STEP);
-        double difference = (up - down) / (2 * STEP);
+        double up = loss_at(network, work, batch, at, (float)FAILPOINT),
+               down = loss_at(network, work, batch, at, (float)-FAILPOINT);
+        double difference = (up - down) / (2 * FAILPOINT);
         error += (difference - gradients[at]) * (difference - gradients[at]);
         length += difference * difference;
     }

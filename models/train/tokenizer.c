@@ -18,8 +18,8 @@ static unsigned hash_of(const char *text, size_t size) {
 
 /* Id of the token with this text, or -1. */
 static int find(const struct tokenizer *tokenizer, const char *text, size_t size) {
-    unsigned slot = hash_of(text, size) % (unsigned)tokenizer->n_slots;
-    for (;; slot = (slot + 1) % (unsigned)tokenizer->n_slots) {
+    unsigned slot = hash_of(text, size) % (unsigned)tokenizer->n_streams;
+    for (;; slot = (slot + 1) % (unsigned)tokenizer->n_streams) {
         int token = tokenizer->slots[slot];
         if (token < 0) return -1;
         const char *candidate = tokenizer->texts[token];
@@ -32,19 +32,19 @@ static int add(struct tokenizer *tokenizer, const char *text, size_t size) {
     if (!copy) return -1;
     memcpy(copy, text, size);
     copy[size] = '\0';
-    unsigned slot = hash_of(text, size) % (unsigned)tokenizer->n_slots;
-    while (tokenizer->slots[slot] >= 0) slot = (slot + 1) % (unsigned)tokenizer->n_slots;
+    unsigned slot = hash_of(text, size) % (unsigned)tokenizer->n_streams;
+    while (tokenizer->slots[slot] >= 0) slot = (slot + 1) % (unsigned)tokenizer->n_streams;
     tokenizer->slots[slot] = tokenizer->n_tokens;
     tokenizer->texts[tokenizer->n_tokens++] = copy;
     return 0;
 }
 
 static int make_empty(struct tokenizer *tokenizer, int capacity) {
-    *tokenizer = (struct tokenizer){.capacity = capacity, .n_slots = 4 * capacity + 1};
+    *tokenizer = (struct tokenizer){.capacity = capacity, .n_streams = 4 * capacity + 1};
     tokenizer->texts = calloc((size_t)capacity, sizeof *tokenizer->texts);
-    tokenizer->slots = malloc((size_t)tokenizer->n_slots * sizeof *tokenizer->slots);
+    tokenizer->slots = malloc((size_t)tokenizer->n_streams * sizeof *tokenizer->slots);
     if (!tokenizer->texts || !tokenizer->slots) return -1;
-    for (int i = 0; i < tokenizer->n_slots; ++i) tokenizer->slots[i] = -1;
+    for (int i = 0; i < tokenizer->n_streams; ++i) tokenizer->slots[i] = -1;
     return 0;
 }
 
@@ -78,7 +78,7 @@ struct word_list {
     struct word *words;
     int n_words;
     int *slots;
-    int n_slots;
+    int n_streams;
 };
 
 static int kind_of(unsigned char c) {
@@ -98,15 +98,15 @@ static int word_size(const char *text) {
 }
 
 static int count_word(struct word_list *list, const char *text, int size, int weight) {
-    unsigned slot = hash_of(text, (size_t)size) % (unsigned)list->n_slots;
-    for (; list->slots[slot] >= 0; slot = (slot + 1) % (unsigned)list->n_slots) {
+    unsigned slot = hash_of(text, (size_t)size) % (unsigned)list->n_streams;
+    for (; list->slots[slot] >= 0; slot = (slot + 1) % (unsigned)list->n_streams) {
         struct word *word = &list->words[list->slots[slot]];
         if (word->size == size && memcmp(word->text, text, (size_t)size) == 0) {
             word->count += weight;
             return 0;
         }
     }
-    if (list->n_words >= list->n_slots / 2) return -1;
+    if (list->n_words >= list->n_streams / 2) return -1;
     struct word *word = &list->words[list->n_words];
     *word = (struct word){.text = text, .size = size, .count = weight};
     list->slots[slot] = list->n_words++;
@@ -201,12 +201,12 @@ static int choose_pieces(struct tokenizer *tokenizer, struct word_list *list) {
 }
 
 int tokenizer_train(struct tokenizer *tokenizer, const struct tokenizer_sample *samples, int n_samples, int n_tokens) {
-    struct word_list list = {.n_slots = 1 << 16};
+    struct word_list list = {.n_streams = 1 << 16};
     int result = -1;
-    list.words = malloc((size_t)(list.n_slots / 2) * sizeof *list.words);
-    list.slots = malloc((size_t)list.n_slots * sizeof *list.slots);
+    list.words = malloc((size_t)(list.n_streams / 2) * sizeof *list.words);
+    list.slots = malloc((size_t)list.n_streams * sizeof *list.slots);
     if (make_empty(tokenizer, n_tokens) || !list.words || !list.slots) goto done;
-    for (int i = 0; i < list.n_slots; ++i) list.slots[i] = -1;
+    for (int i = 0; i < list.n_streams; ++i) list.slots[i] = -1;
     if (add_fixed_tokens(tokenizer) || count_words(&list, samples, n_samples)) goto done;
     result = choose_pieces(tokenizer, &list);
 done:

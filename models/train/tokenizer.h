@@ -26,7 +26,7 @@ struct tokenizer {
     int n_tokens;
     int capacity;
     int *slots; /* open hash table from text to id, -1 where empty */
-    int n_slots;
+    int n_streams;
 };
 
 /* A text and how much it counts when the pieces are chosen. */

@@ -8,7 +8,7 @@
  */
 #include "classic_block.h"
 
-#include "../platform/step.h"
+#include "../platform/failpoint.h"
 #include "../text/utf8.h"
 
 #include <string.h>
@@ -17,9 +17,9 @@
 
 NO_RACE_CHECK static void store_counters(volatile lipc_classic_block *block, int32_t n_updates, int32_t n_tokens) {
     block->tokens_generated = n_tokens;
-    STEP("classic.count.tokens");
+    FAILPOINT("classic.count.tokens");
     block->update_counter = n_updates;
-    STEP("classic.count.updates");
+    FAILPOINT("classic.count.updates");
 }
 
 NO_RACE_CHECK int32_t classic_block_update_counter(const lipc_classic_block *block) {
@@ -43,14 +43,14 @@ uint32_t classic_block_reader(const lipc_classic_block *block) {
 
 void classic_block_change_reader(lipc_classic_block *block, uint32_t from, uint32_t to) {
     __atomic_compare_exchange_n(reader_word(block), &from, to, false, __ATOMIC_RELEASE, __ATOMIC_RELAXED);
-    STEP("classic.change.reader");
+    FAILPOINT("classic.change.reader");
 }
 
 /* ---- host -------------------------------------------------------------------------------------------------------- */
 
 void classic_block_reset(lipc_classic_block *block) {
     memset(block, 0, sizeof *block);
-    STEP("classic.reset.block");
+    FAILPOINT("classic.reset.block");
 }
 
 /* A prompt field, made fit to use. The field is copied first: a client may go on scribbling over it. */
@@ -79,18 +79,18 @@ bool classic_block_shutdown_requested(const lipc_classic_block *block) {
 
 void classic_block_clear_cancel(lipc_classic_block *block) {
     __atomic_store_n(&block->cancel_requested, 0, __ATOMIC_RELAXED);
-    STEP("classic.clear.cancel");
+    FAILPOINT("classic.clear.cancel");
 }
 
 void classic_writer_begin(classic_writer *writer, lipc_classic_block *block) {
     *writer = (classic_writer){.block = block};
     __atomic_store_n(&block->generation_complete, 0, __ATOMIC_RELAXED);
-    STEP("classic.begin.complete");
+    FAILPOINT("classic.begin.complete");
     store_counters(block, 0, 0);
     /* First byte first: from here on the text is empty, whatever else still lies in the block. */
     for (size_t i = 0; i < LIPC_RESPONSE_SIZE; i++) {
         __atomic_store_n(&block->response[i], 0, __ATOMIC_RELAXED);
-        STEP("classic.begin.response");
+        FAILPOINT("classic.begin.response");
     }
 }
 
@@ -126,10 +126,10 @@ bool classic_writer_prepare(classic_writer *writer, const char *text, size_t n_b
     if (fitting == 0) return false;
     for (size_t i = 1; i < fitting; i++) {
         __atomic_store_n(&response[writer->n_bytes + i], text[i], __ATOMIC_RELAXED);
-        STEP("classic.prepare.text");
+        FAILPOINT("classic.prepare.text");
     }
     __atomic_store_n(&response[writer->n_bytes + fitting], 0, __ATOMIC_RELAXED);
-    STEP("classic.prepare.terminator");
+    FAILPOINT("classic.prepare.terminator");
     writer->first_byte = text[0];
     return fitting > 1;
 }
@@ -138,7 +138,7 @@ void classic_writer_show(classic_writer *writer, int32_t n_tokens) {
     if (writer->n_prepared > 0) {
         /* release: pairs with the acquire in classic_block_read_text; who sees this byte sees the ones behind it. */
         __atomic_store_n(&writer->block->response[writer->n_bytes], writer->first_byte, __ATOMIC_RELEASE);
-        STEP("classic.show.byte");
+        FAILPOINT("classic.show.byte");
         writer->n_bytes += writer->n_prepared;
         writer->n_prepared = 0;
     }
@@ -149,36 +149,36 @@ void classic_writer_complete(classic_writer *writer, int32_t n_tokens) {
     store_counters(writer->block, ++writer->n_updates, n_tokens);
     /* release: pairs with the acquire in classic_block_is_complete. */
     __atomic_store_n(&writer->block->generation_complete, 1, __ATOMIC_RELEASE);
-    STEP("classic.complete.flag");
+    FAILPOINT("classic.complete.flag");
 }
 
 /* ---- client ------------------------------------------------------------------------------------------------------ */
 
 static void write_prompt(char *prompt_field, const char *text, size_t n_bytes) {
     memset(prompt_field, 0, LIPC_PROMPT_SIZE);
-    STEP("classic.request.field");
+    FAILPOINT("classic.request.field");
     memcpy(prompt_field, text, n_bytes);
-    STEP("classic.request.prompt");
+    FAILPOINT("classic.request.prompt");
 }
 
 void classic_block_write_request(lipc_classic_block *block, uint32_t reader, const char *system_prompt,
                                  size_t system_bytes, const char *user_prompt, size_t user_bytes, bool stream) {
     __atomic_store_n(reader_word(block), reader, __ATOMIC_RELAXED);
-    STEP("classic.request.reader");
+    FAILPOINT("classic.request.reader");
     /* Before all that follows: whoever had his turn before and reads any of it finds his number gone. */
     __atomic_thread_fence(__ATOMIC_RELEASE);
     write_prompt(block->system_prompt, system_prompt, system_bytes);
     write_prompt(block->user_prompt, user_prompt, user_bytes);
     memset(block->response, 0, LIPC_RESPONSE_SIZE);
-    STEP("classic.request.response");
+    FAILPOINT("classic.request.response");
     __atomic_store_n(&block->shutdown_requested, 0, __ATOMIC_RELAXED);
-    STEP("classic.request.shutdown");
+    FAILPOINT("classic.request.shutdown");
     __atomic_store_n(&block->stream_mode, stream, __ATOMIC_RELAXED);
-    STEP("classic.request.mode");
+    FAILPOINT("classic.request.mode");
     __atomic_store_n(&block->generation_complete, 0, __ATOMIC_RELAXED);
-    STEP("classic.request.complete");
+    FAILPOINT("classic.request.complete");
     __atomic_store_n(&block->cancel_requested, 0, __ATOMIC_RELAXED);
-    STEP("classic.request.cancel");
+    FAILPOINT("classic.request.cancel");
     store_counters(block, 0, 0);
 }
 
@@ -201,10 +201,10 @@ bool classic_block_is_complete(const lipc_classic_block *block) {
 
 void classic_block_request_cancel(lipc_classic_block *block, bool requested) {
     __atomic_store_n(&block->cancel_requested, requested, __ATOMIC_RELAXED);
-    STEP("classic.cancel.flag");
+    FAILPOINT("classic.cancel.flag");
 }
 
 void classic_block_request_shutdown(lipc_classic_block *block) {
     __atomic_store_n(&block->shutdown_requested, 1, __ATOMIC_RELAXED);
-    STEP("classic.shutdown.flag");
+    FAILPOINT("classic.shutdown.flag");
 }

@@ -3,7 +3,7 @@
 
 #include "stream.h"
 
-#include "../platform/step.h"
+#include "../platform/failpoint.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -40,14 +40,14 @@ bool hub_is_same_layout(const hub_geometry *a, const hub_geometry *b) {
 
 void hub_clear(const hub_view *view) {
     memset(view->base + LIPC_HUB_OFFSET, 0, LIPC_HUB_REGION_SIZE);
-    STEP("hub.clear.hub");
+    FAILPOINT("hub.clear.hub");
     memset(view->base + view->at.clients_offset, 0, (size_t)view->at.client_size * view->at.n_clients);
-    STEP("hub.clear.clients");
+    FAILPOINT("hub.clear.clients");
     for (uint32_t i = 0; i < view->at.n_streams; i++) {
         memset(hub_stream(view, i), 0, sizeof(lipc_stream_header));
-        STEP("hub.clear.stream");
+        FAILPOINT("hub.clear.stream");
         __atomic_store_n(&hub_stream(view, i)->claim, UINT64_C(1) << 32, __ATOMIC_RELAXED);
-        STEP("hub.clear.claim");
+        FAILPOINT("hub.clear.claim");
     }
 }
 
@@ -78,24 +78,24 @@ void hub_begin(const hub_view *view, int host_pid, uint64_t host_start_time, con
     /* Nobody may take the old numbers for new ones: the magic goes first and comes back when all else stands. Words
      * that sleepers and ringers use stay, and the epoch counts on, by which a successor knows that there were clients. */
     __atomic_store_n(&hub->magic, 0, __ATOMIC_SEQ_CST);
-    STEP("hub.begin.no_magic");
+    FAILPOINT("hub.begin.no_magic");
     __atomic_store_n(&hub->state, 0, __ATOMIC_SEQ_CST);
-    STEP("hub.begin.no_state");
+    FAILPOINT("hub.begin.no_state");
     /* What follows must not be seen before these two: pairs with the fence in hub_read. */
     __atomic_thread_fence(__ATOMIC_RELEASE);
     memset(&hub->load_per_mille, 0, offsetof(lipc_hub, bell) - offsetof(lipc_hub, load_per_mille));
-    STEP("hub.begin.cleared");
+    FAILPOINT("hub.begin.cleared");
     __atomic_store_n(&hub->shutdown, 0, __ATOMIC_RELAXED);
-    STEP("hub.begin.shutdown");
+    FAILPOINT("hub.begin.shutdown");
     memcpy(&hub->layout_major, &facts.layout_major, offsetof(lipc_hub, state) - offsetof(lipc_hub, layout_major));
-    STEP("hub.begin.facts");
+    FAILPOINT("hub.begin.facts");
     snprintf(hub->host_version, sizeof hub->host_version, "%s", host_version);
-    STEP("hub.begin.version");
+    FAILPOINT("hub.begin.version");
     /* release, both: pair with the acquires in hub_read. */
     __atomic_store_n(&hub->magic, LIPC_HUB_MAGIC, __ATOMIC_RELEASE);
-    STEP("hub.begin.magic");
+    FAILPOINT("hub.begin.magic");
     __atomic_store_n(&hub->state, LIPC_HUB_STARTING, __ATOMIC_RELEASE);
-    STEP("hub.begin.state");
+    FAILPOINT("hub.begin.state");
 }
 
 bool hub_is_of(const char *base, int pid) {
@@ -108,7 +108,7 @@ bool hub_is_of(const char *base, int pid) {
 void hub_request_shutdown(const hub_view *view) {
     /* release: pairs with the host's acquire; nothing else goes with it. */
     __atomic_store_n(&hub_of(view)->shutdown, 1, __ATOMIC_RELEASE);
-    STEP("hub.shutdown.flag");
+    FAILPOINT("hub.shutdown.flag");
 }
 
 void hub_restore(const hub_view *view, const lipc_hub *shown) {
@@ -118,7 +118,7 @@ void hub_restore(const hub_view *view, const lipc_hub *shown) {
         memcpy(&word, (const char *)shown + i * sizeof word, sizeof word);
         if (i == offsetof(lipc_hub, n_attached) / sizeof word) continue;
         if (__atomic_load_n(&words[i], __ATOMIC_RELAXED) != word) __atomic_store_n(&words[i], word, __ATOMIC_RELEASE);
-        STEP("hub.restore.word");
+        FAILPOINT("hub.restore.word");
     }
 }
 
@@ -184,16 +184,16 @@ bool hub_client_attach(const hub_view *view, uint32_t pid, uint64_t start_time, 
         uint32_t generation = client_claim_generation(free_claim);
         if (client_claim_phase(free_claim) != LIPC_CLIENT_FREE) continue;
         if (!change(&record->claim, free_claim, client_claim(LIPC_CLIENT_ATTACHING, generation, pid))) continue;
-        STEP("hub.attach.claimed");
+        FAILPOINT("hub.attach.claimed");
         __atomic_store_n(&record->start_time, start_time, __ATOMIC_RELAXED);
-        STEP("hub.attach.start_time");
-        __atomic_store_n(&record->wish, LIPC_WISH_NONE, __ATOMIC_RELAXED);
-        STEP("hub.attach.wish");
+        FAILPOINT("hub.attach.start_time");
+        __atomic_store_n(&record->reservation, LIPC_RESERVATION_NONE, __ATOMIC_RELAXED);
+        FAILPOINT("hub.attach.reservation");
         *index = i;
         *claim = client_claim(LIPC_CLIENT_ATTACHED, generation, pid);
         /* Not if the host has died and its successor has freed the record meanwhile. */
         if (!change(&record->claim, client_claim(LIPC_CLIENT_ATTACHING, generation, pid), *claim)) continue;
-        STEP("hub.attach.attached");
+        FAILPOINT("hub.attach.attached");
         return true;
     }
     return false;
@@ -202,36 +202,36 @@ bool hub_client_attach(const hub_view *view, uint32_t pid, uint64_t start_time, 
 void hub_client_leave(const hub_view *view, uint32_t index, uint64_t claim) {
     change(&hub_client(view, index)->claim, claim,
            client_claim(LIPC_CLIENT_LEAVING, client_claim_generation(claim), client_claim_pid(claim)));
-    STEP("hub.leave.claim");
+    FAILPOINT("hub.leave.claim");
 }
 
 void hub_client_free(const hub_view *view, uint32_t index, uint64_t claim) {
     lipc_client_record *record = hub_client(view, index);
-    __atomic_store_n(&record->wish, LIPC_WISH_NONE, __ATOMIC_RELAXED);
-    STEP("hub.free.wish");
+    __atomic_store_n(&record->reservation, LIPC_RESERVATION_NONE, __ATOMIC_RELAXED);
+    FAILPOINT("hub.free.reservation");
     __atomic_store_n(&record->queue_position, 0, __ATOMIC_RELAXED);
-    STEP("hub.free.position");
+    FAILPOINT("hub.free.position");
     /* No compare-and-swap: nobody else may change the claim of a holder that is gone, and who does so must not win. */
     __atomic_store_n(&record->claim, client_claim(LIPC_CLIENT_FREE, client_claim_generation(claim) + 1, 0),
                      __ATOMIC_SEQ_CST);
-    STEP("hub.free.claim");
+    FAILPOINT("hub.free.claim");
 }
 
-/* ---- wishes ------------------------------------------------------------------------------------------------------ */
+/* ---- reservations ------------------------------------------------------------------------------------------------------ */
 
-bool hub_has_wish(const hub_view *view, uint32_t client) {
-    uint32_t phase = wish_phase(__atomic_load_n(&hub_client(view, client)->wish, __ATOMIC_RELAXED));
-    return phase == LIPC_WISH_WAITING || phase == LIPC_WISH_GRANTED;
+bool reservation_is_pending(const hub_view *view, uint32_t client) {
+    uint32_t phase = reservation_phase(__atomic_load_n(&hub_client(view, client)->reservation, __ATOMIC_RELAXED));
+    return phase == LIPC_RESERVATION_WAITING || phase == LIPC_RESERVATION_GRANTED;
 }
 
-void hub_wish(const hub_view *view, uint32_t client) {
+void reservation_request(const hub_view *view, uint32_t client) {
     lipc_client_record *record = hub_client(view, client);
-    if (hub_has_wish(view, client)) return;
+    if (reservation_is_pending(view, client)) return;
     uint64_t ticket = __atomic_fetch_add(&hub_of(view)->next_ticket, 1, __ATOMIC_RELAXED);
-    STEP("hub.wish.ticket");
+    FAILPOINT("hub.reservation.ticket");
     /* Sequentially consistent, with a fence behind it: see hub.h. */
-    __atomic_store_n(&record->wish, ticket << 18 | LIPC_WISH_WAITING, __ATOMIC_SEQ_CST);
-    STEP("hub.wish.waiting");
+    __atomic_store_n(&record->reservation, ticket << 18 | LIPC_RESERVATION_WAITING, __ATOMIC_SEQ_CST);
+    FAILPOINT("hub.reservation.waiting");
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
 }
 
@@ -242,35 +242,35 @@ static uint64_t take_offered(const hub_view *view, uint32_t client, uint32_t str
     if (stream_claim_phase(offered) != LIPC_CLAIM_OFFERED || stream_claim_owner(offered) != client) return 0;
     uint64_t claimed = stream_claim(LIPC_CLAIM_CLAIMED, client, stream_claim_generation(offered));
     bool is_taken = stream_change_claim(hub_stream(view, stream), offered, claimed);
-    STEP("hub.take.claimed");
+    FAILPOINT("hub.take.claimed");
     return is_taken ? claimed : 0;
 }
 
-bool hub_wish_take(const hub_view *view, uint32_t client, uint32_t *stream, uint64_t *claim) {
+bool reservation_take(const hub_view *view, uint32_t client, uint32_t *stream, uint64_t *claim) {
     lipc_client_record *record = hub_client(view, client);
-    uint64_t wish = __atomic_load_n(&record->wish, __ATOMIC_ACQUIRE);
-    if (wish_phase(wish) != LIPC_WISH_GRANTED) return false;
-    *stream = wish_stream(wish);
-    /* The claim first: an offer whose wish is over counts as one that was not answered. */
+    uint64_t reservation = __atomic_load_n(&record->reservation, __ATOMIC_ACQUIRE);
+    if (reservation_phase(reservation) != LIPC_RESERVATION_GRANTED) return false;
+    *stream = reservation_stream(reservation);
+    /* The claim first: an offer whose reservation is over counts as one that was not answered. */
     *claim = take_offered(view, client, *stream);
-    __atomic_store_n(&record->wish, LIPC_WISH_NONE, __ATOMIC_RELEASE);
-    STEP("hub.take.wish");
+    __atomic_store_n(&record->reservation, LIPC_RESERVATION_NONE, __ATOMIC_RELEASE);
+    FAILPOINT("hub.take.reservation");
     return true;
 }
 
-bool hub_wish_withdraw(const hub_view *view, uint32_t client, uint32_t *stream, uint64_t *claim) {
+bool reservation_withdraw(const hub_view *view, uint32_t client, uint32_t *stream, uint64_t *claim) {
     lipc_client_record *record = hub_client(view, client);
-    uint64_t wish = __atomic_load_n(&record->wish, __ATOMIC_ACQUIRE);
-    if (wish_phase(wish) == LIPC_WISH_WAITING && change(&record->wish, wish, LIPC_WISH_NONE)) {
-        STEP("hub.withdraw.wish");
+    uint64_t reservation = __atomic_load_n(&record->reservation, __ATOMIC_ACQUIRE);
+    if (reservation_phase(reservation) == LIPC_RESERVATION_WAITING && change(&record->reservation, reservation, LIPC_RESERVATION_NONE)) {
+        FAILPOINT("hub.withdraw.reservation");
         return false;
     }
-    return hub_wish_take(view, client, stream, claim);
+    return reservation_take(view, client, stream, claim);
 }
 
-bool hub_wish_grant(const hub_view *view, uint32_t client, uint64_t wish, uint32_t stream) {
-    uint64_t granted = wish_ticket(wish) << 18 | (uint64_t)stream << 2 | LIPC_WISH_GRANTED;
-    bool is_granted = change(&hub_client(view, client)->wish, wish, granted);
-    STEP("hub.grant.wish");
+bool reservation_grant(const hub_view *view, uint32_t client, uint64_t reservation, uint32_t stream) {
+    uint64_t granted = reservation_ticket(reservation) << 18 | (uint64_t)stream << 2 | LIPC_RESERVATION_GRANTED;
+    bool is_granted = change(&hub_client(view, client)->reservation, reservation, granted);
+    FAILPOINT("hub.grant.reservation");
     return is_granted;
 }

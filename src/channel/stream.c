@@ -1,7 +1,7 @@
 /* stream.c - see stream.h. */
 #include "stream.h"
 
-#include "../platform/step.h"
+#include "../platform/failpoint.h"
 #include "../text/utf8.h"
 #include "lipc/lipc.h"
 
@@ -15,7 +15,7 @@ uint64_t stream_claim_now(const lipc_stream_header *header) {
 
 bool stream_change_claim(lipc_stream_header *header, uint64_t from, uint64_t to) {
     /* Sequentially consistent: acquire what the last holder left, release what this one wrote, and keep freeing a
-     * stream in one order with looking for wishes (hub_wish). */
+     * stream in one order with looking for reservations (reservation_request). */
     return __atomic_compare_exchange_n(&header->claim, &from, to, false, __ATOMIC_SEQ_CST,
                                        __ATOMIC_RELAXED); /* callers name it */
 }
@@ -42,13 +42,13 @@ static bool take_free(const hub_view *view, uint32_t phase, uint32_t owner, uint
 
 bool stream_claim_free(const hub_view *view, uint32_t owner, uint32_t *index, uint64_t *claim) {
     bool is_claimed = take_free(view, LIPC_CLAIM_CLAIMED, owner, index, claim);
-    STEP("stream.claim.claimed");
+    FAILPOINT("stream.claim.claimed");
     return is_claimed;
 }
 
 bool stream_offer_free(const hub_view *view, uint32_t owner, uint32_t *index, uint64_t *claim) {
     bool is_offered = take_free(view, LIPC_CLAIM_OFFERED, owner, index, claim);
-    STEP("stream.offer.offered");
+    FAILPOINT("stream.offer.offered");
     return is_offered;
 }
 
@@ -60,7 +60,7 @@ bool stream_request_cancel(lipc_stream_header *header, uint32_t generation) {
         if (stream_claim_generation(stream_claim_now(header)) != generation) return false;
         bool is_asked = __atomic_compare_exchange_n(&header->cancel, &before, (uint64_t)generation + 1, false,
                                                     __ATOMIC_RELEASE, __ATOMIC_RELAXED);
-        STEP("stream.cancel.generation");
+        FAILPOINT("stream.cancel.generation");
         if (is_asked) return true;
     }
 }
@@ -73,12 +73,12 @@ bool stream_cancel_requested(const lipc_stream_header *header, uint32_t generati
 void stream_watch(lipc_stream_header *header, uint32_t client) {
     /* Sequentially consistent, before the first look: a host that publishes later rings. */
     __atomic_fetch_or(&header->watchers[client / 64], UINT64_C(1) << (client % 64), __ATOMIC_SEQ_CST);
-    STEP("stream.watch.bit");
+    FAILPOINT("stream.watch.bit");
 }
 
 void stream_unwatch(lipc_stream_header *header, uint32_t client) {
     __atomic_fetch_and(&header->watchers[client / 64], ~(UINT64_C(1) << (client % 64)), __ATOMIC_SEQ_CST);
-    STEP("stream.unwatch.bit");
+    FAILPOINT("stream.unwatch.bit");
 }
 
 void stream_write_request(const hub_view *view, uint32_t index, const uint8_t id[STREAM_ID_BYTES],
@@ -89,15 +89,15 @@ void stream_write_request(const hub_view *view, uint32_t index, const uint8_t id
     /* Attachers may look at an id while its stream's next owner writes it; they find out by the generation. */
     for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
         __atomic_store_n((uint64_t *)header->id + i, words[i], __ATOMIC_RELAXED);
-        STEP("stream.request.id");
+        FAILPOINT("stream.request.id");
     }
     /* Somebody may have scribbled there, for a generation that was still to come. */
     __atomic_store_n(&header->cancel, 0, __ATOMIC_RELAXED);
-    STEP("stream.request.cancel");
+    FAILPOINT("stream.request.cancel");
     __atomic_store_n(&header->request_bytes, (uint32_t)n_bytes, __ATOMIC_RELAXED);
-    STEP("stream.request.size");
+    FAILPOINT("stream.request.size");
     memcpy(stream_request(view, index), request, n_bytes);
-    STEP("stream.request.bytes");
+    FAILPOINT("stream.request.bytes");
 }
 
 /* ---- sums -------------------------------------------------------------------------------------------------------- */
@@ -126,7 +126,7 @@ static void set_status(stream_writer *writer, uint32_t state, uint32_t end, int 
 static void publish(stream_writer *writer) {
     writer->published_bytes = writer->n_bytes;
     writer->published_tokens = writer->n_tokens;
-    /* release: pairs with the acquire in stream_look. */
+    /* release: pairs with the acquire in stream_read_snapshot. */
     __atomic_store_n(&writer->header->published, (uint64_t)writer->n_tokens << 32 | writer->n_bytes,
                      __ATOMIC_RELEASE); /* callers name it */
 }
@@ -148,61 +148,61 @@ void stream_writer_begin(stream_writer *writer, const hub_view *view, uint32_t i
      * written from here on, finds that the claim has changed. */
     __atomic_thread_fence(__ATOMIC_RELEASE);
     publish(writer);
-    STEP("stream.begin.published");
+    FAILPOINT("stream.begin.published");
     SHOW(n_cached, 0);
-    STEP("stream.begin.n_cached");
+    FAILPOINT("stream.begin.n_cached");
     SHOW(queue_position, 0);
-    STEP("stream.begin.position");
+    FAILPOINT("stream.begin.position");
     SHOW(n_prompt, 0);
-    STEP("stream.begin.n_prompt");
+    FAILPOINT("stream.begin.n_prompt");
     SHOW(n_prompt_done, 0);
-    STEP("stream.begin.n_prompt_done");
+    FAILPOINT("stream.begin.n_prompt_done");
     SHOW(seed, 0);
-    STEP("stream.begin.seed");
+    FAILPOINT("stream.begin.seed");
     SHOW(submitted_ns, now_ns);
-    STEP("stream.begin.submitted");
+    FAILPOINT("stream.begin.submitted");
     SHOW(started_ns, 0);
-    STEP("stream.begin.started");
+    FAILPOINT("stream.begin.started");
     SHOW(first_token_ns, 0);
-    STEP("stream.begin.first_token");
+    FAILPOINT("stream.begin.first_token");
     SHOW(ended_ns, 0);
-    STEP("stream.begin.ended");
+    FAILPOINT("stream.begin.ended");
     SHOW(answer_sum, 0);
-    STEP("stream.begin.answer_sum");
+    FAILPOINT("stream.begin.answer_sum");
     writer->header->message[0] = 0;
-    STEP("stream.begin.message");
+    FAILPOINT("stream.begin.message");
     set_status(writer, LIPC_STREAM_QUEUED, LIPC_END_NONE, 0);
-    STEP("stream.begin.status");
+    FAILPOINT("stream.begin.status");
 }
 
 void stream_writer_start(stream_writer *writer, uint32_t seed, uint64_t request_sum, uint64_t now_ns) {
     SHOW(queue_position, 0);
-    STEP("stream.start.position");
+    FAILPOINT("stream.start.position");
     if (writer->started_ns) return; /* resumed */
     writer->started_ns = now_ns;
     SHOW(seed, seed);
-    STEP("stream.start.seed");
+    FAILPOINT("stream.start.seed");
     SHOW(request_sum, request_sum);
-    STEP("stream.start.sum");
+    FAILPOINT("stream.start.sum");
     /* release: a successor that finds it finds the two above. */
     __atomic_store_n(&writer->header->started_ns, now_ns, __ATOMIC_RELEASE);
-    STEP("stream.start.started");
+    FAILPOINT("stream.start.started");
     set_status(writer, LIPC_STREAM_READING, LIPC_END_NONE, 0);
-    STEP("stream.start.status");
+    FAILPOINT("stream.start.status");
 }
 
 void stream_writer_prompt(stream_writer *writer, uint32_t n_prompt, uint32_t n_prompt_done, uint32_t n_cached) {
     SHOW(n_cached, n_cached);
-    STEP("stream.prompt.n_cached");
+    FAILPOINT("stream.prompt.n_cached");
     SHOW(n_prompt, n_prompt);
-    STEP("stream.prompt.n_prompt");
+    FAILPOINT("stream.prompt.n_prompt");
     SHOW(n_prompt_done, n_prompt_done);
-    STEP("stream.prompt.n_prompt_done");
+    FAILPOINT("stream.prompt.n_prompt_done");
 }
 
 void stream_writer_position(stream_writer *writer, uint32_t position) {
     SHOW(queue_position, position);
-    STEP("stream.position.position");
+    FAILPOINT("stream.position.position");
 }
 
 static uint32_t since_start_us(const stream_writer *writer, uint64_t now_ns) {
@@ -235,69 +235,69 @@ stream_room stream_writer_append(stream_writer *writer, const char *text, size_t
     size_t n_again = writer->published_bytes - writer->n_bytes;
     if (n_again > fitting || memcmp(writer->log + writer->n_bytes, text, n_again) != 0) return STREAM_DAMAGED;
     memcpy(writer->log + writer->n_bytes + n_again, text + n_again, fitting - n_again);
-    STEP("stream.append.bytes");
+    FAILPOINT("stream.append.bytes");
     writer->n_bytes += (uint32_t)fitting;
     writer->sum = stream_sum_add(writer->sum, text, fitting);
     if (token && !writer->is_generating) {
         if (writer->n_tokens == 0) {
             SHOW(first_token_ns, now_ns);
-            STEP("stream.append.first_token");
+            FAILPOINT("stream.append.first_token");
         }
         writer->is_generating = true;
         set_status(writer, LIPC_STREAM_GENERATING, LIPC_END_NONE, 0);
-        STEP("stream.append.status");
+        FAILPOINT("stream.append.status");
     }
     if (has_record) {
         writer->index[writer->n_tokens++] =
             (lipc_token_record){writer->n_bytes, token->id, token->logprob, since_start_us(writer, now_ns)};
-        STEP("stream.append.record");
+        FAILPOINT("stream.append.record");
     }
     publish(writer);
-    STEP("stream.append.published");
+    FAILPOINT("stream.append.published");
     return result;
 }
 
 void stream_writer_end(stream_writer *writer, uint32_t end, int error, const char *message, uint64_t now_ns) {
     SHOW(ended_ns, now_ns);
-    STEP("stream.end.ended");
+    FAILPOINT("stream.end.ended");
     SHOW(queue_position, 0);
-    STEP("stream.end.position");
+    FAILPOINT("stream.end.position");
     size_t n_bytes = utf8_fit(message, strlen(message), sizeof writer->header->message - 1);
     memcpy(writer->header->message, message, n_bytes);
-    STEP("stream.end.message");
+    FAILPOINT("stream.end.message");
     writer->header->message[n_bytes] = 0;
-    STEP("stream.end.terminator");
+    FAILPOINT("stream.end.terminator");
     SHOW(answer_sum, writer->sum);
-    STEP("stream.end.answer_sum");
+    FAILPOINT("stream.end.answer_sum");
     set_status(writer, LIPC_STREAM_ENDED, end, error);
-    STEP("stream.end.status");
+    FAILPOINT("stream.end.status");
 }
 
 /* ---- going on after a dead writer -------------------------------------------------------------------------------- */
 
 #define FOUND(field) __atomic_load_n(&header->field, __ATOMIC_RELAXED)
 
-void stream_remains_read(const hub_view *view, uint32_t index, uint32_t generation, stream_remains *remains) {
+void stream_recovered_read(const hub_view *view, uint32_t index, uint32_t generation, stream_recovered *recovered) {
     const lipc_stream_header *header = hub_stream(view, index);
-    *remains = (stream_remains){.is_taken = false};
+    *recovered = (stream_recovered){.is_taken = false};
     /* acquire: what the dead writer wrote before this status is there. */
     uint64_t status = __atomic_load_n(&header->status, __ATOMIC_ACQUIRE);
     uint32_t state = (uint32_t)status & 0xFF;
     if ((uint32_t)(status >> 32) != generation || state == 0) return;
     uint64_t published = __atomic_load_n(&header->published, __ATOMIC_ACQUIRE);
-    remains->is_taken = true;
-    remains->has_ended = state == LIPC_STREAM_ENDED;
-    remains->was_started = FOUND(started_ns) != 0;
-    remains->n_bytes = (uint32_t)published;
-    remains->n_tokens = (uint32_t)(published >> 32);
-    if (remains->n_bytes > view->at.log_size) remains->n_bytes = view->at.log_size;
-    if (remains->n_tokens > view->at.index_length) remains->n_tokens = view->at.index_length;
-    remains->seed = FOUND(seed);
-    remains->request_sum = FOUND(request_sum);
-    remains->ended_ns = FOUND(ended_ns);
+    recovered->is_taken = true;
+    recovered->has_ended = state == LIPC_STREAM_ENDED;
+    recovered->was_started = FOUND(started_ns) != 0;
+    recovered->n_bytes = (uint32_t)published;
+    recovered->n_tokens = (uint32_t)(published >> 32);
+    if (recovered->n_bytes > view->at.log_size) recovered->n_bytes = view->at.log_size;
+    if (recovered->n_tokens > view->at.index_length) recovered->n_tokens = view->at.index_length;
+    recovered->seed = FOUND(seed);
+    recovered->request_sum = FOUND(request_sum);
+    recovered->ended_ns = FOUND(ended_ns);
 }
 
-void stream_remains_tokens(const hub_view *view, uint32_t index, int32_t *tokens, uint32_t n_tokens) {
+void stream_recovered_tokens(const hub_view *view, uint32_t index, int32_t *tokens, uint32_t n_tokens) {
     const lipc_token_record *records = stream_index(view, index);
     for (uint32_t i = 0; i < n_tokens; i++) tokens[i] = records[i].id;
 }
@@ -318,27 +318,27 @@ uint64_t stream_request_sum(const char *request, size_t n_bytes, uint32_t seed, 
 }
 
 void stream_writer_resume(stream_writer *writer, const hub_view *view, uint32_t index, uint32_t generation,
-                          const stream_remains *remains) {
+                          const stream_recovered *recovered) {
     *writer = writer_of(view, index, generation);
-    writer->published_bytes = remains->n_bytes;
-    writer->published_tokens = remains->n_tokens;
+    writer->published_bytes = recovered->n_bytes;
+    writer->published_tokens = recovered->n_tokens;
     writer->started_ns = __atomic_load_n(&writer->header->started_ns, __ATOMIC_RELAXED);
     writer->status = __atomic_load_n(&writer->header->status, __ATOMIC_RELAXED);
-    if (remains->has_ended) writer->sum = __atomic_load_n(&writer->header->answer_sum, __ATOMIC_RELAXED);
-    if (remains->has_ended) return;
+    if (recovered->has_ended) writer->sum = __atomic_load_n(&writer->header->answer_sum, __ATOMIC_RELAXED);
+    if (recovered->has_ended) return;
     set_status(writer, LIPC_STREAM_RECOVERING, LIPC_END_NONE, 0);
-    STEP("stream.resume.status");
+    FAILPOINT("stream.resume.status");
 }
 
 void stream_writer_restore(const stream_writer *writer) {
     uint64_t published = (uint64_t)writer->published_tokens << 32 | writer->published_bytes;
     __atomic_store_n(&writer->header->published, published, __ATOMIC_RELEASE);
-    STEP("stream.restore.published");
+    FAILPOINT("stream.restore.published");
     if ((writer->status & 0xFF) == LIPC_STREAM_ENDED)
         __atomic_store_n(&writer->header->answer_sum, writer->sum, __ATOMIC_RELAXED);
-    STEP("stream.restore.answer_sum");
+    FAILPOINT("stream.restore.answer_sum");
     __atomic_store_n(&writer->header->status, writer->status, __ATOMIC_RELEASE);
-    STEP("stream.restore.status");
+    FAILPOINT("stream.restore.status");
 }
 
 /* ---- reading ----------------------------------------------------------------------------------------------------- */
@@ -350,19 +350,19 @@ void stream_reader_begin(stream_reader *reader, const hub_view *view, uint32_t i
     };
 }
 
-void stream_look(const stream_reader *reader, stream_sight *sight) {
-    *sight = (stream_sight){.state = LIPC_STREAM_QUEUED};
+void stream_read_snapshot(const stream_reader *reader, stream_snapshot *snapshot) {
+    *snapshot = (stream_snapshot){.state = LIPC_STREAM_QUEUED};
     /* status before published: see stream.h. */
     uint64_t status = __atomic_load_n(&reader->header->status, __ATOMIC_ACQUIRE);
     if ((uint32_t)(status >> 32) != reader->generation || (status & 0xFF) == 0) return;
     uint64_t published = __atomic_load_n(&reader->header->published, __ATOMIC_ACQUIRE);
-    sight->state = (uint32_t)(status & 0xFF);
-    sight->end = (uint32_t)(status >> 8) & 0xFF;
-    sight->error = -(int)((status >> 16) & 0xFFFF);
-    sight->n_bytes = (uint32_t)published;
-    sight->n_tokens = (uint32_t)(published >> 32);
-    if (sight->n_bytes > reader->log_size) sight->n_bytes = reader->log_size;
-    if (sight->n_tokens > reader->index_length) sight->n_tokens = reader->index_length;
+    snapshot->state = (uint32_t)(status & 0xFF);
+    snapshot->end = (uint32_t)(status >> 8) & 0xFF;
+    snapshot->error = -(int)((status >> 16) & 0xFFFF);
+    snapshot->n_bytes = (uint32_t)published;
+    snapshot->n_tokens = (uint32_t)(published >> 32);
+    if (snapshot->n_bytes > reader->log_size) snapshot->n_bytes = reader->log_size;
+    if (snapshot->n_tokens > reader->index_length) snapshot->n_tokens = reader->index_length;
 }
 
 bool stream_is_current(const stream_reader *reader) {

@@ -38,7 +38,7 @@ uint64_t stream_claim_now(const lipc_stream_header *header);
 /* Changes a claim from a value that was read to another. False: somebody else has changed it. */
 bool stream_change_claim(lipc_stream_header *header, uint64_t from, uint64_t to);
 
-/* Client: claims a free stream for itself. Host: offers one to a client, whose wish it then grants. Return false if there
+/* Client: claims a free stream for itself. Host: offers one to a client, whose reservation it then grants. Return false if there
  * is none. */
 bool stream_offer_free(const hub_view *view, uint32_t owner, uint32_t *index, uint64_t *claim);
 bool stream_claim_free(const hub_view *view, uint32_t owner, uint32_t *index, uint64_t *claim);
@@ -127,7 +127,7 @@ void stream_writer_end(stream_writer *writer, uint32_t end, int error, const cha
 /* ---- going on after a dead writer: host --------------------------------------------------------------------------- */
 
 /* What a dead writer left of the request of a generation. Lengths are within the log and the index. */
-typedef struct stream_remains {
+typedef struct stream_recovered {
     bool is_taken;        /* it had seen the request; otherwise nothing of the rest is about it */
     bool has_ended;       /* the answer is final */
     bool was_started;     /* seed and sum stand */
@@ -135,12 +135,12 @@ typedef struct stream_remains {
     uint32_t seed;
     uint64_t request_sum;
     uint64_t ended_ns;
-} stream_remains;
+} stream_recovered;
 
-void stream_remains_read(const hub_view *view, uint32_t index, uint32_t generation, stream_remains *remains);
+void stream_recovered_read(const hub_view *view, uint32_t index, uint32_t generation, stream_recovered *recovered);
 
 /* The ids of the first n tokens of the index. */
-void stream_remains_tokens(const hub_view *view, uint32_t index, int32_t *tokens, uint32_t n_tokens);
+void stream_recovered_tokens(const hub_view *view, uint32_t index, int32_t *tokens, uint32_t n_tokens);
 
 /* A sum over a request, its seed and its generation, by which a successor finds out that they are not what they were
  * when work on them began. Not against malice: whoever can write the request can write the sum. */
@@ -149,7 +149,7 @@ uint64_t stream_request_sum(const char *request, size_t n_bytes, uint32_t seed, 
 /* Takes over the answer of a dead writer: state RECOVERING (or what it was, if it has ended). What is published stays; the
  * first published_tokens tokens and their texts are to be appended again. */
 void stream_writer_resume(stream_writer *writer, const hub_view *view, uint32_t index, uint32_t generation,
-                          const stream_remains *remains);
+                          const stream_recovered *recovered);
 
 /* Shows what was shown before once more: somebody may have scribbled over it. */
 void stream_writer_restore(const stream_writer *writer);
@@ -167,15 +167,15 @@ typedef struct stream_reader {
 void stream_reader_begin(stream_reader *reader, const hub_view *view, uint32_t index, uint32_t generation);
 
 /* What a stream shows at one moment. Lengths are within the log and the index, whatever the segment holds. */
-typedef struct stream_sight {
+typedef struct stream_snapshot {
     uint32_t state;  /* lipc_stream_state; QUEUED also while the host has not seen the request */
     uint32_t end;    /* lipc_end */
     int error;       /* lipc_error */
     uint32_t n_bytes;
     uint32_t n_tokens;
-} stream_sight;
+} stream_snapshot;
 
-void stream_look(const stream_reader *reader, stream_sight *sight);
+void stream_read_snapshot(const stream_reader *reader, stream_snapshot *snapshot);
 
 /* Whether the stream is still of the reader's generation. What was copied before is only good if this still holds
  * afterwards. */

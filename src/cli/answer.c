@@ -3,7 +3,7 @@
 
 #include "host.h"
 #include "interrupt.h"
-#include "look.h"
+#include "inspect.h"
 #include "terminal.h"
 
 /* Whoever waits shorter than this sees no progress: a line that only flashes tells nothing. */
@@ -96,7 +96,7 @@ const char *answer_numbers(const lipc_progress *progress, char text[ANSWER_NUMBE
     char remembered[32] = "";
     if (progress->n_cached > 0) snprintf(remembered, sizeof remembered, " (%d remembered)", progress->n_cached);
     int n = snprintf(text, ANSWER_NUMBERS_SIZE, "%d tokens, %.1f tokens/s, prompt of %d tokens%s read in %.0f ms",
-                     progress->n_tokens, look_speed(progress), progress->n_prompt, remembered,
+                     progress->n_tokens, inspect_speed(progress), progress->n_prompt, remembered,
                      (double)progress->prompt_ns / 1e6);
     if (progress->queued_ns >= NS_PER_MS)
         snprintf(text + n, ANSWER_NUMBERS_SIZE - (size_t)n, ", waited %.0f ms", (double)progress->queued_ns / 1e6);

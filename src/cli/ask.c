@@ -3,7 +3,7 @@
 #include "answer.h"
 #include "host.h"
 #include "interrupt.h"
-#include "look.h"
+#include "inspect.h"
 #include "terminal.h"
 #include "text.h"
 
@@ -143,7 +143,7 @@ static bool print_end(asking *asking, lipc_stream *stream, int error, const char
         "{s:s, s:s, s:i, s:i, s:i, s:f, s:f, s:f, s:f, s:I, s:s}", "type", "end", "end", end, "n_tokens",
         progress.n_tokens, "n_prompt", progress.n_prompt, "n_cached", progress.n_cached, "queued_ms",
         (double)progress.queued_ns / 1e6, "prompt_ms", (double)progress.prompt_ns / 1e6, "generate_ms", (double)progress.generate_ns / 1e6, "tokens_per_second",
-        look_speed(&progress), "seed", (json_int_t)progress.seed, "id", id);
+        inspect_speed(&progress), "seed", (json_int_t)progress.seed, "id", id);
     if (asking->options->no_stream && error == LIPC_E_OK)
         json_object_set_new(line, "text", json_stringn(asking->answer.bytes, asking->answer.n_bytes));
     if (error != LIPC_E_OK) {

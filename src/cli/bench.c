@@ -3,7 +3,7 @@
  */
 #include "host.h"
 #include "terminal.h"
-#include "words.h"
+#include "format.h"
 
 #include "../host/model_path.h"
 #include "../measure/answers.h"
@@ -167,7 +167,7 @@ static void print_figure(const char *label, const char *what, double value, cons
 }
 
 static void print_text(const bench *bench) {
-    char amount[WORDS_SIZE], note[64];
+    char amount[FORMAT_SIZE], note[64];
     print_label("machine");
     printf("%d core%s, of which other programs used %.2f%s\n", plat_core_count(), plat_core_count() == 1 ? "" : "s",
            bench->company, bench->company > COMPANY_MOST ? ": the figures say little" : "");
@@ -176,7 +176,7 @@ static void print_text(const bench *bench) {
     print_wake(bench, WAKE_LIBRARY, "", "to the return of lipc_stream_read");
     print_figure("channel", "publishing a token, nobody sleeps", bench->publish_ns, "ns", "processor time");
     print_label("model");
-    printf("%s, %s parameters, %d thread%s\n", bench->host.model, words_amount(bench->host.n_parameters, amount),
+    printf("%s, %s parameters, %d thread%s\n", bench->host.model, format_amount(bench->host.n_parameters, amount),
            bench->host.n_threads, bench->host.n_threads == 1 ? "" : "s");
     print_figure("host", "from its start until it is ready", bench->ready_ms, "ms", "");
     print_figure("", "from a request to its first token", bench->first_ms, "ms", "");

@@ -1,6 +1,6 @@
 /* cancel.c - llamaipc cancel: ends one answer, whoever asked for it. */
 #include "host.h"
-#include "look.h"
+#include "inspect.h"
 #include "terminal.h"
 
 #include <stdlib.h>
@@ -16,14 +16,14 @@ static bool is_number(const char *word, uint32_t *number) {
 }
 
 /* The id of what is in a place now. False: it has been said that there is nothing to cancel; *code says with which. */
-static bool find_id(const look *look, uint32_t number, char id[LIPC_STREAM_ID_SIZE], cli_exit *code) {
-    look_stream stream;
+static bool find_id(const inspection *inspection, uint32_t number, char id[LIPC_STREAM_ID_SIZE], cli_exit *code) {
+    inspected_stream stream;
     *code = CLI_EXIT_USAGE;
-    if (number == 0 || number > look->view.at.n_streams) {
-        terminal_fail("there is no stream %u: this host has 1 to %u", number, look->view.at.n_streams);
+    if (number == 0 || number > inspection->view.at.n_streams) {
+        terminal_fail("there is no stream %u: this host has 1 to %u", number, inspection->view.at.n_streams);
         return false;
     }
-    if (!look_at_stream(look, number - 1, &stream)) {
+    if (!inspect_stream(inspection, number - 1, &stream)) {
         terminal_fail("stream %u is free: nothing is answered there", number);
         return false;
     }
@@ -58,17 +58,17 @@ static cli_exit cancel(const cli_options *options, const char *id) {
 }
 
 cli_exit cli_cancel(const cli_options *options) {
-    char message[LOOK_MESSAGE_SIZE], id[LIPC_STREAM_ID_SIZE];
-    look look;
+    char message[INSPECT_MESSAGE_SIZE], id[LIPC_STREAM_ID_SIZE];
+    inspection inspection;
     uint32_t number;
     cli_exit code;
     if (!is_number(options->words[0], &number)) return cancel(options, options->words[0]);
-    int error = look_open(&look, options->name, message);
+    int error = inspect_open(&inspection, options->name, message);
     if (error < 0) {
         terminal_fail("%s", message);
         return cli_exit_for(error);
     }
-    bool is_found = find_id(&look, number, id, &code);
-    look_close(&look);
+    bool is_found = find_id(&inspection, number, id, &code);
+    inspect_close(&inspection);
     return is_found ? cancel(options, id) : code;
 }

@@ -5,7 +5,7 @@
 #include "host.h"
 #include "interrupt.h"
 #include "line.h"
-#include "look.h"
+#include "inspect.h"
 #include "terminal.h"
 
 #include <stdlib.h>

@@ -6,8 +6,8 @@
 #include "doctor.h"
 
 #include "host.h"
-#include "look.h"
-#include "words.h"
+#include "inspect.h"
+#include "format.h"
 
 #include "../channel/names.h"
 
@@ -87,7 +87,7 @@ typedef struct examination {
     bool is_named;                   /* the one that was asked about */
     char segment[NAMES_OBJECT_SIZE];
     plat_segment *found;             /* looked at; NULL: there is none */
-    look look;                       /* into it, if `check` is HUB_OK */
+    inspection inspection;                       /* into it, if `check` is HUB_OK */
     hub_check check;
     int first;                       /* the findings from here on are about it */
 } examination;
@@ -112,23 +112,23 @@ static int semaphore_user(const examination *on) {
 }
 
 /* Who belongs to somebody else, and whether all are there and whole. */
-typedef struct semaphore_sight {
+typedef struct semaphore_snapshot {
     int n_foreign, n_missing, n_damaged;
-} semaphore_sight;
+} semaphore_snapshot;
 
-static semaphore_sight look_at_semaphores(const examination *on) {
+static semaphore_snapshot look_at_semaphores(const examination *on) {
     char object[NAMES_OBJECT_SIZE];
-    semaphore_sight sight = {0, 0, 0};
+    semaphore_snapshot snapshot = {0, 0, 0};
     for (int i = 0; i < N_SEMAPHORES; i++) {
         plat_semaphore *semaphore;
         names_object(object, on->name, suffixes[i]);
         int error = plat_semaphore_open(object, &semaphore);
-        sight.n_foreign += error == PLAT_E_FOREIGN_USER;
-        sight.n_missing += error == PLAT_E_NOT_FOUND;
-        sight.n_damaged += error == PLAT_E_UNEXPECTED;
+        snapshot.n_foreign += error == PLAT_E_FOREIGN_USER;
+        snapshot.n_missing += error == PLAT_E_NOT_FOUND;
+        snapshot.n_damaged += error == PLAT_E_UNEXPECTED;
         if (error == PLAT_OK) plat_semaphore_close(semaphore);
     }
-    return sight;
+    return snapshot;
 }
 
 static void report_foreign(examination *on, const char *object) {
@@ -150,10 +150,10 @@ static void report_foreign_semaphores(examination *on) {
     }
 }
 
-static int count_dead_clients(const look *look) {
-    look_client client;
+static int count_dead_clients(const inspection *inspection) {
+    inspected_client client;
     int n = 0;
-    for (uint32_t i = 0; i < look->view.at.n_clients; i++) n += look_at_client(look, i, &client) && client.has_ended;
+    for (uint32_t i = 0; i < inspection->view.at.n_clients; i++) n += inspect_client(inspection, i, &client) && client.has_ended;
     return n;
 }
 
@@ -174,7 +174,7 @@ static void examine_live_hub(examination *on, int pid) {
     case HUB_NOT_YET: break;
     case HUB_OTHER_VERSION:
         snprintf(text, sizeof text, "'%s', process %d, speaks version %u.%u of the channel, this program %d.%d", on->name,
-                 pid, on->look.identity.major, on->look.identity.minor, LIPC_LAYOUT_MAJOR, LIPC_LAYOUT_MINOR);
+                 pid, on->inspection.identity.major, on->inspection.identity.minor, LIPC_LAYOUT_MAJOR, LIPC_LAYOUT_MINOR);
         doctor_advise(wrong(on, DOCTOR_OTHER_VERSION, false, text),
                       "use programs of one release: end that host (kill %d) and start the one beside llamaipc", pid);
         return;
@@ -185,8 +185,8 @@ static void examine_live_hub(examination *on, int pid) {
         return;
     }
     if (on->check != HUB_OK) return;
-    for (int waited_ms = 0; count_dead_clients(&on->look) > 0 && waited_ms < FREED_MS; waited_ms += 20) pause_ms(20);
-    int n_dead = count_dead_clients(&on->look);
+    for (int waited_ms = 0; count_dead_clients(&on->inspection) > 0 && waited_ms < FREED_MS; waited_ms += 20) pause_ms(20);
+    int n_dead = count_dead_clients(&on->inspection);
     if (n_dead == 0) return;
     snprintf(text, sizeof text, "'%s' keeps the records of %d client process%s that ended", on->name, n_dead,
              n_dead == 1 ? "" : "es");
@@ -210,12 +210,12 @@ static void examine_live(examination *on, int pid) {
         return;
     }
     examine_live_hub(on, pid);
-    semaphore_sight sight = look_at_semaphores(on);
+    semaphore_snapshot snapshot = look_at_semaphores(on);
     bool has_begun = on->check != HUB_NOT_YET; /* it makes them before */
-    if (sight.n_foreign > 0) report_foreign_semaphores(on);
-    if (has_begun && sight.n_missing + sight.n_damaged > 0) {
+    if (snapshot.n_foreign > 0) report_foreign_semaphores(on);
+    if (has_begun && snapshot.n_missing + snapshot.n_damaged > 0) {
         snprintf(text, sizeof text, "of '%s', process %d, %d of the %d semaphores are gone or damaged: clients of the "
-                                    "classic channel cannot connect", on->name, pid, sight.n_missing + sight.n_damaged,
+                                    "classic channel cannot connect", on->name, pid, snapshot.n_missing + snapshot.n_damaged,
                  N_SEMAPHORES);
         doctor_advise(wrong(on, DOCTOR_NO_SEMAPHORES, false, text), "start it again: llamaipc stop%s, then chatbot%s",
                       on->option, on->option);
@@ -243,13 +243,13 @@ static doctor_fault fault_of(hub_check check) {
 }
 
 static void examine_dead(examination *on) {
-    char text[320], size[WORDS_SIZE];
+    char text[320], size[FORMAT_SIZE];
     for (int waited_ms = 0; plat_segment_worker_pid(on->found) > 0 && waited_ms < DYING_MS; waited_ms += 5) pause_ms(5);
     int worker = plat_segment_worker_pid(on->found), user = semaphore_user(on);
-    int n_dead = on->check == HUB_OK ? count_dead_clients(&on->look) : 0;
-    int n_detached = on->check == HUB_OK ? count_detached(&on->look.view) : 0;
+    int n_dead = on->check == HUB_OK ? count_dead_clients(&on->inspection) : 0;
+    int n_detached = on->check == HUB_OK ? count_detached(&on->inspection.view) : 0;
     bool is_mendable = user == 0 && n_detached == 0;
-    words_amount(plat_segment_size(on->found), size);
+    format_amount(plat_segment_size(on->found), size);
     if (worker > 0) {
         snprintf(text, sizeof text, "the host of '%s' is dead, its worker, process %d, is not", on->name, worker);
         doctor_advise(wrong(on, DOCTOR_DEAD_WORKER, true, text), "kill -9 %d; it may wait for a device", worker);
@@ -274,9 +274,9 @@ static void examine_dead(examination *on) {
 /* Semaphores without a segment. */
 static void examine_orphans(examination *on) {
     char text[320];
-    semaphore_sight sight = look_at_semaphores(on);
-    int n_left = N_SEMAPHORES - sight.n_missing - sight.n_foreign, user = semaphore_user(on);
-    if (sight.n_foreign > 0 && on->is_named) report_foreign_semaphores(on);
+    semaphore_snapshot snapshot = look_at_semaphores(on);
+    int n_left = N_SEMAPHORES - snapshot.n_missing - snapshot.n_foreign, user = semaphore_user(on);
+    if (snapshot.n_foreign > 0 && on->is_named) report_foreign_semaphores(on);
     if (n_left == 0) return;
     snprintf(text, sizeof text, "%d semaphore%s of '%s' without its shared memory", n_left, n_left == 1 ? "" : "s",
              on->name);
@@ -312,7 +312,7 @@ static bool has_fault(const examination *on, doctor_fault fault) {
 
 /* Becomes the owner of what is there, or of a new segment (*is_new): as long as this lasts, there is no host. NULL, and
  * why, if it could not. */
-static plat_segment *own(const examination *on, bool *is_new, char why[LOOK_MESSAGE_SIZE]) {
+static plat_segment *own(const examination *on, bool *is_new, char why[INSPECT_MESSAGE_SIZE]) {
     plat_segment *segment;
     bool was_there = true;
     int pid = 0, error = plat_segment_take(on->segment, &segment, &pid);
@@ -320,31 +320,31 @@ static plat_segment *own(const examination *on, bool *is_new, char why[LOOK_MESS
         error = plat_segment_own(on->segment, LIPC_CLASSIC_REGION_SIZE, &segment, &was_there, &pid);
     *is_new = error == PLAT_OK && !was_there;
     if (error == PLAT_OK) return segment;
-    if (error == PLAT_E_OWNED) snprintf(why, LOOK_MESSAGE_SIZE, "process %d owns it now", pid);
-    else snprintf(why, LOOK_MESSAGE_SIZE, "%s", plat_os_error());
+    if (error == PLAT_E_OWNED) snprintf(why, INSPECT_MESSAGE_SIZE, "process %d owns it now", pid);
+    else snprintf(why, INSPECT_MESSAGE_SIZE, "%s", plat_os_error());
     return NULL;
 }
 
 /* With the lock held: whether everything is still as it was when it was found to be of no use to anybody. */
-static bool may_go(const examination *on, plat_segment *segment, char why[LOOK_MESSAGE_SIZE]) {
+static bool may_go(const examination *on, plat_segment *segment, char why[INSPECT_MESSAGE_SIZE]) {
     hub_view view;
     hub_identity identity;
     int user = semaphore_user(on);
     bool is_whole = plat_segment_size(segment) >= LIPC_HUB_END &&
                     hub_read(plat_segment_base(segment), plat_segment_size(segment), &view, &identity) == HUB_OK;
     int n_detached = is_whole ? count_detached(&view) : 0;
-    snprintf(why, LOOK_MESSAGE_SIZE, "%s", user > 0 ? "a process uses it now" : "it holds answers now");
+    snprintf(why, INSPECT_MESSAGE_SIZE, "%s", user > 0 ? "a process uses it now" : "it holds answers now");
     return user == 0 && n_detached == 0;
 }
 
-static bool remove_all(const examination *on, plat_segment *segment, char why[LOOK_MESSAGE_SIZE]) {
+static bool remove_all(const examination *on, plat_segment *segment, char why[INSPECT_MESSAGE_SIZE]) {
     char object[NAMES_OBJECT_SIZE];
     bool is_removed = true;
     for (int i = 0; i < N_SEMAPHORES; i++) {
         names_object(object, on->name, suffixes[i]);
         int error = plat_object_discard(object, true);
         if (error == PLAT_OK || error == PLAT_E_NOT_FOUND || error == PLAT_E_FOREIGN_USER) continue;
-        snprintf(why, LOOK_MESSAGE_SIZE, "%s", plat_os_error());
+        snprintf(why, INSPECT_MESSAGE_SIZE, "%s", plat_os_error());
         is_removed = false;
     }
     plat_segment_remove(segment); /* last: while it is there, and ours, nobody makes new ones */
@@ -352,7 +352,7 @@ static bool remove_all(const examination *on, plat_segment *segment, char why[LO
 }
 
 static void mend(examination *on) {
-    char why[LOOK_MESSAGE_SIZE] = "";
+    char why[INSPECT_MESSAGE_SIZE] = "";
     bool is_mendable = false, is_new = false;
     for (int i = on->first; i < on->doctor->n_findings; i++) is_mendable |= on->doctor->findings[i].is_mendable;
     if (!is_mendable) return;
@@ -375,9 +375,9 @@ static void mend(examination *on) {
 static void look_into(examination *on) {
     on->check = HUB_DAMAGED;
     if (plat_segment_size(on->found) < LIPC_HUB_END) return;
-    on->look.segment = on->found;
-    on->check = hub_read(plat_segment_base(on->found), plat_segment_size(on->found), &on->look.view, &on->look.identity);
-    on->look.is_alive = look_is_alive(&on->look);
+    on->inspection.segment = on->found;
+    on->check = hub_read(plat_segment_base(on->found), plat_segment_size(on->found), &on->inspection.view, &on->inspection.identity);
+    on->inspection.is_alive = inspect_is_alive(&on->inspection);
 }
 
 /* Whether what lies under another name is our business: a hub of ours, whoever made it. */

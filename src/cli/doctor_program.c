@@ -5,7 +5,7 @@
  */
 #include "doctor.h"
 
-#include "words.h"
+#include "format.h"
 
 #include "../channel/hub.h"
 #include "../channel/names.h"
@@ -129,14 +129,14 @@ static bool is_taken(const char *name) {
 }
 
 void doctor_check_memory(doctor *doctor, bool is_after) {
-    char room[WORDS_SIZE], total[WORDS_SIZE], need[WORDS_SIZE];
+    char room[FORMAT_SIZE], total[FORMAT_SIZE], need[FORMAT_SIZE];
     uint64_t free_bytes, total_bytes;
     hub_geometry geometry;
     hub_plan(&geometry, HUB_STREAMS_DEFAULT, HUB_REQUEST_SIZE_DEFAULT, HUB_LOG_SIZE_DEFAULT);
     int error = plat_objects_space(&free_bytes, &total_bytes);
-    words_amount(free_bytes, room);
-    words_amount(total_bytes, total);
-    words_amount(geometry.segment_size, need);
+    format_amount(free_bytes, room);
+    format_amount(total_bytes, total);
+    format_amount(geometry.segment_size, need);
     /* One that is there, of a host alive or dead, has its memory. */
     bool is_full = error == PLAT_OK && free_bytes < geometry.segment_size && !is_taken(doctor->options->name);
     if (is_after) {
@@ -150,7 +150,7 @@ void doctor_check_memory(doctor *doctor, bool is_after) {
         doctor_finding *finding = doctor_wrong(doctor, DOCTOR_MEMORY_FULL, "/dev/shm", "%sB of %sB are free, a host "
                                                                                        "reserves %sB", room, total, need);
         doctor_advise(finding, "free some of it (ls -lS /dev/shm), make it larger (mount -o remount,size=1G /dev/shm; in "
-                               "a container --shm-size), or start chatbot with fewer --slots");
+                               "a container --shm-size), or start chatbot with fewer --streams");
     } else {
         doctor_good(doctor, "/dev/shm", "%sB of %sB are free; a host reserves %sB", room, total, need);
     }

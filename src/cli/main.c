@@ -1,6 +1,6 @@
 /* main.c - llamaipc: from the command line to one of the commands. */
 #include "commands.h"
-#include "papers.h"
+#include "docgen.h"
 #include "terminal.h"
 
 #include "../platform/platform.h"
@@ -80,7 +80,7 @@ static cli_exit fail_surplus(const cli_command *command, const char *word) {
 /* What holds for every command: help, version, and no surplus words. */
 static cli_exit run(const cli_command *command, const cli_options *options) {
     if (options->show_help) {
-        papers_command(stdout, command);
+        docgen_command(stdout, command);
         return CLI_EXIT_OK;
     }
     if (command->most >= 0 && options->n_words > command->most)
@@ -104,19 +104,19 @@ static cli_exit without_command(int argc, char *argv[], cli_options *options) {
         printf("llamaipc %s\n", lipc_version());
         return CLI_EXIT_OK;
     }
-    papers_overview(options->show_help ? stdout : stderr);
+    docgen_overview(options->show_help ? stdout : stderr);
     return options->show_help ? CLI_EXIT_OK : CLI_EXIT_USAGE;
 }
 
 /* `llamaipc help COMMAND` is `llamaipc COMMAND --help`. */
 static cli_exit help(int argc, char *argv[], int place) {
     if (place + 1 >= argc) {
-        papers_overview(stdout);
+        docgen_overview(stdout);
         return CLI_EXIT_OK;
     }
     const cli_command *command = find(argv[place + 1]);
     if (!command) return fail_unknown(argv[place + 1]);
-    papers_command(stdout, command);
+    docgen_command(stdout, command);
     return CLI_EXIT_OK;
 }
 

@@ -1,25 +1,25 @@
 /* status.c - llamaipc status: what a host is doing, as a screen or as JSON. */
 #include "host.h"
-#include "look.h"
+#include "inspect.h"
 #include "terminal.h"
-#include "words.h"
+#include "format.h"
 
 #include <jansson.h>
 
 typedef struct summary {
-    look_host host;
+    inspected_host host;
     int n_detached;
     double tokens_per_second; /* of all answers being made */
 } summary;
 
-static void summarise(const look *look, summary *summary) {
-    look_stream stream;
+static void summarise(const inspection *inspection, summary *summary) {
+    inspected_stream stream;
     *summary = (struct summary){.n_detached = 0};
-    look_at_host(look, &summary->host);
-    for (uint32_t i = 0; i < look->view.at.n_streams; i++) {
-        if (!look_at_stream(look, i, &stream)) continue;
+    inspect_host(inspection, &summary->host);
+    for (uint32_t i = 0; i < inspection->view.at.n_streams; i++) {
+        if (!inspect_stream(inspection, i, &stream)) continue;
         summary->n_detached += stream.phase == LIPC_CLAIM_DETACHED;
-        if (stream.progress.state == LIPC_STREAM_GENERATING) summary->tokens_per_second += look_speed(&stream.progress);
+        if (stream.progress.state == LIPC_STREAM_GENERATING) summary->tokens_per_second += inspect_speed(&stream.progress);
     }
 }
 
@@ -30,11 +30,11 @@ static void print_row(const char *label) {
 }
 
 static void print_model(const lipc_host_status *status) {
-    char parameters[WORDS_SIZE], bytes[WORDS_SIZE];
+    char parameters[FORMAT_SIZE], bytes[FORMAT_SIZE];
     print_row("model");
     if (status->model[0])
-        printf("%s, %s parameters, %sB\n", status->model, words_amount(status->n_parameters, parameters),
-               words_amount(status->model_bytes, bytes));
+        printf("%s, %s parameters, %sB\n", status->model, format_amount(status->n_parameters, parameters),
+               format_amount(status->model_bytes, bytes));
     else
         printf("not loaded yet\n");
     if (!status->model[0]) return;
@@ -46,7 +46,7 @@ static void print_model(const lipc_host_status *status) {
 
 static void print_text(const cli_options *options, const summary *summary) {
     const lipc_host_status *status = &summary->host.status;
-    char text[WORDS_SIZE];
+    char text[FORMAT_SIZE];
     terminal_style style = status->state == LIPC_HOST_READY  ? STYLE_GOOD
                            : status->state == LIPC_HOST_GONE ? STYLE_BAD
                                                              : STYLE_WARN;
@@ -55,7 +55,7 @@ static void print_text(const cli_options *options, const summary *summary) {
            cli_host_state(status->state), terminal_style_on(stdout, STYLE_PLAIN));
     if (status->state == LIPC_HOST_LOADING || status->state == LIPC_HOST_RECOVERING)
         printf(", %d %% loaded", status->load_per_mille / 10);
-    if (status->state != LIPC_HOST_GONE) printf(", up %s", words_duration(summary->host.uptime_s, text));
+    if (status->state != LIPC_HOST_GONE) printf(", up %s", format_duration(summary->host.uptime_s, text));
     if (summary->host.n_recoveries > 0) printf(", recovered %d times", summary->host.n_recoveries);
     printf("\n");
     print_model(status);
@@ -121,20 +121,20 @@ static cli_exit wait_ready(const cli_options *options) {
 }
 
 cli_exit cli_status(const cli_options *options) {
-    char message[LOOK_MESSAGE_SIZE];
-    look look;
+    char message[INSPECT_MESSAGE_SIZE];
+    inspection inspection;
     summary summary;
     if (options->wait) {
         cli_exit code = wait_ready(options);
         if (code != CLI_EXIT_OK) return code;
     }
-    int error = look_open(&look, options->name, message);
+    int error = inspect_open(&inspection, options->name, message);
     if (error < 0) {
         terminal_fail("%s", message);
         return cli_exit_for(error);
     }
-    summarise(&look, &summary);
-    look_close(&look);
+    summarise(&inspection, &summary);
+    inspect_close(&inspection);
     bool is_printed = true;
     if (options->json)
         is_printed = print_json(options, &summary);

@@ -1,18 +1,18 @@
 /* stop.c - llamaipc stop: ends the host, after the answers that it is making. */
 #include "host.h"
-#include "look.h"
+#include "inspect.h"
 #include "terminal.h"
 
 cli_exit cli_stop(const cli_options *options) {
-    look look;
-    look_host host;
-    char message[LOOK_MESSAGE_SIZE];
+    inspection inspection;
+    inspected_host host;
+    char message[INSPECT_MESSAGE_SIZE];
     lipc_client *client;
     int n_running = 0;
-    if (look_open(&look, options->name, message) == LIPC_E_OK) {
-        look_at_host(&look, &host);
+    if (inspect_open(&inspection, options->name, message) == LIPC_E_OK) {
+        inspect_host(&inspection, &host);
         n_running = host.status.n_running;
-        look_close(&look);
+        inspect_close(&inspection);
     }
     cli_exit code = cli_host_find(options, &client);
     if (code != CLI_EXIT_OK) return code;

@@ -4,11 +4,11 @@
  * that is dead are all found the same way, and nobody is held up.
  */
 #include "host.h"
-#include "look.h"
+#include "inspect.h"
 #include "screen.h"
 #include "terminal.h"
 #include "top_rows.h"
-#include "words.h"
+#include "format.h"
 
 #include <math.h>
 #include <stdarg.h>
@@ -41,7 +41,7 @@ typedef struct top {
     top_rows rows;
     bool has_host;                   /* the rows are of one, alive or dead */
     int error;                       /* why not */
-    char message[LOOK_MESSAGE_SIZE];
+    char message[INSPECT_MESSAGE_SIZE];
     top_column column;
     bool is_reversed, is_paused;
     double interval_s;
@@ -77,8 +77,8 @@ static void write_bar(double part, char text[CELL_SIZE]) {
 /* ---- the host ------------------------------------------------------------------------------------------------------ */
 
 static void print_state(top *top) {
-    const look_host *host = &top->rows.host;
-    char up[WORDS_SIZE], bar[CELL_SIZE], more[2 * CELL_SIZE] = "", recovered[CELL_SIZE] = "";
+    const inspected_host *host = &top->rows.host;
+    char up[FORMAT_SIZE], bar[CELL_SIZE], more[2 * CELL_SIZE] = "", recovered[CELL_SIZE] = "";
     terminal_style of = host->status.state == LIPC_HOST_READY  ? STYLE_GOOD
                         : host->status.state == LIPC_HOST_GONE ? STYLE_BAD
                                                                : STYLE_WARN;
@@ -94,16 +94,16 @@ static void print_state(top *top) {
                    host->status.host_pid, recovered);
     else
         print_line(top, of, "host     '%s', process %d, %s, up %s%s%s", top->options->name, host->status.host_pid,
-                   cli_host_state(host->status.state), words_duration(host->uptime_s, up), recovered, more);
+                   cli_host_state(host->status.state), format_duration(host->uptime_s, up), recovered, more);
 }
 
 static void print_host(top *top) {
     const lipc_host_status *status = &top->rows.host.status;
-    char amount[WORDS_SIZE], weights[CELL_SIZE] = "";
+    char amount[FORMAT_SIZE], weights[CELL_SIZE] = "";
     print_state(top);
     if (status->n_parameters > 0) /* a text that is played back has none */
         snprintf(weights, sizeof weights, ", %s parameters, context %d, %d thread%s",
-                 words_amount(status->n_parameters, amount), status->n_ctx, status->n_threads,
+                 format_amount(status->n_parameters, amount), status->n_ctx, status->n_threads,
                  status->n_threads == 1 ? "" : "s");
     print_line(top, STYLE_PLAIN, "model    %s%s", status->model[0] ? status->model : "not loaded yet", weights);
     print_line(top, STYLE_PLAIN, "clients  %d of %u that can attach", status->n_clients, top->rows.n_records);
@@ -178,16 +178,16 @@ static void print_row(top *top, const top_row *row) {
 /* ---- looking ------------------------------------------------------------------------------------------------------- */
 
 static void look_again(top *top) {
-    look look;
-    top->error = look_open(&look, top->options->name, top->message);
+    inspection inspection;
+    top->error = inspect_open(&inspection, top->options->name, top->message);
     top->has_host = top->error == LIPC_E_OK;
     if (!top->has_host) return;
-    top->has_host = top_rows_look(&top->rows, &look);
+    top->has_host = top_rows_look(&top->rows, &inspection);
     if (!top->has_host) {
         top->error = LIPC_E_NO_MEMORY;
         snprintf(top->message, sizeof top->message, "not enough memory");
     }
-    look_close(&look);
+    inspect_close(&inspection);
 }
 
 /* ---- once ---------------------------------------------------------------------------------------------------------- */

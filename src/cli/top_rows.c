@@ -12,13 +12,13 @@ void top_rows_free(top_rows *rows) {
 }
 
 /* Room for what the host may have at the same time. */
-static bool make_room(top_rows *rows, const look *look) {
-    size_t n_streams = look->view.at.n_streams, n_rows = n_streams + look->view.at.n_clients + 1;
+static bool make_room(top_rows *rows, const inspection *inspection) {
+    size_t n_streams = inspection->view.at.n_streams, n_rows = n_streams + inspection->view.at.n_clients + 1;
     top_row *more = realloc(rows->rows, n_rows * sizeof *more);
     if (more) rows->rows = more;
-    bool is_same = rows->n_marks == n_streams + 1 && rows->host_start_time == look->identity.host_start_time;
+    bool is_same = rows->n_marks == n_streams + 1 && rows->host_start_time == inspection->identity.host_start_time;
     if (more && is_same) return true;
-    rows->host_start_time = look->identity.host_start_time;
+    rows->host_start_time = inspection->identity.host_start_time;
     free(rows->marks);
     rows->n_marks = n_streams + 1;
     rows->marks = calloc(rows->n_marks, sizeof *rows->marks);
@@ -49,7 +49,7 @@ static const char *end_word(int end) {
     }
 }
 
-static void write_state(const look_stream *stream, char text[16]) {
+static void write_state(const inspected_stream *stream, char text[16]) {
     const lipc_progress *progress = &stream->progress;
     const char *word = "queued";
     switch (progress->state) {
@@ -64,26 +64,26 @@ static void write_state(const look_stream *stream, char text[16]) {
         snprintf(text, 16, "%s", word);
 }
 
-static const char *without_owner(const look_stream *stream) {
+static const char *without_owner(const inspected_stream *stream) {
     return stream->phase == LIPC_CLAIM_RELEASED ? "(let go)" : "(runs alone)";
 }
 
-static void add_stream(top_rows *rows, const look *look, const look_stream *stream, bool *has_stream) {
+static void add_stream(top_rows *rows, const inspection *inspection, const inspected_stream *stream, bool *has_stream) {
     const lipc_progress *progress = &stream->progress;
-    look_client client;
+    inspected_client client;
     top_row row = {.pid = stream->owner_pid, .stream = (int)stream->place + 1, .n_prompt = progress->n_prompt,
                    .n_cached = (int)stream->n_cached, .n_tokens = progress->n_tokens, .first_s = -1};
     bool is_queued = progress->state == LIPC_STREAM_QUEUED, has_first = progress->n_tokens > 0;
-    double whole = look_speed(progress);
+    double whole = inspect_speed(progress);
     double rate = rate_since(&rows->marks[stream->place], stream->generation, row.n_tokens, whole);
-    row.is_at_work = look->is_alive && !is_queued && progress->state != LIPC_STREAM_ENDED;
+    row.is_at_work = inspection->is_alive && !is_queued && progress->state != LIPC_STREAM_ENDED;
     row.rate = !has_first ? -1 : row.is_at_work ? rate : whole;
     if (is_queued) row.queue = progress->queue_position + 1;
     if (has_first) row.first_s = (double)(progress->queued_ns + progress->prompt_ns) / 1e9;
     write_state(stream, row.state);
-    if (!look->is_alive && progress->state != LIPC_STREAM_ENDED) snprintf(row.state, sizeof row.state, "cut off");
+    if (!inspection->is_alive && progress->state != LIPC_STREAM_ENDED) snprintf(row.state, sizeof row.state, "cut off");
     snprintf(row.program, sizeof row.program, "%s", without_owner(stream));
-    if (stream->owner != LIPC_NO_OWNER && look_at_client(look, stream->owner, &client)) {
+    if (stream->owner != LIPC_NO_OWNER && inspect_client(inspection, stream->owner, &client)) {
         memcpy(row.program, client.program, sizeof row.program);
         has_stream[stream->owner] = true;
     }
@@ -92,7 +92,7 @@ static void add_stream(top_rows *rows, const look *look, const look_stream *stre
     rows->rows[rows->n_rows++] = row;
 }
 
-static void add_client(top_rows *rows, const look_client *client) {
+static void add_client(top_rows *rows, const inspected_client *client) {
     top_row row = {.pid = client->pid, .n_prompt = -1, .n_cached = -1, .n_tokens = -1, .rate = -1, .first_s = -1};
     snprintf(row.state, sizeof row.state, "%s", client->is_waiting ? "waiting" : "idle");
     if (client->is_waiting) row.queue = client->n_ahead < INT32_MAX ? (int)client->n_ahead + 1 : INT32_MAX;
@@ -101,9 +101,9 @@ static void add_client(top_rows *rows, const look_client *client) {
 }
 
 /* The classic channel names no client. It is at work if the host makes more answers than there are in the streams. */
-static void add_classic(top_rows *rows, const look *look, int n_running) {
-    if (!look->is_alive || rows->host.status.n_running <= n_running) return;
-    top_row row = {.n_prompt = -1, .n_cached = -1, .n_tokens = look_at_classic(look), .first_s = -1, .is_at_work = true};
+static void add_classic(top_rows *rows, const inspection *inspection, int n_running) {
+    if (!inspection->is_alive || rows->host.status.n_running <= n_running) return;
+    top_row row = {.n_prompt = -1, .n_cached = -1, .n_tokens = inspect_classic(inspection), .first_s = -1, .is_at_work = true};
     row.rate = rate_since(&rows->marks[rows->n_marks - 1], 1, row.n_tokens, 0);
     snprintf(row.state, sizeof row.state, "%s", row.n_tokens > 0 ? "generating" : "reading");
     snprintf(row.program, sizeof row.program, "(classic channel)");
@@ -111,25 +111,25 @@ static void add_classic(top_rows *rows, const look *look, int n_running) {
     rows->rows[rows->n_rows++] = row;
 }
 
-bool top_rows_look(top_rows *rows, const look *look) {
-    look_stream stream;
-    look_client client;
+bool top_rows_look(top_rows *rows, const inspection *inspection) {
+    inspected_stream stream;
+    inspected_client client;
     bool has_stream[LIPC_CLIENTS_MAX] = {false};
     int n_running = 0;
-    if (!make_room(rows, look)) return false;
-    look_at_host(look, &rows->host);
-    rows->n_records = look->view.at.n_clients;
+    if (!make_room(rows, inspection)) return false;
+    inspect_host(inspection, &rows->host);
+    rows->n_records = inspection->view.at.n_clients;
     rows->n_rows = 0;
     rows->n_detached = 0;
     rows->rate = 0;
-    for (uint32_t i = 0; i < look->view.at.n_streams; i++) {
-        if (!look_at_stream(look, i, &stream)) continue;
-        add_stream(rows, look, &stream, has_stream);
+    for (uint32_t i = 0; i < inspection->view.at.n_streams; i++) {
+        if (!inspect_stream(inspection, i, &stream)) continue;
+        add_stream(rows, inspection, &stream, has_stream);
         n_running += rows->rows[rows->n_rows - 1].is_at_work;
     }
-    add_classic(rows, look, n_running);
-    for (uint32_t i = 0; i < look->view.at.n_clients; i++)
-        if (!has_stream[i] && look_at_client(look, i, &client)) add_client(rows, &client);
+    add_classic(rows, inspection, n_running);
+    for (uint32_t i = 0; i < inspection->view.at.n_clients; i++)
+        if (!has_stream[i] && inspect_client(inspection, i, &client)) add_client(rows, &client);
     return true;
 }
 

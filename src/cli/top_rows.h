@@ -3,7 +3,7 @@
 #ifndef CLI_TOP_ROWS_H
 #define CLI_TOP_ROWS_H
 
-#include "look.h"
+#include "inspect.h"
 
 typedef struct top_row {
     int pid;           /* of the client; 0: none, or not known */
@@ -16,7 +16,7 @@ typedef struct top_row {
     double rate;       /* tokens per second: since the last look, or of the whole answer if it has ended */
     double first_s;    /* from the request to its first token */
     bool is_at_work;   /* tokens are being made or read */
-    char program[LOOK_PROGRAM_SIZE];
+    char program[INSPECT_PROGRAM_SIZE];
 } top_row;
 
 /* What a stream had at the last look. */
@@ -27,7 +27,7 @@ typedef struct top_mark {
 } top_mark;
 
 typedef struct top_rows {
-    look_host host;
+    inspected_host host;
     uint32_t n_records;
     int n_detached;
     double rate;       /* of all together */
@@ -39,7 +39,7 @@ typedef struct top_rows {
 } top_rows;
 
 /* Zero is the empty state. Looks again; what was there is replaced. False: not enough memory. */
-bool top_rows_look(top_rows *rows, const look *look);
+bool top_rows_look(top_rows *rows, const inspection *inspection);
 void top_rows_free(top_rows *rows);
 
 typedef enum top_column {

@@ -17,7 +17,7 @@
 #include "../channel/hub.h"
 #include "../channel/names.h"
 #include "../platform/platform.h"
-#include "../platform/step.h"
+#include "../platform/failpoint.h"
 #include "../text/utf8.h"
 
 #include <pthread.h>
@@ -124,7 +124,7 @@ static void on_host_death(void *user_data, uint32_t tag) {
     __atomic_store_n(&handle->is_host_dead, true, __ATOMIC_SEQ_CST);                                  /* (4) */
     plat_semaphore *semaphore = __atomic_load_n(&handle->waiting_on, __ATOMIC_SEQ_CST); /* (5) */
     if (semaphore) plat_semaphore_post(semaphore);
-    STEP("classic_client.death.post");
+    FAILPOINT("classic_client.death.post");
     plat_doorbell_ring(&handle->death_bell, PLAT_BELL_ALL);
 }
 
@@ -222,7 +222,7 @@ static int wait_permit(lipc_classic *handle, plat_semaphore *semaphore, int slic
         __atomic_store_n(&handle->waiting_on, semaphore, __ATOMIC_SEQ_CST); /* (1) */
         bool taken = !is_host_gone(handle) &&
                      plat_semaphore_wait(semaphore, earlier(deadline_ns, plat_deadline_ns(slice_ms))) == PLAT_OK;
-        if (taken) STEP("classic_client.wait.taken");
+        if (taken) FAILPOINT("classic_client.wait.taken");
         __atomic_store_n(&handle->waiting_on, NULL, __ATOMIC_SEQ_CST);
         if (is_host_gone(handle)) return fail_host_gone(handle);
         if (taken) return LIPC_E_OK;
@@ -300,7 +300,7 @@ int lipc_classic_connect(lipc_classic *handle, int timeout_ms) {
         result = wait_permit(handle, handle->ready, SLICE_MS, deadline_ns);
         if (result == LIPC_E_OK) {
             plat_semaphore_post(handle->ready);
-            STEP("classic_client.connect.ready");
+            FAILPOINT("classic_client.connect.ready");
         } else if (result == LIPC_E_TIMEOUT) {
             lipc_fail(result, "the host of '%s', process %d, was not ready within %d ms: it is loading its model or busy",
                       handle->name, lipc_classic_host_pid(handle), timeout_ms);
@@ -360,7 +360,7 @@ static int lose_turn(lipc_classic *handle, plat_semaphore *progress, int result,
     handle->text[answer->n_bytes] = 0;
     if (result == LIPC_E_HOST_GONE) return result; /* the next host has emptied the block */
     if (result == LIPC_E_OK) plat_semaphore_post(progress);
-    STEP("classic_client.lost.permit");
+    FAILPOINT("classic_client.lost.permit");
     return lipc_fail(LIPC_E_TIMEOUT, "another client has its turn: this process did not read its answer for too long");
 }
 
@@ -411,7 +411,7 @@ static int perform(lipc_classic *handle, request *request, bool stream, int time
     classic_block_write_request(handle->block, handle->reader, request->system_prompt, request->system_bytes,
                                 request->user_prompt, request->user_bytes, stream);
     plat_semaphore_post(handle->prompts_written);
-    STEP("classic_client.request.posted");
+    FAILPOINT("classic_client.request.posted");
     set_answering(handle, true);
     result = follow_answer(handle, stream ? handle->chunk_ready : handle->response_written, deadline_ns, on_update,
                            user_data, answer);
@@ -421,7 +421,7 @@ static int perform(lipc_classic *handle, request *request, bool stream, int time
         raise_cancel(handle, false);
     /* Leaves no permit behind, for a host that does not know `reader`; it is posted right after the last chunk. */
     if (stream && answer->complete) plat_semaphore_wait(handle->response_written, plat_deadline_ns(UNWATCHED_SLICE_MS));
-    STEP("classic_client.request.written");
+    FAILPOINT("classic_client.request.written");
     /* Not before the answer is read: the next client writes over it. */
     classic_block_change_reader(handle->block, handle->reader, 0);
     return result;
@@ -481,7 +481,7 @@ int lipc_classic_shutdown(lipc_classic *handle, int timeout_ms) {
     if (result == LIPC_E_OK) {
         classic_block_request_shutdown(handle->block);
         plat_semaphore_post(handle->prompts_written);
-        STEP("classic_client.shutdown.posted");
+        FAILPOINT("classic_client.shutdown.posted");
         result = wait_until_gone(handle, deadline_ns);
     }
     return leave(handle, result);

@@ -50,7 +50,7 @@ struct lipc_client {
     pthread_mutex_t lock;      /* guards what follows, and what lipc_stream says */
     unsigned n_references;     /* the handle, each stream */
     lipc_stream *first_waiting, *last_waiting; /* requests that no stream was free for, in order */
-    bool has_wish;             /* the record's wish is ours to ask after */
+    bool has_reservation;             /* the record's reservation is ours to ask after */
     uint16_t n_watching[LIPC_STREAMS_MAX]; /* handles that watch a stream: the last one unwatches */
 };
 

@@ -7,7 +7,7 @@
 #include "internal.h"
 
 #include "../channel/request.h"
-#include "../platform/step.h"
+#include "../platform/failpoint.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -121,7 +121,7 @@ static void give_place(lipc_stream *stream, uint32_t index, uint64_t claim) {
 static bool change_own_claim(lipc_client *client, uint32_t index, uint64_t from, uint32_t phase, uint32_t owner) {
     uint64_t to = stream_claim(phase, owner, stream_claim_generation(from));
     if (client_is_lost(client) || !stream_change_claim(hub_stream(&client->view, index), from, to)) return false;
-    STEP("client.change.claim");
+    FAILPOINT("client.change.claim");
     client_ring_host(client);
     return true;
 }
@@ -191,25 +191,25 @@ static void use_granted(lipc_client *client, uint32_t index, uint64_t claim) {
         change_own_claim(client, index, claim, LIPC_CLAIM_RELEASED, client->index);
 }
 
-static void withdraw_wish(lipc_client *client) {
+static void withdraw_reservation(lipc_client *client) {
     uint32_t index;
     uint64_t claim;
-    if (!client->has_wish) return;
-    client->has_wish = false;
-    if (hub_wish_withdraw(&client->view, client->index, &index, &claim)) use_granted(client, index, claim);
+    if (!client->has_reservation) return;
+    client->has_reservation = false;
+    if (reservation_withdraw(&client->view, client->index, &index, &claim)) use_granted(client, index, claim);
 }
 
-/* Asks the host for a stream. One that is freed before the host sees the wish is granted to nobody, so it is looked for
- * once more (hub_wish). True: there was one, and the wish is withdrawn. */
-static bool wish(lipc_client *client) {
+/* Asks the host for a stream. One that is freed before the host sees the reservation is granted to nobody, so it is looked for
+ * once more (reservation_request). True: there was one, and the reservation is withdrawn. */
+static bool reserve(lipc_client *client) {
     uint32_t index;
     uint64_t claim;
-    hub_wish(&client->view, client->index);
-    client->has_wish = true;
+    reservation_request(&client->view, client->index);
+    client->has_reservation = true;
     client_ring_host(client);
     if (!stream_claim_free(&client->view, client->index, &index, &claim)) return false;
     place_first(client, index, claim);
-    withdraw_wish(client);
+    withdraw_reservation(client);
     return true;
 }
 
@@ -217,12 +217,12 @@ static void move_queue_locked(lipc_client *client) {
     uint32_t index;
     uint64_t claim;
     while (client->first_waiting && !client_is_lost(client)) {
-        if (!client->has_wish || !hub_has_wish(&client->view, client->index)) {
-            if (!wish(client)) return;
+        if (!client->has_reservation || !reservation_is_pending(&client->view, client->index)) {
+            if (!reserve(client)) return;
             continue;
         }
-        if (!hub_wish_take(&client->view, client->index, &index, &claim)) return;
-        client->has_wish = false;
+        if (!reservation_take(&client->view, client->index, &index, &claim)) return;
+        client->has_reservation = false;
         use_granted(client, index, claim);
     }
 }
@@ -373,12 +373,12 @@ static int check_sum(const lipc_stream *stream) {
 }
 
 /* How the answer ended; everything of it has been read. */
-static int report_end(lipc_stream *stream, const stream_sight *sight) {
+static int report_end(lipc_stream *stream, const stream_snapshot *snapshot) {
     char message[sizeof header_of(stream)->message];
     status_copy_text(message, sizeof message, header_of(stream)->message, sizeof header_of(stream)->message);
     int damage = check_sum(stream);
     if (!stream_is_current(&stream->reader)) return fail_gone(stream);
-    switch (sight->end) {
+    switch (snapshot->end) {
     case LIPC_END_TURN:
     case LIPC_END_LIMIT:
     case LIPC_END_STOP:
@@ -401,23 +401,23 @@ static int report_end(lipc_stream *stream, const stream_sight *sight) {
 typedef enum finding {
     FOUND_NOTHING,
     FOUND_TEXT,
-    FOUND_END,       /* of the answer: sight.end says which */
+    FOUND_END,       /* of the answer: snapshot.end says which */
     FOUND_WITHDRAWN, /* cancelled before it had a place */
     FOUND_LOST       /* it, or its client */
 } finding;
 
 /* Under the stream's lock. `takes_text`: text in the middle of an answer counts, too. */
-static finding find_news(lipc_stream *stream, bool takes_text, stream_sight *sight) {
+static finding find_news(lipc_stream *stream, bool takes_text, stream_snapshot *snapshot) {
     /* Before the look: a host that is dead now publishes nothing behind it. */
     bool is_lost = client_is_lost(stream->client);
     if (!is_placed(stream)) {
         if (is_withdrawn(stream)) return FOUND_WITHDRAWN;
         return is_lost ? FOUND_LOST : FOUND_NOTHING;
     }
-    stream_look(&stream->reader, sight);
-    bool has_ended = sight->state == LIPC_STREAM_ENDED;
-    if (sight->n_bytes > stream->offset && (takes_text || has_ended || is_lost)) return FOUND_TEXT;
-    if (sight->n_bytes <= stream->offset && has_ended) return FOUND_END;
+    stream_read_snapshot(&stream->reader, snapshot);
+    bool has_ended = snapshot->state == LIPC_STREAM_ENDED;
+    if (snapshot->n_bytes > stream->offset && (takes_text || has_ended || is_lost)) return FOUND_TEXT;
+    if (snapshot->n_bytes <= stream->offset && has_ended) return FOUND_END;
     return is_lost || !stream_is_current(&stream->reader) ? FOUND_LOST : FOUND_NOTHING;
 }
 
@@ -455,15 +455,15 @@ static bool reserve_copy(lipc_stream *stream, size_t n_bytes) {
 
 /* The text is copied: a host that is killed has a successor, which may give the place, and with it the bytes, to somebody
  * else before this client knows. */
-static int take_text(lipc_stream *stream, const stream_sight *sight, lipc_delta *delta) {
+static int take_text(lipc_stream *stream, const stream_snapshot *snapshot, lipc_delta *delta) {
     if (!stream->is_aligned) align(stream);
-    size_t n_bytes = sight->n_bytes - stream->offset;
+    size_t n_bytes = snapshot->n_bytes - stream->offset;
     if (!reserve_copy(stream, n_bytes))
         return lipc_fail(LIPC_E_NO_MEMORY, "not enough memory for %zu bytes of text", n_bytes);
     memcpy(stream->copy, stream->reader.log + stream->offset, n_bytes);
     if (!stream_is_current(&stream->reader)) return fail_gone(stream);
     *delta = (lipc_delta){stream->copy, n_bytes, stream->offset};
-    stream->offset = sight->n_bytes;
+    stream->offset = snapshot->n_bytes;
     if (stream->is_summed) stream->sum = stream_sum_add(stream->sum, stream->copy, n_bytes);
     begin_frame(stream);
     return LIPC_E_OK;
@@ -472,15 +472,15 @@ static int take_text(lipc_stream *stream, const stream_sight *sight, lipc_delta 
 /* One look. `takes_text`: also in the middle of the answer. False: there is nothing; otherwise *result is what the read
  * returns. */
 static bool look(lipc_stream *stream, bool takes_text, lipc_delta *delta, int *result) {
-    stream_sight sight;
+    stream_snapshot snapshot;
     move_queue(stream->client);
     pthread_mutex_lock(&stream->lock);
-    finding found = find_news(stream, takes_text, &sight);
+    finding found = find_news(stream, takes_text, &snapshot);
     *delta = (lipc_delta){"", 0, stream->offset};
     switch (found) {
     case FOUND_NOTHING: break;
-    case FOUND_TEXT: *result = take_text(stream, &sight, delta); break;
-    case FOUND_END: *result = report_end(stream, &sight); break;
+    case FOUND_TEXT: *result = take_text(stream, &snapshot, delta); break;
+    case FOUND_END: *result = report_end(stream, &snapshot); break;
     case FOUND_WITHDRAWN: *result = lipc_fail(LIPC_E_CANCELLED, "the stream was cancelled"); break;
     case FOUND_LOST: *result = fail_gone(stream); break;
     }
@@ -493,10 +493,10 @@ static bool look(lipc_stream *stream, bool takes_text, lipc_delta *delta, int *r
 /* Whether a stream has something at `now_ns`. If not, and its next frame is still to come, *until_ns is at most
  * that. */
 static bool has_something(lipc_stream *stream, uint64_t now_ns, uint64_t *until_ns) {
-    stream_sight sight;
+    stream_snapshot snapshot;
     pthread_mutex_lock(&stream->lock);
     bool is_due = now_ns >= stream->due_ns;
-    finding found = find_news(stream, is_due, &sight);
+    finding found = find_news(stream, is_due, &snapshot);
     if (!is_due && stream->due_ns < *until_ns) *until_ns = stream->due_ns;
     pthread_mutex_unlock(&stream->lock);
     return found != FOUND_NOTHING;
@@ -620,9 +620,9 @@ static uint64_t elapsed(uint64_t from_ns, uint64_t to_ns) {
     return to_ns > from_ns ? to_ns - from_ns : 0;
 }
 
-static void read_progress(const lipc_stream *stream, const stream_sight *sight, lipc_progress *progress) {
+static void read_progress(const lipc_stream *stream, const stream_snapshot *snapshot, lipc_progress *progress) {
     const lipc_stream_header *header = header_of(stream);
-    *progress = (lipc_progress){.state = (int32_t)sight->state};
+    *progress = (lipc_progress){.state = (int32_t)snapshot->state};
     uint32_t generation = (uint32_t)(__atomic_load_n(&header->status, __ATOMIC_RELAXED) >> 32);
     if (generation != stream->reader.generation) { /* the host has not seen the request: no other word is about it */
         progress->queued_ns = elapsed(stream->opened_ns, 0);
@@ -631,14 +631,14 @@ static void read_progress(const lipc_stream *stream, const stream_sight *sight, 
     uint64_t submitted_ns = SHOWN(submitted_ns), started_ns = SHOWN(started_ns), first_ns = SHOWN(first_token_ns);
     uint64_t ended_ns = SHOWN(ended_ns);
     if (stream->is_owner && stream->opened_ns < submitted_ns) submitted_ns = stream->opened_ns;
-    progress->end = (int32_t)sight->end;
-    progress->error = sight->error;
+    progress->end = (int32_t)snapshot->end;
+    progress->error = snapshot->error;
     progress->queue_position = (int32_t)SHOWN(queue_position);
     progress->n_prompt = (int32_t)SHOWN(n_prompt);
     progress->n_prompt_done = (int32_t)SHOWN(n_prompt_done);
     progress->n_cached = (int32_t)SHOWN(n_cached);
-    progress->n_tokens = (int32_t)sight->n_tokens;
-    progress->n_bytes = sight->n_bytes;
+    progress->n_tokens = (int32_t)snapshot->n_tokens;
+    progress->n_bytes = snapshot->n_bytes;
     progress->seed = SHOWN(seed);
     progress->queued_ns = elapsed(submitted_ns, started_ns ? started_ns : ended_ns);
     progress->prompt_ns = elapsed(started_ns, first_ns ? first_ns : ended_ns);
@@ -662,7 +662,7 @@ static void read_queue(lipc_stream *stream, lipc_progress *progress) {
 
 static int update_progress(lipc_stream *stream) {
     lipc_progress now;
-    stream_sight sight = {0};
+    stream_snapshot snapshot = {0};
     bool is_lost = client_is_lost(stream->client); /* before the look, as in find_news */
     if (!is_placed(stream)) {
         if (is_withdrawn(stream)) {
@@ -674,8 +674,8 @@ static int update_progress(lipc_stream *stream) {
         read_queue(stream, &stream->progress);
         return LIPC_E_OK;
     }
-    stream_look(&stream->reader, &sight);
-    read_progress(stream, &sight, &now);
+    stream_read_snapshot(&stream->reader, &snapshot);
+    read_progress(stream, &snapshot, &now);
     if (!stream_is_current(&stream->reader)) return fail_gone(stream);
     stream->progress = now;
     return is_lost && now.state != LIPC_STREAM_ENDED ? client_fail_lost(stream->client) : LIPC_E_OK;
@@ -698,17 +698,17 @@ int lipc_stream_tokens(lipc_stream *stream, size_t first, lipc_token *tokens, si
     move_queue(stream->client);
     bool is_lost = client_is_lost(stream->client);
     if (!is_placed(stream)) return is_lost ? client_fail_lost(stream->client) : LIPC_E_OK;
-    stream_sight sight;
-    stream_look(&stream->reader, &sight);
+    stream_snapshot snapshot;
+    stream_read_snapshot(&stream->reader, &snapshot);
     size_t n = 0;
-    for (; n < n_tokens && first < sight.n_tokens && n < sight.n_tokens - first; n++) {
+    for (; n < n_tokens && first < snapshot.n_tokens && n < snapshot.n_tokens - first; n++) {
         lipc_token_record record = stream->reader.index[first + n];
-        uint64_t end = record.end < sight.n_bytes ? record.end : sight.n_bytes;
+        uint64_t end = record.end < snapshot.n_bytes ? record.end : snapshot.n_bytes;
         tokens[n] = (lipc_token){end, record.id, record.logprob, (uint64_t)record.time_us * 1000};
     }
     if (!stream_is_current(&stream->reader)) return fail_gone(stream);
     *n_copied = n;
-    return is_lost && n == 0 && sight.state != LIPC_STREAM_ENDED ? client_fail_lost(stream->client) : LIPC_E_OK;
+    return is_lost && n == 0 && snapshot.state != LIPC_STREAM_ENDED ? client_fail_lost(stream->client) : LIPC_E_OK;
 }
 
 /* ---- ids ----------------------------------------------------------------------------------------------------------- */
@@ -750,7 +750,7 @@ static bool attach_place(lipc_stream *stream, uint32_t index, uint64_t claim, bo
     if (!read_only && stream_claim_phase(claim) == LIPC_CLAIM_DETACHED) {
         uint64_t mine = stream_claim(LIPC_CLAIM_SUBMITTED, client->index, generation);
         stream->is_owner = stream_change_claim(header, claim, mine);
-        STEP("client.attach.claim");
+        FAILPOINT("client.attach.claim");
         if (stream->is_owner) claim = mine;
     }
     give_place(stream, index, claim);
@@ -811,7 +811,7 @@ static bool is_stream(const lipc_stream_header *header, uint64_t claim, const ui
 int lipc_client_cancel(lipc_client *client, const char *id) {
     uint8_t parsed[STREAM_ID_BYTES];
     stream_reader reader;
-    stream_sight sight;
+    stream_snapshot snapshot;
     if (!client || !id) return lipc_fail(LIPC_E_INVALID, "the client or the id is NULL");
     if (!parse_id(id, parsed))
         return lipc_fail(LIPC_E_INVALID, "'%.40s' is not an id: expected 32 hexadecimal digits", id);
@@ -821,8 +821,8 @@ int lipc_client_cancel(lipc_client *client, const char *id) {
         uint64_t claim = stream_claim_now(header);
         if (!is_stream(header, claim, parsed)) continue;
         stream_reader_begin(&reader, &client->view, i, stream_claim_generation(claim));
-        stream_look(&reader, &sight);
-        if (sight.state == LIPC_STREAM_ENDED) break;
+        stream_read_snapshot(&reader, &snapshot);
+        if (snapshot.state == LIPC_STREAM_ENDED) break;
         /* That the claim is of the same generation behind this says that the id was its own, too. */
         if (!stream_request_cancel(header, stream_claim_generation(claim))) break;
         client_ring_host(client);
@@ -841,7 +841,7 @@ void lipc_stream_cancel(lipc_stream *stream) {
     if (dequeue(stream)) {
         /* release: pairs with is_withdrawn(). */
         __atomic_store_n(&stream->is_withdrawn, true, __ATOMIC_RELEASE);
-        if (!client->first_waiting && !client_is_lost(client)) withdraw_wish(client);
+        if (!client->first_waiting && !client_is_lost(client)) withdraw_reservation(client);
         plat_doorbell_ring(hub_bell(&hub_client(&client->view, client->index)->bell), PLAT_BELL_ALL);
     } else if (is_placed(stream) && !client_is_lost(client) && stream_claim_now(header_of(stream)) == stream->claim) {
         stream_request_cancel(header_of(stream), stream_claim_generation(stream->claim));
@@ -854,7 +854,7 @@ void lipc_stream_cancel(lipc_stream *stream) {
 static void give_back(lipc_stream *stream, bool goes_on) {
     lipc_client *client = stream->client;
     if (dequeue(stream)) {
-        if (!client->first_waiting && !client_is_lost(client)) withdraw_wish(client);
+        if (!client->first_waiting && !client_is_lost(client)) withdraw_reservation(client);
         return;
     }
     if (!is_placed(stream)) return;

@@ -21,10 +21,10 @@ void answer_request_defaults(engine_request *request, const host_options *option
     };
 }
 
-bool answer_is_condemned(const request_note *note, int signal, char *reason, size_t reason_size) {
-    if (!note->is_condemned) return false;
+bool answer_is_rejected(const journal_entry *entry, int signal, char *reason, size_t reason_size) {
+    if (!entry->is_rejected) return false;
     snprintf(reason, reason_size, "the host's worker crashed %u times while it was at work on this request, the last time "
-             "by signal %d: it is not tried again", note->n_crashes, signal);
+             "by signal %d: it is not tried again", entry->n_crashes, signal);
     return true;
 }
 

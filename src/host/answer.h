@@ -12,7 +12,7 @@
 #ifndef HOST_ANSWER_H
 #define HOST_ANSWER_H
 
-#include "ledger.h"
+#include "journal.h"
 #include "options.h"
 
 #include "../engine/engine.h"
@@ -60,12 +60,12 @@ struct answer {
     stops *stops;           /* NULL: none; freed by the serving loop */
     const char *load_path;  /* not NULL: no answer is wanted but another model, from this file; lives as the request does */
     bool is_resumed;        /* a worker that is dead had begun it: it goes first, also when the host is to end */
-    request_note *note;     /* in the ledger */
+    journal_entry *entry;     /* in the journal */
 
     /* The serving loop's. */
     unsigned number;        /* counts requests, for the log */
     uint64_t arrived;       /* counts too: the order in the queue */
-    uint32_t era;           /* see turns.c */
+    uint32_t model_order;           /* see scheduler.c */
     int sequence;           /* of the engine */
     lipc_end cut;           /* why the loop ended it before the engine did; NONE if it did not */
 };
@@ -74,7 +74,7 @@ struct answer {
 void answer_request_defaults(engine_request *request, const host_options *options);
 
 /* Whether the request may not be tried again; `reason` then says why. `signal` killed the last worker. */
-bool answer_is_condemned(const request_note *note, int signal, char *reason, size_t reason_size);
+bool answer_is_rejected(const journal_entry *entry, int signal, char *reason, size_t reason_size);
 
 /* A seed to use: the wanted one, or, if that is negative, a random one. */
 uint32_t answer_seed(int64_t wanted);

@@ -2,7 +2,7 @@
 #include "classic_objects.h"
 
 #include "../channel/names.h"
-#include "../platform/step.h"
+#include "../platform/failpoint.h"
 
 host_exit classic_objects_open(classic_objects *objects, const instance *instance, char *message, size_t message_size) {
     const struct { const char *suffix; plat_semaphore **semaphore; } wanted[] = {
@@ -22,7 +22,7 @@ host_exit classic_objects_open(classic_objects *objects, const instance *instanc
             return code;
         }
         plat_semaphore_drain(*wanted[i].semaphore);
-        STEP("objects.open.drained");
+        FAILPOINT("objects.open.drained");
     }
     return HOST_EXIT_OK;
 }

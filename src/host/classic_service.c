@@ -3,7 +3,7 @@
 
 #include "log.h"
 
-#include "../platform/step.h"
+#include "../platform/failpoint.h"
 #include "../text/utf8.h"
 
 #include <stdio.h>
@@ -38,8 +38,8 @@ struct classic_service {
     const host_options *options;
     lipc_classic_block *block;
     plat_semaphore *ready, *prompts_written, *response_written, *chunk_ready;
-    ledger *ledger;
-    classic_record *record;      /* in the ledger */
+    journal *journal;
+    classic_record *record;      /* in the journal */
     plat_doorbell *host_bell;
     plat_doorbell listener_bell; /* phase or is_stopping changed */
     int phase;                   /* atomic */
@@ -68,7 +68,7 @@ static bool load_flag(const bool *flag) {
     return __atomic_load_n(flag, __ATOMIC_ACQUIRE);
 }
 
-/* In the ledger: how far the request at hand is. Release: what the phase is about stands. */
+/* In the journal: how far the request at hand is. Release: what the phase is about stands. */
 static void set_record(classic_service *service, classic_phase phase) {
     __atomic_store_n(&service->record->phase, phase, __ATOMIC_RELEASE); /* callers name it */
 }
@@ -94,9 +94,9 @@ static void hand_over(classic_service *service) {
 /* In this order: a worker that dies in between leaves a sem_ready that is posted late, not one that is posted twice. */
 static void let_next_in(classic_service *service) {
     set_record(service, CLASSIC_IDLE);
-    STEP("service.next.idle");
+    FAILPOINT("service.next.idle");
     plat_semaphore_post(service->ready);
-    STEP("service.next.ready");
+    FAILPOINT("service.next.ready");
 }
 
 /* Whether the client of the last answer has not all of it yet. A guide's has it when it has its permit; others say so. */
@@ -129,17 +129,17 @@ static bool settle(classic_service *service) {
             /* Not sem_chunk_ready: a client that is still there works through those first, and for the next one they
              * are wake-ups without news. */
             plat_semaphore_drain(service->response_written);
-            STEP("service.settle.taken_back");
+            FAILPOINT("service.settle.taken_back");
             service->record->abandoned_reader = service->record->request.reader;
-            STEP("service.settle.abandoned");
+            FAILPOINT("service.settle.abandoned");
             service->is_owing = true;
             let_next_in(service);
             return false;
         }
         if (plat_semaphore_wait(service->prompts_written, now + pause_ns) == PLAT_OK) {
-            STEP("service.settle.request");
+            FAILPOINT("service.settle.request");
             set_record(service, CLASSIC_IDLE);
-            STEP("service.settle.idle");
+            FAILPOINT("service.settle.idle");
             return true;
         }
         if (pause_ns < SETTLE_MOST_NS) pause_ns *= 2;
@@ -148,9 +148,9 @@ static bool settle(classic_service *service) {
     /* Who has its answer needs no more of these: it saw the end before it had taken them all, or a dead worker had posted
      * them before. */
     plat_semaphore_drain(service->response_written);
-    STEP("service.settle.written");
+    FAILPOINT("service.settle.written");
     plat_semaphore_drain(service->chunk_ready);
-    STEP("service.settle.chunks");
+    FAILPOINT("service.settle.chunks");
     let_next_in(service);
     return false;
 }
@@ -160,17 +160,17 @@ static bool settle(classic_service *service) {
  * got it, because sem_ready is held meanwhile. */
 static void pay_what_is_owed(classic_service *service) {
     if (!plat_semaphore_has_waiter(service->response_written) || !plat_semaphore_try_wait(service->ready)) return;
-    STEP("service.pay.ready_held");
+    FAILPOINT("service.pay.ready_held");
     plat_semaphore_post(service->response_written);
-    STEP("service.pay.written");
+    FAILPOINT("service.pay.written");
     uint64_t deadline_ns = plat_deadline_ns(PAYMENT_MS);
     while (plat_semaphore_value(service->response_written) > 0 && plat_clock_ns() < deadline_ns)
         plat_doorbell_wait(&service->listener_bell, plat_doorbell_arm(&service->listener_bell, PLAT_BELL_ALL), deadline_ns);
     service->is_owing = plat_semaphore_value(service->response_written) > 0;
     plat_semaphore_drain(service->response_written);
-    STEP("service.pay.taken_back");
+    FAILPOINT("service.pay.taken_back");
     plat_semaphore_post(service->ready);
-    STEP("service.pay.ready");
+    FAILPOINT("service.pay.ready");
 }
 
 /* What an idle host looks after. *taken_since is when sem_ready was first seen taken; 0: it is there. */
@@ -185,7 +185,7 @@ static void tick(classic_service *service, uint64_t *taken_since) {
         *taken_since = now;
     } else if (now - *taken_since >= REPOST_NS) {
         plat_semaphore_post(service->ready);
-        STEP("service.tick.ready");
+        FAILPOINT("service.tick.ready");
         *taken_since = 0;
     }
 }
@@ -212,9 +212,9 @@ static void serve_one(classic_service *service) {
 
 static void post_completion(classic_service *service, bool is_streaming) {
     if (is_streaming) plat_semaphore_post(service->chunk_ready);
-    STEP("service.completion.chunk");
+    FAILPOINT("service.completion.chunk");
     plat_semaphore_post(service->response_written);
-    STEP("service.completion.written");
+    FAILPOINT("service.completion.written");
 }
 
 /* What a dead worker may have left: a sem_response_written that it was paying, which the next client would take for its
@@ -222,16 +222,16 @@ static void post_completion(classic_service *service, bool is_streaming) {
 static void tidy_up(classic_service *service) {
     service->is_owing = record_phase(service) == CLASSIC_IDLE && plat_semaphore_value(service->response_written) > 0;
     plat_semaphore_drain(service->response_written);
-    STEP("service.resume.written");
+    FAILPOINT("service.resume.written");
     bool is_ready = plat_semaphore_try_wait(service->ready);
-    STEP("service.resume.ready_held");
+    FAILPOINT("service.resume.ready_held");
     if (is_ready) plat_semaphore_post(service->ready);
-    STEP("service.resume.ready");
+    FAILPOINT("service.resume.ready");
 }
 
 /* Goes on where a dead worker was. */
 static void resume_listening(classic_service *service) {
-    if (service->ledger->n_workers > 1) {
+    if (service->journal->n_workers > 1) {
         service->forgotten_until_ns = plat_deadline_ns(FORGOTTEN_MS);
         tidy_up(service);
     }
@@ -251,7 +251,7 @@ static void listen_for_requests(void *argument) {
         uint64_t tick_ns = plat_deadline_ns(service->forgotten_until_ns ? FORGOTTEN_TICK_MS : TICK_MS);
         if (taken_since && taken_since + REPOST_NS < tick_ns) tick_ns = taken_since + REPOST_NS;
         bool has_request = plat_semaphore_wait(service->prompts_written, tick_ns) == PLAT_OK;
-        if (has_request) STEP("service.listen.request");
+        if (has_request) FAILPOINT("service.listen.request");
         if (!has_request) {
             tick(service, &taken_since);
             if (plat_clock_ns() >= service->forgotten_until_ns) service->forgotten_until_ns = 0;
@@ -265,7 +265,7 @@ static void listen_for_requests(void *argument) {
 /* ---- opening and closing ----------------------------------------------------------------------------------------- */
 
 host_exit classic_service_open(const instance *instance, const classic_objects *objects, const host_options *options,
-                               ledger *ledger, plat_doorbell *bell, classic_service **result, char *message,
+                               journal *journal, plat_doorbell *bell, classic_service **result, char *message,
                                size_t message_size) {
     *result = NULL;
     classic_service *service = calloc(1, sizeof *service);
@@ -279,8 +279,8 @@ host_exit classic_service_open(const instance *instance, const classic_objects *
     service->prompts_written = objects->prompts_written;
     service->response_written = objects->response_written;
     service->chunk_ready = objects->chunk_ready;
-    service->ledger = ledger;
-    service->record = &ledger->classic;
+    service->journal = journal;
+    service->record = &journal->classic;
     service->host_bell = bell;
     if (plat_thread_start(listen_for_requests, service, 0, &service->listener) < 0) {
         snprintf(message, message_size, "cannot start a thread");
@@ -296,9 +296,9 @@ void classic_service_announce(classic_service *service) {
     if (service->record->is_announced) return;
     /* Noted first: what a worker that dies in between has not posted is posted after a second. */
     service->record->is_announced = true;
-    STEP("service.announce.noted");
+    FAILPOINT("service.announce.noted");
     plat_semaphore_post(service->ready);
-    STEP("service.announce.ready");
+    FAILPOINT("service.announce.ready");
 }
 
 void classic_service_close(classic_service *service) {
@@ -307,7 +307,7 @@ void classic_service_close(classic_service *service) {
         __atomic_store_n(&service->is_stopping, true, __ATOMIC_RELEASE);
         plat_doorbell_ring(&service->listener_bell, PLAT_BELL_ALL);
         plat_semaphore_post(service->prompts_written); /* it may be waiting there */
-        STEP("service.close.woken");
+        FAILPOINT("service.close.woken");
         plat_thread_join(service->listener);
     }
     free(service);
@@ -332,7 +332,7 @@ static bool add_text(classic_service *service, const char *text, size_t n_bytes)
     if (service->is_streaming) {
         publish(service, text, n_bytes, service->n_tokens);
         plat_semaphore_post(service->chunk_ready);
-        STEP("service.text.chunk");
+        FAILPOINT("service.text.chunk");
         return !service->writer.is_full;
     }
     size_t fitting = utf8_fit(text, n_bytes, LIPC_RESPONSE_SIZE - 1 - service->n_text);
@@ -347,7 +347,7 @@ static void finish(classic_service *service) {
     classic_block_clear_cancel(service->block);
     classic_writer_complete(&service->writer, service->n_tokens);
     set_record(service, CLASSIC_COMPLETE);
-    STEP("service.finish.complete");
+    FAILPOINT("service.finish.complete");
     post_completion(service, service->is_streaming);
     __atomic_store_n(&service->phase, PHASE_IDLE, __ATOMIC_RELEASE);
     plat_doorbell_ring(&service->listener_bell, PLAT_BELL_ALL);
@@ -370,18 +370,18 @@ static void on_prompt(answer *answer, const engine_progress *progress) {
 static answer_room show_token(classic_service *service, const char *text, size_t n_bytes) {
     bool fits = add_text(service, text, n_bytes);
     __atomic_store_n(&service->record->n_shown, (uint32_t)service->n_tokens, __ATOMIC_RELEASE);
-    STEP("service.token.shown");
+    FAILPOINT("service.token.shown");
     return fits ? ANSWER_FITS : ANSWER_FULL;
 }
 
 /* A token's text, made for the first time: noted before it is shown. */
 static answer_room add_token(classic_service *service, const char *text, size_t n_bytes, int32_t token) {
     classic_record *record = service->record;
-    if (record->n_tokens == LEDGER_CLASSIC_TOKENS) return ANSWER_FULL;
+    if (record->n_tokens == JOURNAL_CLASSIC_TOKENS) return ANSWER_FULL;
     record->tokens[record->n_tokens] = token;
-    STEP("service.token.id");
+    FAILPOINT("service.token.id");
     __atomic_store_n(&record->n_tokens, record->n_tokens + 1, __ATOMIC_RELEASE);
-    STEP("service.token.made");
+    FAILPOINT("service.token.made");
     return show_token(service, text, n_bytes);
 }
 
@@ -425,32 +425,32 @@ static void forget_abandoned(classic_service *service) {
     if (record->request.reader == 0 || record->request.reader != record->abandoned_reader) return;
     classic_block_change_reader(service->block, record->abandoned_reader, 0);
     record->request.reader = 0;
-    STEP("service.take.reader");
+    FAILPOINT("service.take.reader");
 }
 
 /* Copies the request out of the block and makes ready for its answer. */
 static void take(classic_service *service) {
     classic_record *record = service->record;
     classic_block_take(service->block, &record->request);
-    STEP("service.take.request");
+    FAILPOINT("service.take.request");
     forget_abandoned(service);
     /* For a client that did not wait for sem_ready; and a second sem_ready, posted for a client that was slow to write,
      * would let another one in. */
     plat_semaphore_drain(service->chunk_ready);
-    STEP("service.take.chunks");
+    FAILPOINT("service.take.chunks");
     plat_semaphore_drain(service->response_written);
-    STEP("service.take.written");
+    FAILPOINT("service.take.written");
     plat_semaphore_drain(service->ready);
-    STEP("service.take.ready");
+    FAILPOINT("service.take.ready");
     classic_writer_begin(&service->writer, service->block);
-    service->ledger->classic_note = (request_note){0};
-    STEP("service.take.note");
+    service->journal->classic_entry = (journal_entry){0};
+    FAILPOINT("service.take.entry");
     record->seed = answer_seed(service->options->seed);
-    STEP("service.take.seed");
+    FAILPOINT("service.take.seed");
     record->n_tokens = record->n_shown = 0;
-    STEP("service.take.n_tokens");
+    FAILPOINT("service.take.n_tokens");
     set_record(service, CLASSIC_ANSWERING);
-    STEP("service.take.answering");
+    FAILPOINT("service.take.answering");
 }
 
 /* What a dead worker had taken: the answer is made again from its tokens, and goes on behind them. */
@@ -459,14 +459,14 @@ static void resume(classic_service *service) {
     classic_writer_resume(&service->writer, service->block);
 }
 
-/* The request that stands in the ledger, as the serving loop wants it. */
+/* The request that stands in the journal, as the serving loop wants it. */
 static answer *make_answer(classic_service *service) {
     classic_record *record = service->record;
     answer *answer = &service->answer;
     *answer = (struct answer){.channel = &classic_channel,
                               .client = ANSWER_CLIENT_CLASSIC,
                               .is_resumed = record->n_tokens > 0,
-                              .note = &service->ledger->classic_note};
+                              .entry = &service->journal->classic_entry};
     answer_request_defaults(&answer->request, service->options);
     answer->request.sampling.seed = record->seed;
     answer->request.resumed = record->tokens;
@@ -489,7 +489,7 @@ static bool is_answered_at_once(classic_service *service) {
         finish(service);
         return true;
     }
-    if (!answer_is_condemned(&service->ledger->classic_note, service->ledger->last_signal, reason, sizeof reason))
+    if (!answer_is_rejected(&service->journal->classic_entry, service->journal->last_signal, reason, sizeof reason))
         return false;
     log_line(LOG_LEVEL_WARN, "the classic client's request: %s", reason);
     classic_writer_resume_behind(&service->writer, service->block);

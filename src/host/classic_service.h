@@ -17,7 +17,7 @@
  *
  * After a death: a host that is killed leaves the objects as they are and its successor resets them in place. A client
  * that is killed leaves at most permits nobody took, a taken sem_ready (posted again after a second), or an answer
- * nobody reads (which runs to its end). A worker that is killed leaves its place in the ledger, in this order:
+ * nobody reads (which runs to its end). A worker that is killed leaves its place in the journal, in this order:
  *
  *     a permit of sem_prompts_written is taken     IDLE: found by its client, which waits for an answer (is_forgotten)
  *     the request is copied                        ANSWERING, with the request and the seed
@@ -40,7 +40,7 @@
 #include "answer.h"
 #include "classic_objects.h"
 #include "instance.h"
-#include "ledger.h"
+#include "journal.h"
 #include "options.h"
 
 #include "../channel/classic_block.h"
@@ -51,7 +51,7 @@ typedef struct classic_service classic_service;
 /* Starts to listen, and takes up what a dead worker left. `bell` is rung when there is something for
  * classic_service_take; `options` give the parameters of every request. Errors as instance_open. */
 host_exit classic_service_open(const instance *instance, const classic_objects *objects, const host_options *options,
-                               ledger *ledger, plat_doorbell *bell, classic_service **service, char *message,
+                               journal *journal, plat_doorbell *bell, classic_service **service, char *message,
                                size_t message_size);
 
 /* The host can serve from now on. */

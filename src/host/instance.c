@@ -36,26 +36,26 @@ host_exit instance_explain(int plat_error, const char *object_name, int owner_pi
     }
 }
 
-typedef enum remains {
-    REMAINS_NOTHING, /* of a host with a hub: a new object, or what an older host left */
-    REMAINS_STREAMS, /* records and streams, just as this host lays them out */
-    REMAINS_UNUSABLE /* another layout or version, damaged or half written: its clients may still write there */
-} remains;
+typedef enum recovered {
+    RECOVERED_NOTHING, /* of a host with a hub: a new object, or what an older host left */
+    RECOVERED_STREAMS, /* records and streams, just as this host lays them out */
+    RECOVERED_UNUSABLE /* another layout or version, damaged or half written: its clients may still write there */
+} recovered;
 
-static remains find_remains(const plat_segment *segment, const hub_geometry *geometry) {
+static recovered find_recovered(const plat_segment *segment, const hub_geometry *geometry) {
     hub_view found = {.base = plat_segment_base(segment)};
     hub_identity identity;
     hub_check check = hub_read(found.base, plat_segment_size(segment), &found, &identity);
     /* Without an epoch no host of ours ever came so far that a client could attach. */
-    if (check == HUB_NOT_YET && hub_of(&found)->epoch == 0) return REMAINS_NOTHING;
-    return check == HUB_OK && hub_is_same_layout(&found.at, geometry) ? REMAINS_STREAMS : REMAINS_UNUSABLE;
+    if (check == HUB_NOT_YET && hub_of(&found)->epoch == 0) return RECOVERED_NOTHING;
+    return check == HUB_OK && hub_is_same_layout(&found.at, geometry) ? RECOVERED_STREAMS : RECOVERED_UNUSABLE;
 }
 
 static int own_segment(const char *object_name, const hub_geometry *geometry, plat_segment **segment, bool *adopted,
                        int *owner_pid) {
     int error = plat_segment_own(object_name, geometry->segment_size, segment, adopted, owner_pid);
-    if (error < 0 || !*adopted || find_remains(*segment, geometry) != REMAINS_UNUSABLE) return error;
-    log_line(LOG_LEVEL_INFO, "%s was left by another kind of host, or by one with other --slots or sizes: making a new one",
+    if (error < 0 || !*adopted || find_recovered(*segment, geometry) != RECOVERED_UNUSABLE) return error;
+    log_line(LOG_LEVEL_INFO, "%s was left by another kind of host, or by one with other --streams or sizes: making a new one",
              object_name);
     plat_segment_remove(*segment);
     plat_segment_close(*segment);
@@ -67,7 +67,7 @@ host_exit instance_open(instance *instance, const host_options *options, char *m
     bool adopted;
     int owner_pid;
     hub_geometry geometry;
-    hub_plan(&geometry, (uint32_t)options->n_slots, options->request_size, options->response_size);
+    hub_plan(&geometry, (uint32_t)options->n_streams, options->request_size, options->response_size);
     names_object(object_name, options->name, LIPC_SUFFIX_SEGMENT);
     int error = own_segment(object_name, &geometry, &instance->segment, &adopted, &owner_pid);
     if (error < 0) return instance_explain(error, object_name, owner_pid, message, message_size);
@@ -75,7 +75,7 @@ host_exit instance_open(instance *instance, const host_options *options, char *m
     instance->block = plat_segment_base(instance->segment);
     instance->view = (hub_view){plat_segment_base(instance->segment), geometry};
     if (adopted) classic_block_reset(instance->block);
-    if (!adopted || find_remains(instance->segment, &geometry) != REMAINS_STREAMS) hub_clear(&instance->view);
+    if (!adopted || find_recovered(instance->segment, &geometry) != RECOVERED_STREAMS) hub_clear(&instance->view);
     return HOST_EXIT_OK;
 }
 

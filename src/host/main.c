@@ -26,7 +26,7 @@ static plat_doorbell *bell; /* the hub's; NULL until there is one */
 
 /* The first signal lets the answers at hand finish, the second ends at once, the worker with it. */
 static void on_signal(int number) {
-    if (__atomic_exchange_n(&parts.ledger->stop.drain, 1, __ATOMIC_SEQ_CST) != 0) {
+    if (__atomic_exchange_n(&parts.journal->stop.drain, 1, __ATOMIC_SEQ_CST) != 0) {
         host_parts_remove(&parts);
         _exit(128 + number);
     }
@@ -55,13 +55,13 @@ static followed_process followed(int pid) {
 }
 
 /* Notes whom the host ends with: its parent, and the process that says it started it, if a script stands between. */
-static void note_parents(ledger *ledger) {
+static void note_parents(journal *journal) {
     const char *name = getenv(PLAT_PARENT_VARIABLE);
     int parent = plat_parent_pid(), starter = name ? (int)strtol(name, NULL, 10) : 0;
-    ledger->parent = followed(parent);
-    if (starter > 0 && starter != parent) ledger->starter = followed(starter);
+    journal->parent = followed(parent);
+    if (starter > 0 && starter != parent) journal->starter = followed(starter);
     /* It ended meanwhile, and the number may be somebody else's. */
-    if (plat_parent_pid() != parent) ledger->parent.start_time = UINT64_MAX;
+    if (plat_parent_pid() != parent) journal->parent.start_time = UINT64_MAX;
 }
 
 /* Makes everything that clients see. */
@@ -84,22 +84,22 @@ static void close_parts(void) {
 
 static host_exit work(const sigset_t *ending) {
     if (!parts.options.no_supervise) return supervise(&parts, ending);
-    parts.ledger->n_workers = 1;
+    parts.journal->n_workers = 1;
     return worker_run(&parts);
 }
 
 static host_exit run(void) {
     char message[MESSAGE_SIZE];
     sigset_t ending;
-    parts.ledger = plat_memory_shared(sizeof *parts.ledger);
-    if (!parts.ledger) {
+    parts.journal = plat_memory_shared(sizeof *parts.journal);
+    if (!parts.journal) {
         log_line(LOG_LEVEL_ERROR, "not enough memory");
         return HOST_EXIT_FAILURE;
     }
-    if (parts.options.exit_with_parent) note_parents(parts.ledger);
+    if (parts.options.exit_with_parent) note_parents(parts.journal);
     install_signal_handlers(&ending);
     /* Whoever was told to end before it took the name does not take it, not even for a moment. */
-    if (__atomic_load_n(&parts.ledger->stop.drain, __ATOMIC_ACQUIRE)) return HOST_EXIT_OK;
+    if (__atomic_load_n(&parts.journal->stop.drain, __ATOMIC_ACQUIRE)) return HOST_EXIT_OK;
     host_exit code = open_parts(message, sizeof message);
     if (code == HOST_EXIT_OK)
         code = work(&ending);

@@ -27,8 +27,8 @@ typedef struct host_options {
     float frequency_penalty;
     float presence_penalty;
     int64_t seed;           /* negative: another one for each request */
-    int32_t n_slots;        /* streams in the segment */
-    int32_t n_parallel;     /* answers made at a time; 0: as the engine sees fit, with a replay as many as slots */
+    int32_t n_streams;        /* streams in the segment */
+    int32_t n_parallel;     /* answers made at a time; 0: as the engine sees fit, with a replay as many as streams */
     uint32_t request_size;  /* bytes of each stream's request area and of its response log */
     uint32_t response_size;
     const char *replay_path;/* NULL: a model. Points into argv or the environment */

@@ -9,9 +9,9 @@
 #include "serve.h"
 
 #include "log.h"
-#include "turns.h"
+#include "scheduler.h"
 
-#include "../platform/step.h"
+#include "../platform/failpoint.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,13 +20,13 @@
 /* The longest sleep. Every client rings; this is for one that scribbles over the bell. */
 #define SLEEP_MOST_MS 1000
 /* While a model loads: a client that never stops ringing takes no more than a few hundredths of the time. */
-#define ATTEND_LEAST_NS 1000000u
+#define POLL_LEAST_NS 1000000u
 
 struct server {
     engine *engine;
     classic_service *classic;
     stream_service *streams;
-    ledger *ledger;
+    journal *journal;
     plat_doorbell *bell;
     engine_progress *progress; /* of a step */
     answer **by_sequence;      /* the answer that the engine makes in each; NULL: free */
@@ -35,8 +35,8 @@ struct server {
     answer **waiting;
     size_t n_waiting, waiting_size;
     answer *load;              /* whose turn it is: another model; NULL: none */
-    uint32_t attended;         /* server_attend has looked at what was rung for up to here */
-    uint64_t attended_ns;      /* ... and when that was */
+    uint32_t attended;         /* server_poll_clients has looked at what was rung for up to here */
+    uint64_t polled_ns;      /* ... and when that was */
     unsigned n_requests;
     bool is_draining;
     bool is_stopping;
@@ -46,10 +46,10 @@ static bool load(const int *word) {
     return __atomic_load_n(word, __ATOMIC_ACQUIRE) != 0;
 }
 
-server *server_new(classic_service *classic, stream_service *streams, ledger *ledger, plat_doorbell *bell) {
+server *server_new(classic_service *classic, stream_service *streams, journal *journal, plat_doorbell *bell) {
     server *server = calloc(1, sizeof *server);
     if (!server) return NULL;
-    *server = (struct server){.classic = classic, .streams = streams, .ledger = ledger, .bell = bell};
+    *server = (struct server){.classic = classic, .streams = streams, .journal = journal, .bell = bell};
     server->waiting_size = stream_service_size(streams) + 1; /* each stream, and the classic channel */
     server->waiting = calloc(server->waiting_size, sizeof *server->waiting);
     if (server->waiting) return server;
@@ -87,7 +87,7 @@ void server_free(server *server) {
 
 /* Whether the answers at hand are to end where they are. A classic client may ask for that without a ring. */
 static bool must_stop(const server *server) {
-    return load(&server->ledger->stop.now) || classic_service_shutdown_requested(server->classic);
+    return load(&server->journal->stop.now) || classic_service_shutdown_requested(server->classic);
 }
 
 bool server_is_interrupted(const server *server) {
@@ -100,7 +100,7 @@ bool server_is_interrupted(const server *server) {
 /* ---- the end of an answer ---------------------------------------------------------------------------------------- */
 
 static void finish(answer *answer, lipc_end end, int error, const char *message) {
-    note_end(answer->note);
+    journal_entry_end(answer->entry);
     stops_free(answer->stops);
     answer->stops = NULL;
     answer->channel->ended(answer, end, error, message, plat_clock_ns());
@@ -205,7 +205,7 @@ static void update_queue(server *server) {
             server->waiting[n_kept++] = answer;
     }
     server->n_waiting = n_kept;
-    turns_sort(server->waiting, server->n_waiting, server->running, server->n_running);
+    scheduler_sort(server->waiting, server->n_waiting, server->running, server->n_running);
 }
 
 /* Which of those who wait begins now; n_waiting: none. Requests that may have brought a worker down are tried one at a
@@ -214,10 +214,10 @@ static void update_queue(server *server) {
 static size_t next_to_start(const server *server) {
     if (server->n_running >= (size_t)server->engine->facts.n_sequences) return server->n_waiting;
     for (size_t i = 0; i < server->n_running; i++)
-        if (server->running[i]->note->is_suspect) return server->n_waiting;
+        if (server->running[i]->entry->is_quarantined) return server->n_waiting;
     size_t next = 0;
     for (size_t i = server->n_waiting; i-- > 0;)
-        if (server->waiting[i]->note->is_suspect) next = i;
+        if (server->waiting[i]->entry->is_quarantined) next = i;
     bool must_wait = next < server->n_waiting && server->waiting[next]->load_path && server->n_running > 0;
     return must_wait ? server->n_waiting : next;
 }
@@ -226,7 +226,7 @@ static void start(server *server, size_t place) {
     answer *answer = server->waiting[place];
     memmove(server->waiting + place, server->waiting + place + 1,
             (--server->n_waiting - place) * sizeof *server->waiting);
-    note_begin(answer->note);
+    journal_entry_begin(answer->entry);
     uint64_t turn_ns = plat_clock_ns();
     if (answer->load_path) {
         server->load = answer;
@@ -257,17 +257,17 @@ static void give_turns(server *server) {
     update_queue(server);
     while (!server->load && (next = next_to_start(server)) < server->n_waiting) {
         start(server, next);
-        turns_sort(server->waiting, server->n_waiting, server->running, server->n_running);
+        scheduler_sort(server->waiting, server->n_waiting, server->running, server->n_running);
     }
     show_queue(server);
 }
 
-void server_attend(server *server) {
-    uint64_t now_ns = plat_clock_ns(), age_ns = now_ns - server->attended_ns;
+void server_poll_clients(server *server) {
+    uint64_t now_ns = plat_clock_ns(), age_ns = now_ns - server->polled_ns;
     bool has_rung = plat_doorbell_has_rung(server->bell, server->attended);
-    if (age_ns < ATTEND_LEAST_NS || (!has_rung && age_ns < SLEEP_MOST_MS * 1000000ull)) return;
+    if (age_ns < POLL_LEAST_NS || (!has_rung && age_ns < SLEEP_MOST_MS * 1000000ull)) return;
     server->attended = plat_doorbell_arm(server->bell, PLAT_BELL_ALL);
-    server->attended_ns = now_ns;
+    server->polled_ns = now_ns;
     stream_service_look(server->streams);
     take_streams(server);
     update_queue(server);
@@ -299,20 +299,20 @@ static lipc_end append(answer *answer, const engine_progress *progress, uint64_t
 
 /* Passes on what a step made of one answer. Returns whether others may have their turn now. */
 static bool pass_on(server *server, answer *answer, const engine_progress *progress, uint64_t now_ns) {
-    bool is_cut = answer->cut != LIPC_END_NONE, was_suspect = answer->note->is_suspect;
+    bool is_cut = answer->cut != LIPC_END_NONE, was_quarantined = answer->entry->is_quarantined;
     if (!progress->has_token && !is_cut && progress->n_tokens == 0)
         answer->channel->prompt(answer, progress);
     if (progress->has_token && !is_cut) {
         if (progress->n_tokens == 1)
             answer->channel->prompt(answer, progress);
-        if (!progress->is_resumed) ledger_progress(server->ledger, answer->note);
+        if (!progress->is_resumed) journal_progress(server->journal, answer->entry);
         lipc_end end = append(answer, progress, now_ns);
         if (end != LIPC_END_NONE && progress->end == ENGINE_END_NONE)
             cut(server, answer, end);
         else
             answer->cut = end;
     }
-    if (progress->end == ENGINE_END_NONE) return was_suspect && !answer->note->is_suspect;
+    if (progress->end == ENGINE_END_NONE) return was_quarantined && !answer->entry->is_quarantined;
     end_running(server, answer, progress);
     return true;
 }
@@ -328,7 +328,7 @@ static void cancel_unwanted(server *server) {
 static void name_those_at_work(const server *server) {
     for (size_t i = 0; i < server->n_running; i++) {
         const engine_request *request = &server->running[i]->request;
-        STEP_TEXT("serve.step.at_work", request->messages[request->n_messages - 1].text);
+        FAILPOINT_TEXT("serve.step.at_work", request->messages[request->n_messages - 1].text);
         (void)request;
     }
 }
@@ -373,7 +373,7 @@ answer *server_run(server *server) {
         uint32_t seen = plat_doorbell_arm(server->bell, PLAT_BELL_ALL);
         stream_service_look(server->streams);
         server->is_stopping = must_stop(server);
-        if (!server->is_draining && (server->is_stopping || load(&server->ledger->stop.drain) ||
+        if (!server->is_draining && (server->is_stopping || load(&server->journal->stop.drain) ||
                                      stream_service_shutdown_requested(server->streams))) {
             server->is_draining = true;
             stream_service_show_state(server->streams, LIPC_HUB_ENDING);

@@ -3,7 +3,7 @@
 #define HOST_SERVE_H
 
 #include "classic_service.h"
-#include "ledger.h"
+#include "journal.h"
 #include "stream_service.h"
 
 #include "../engine/engine.h"
@@ -12,7 +12,7 @@
 typedef struct server server;
 
 /* Makes the loop's memory, without an engine. `bell` is what the loop sleeps on. NULL if memory ran out. */
-server *server_new(classic_service *classic, stream_service *streams, ledger *ledger, plat_doorbell *bell);
+server *server_new(classic_service *classic, stream_service *streams, journal *journal, plat_doorbell *bell);
 
 /* Serves until asked to stop: NULL; or until it is the turn of a request for another model, which is returned. Nothing
  * runs then; it is at work, as a worker that dies from here on will have died with it. */
@@ -21,7 +21,7 @@ answer *server_run(server *server);
 /* While an engine is being opened, whenever somebody has rung: takes requests of the modern channel in, tells those who wait
  * their position, and ends what is no longer wanted. Cheap when nobody has. Any thread that the main thread waits for, one
  * at a time. */
-void server_attend(server *server);
+void server_poll_clients(server *server);
 
 /* After server_run has returned a request: ends it. `error` is 0, or REFUSED or FAILED with a sentence in `message`. */
 void server_end_load(answer *load, lipc_end end, int error, const char *message);

@@ -1,7 +1,7 @@
-/* stream_service.c - see stream_service.h and slots.h. */
-#include "slots.h"
+/* stream_service.c - see stream_service.h and host_stream.h. */
+#include "host_stream.h"
 
-#include "../platform/step.h"
+#include "../platform/failpoint.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,8 +12,8 @@
  * if the last one may have died between changing it and noting that. */
 static uint32_t first_generation(const stream_service *service, uint32_t index) {
     uint32_t found = stream_claim_generation(stream_claim_now(hub_stream(&service->view, index)));
-    uint32_t known = service->ledger->generations[index];
-    return service->ledger->n_workers <= 1 || found == known + 1 ? found : known;
+    uint32_t known = service->journal->generations[index];
+    return service->journal->n_workers <= 1 || found == known + 1 ? found : known;
 }
 
 /* Text that a log may hold when this worker begins. */
@@ -21,30 +21,30 @@ static uint32_t text_found(const stream_service *service, uint32_t index) {
     uint32_t n_bytes = (uint32_t)__atomic_load_n(&hub_stream(&service->view, index)->published, __ATOMIC_RELAXED);
     return n_bytes < service->view.at.log_size ? n_bytes : service->view.at.log_size;
 }
-host_exit stream_service_open(const instance *instance, const host_options *options, ledger *ledger, plat_doorbell *bell,
+host_exit stream_service_open(const instance *instance, const host_options *options, journal *journal, plat_doorbell *bell,
                               stream_service **result, char *message, size_t message_size) {
     *result = NULL;
     stream_service *service = calloc(1, sizeof *service);
     if (service) {
         service->view = instance->view;
         service->options = options;
-        service->ledger = ledger;
+        service->journal = journal;
         service->shown = instance->hub;
-        service->slots = calloc(instance->view.at.n_streams, sizeof *service->slots);
+        service->streams = calloc(instance->view.at.n_streams, sizeof *service->streams);
     }
-    if (!service || !service->slots) {
+    if (!service || !service->streams) {
         snprintf(message, message_size, "not enough memory for %u streams", instance->view.at.n_streams);
         stream_service_close(service);
         return HOST_EXIT_FAILURE;
     }
     for (uint32_t i = 0; i < service->view.at.n_streams; i++) {
-        service->slots[i].service = service;
-        service->slots[i].index = i;
-        slot_set_generation(&service->slots[i], first_generation(service, i));
-        service->slots[i].n_found = text_found(service, i);
+        service->streams[i].service = service;
+        service->streams[i].index = i;
+        host_stream_set_generation(&service->streams[i], first_generation(service, i));
+        service->streams[i].n_found = text_found(service, i);
     }
-    service->attendance = attendance_open(&service->view, bell);
-    if (!service->attendance) {
+    service->registry = client_registry_open(&service->view, bell);
+    if (!service->registry) {
         snprintf(message, message_size, "cannot watch the clients' processes: %s", plat_os_error());
         stream_service_close(service);
         return HOST_EXIT_FAILURE;
@@ -55,12 +55,12 @@ host_exit stream_service_open(const instance *instance, const host_options *opti
 
 void stream_service_close(stream_service *service) {
     if (!service) return;
-    for (uint32_t i = 0; service->slots && i < service->view.at.n_streams; i++) {
-        if (service->slots[i].phase == SLOT_TAKEN) stops_free(service->slots[i].answer.stops);
-        slot_forget_request(&service->slots[i]);
+    for (uint32_t i = 0; service->streams && i < service->view.at.n_streams; i++) {
+        if (service->streams[i].phase == HOST_STREAM_TAKEN) stops_free(service->streams[i].answer.stops);
+        host_stream_forget_request(&service->streams[i]);
     }
-    attendance_close(service->attendance);
-    free(service->slots);
+    client_registry_close(service->registry);
+    free(service->streams);
     free(service);
 }
 
@@ -73,13 +73,13 @@ size_t stream_service_size(const stream_service *service) {
 /* Which of the answers that had ended did so first. */
 static void order_ended(stream_service *service) {
     for (uint32_t i = 0; i < service->view.at.n_streams; i++) {
-        slot *slot = &service->slots[i];
-        if (slot->phase != SLOT_ENDED) continue;
-        uint64_t ended_ns = __atomic_load_n(&slot->writer.header->ended_ns, __ATOMIC_RELAXED);
-        slot->ended_order = 1;
+        host_stream *stream = &service->streams[i];
+        if (stream->phase != HOST_STREAM_ENDED) continue;
+        uint64_t ended_ns = __atomic_load_n(&stream->writer.header->ended_ns, __ATOMIC_RELAXED);
+        stream->ended_order = 1;
         for (uint32_t other = 0; other < service->view.at.n_streams; other++)
-            slot->ended_order += service->slots[other].phase == SLOT_ENDED &&
-                                 __atomic_load_n(&service->slots[other].writer.header->ended_ns, __ATOMIC_RELAXED) < ended_ns;
+            stream->ended_order += service->streams[other].phase == HOST_STREAM_ENDED &&
+                                 __atomic_load_n(&service->streams[other].writer.header->ended_ns, __ATOMIC_RELAXED) < ended_ns;
         service->n_ended++;
     }
 }
@@ -87,99 +87,99 @@ static void order_ended(stream_service *service) {
 size_t stream_service_recover(stream_service *service) {
     size_t n_resumed = 0;
     for (uint32_t i = 0; i < service->view.at.n_streams; i++) {
-        slot_complete_grant(&service->slots[i]);
-        n_resumed += slot_recover(&service->slots[i]);
+        host_stream_complete_grant(&service->streams[i]);
+        n_resumed += host_stream_recover(&service->streams[i]);
     }
     order_ended(service);
     /* Whatever the dead worker had done and not yet rung for. */
-    attendance_ring_all(service->attendance, PLAT_BELL_ALL);
+    client_registry_ring_all(service->registry, PLAT_BELL_ALL);
     return n_resumed;
 }
 
 /* ---- looking ----------------------------------------------------------------------------------------------------- */
 
 /* The owner of a submitted stream is gone. */
-static void lose_owner(slot *slot, uint64_t claim) {
-    uint32_t phase = slot->is_detachable ? LIPC_CLAIM_DETACHED : LIPC_CLAIM_RELEASED;
-    stream_change_claim(slot_header(slot), claim, stream_claim(phase, LIPC_NO_OWNER, stream_claim_generation(claim)));
-    STEP("streams.orphan.claim");
-    if (!slot->is_detachable) slot->is_unwanted = true;
+static void lose_owner(host_stream *stream, uint64_t claim) {
+    uint32_t phase = stream->is_detachable ? LIPC_CLAIM_DETACHED : LIPC_CLAIM_RELEASED;
+    stream_change_claim(host_stream_header(stream), claim, stream_claim(phase, LIPC_NO_OWNER, stream_claim_generation(claim)));
+    FAILPOINT("streams.orphan.claim");
+    if (!stream->is_detachable) stream->is_unwanted = true;
 }
 
 /* A stream whose request is at hand. Everything but what its owner, or the host, may have made of the claim was written
  * by a client that breaks the rules. */
-static void look_at_used(slot *slot, uint64_t claim, bool has_owner) {
-    if (stream_claim_generation(claim) != slot->generation) {
-        slot_revoke(slot);
+static void look_at_used(host_stream *stream, uint64_t claim, bool has_owner) {
+    if (stream_claim_generation(claim) != stream->generation) {
+        host_stream_revoke(stream);
         return;
     }
     switch (stream_claim_phase(claim)) {
     case LIPC_CLAIM_SUBMITTED:
-        if (!has_owner) lose_owner(slot, claim);
+        if (!has_owner) lose_owner(stream, claim);
         break;
     case LIPC_CLAIM_DETACHED:
-        if (!slot->is_detachable) slot->is_unwanted = true;
+        if (!stream->is_detachable) stream->is_unwanted = true;
         break;
     case LIPC_CLAIM_RELEASED:
-        slot->is_unwanted = true;
+        stream->is_unwanted = true;
         break;
     default:
-        slot_revoke(slot);
+        host_stream_revoke(stream);
     }
 }
 
 /* Whether the client that a stream is offered to was told so. If not, the offer is not the host's. */
-static bool is_offer_known(const slot *slot, uint64_t claim) {
-    uint64_t wish = __atomic_load_n(&hub_client(&slot->service->view, stream_claim_owner(claim))->wish, __ATOMIC_ACQUIRE);
-    return wish_phase(wish) == LIPC_WISH_GRANTED && wish_stream(wish) == slot->index;
+static bool is_offer_known(const host_stream *stream, uint64_t claim) {
+    uint64_t reservation = __atomic_load_n(&hub_client(&stream->service->view, stream_claim_owner(claim))->reservation, __ATOMIC_ACQUIRE);
+    return reservation_phase(reservation) == LIPC_RESERVATION_GRANTED && reservation_stream(reservation) == stream->index;
 }
 
 /* A stream without a request. One that is claimed under a generation that it does not have belongs to a client that was
  * deceived, and may be writing. */
-static void look_at_empty(slot *slot, uint64_t claim, bool has_owner) {
-    bool is_current = stream_claim_generation(claim) == slot->generation;
+static void look_at_empty(host_stream *stream, uint64_t claim, bool has_owner) {
+    bool is_current = stream_claim_generation(claim) == stream->generation;
     uint32_t phase = stream_claim_phase(claim);
-    if (slot->free_ns != 0 && is_current && phase == LIPC_CLAIM_RELEASED) return;
+    if (stream->free_ns != 0 && is_current && phase == LIPC_CLAIM_RELEASED) return;
     bool is_offered = phase == LIPC_CLAIM_OFFERED && has_owner;
-    bool is_taken = (phase == LIPC_CLAIM_CLAIMED && has_owner) || (is_offered && is_offer_known(slot, claim));
+    bool is_taken = (phase == LIPC_CLAIM_CLAIMED && has_owner) || (is_offered && is_offer_known(stream, claim));
     if (is_current && (phase == LIPC_CLAIM_FREE || is_taken)) return;
     if (is_offered || (!is_current && phase == LIPC_CLAIM_FREE)) {
-        slot_free_from(slot, &claim);
+        host_stream_free_from(stream, &claim);
         return;
     }
     if (!is_current) {
-        slot_revoke(slot);
+        host_stream_revoke(stream);
         return;
     }
     if (phase != LIPC_CLAIM_SUBMITTED && phase != LIPC_CLAIM_DETACHED) {
-        slot_free(slot);
+        host_stream_free(stream);
         return;
     }
-    slot_take(slot, claim);
-    if (phase == LIPC_CLAIM_SUBMITTED && !has_owner) lose_owner(slot, claim);
+    host_stream_take(stream, claim);
+    if (phase == LIPC_CLAIM_SUBMITTED && !has_owner) lose_owner(stream, claim);
 }
 
-static void look_at(stream_service *service, slot *slot) {
-    uint64_t claim = stream_claim_now(slot_header(slot));
-    bool has_owner = attendance_is_present(service->attendance, stream_claim_owner(claim));
-    if (slot->phase == SLOT_EMPTY)
-        look_at_empty(slot, claim, has_owner);
+static void look_at(stream_service *service, host_stream *stream) {
+    uint64_t claim = stream_claim_now(host_stream_header(stream));
+    bool has_owner = client_registry_is_present(service->registry, stream_claim_owner(claim));
+    if (stream->phase == HOST_STREAM_EMPTY)
+        look_at_empty(stream, claim, has_owner);
     else
-        look_at_used(slot, claim, has_owner);
-    slot_free_if_unwanted(slot);
+        look_at_used(stream, claim, has_owner);
+    host_stream_free_if_unwanted(stream);
 }
 
 static void on_gone(void *user_data, uint32_t client) {
     stream_service *service = user_data;
     for (uint32_t i = 0; i < service->view.at.n_streams; i++) {
-        stream_unwatch(slot_header(&service->slots[i]), client);
-        slot_free_if_unwanted(&service->slots[i]);
+        stream_unwatch(host_stream_header(&service->streams[i]), client);
+        host_stream_free_if_unwanted(&service->streams[i]);
     }
 }
 
 void stream_service_look(stream_service *service) {
     stream_service_restore(service);
-    attendance_look(service->attendance);
-    for (uint32_t i = 0; i < service->view.at.n_streams; i++) look_at(service, &service->slots[i]);
-    attendance_dismiss(service->attendance, on_gone, service);
+    client_registry_scan(service->registry);
+    for (uint32_t i = 0; i < service->view.at.n_streams; i++) look_at(service, &service->streams[i]);
+    client_registry_dismiss(service->registry, on_gone, service);
 }

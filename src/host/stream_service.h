@@ -8,7 +8,7 @@
  * hub, but bell and shutdown  host              a worker's successor writes all of it again; of a host, clients see its
  *                                               process end and stop reading it
  * client record claim         client, CAS       the host finds the pid in it and frees the record
- * wish                        client, host CAS  dropped with the record; a granted stream is one of its streams; claimed
+ * reservation                        client, host CAS  dropped with the record; a granted stream is one of its streams; claimed
  *                                               for a client and not yet granted: granted by the successor
  * stream claim                clients, CAS      CLAIMED, SUBMITTED, RELEASED: freed with the owner; DETACHED: nobody's
  * cancel                      owner             the work ends
@@ -17,7 +17,7 @@
  * published, status, log ...  host              stream.h; a successor goes on behind them (stream_service_recover)
  * bells                       see doorbell.c
  *
- * All functions belong to the main thread, or to one that it waits for (server_attend); a thread of the process watch only
+ * All functions belong to the main thread, or to one that it waits for (server_poll_clients); a thread of the process watch only
  * marks the dead and rings the host.
  */
 #ifndef HOST_STREAM_SERVICE_H
@@ -32,7 +32,7 @@
 typedef struct stream_service stream_service;
 
 /* `bell` is the hub's, on which the main thread sleeps. Errors as instance_open. */
-host_exit stream_service_open(const instance *instance, const host_options *options, ledger *ledger, plat_doorbell *bell,
+host_exit stream_service_open(const instance *instance, const host_options *options, journal *journal, plat_doorbell *bell,
                               stream_service **service, char *message, size_t message_size);
 
 /* Before the first look: takes up what a dead worker, or a dead host, left in the segment. Answers that it had begun go on

@@ -1,7 +1,7 @@
-/* stream_shown.c - see slots.h. */
-#include "slots.h"
+/* stream_shown.c - see host_stream.h. */
+#include "host_stream.h"
 
-#include "../platform/step.h"
+#include "../platform/failpoint.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -17,58 +17,58 @@ void stream_service_show_state(stream_service *service, uint32_t state) {
     /* release: who sees READY sees the model's facts. */
     service->shown.state = state;
     __atomic_store_n(&hub_of(&service->view)->state, state, __ATOMIC_RELEASE);
-    STEP("streams.show.state");
-    attendance_ring_all(service->attendance, PLAT_BELL_ALL);
+    FAILPOINT("streams.show.state");
+    client_registry_ring_all(service->registry, PLAT_BELL_ALL);
 }
 
 void stream_service_show_loading(stream_service *service, int per_mille) {
     if ((uint32_t)per_mille == service->shown.load_per_mille) return;
     SHOW(service, load_per_mille, (uint32_t)per_mille);
-    STEP("streams.show.loading");
-    attendance_ring_all(service->attendance, PLAT_BELL_ALL);
+    FAILPOINT("streams.show.loading");
+    client_registry_ring_all(service->registry, PLAT_BELL_ALL);
 }
 
 void stream_service_show_model(stream_service *service, const engine_model_facts *facts) {
     lipc_hub *hub = hub_of(&service->view);
-    SHOW(service, facts_version, ++service->ledger->facts_version);
-    STEP("streams.show.facts_version");
+    SHOW(service, facts_version, ++service->journal->facts_version);
+    FAILPOINT("streams.show.facts_version");
     /* release: who sees any of these facts and looks again sees that the version is another. */
     __atomic_thread_fence(__ATOMIC_RELEASE);
     snprintf(service->shown.model, sizeof service->shown.model, "%s", facts->description);
     memcpy(hub->model, service->shown.model, sizeof hub->model);
-    STEP("streams.show.model");
+    FAILPOINT("streams.show.model");
     SHOW(service, load_per_mille, 1000);
-    STEP("streams.show.loaded");
+    FAILPOINT("streams.show.loaded");
     SHOW(service, n_ctx, facts->n_ctx);
-    STEP("streams.show.n_ctx");
+    FAILPOINT("streams.show.n_ctx");
     SHOW(service, n_ctx_trained, facts->n_ctx_trained);
-    STEP("streams.show.n_ctx_trained");
+    FAILPOINT("streams.show.n_ctx_trained");
     SHOW(service, n_vocab, (uint32_t)facts->n_vocab);
-    STEP("streams.show.n_vocab");
+    FAILPOINT("streams.show.n_vocab");
     SHOW(service, n_threads, (uint32_t)facts->n_threads);
-    STEP("streams.show.n_threads");
+    FAILPOINT("streams.show.n_threads");
     SHOW(service, n_parallel, (uint32_t)facts->n_sequences);
-    STEP("streams.show.n_parallel");
+    FAILPOINT("streams.show.n_parallel");
     SHOW(service, n_parameters, facts->n_parameters);
-    STEP("streams.show.n_parameters");
+    FAILPOINT("streams.show.n_parameters");
     SHOW(service, model_bytes, facts->n_bytes);
-    STEP("streams.show.model_bytes");
+    FAILPOINT("streams.show.model_bytes");
 }
 
 void stream_service_show_worker(stream_service *service, int pid, uint32_t n_recoveries) {
     service->shown.worker_pid = (uint32_t)pid;
     /* release: who sees this worker sees the state that it showed first, and not the READY of one that died. */
     __atomic_store_n(&hub_of(&service->view)->worker_pid, (uint32_t)pid, __ATOMIC_RELEASE);
-    STEP("streams.show.worker_pid");
+    FAILPOINT("streams.show.worker_pid");
     SHOW(service, n_recoveries, n_recoveries);
-    STEP("streams.show.n_recoveries");
+    FAILPOINT("streams.show.n_recoveries");
 }
 
 void stream_service_show_load(stream_service *service, uint32_t n_running, uint32_t n_queued) {
     SHOW(service, n_running, n_running);
-    STEP("streams.show.n_running");
+    FAILPOINT("streams.show.n_running");
     SHOW(service, n_queued, n_queued);
-    STEP("streams.show.n_queued");
+    FAILPOINT("streams.show.n_queued");
 }
 
 bool stream_service_shutdown_requested(const stream_service *service) {
@@ -76,15 +76,15 @@ bool stream_service_shutdown_requested(const stream_service *service) {
 }
 
 /* What an empty stream shows of its generation goes: nobody would take it. So do those who seem to watch a free one. */
-static void restore_empty(slot *slot) {
-    lipc_stream_header *header = slot_header(slot);
+static void restore_empty(host_stream *stream) {
+    lipc_stream_header *header = host_stream_header(stream);
     uint64_t bits = 0, claim = stream_claim_now(header);
-    if (__atomic_load_n(&header->status, __ATOMIC_RELAXED) >> 32 == slot->generation)
+    if (__atomic_load_n(&header->status, __ATOMIC_RELAXED) >> 32 == stream->generation)
         __atomic_store_n(&header->status, 0, __ATOMIC_RELAXED);
-    STEP("streams.restore.status");
+    FAILPOINT("streams.restore.status");
     for (uint32_t word = 0; word < LIPC_CLIENTS_MAX / 64; word++)
         bits |= __atomic_load_n(&header->watchers[word], __ATOMIC_RELAXED);
-    if (bits != 0 && stream_claim_phase(claim) == LIPC_CLAIM_FREE) slot_free_from(slot, &claim);
+    if (bits != 0 && stream_claim_phase(claim) == LIPC_CLAIM_FREE) host_stream_free_from(stream, &claim);
 }
 
 /* For clients that would otherwise wait for words that somebody scribbled over. */
@@ -94,10 +94,10 @@ void stream_service_restore(stream_service *service) {
     service->restore_ns = now_ns + RESTORE_NS;
     hub_restore(&service->view, &service->shown);
     for (uint32_t i = 0; i < service->view.at.n_streams; i++) {
-        slot *slot = &service->slots[i];
-        if (slot->phase != SLOT_EMPTY)
-            stream_writer_restore(&slot->writer);
+        host_stream *stream = &service->streams[i];
+        if (stream->phase != HOST_STREAM_EMPTY)
+            stream_writer_restore(&stream->writer);
         else
-            restore_empty(slot);
+            restore_empty(stream);
     }
 }

@@ -29,7 +29,7 @@ static int start_worker(host_parts *parts, const sigset_t *ending) {
     sigset_t before;
     /* Its first instructions must not run this process's handlers. */
     sigprocmask(SIG_BLOCK, ending, &before);
-    parts->ledger->n_workers++;
+    parts->journal->n_workers++;
     int pid = plat_worker_start("chatbot-worker");
     if (pid == 0) work(parts, ending);
     sigprocmask(SIG_SETMASK, &before, NULL);
@@ -42,7 +42,7 @@ static void pause_before_next(unsigned n_unready) {
 }
 
 host_exit supervise(host_parts *parts, const sigset_t *ending) {
-    ledger *ledger = parts->ledger;
+    journal *journal = parts->journal;
     for (;;) {
         int exit_code, pid = start_worker(parts, ending);
         if (pid < 0) {
@@ -55,13 +55,13 @@ host_exit supervise(host_parts *parts, const sigset_t *ending) {
             log_line(LOG_LEVEL_ERROR, "cannot wait for the worker, process %d: %s", pid, plat_os_error());
             return HOST_EXIT_FAILURE;
         }
-        ledger_blame(ledger, killer, plat_signal_is_crash(killer));
+        journal_blame(journal, killer, plat_signal_is_crash(killer));
         log_line(LOG_LEVEL_WARN, "the worker, process %d, was killed by signal %d (%s)", pid, killer, strsignal(killer));
-        if (ledger->n_unready >= LEDGER_UNREADY_MOST) {
+        if (journal->n_unready >= JOURNAL_UNREADY_MOST) {
             log_line(LOG_LEVEL_ERROR, "%u workers in a row were killed before they could serve: giving up",
-                     ledger->n_unready);
+                     journal->n_unready);
             return HOST_EXIT_FAILURE;
         }
-        pause_before_next(ledger->n_unready);
+        pause_before_next(journal->n_unready);
     }
 }

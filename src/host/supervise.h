@@ -7,7 +7,7 @@
 #include <signal.h>
 
 /* Starts a worker, and another whenever one is killed, until one ends by itself; returns its code. In the worker the
- * signals of `ending` are ignored: it learns of them from the ledger. One thread. */
+ * signals of `ending` are ignored: it learns of them from the journal. One thread. */
 host_exit supervise(host_parts *parts, const sigset_t *ending);
 
 #endif

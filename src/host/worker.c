@@ -10,7 +10,7 @@
 
 #include "../engine/engine.h"
 #include "../platform/platform.h"
-#include "../platform/step.h"
+#include "../platform/failpoint.h"
 
 #include <stdio.h>
 
@@ -24,7 +24,7 @@ typedef struct worker {
     plat_process_watch *parent_watch;
     server *server;
     bool is_serving;   /* not loading */
-    bool is_attending; /* atomic: a thread is in server_attend */
+    bool is_polling; /* atomic: a thread is in server_poll_clients */
     const answer *load; /* by which another model is being loaded; NULL: none */
     uint64_t last_progress_ns;
     const char *model_path;
@@ -42,7 +42,7 @@ void host_parts_remove(host_parts *parts) {
 static void on_parent_death(void *user_data, uint32_t tag) {
     worker *worker = user_data;
     (void)tag;
-    __atomic_store_n(&worker->parts->ledger->stop.now, 1, __ATOMIC_RELEASE);
+    __atomic_store_n(&worker->parts->journal->stop.now, 1, __ATOMIC_RELEASE);
     plat_doorbell_ring(worker->bell, PLAT_BELL_ALL);
 }
 
@@ -55,28 +55,28 @@ static bool follow(worker *worker, const followed_process *process, uint32_t tag
 }
 
 static bool follow_parents(worker *worker) {
-    const ledger *ledger = worker->parts->ledger;
+    const journal *journal = worker->parts->journal;
     return plat_process_watch_open(on_parent_death, worker, &worker->parent_watch) == PLAT_OK &&
-           follow(worker, &ledger->parent, 0) && follow(worker, &ledger->starter, 1);
+           follow(worker, &journal->parent, 0) && follow(worker, &journal->starter, 1);
 }
 
 /* ---- the engine -------------------------------------------------------------------------------------------------- */
 
 static bool must_end_now(const worker *worker) {
-    return __atomic_load_n(&worker->parts->ledger->stop.now, __ATOMIC_ACQUIRE) ||
+    return __atomic_load_n(&worker->parts->journal->stop.now, __ATOMIC_ACQUIRE) ||
            classic_service_shutdown_requested(worker->classic);
 }
 
 static bool is_told_to_end(const worker *worker) {
-    return must_end_now(worker) || __atomic_load_n(&worker->parts->ledger->stop.drain, __ATOMIC_ACQUIRE) ||
+    return must_end_now(worker) || __atomic_load_n(&worker->parts->journal->stop.drain, __ATOMIC_ACQUIRE) ||
            stream_service_shutdown_requested(worker->streams);
 }
 
 /* Of several lanes that are warmed up at the same time one attends. */
 static void attend(worker *worker) {
-    if (__atomic_exchange_n(&worker->is_attending, true, __ATOMIC_ACQUIRE)) return;
-    server_attend(worker->server);
-    __atomic_store_n(&worker->is_attending, false, __ATOMIC_RELEASE);
+    if (__atomic_exchange_n(&worker->is_polling, true, __ATOMIC_ACQUIRE)) return;
+    server_poll_clients(worker->server);
+    __atomic_store_n(&worker->is_polling, false, __ATOMIC_RELEASE);
 }
 
 static bool on_interrupted(void *user_data) {
@@ -123,7 +123,7 @@ static const char *model_path_of(const host_options *options) {
 
 /* The model that the host has now, or is to have. */
 static const char *current_model(const worker *worker) {
-    const char *chosen = ledger_model(worker->parts->ledger);
+    const char *chosen = journal_model(worker->parts->journal);
     return chosen ? chosen : model_path_of(&worker->parts->options);
 }
 
@@ -156,7 +156,7 @@ static int open_replay(worker *worker, const engine_callbacks *callbacks, engine
         .text_path = options->replay_path,
         .tokens_per_second = options->replay_rate,
         /* The classic channel may have one beside all streams. */
-        .n_sequences = options->n_parallel > 0 ? options->n_parallel : options->n_slots + 1,
+        .n_sequences = options->n_parallel > 0 ? options->n_parallel : options->n_streams + 1,
         .n_ctx = options->n_ctx > 0 ? (uint32_t)options->n_ctx : 0,
         .callbacks = *callbacks,
     };
@@ -270,7 +270,7 @@ static int change_model(worker *worker, answer *load, engine **engine) {
         end_in_vain(worker, load, error, message);
         return go_back(worker, engine);
     }
-    ledger_set_model(worker->parts->ledger, load->load_path);
+    journal_set_model(worker->parts->journal, load->load_path);
     go_on(worker);
     server_end_load(load, LIPC_END_TURN, 0, "");
     return ENGINE_OK;
@@ -292,7 +292,7 @@ static host_exit run(worker *worker, engine **engine) {
 static int open_first(worker *worker, engine **engine) {
     char message[MESSAGE_SIZE];
     stream_service_show_state(worker->streams, worker->is_successor ? LIPC_HUB_RECOVERING : LIPC_HUB_LOADING);
-    stream_service_show_worker(worker->streams, plat_process_own_pid(), worker->parts->ledger->n_workers - 1);
+    stream_service_show_worker(worker->streams, plat_process_own_pid(), worker->parts->journal->n_workers - 1);
     int error = open_to_serve(worker, current_model(worker), engine, message, sizeof message);
     if (error == ENGINE_OK) return ENGINE_OK;
     if (error != ENGINE_E_ABORTED) log_line(LOG_LEVEL_ERROR, "%s", message);
@@ -303,9 +303,9 @@ static int open_first(worker *worker, engine **engine) {
 /* Everybody may see that the model is there. */
 static void announce(worker *worker) {
     worker->is_serving = true;
-    worker->parts->ledger->is_ready = true;
+    worker->parts->journal->is_ready = true;
     stream_service_look(worker->streams); /* before all are rung: what a dead worker freed it may not have rung for */
-    STEP("worker.serve.ready");
+    FAILPOINT("worker.serve.ready");
     stream_service_show_state(worker->streams, LIPC_HUB_READY);
     classic_service_announce(worker->classic);
 }
@@ -313,7 +313,7 @@ static void announce(worker *worker) {
 /* Loads the model and serves. */
 static host_exit serve(worker *worker) {
     engine *engine = NULL;
-    worker->server = server_new(worker->classic, worker->streams, worker->parts->ledger, worker->bell);
+    worker->server = server_new(worker->classic, worker->streams, worker->parts->journal, worker->bell);
     if (!worker->server) {
         log_line(LOG_LEVEL_ERROR, "not enough memory for the serving loop");
         return HOST_EXIT_FAILURE;
@@ -336,10 +336,10 @@ static host_exit serve(worker *worker) {
 /* Takes up what is there, and everything that is needed to go on with it. */
 static host_exit open_services(worker *worker, char *message, size_t message_size) {
     host_parts *parts = worker->parts;
-    host_exit code = classic_service_open(&parts->instance, &parts->classic, &parts->options, parts->ledger, worker->bell,
+    host_exit code = classic_service_open(&parts->instance, &parts->classic, &parts->options, parts->journal, worker->bell,
                                           &worker->classic, message, message_size);
     if (code != HOST_EXIT_OK) return code;
-    code = stream_service_open(&parts->instance, &parts->options, parts->ledger, worker->bell, &worker->streams, message,
+    code = stream_service_open(&parts->instance, &parts->options, parts->journal, worker->bell, &worker->streams, message,
                                message_size);
     if (code != HOST_EXIT_OK) return code;
     if (parts->options.exit_with_parent && !follow_parents(worker)) {
@@ -349,8 +349,8 @@ static host_exit open_services(worker *worker, char *message, size_t message_siz
     size_t n_resumed = stream_service_recover(worker->streams);
     if (n_resumed > 0) log_line(LOG_LEVEL_INFO, "%zu answers go on when the model is loaded", n_resumed);
     worker->has_answers = n_resumed > 0 ||
-                          __atomic_load_n(&parts->ledger->classic.phase, __ATOMIC_ACQUIRE) == CLASSIC_ANSWERING;
-    worker->is_successor = n_resumed > 0 || parts->ledger->n_workers > 1;
+                          __atomic_load_n(&parts->journal->classic.phase, __ATOMIC_ACQUIRE) == CLASSIC_ANSWERING;
+    worker->is_successor = n_resumed > 0 || parts->journal->n_workers > 1;
     return HOST_EXIT_OK;
 }
 

@@ -5,7 +5,7 @@
 
 #include "classic_objects.h"
 #include "instance.h"
-#include "ledger.h"
+#include "journal.h"
 #include "options.h"
 
 /* What a worker works with; made before it, outlives it. */
@@ -13,7 +13,7 @@ typedef struct host_parts {
     host_options options;
     instance instance;
     classic_objects classic;
-    ledger *ledger;
+    journal *journal;
 } host_parts;
 
 /* Works until the host is asked to end, taking up first what another worker left. Returns the code to end with. The

@@ -58,15 +58,15 @@ static void read_futex(board *board) {
 /* As a reader of the channel sleeps: arm, look, sleep. */
 static void read_bell(board *board, const stand_in *host) {
     stream_reader reader;
-    stream_sight sight;
+    stream_snapshot snapshot;
     plat_doorbell *bell = hub_bell(&hub_client(&host->view, 0)->bell);
     stream_reader_begin(&reader, &host->view, 0, host->writer.generation);
     tell_ready(board);
     for (uint32_t i = 0; i < board->n_wakes; i++) {
         for (;;) {
             const uint32_t seen = plat_doorbell_arm(bell, PLAT_BELL_ALL);
-            stream_look(&reader, &sight);
-            if (sight.n_tokens > i)
+            stream_read_snapshot(&reader, &snapshot);
+            if (snapshot.n_tokens > i)
                 break;
             plat_doorbell_wait(bell, seen, PLAT_NEVER);
         }
@@ -159,11 +159,11 @@ static pid_t start_poller(board *board, const stand_in *host) {
         return pid;
     pin_to_core(1);
     stream_reader reader;
-    stream_sight sight = {0};
+    stream_snapshot snapshot = {0};
     stream_reader_begin(&reader, &host->view, 0, host->writer.generation);
     tell_ready(board);
-    while (sight.state != LIPC_STREAM_ENDED)
-        stream_look(&reader, &sight);
+    while (snapshot.state != LIPC_STREAM_ENDED)
+        stream_read_snapshot(&reader, &snapshot);
     _exit(0);
 }
 

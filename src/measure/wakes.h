@@ -11,7 +11,7 @@
 
 enum {
     WAKE_FUTEX,
-    WAKE_BELL,    /* to the return of plat_doorbell_wait and the sight of the token */
+    WAKE_BELL,    /* to the return of plat_doorbell_wait and the snapshot of the token */
     WAKE_LIBRARY, /* to the return of lipc_stream_read */
     N_WAKE_KINDS
 };

@@ -126,7 +126,7 @@ static void check_levels(void) {
     CHECK_INT(bell.armed, ==, seen << 2 | PLAT_BELL_ENDS); /* as layout.h says it */
     plat_doorbell_ring(&bell, PLAT_BELL_NEWS);
     CHECK(!plat_doorbell_has_rung(&bell, seen));
-    /* A second sleeper joins its wish to the first's. */
+    /* A second sleeper joins what it waits for to the first's. */
     CHECK(plat_doorbell_arm(&bell, PLAT_BELL_NEWS) == seen);
     plat_doorbell_ring(&bell, PLAT_BELL_ENDS);
     CHECK(plat_doorbell_has_rung(&bell, seen) && bell.armed == 0);

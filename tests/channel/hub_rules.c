@@ -223,10 +223,10 @@ static void check_begin(void) {
     uint64_t claim;
     hub_client(&view, 0)->claim = client_claim(LIPC_CLIENT_FREE, 0x0FFFFFFF, 0);
     CHECK(hub_client_attach(&view, PID, 9, &index, &claim) && index == 0);
-    hub_client(&view, 0)->wish = hub_client(&view, 0)->queue_position = 9;
+    hub_client(&view, 0)->reservation = hub_client(&view, 0)->queue_position = 9;
     hub_client_free(&view, 0, claim);
     CHECK(hub_client(&view, 0)->claim == client_claim(LIPC_CLIENT_FREE, 0, 0));
-    CHECK(hub_client(&view, 0)->wish == 0 && hub_client(&view, 0)->queue_position == 0);
+    CHECK(hub_client(&view, 0)->reservation == 0 && hub_client(&view, 0)->queue_position == 0);
     free(before);
 }
 
@@ -243,18 +243,18 @@ static void check_words(void) {
     CHECK_INT(stream_claim_phase(UINT64_C(0x123456780000FFF2)), ==, 2);
     CHECK_INT(stream_claim_owner(UINT64_C(0x123456780000FFF2)), ==, 0xFFF);
     CHECK_INT(stream_claim_generation(UINT64_C(0x123456780000FFF2)), ==, 0x12345678);
-    const uint64_t wish = UINT64_C(0x12345) << 18 | 0xFFFFu << 2 | LIPC_WISH_GRANTED;
-    CHECK_INT(wish_phase(wish), ==, LIPC_WISH_GRANTED);
-    CHECK_INT(wish_stream(wish), ==, 0xFFFF);
-    CHECK_INT(wish_ticket(wish), ==, 0x12345);
+    const uint64_t reservation = UINT64_C(0x12345) << 18 | 0xFFFFu << 2 | LIPC_RESERVATION_GRANTED;
+    CHECK_INT(reservation_phase(reservation), ==, LIPC_RESERVATION_GRANTED);
+    CHECK_INT(reservation_stream(reservation), ==, 0xFFFF);
+    CHECK_INT(reservation_ticket(reservation), ==, 0x12345);
 
-    test_step("what is a wish");
+    test_step("what is a reservation");
     make_segment(N_STREAMS);
-    static const bool is_wish[4] = {false, true, true, false};
+    static const bool is_reservation[4] = {false, true, true, false};
     for (uint32_t phase = 0; phase < 4; phase++) {
-        hub_client(&view, 1)->wish = UINT64_C(5) << 18 | phase;
-        CHECK_INT(hub_has_wish(&view, 1), ==, is_wish[phase]);
-        CHECK(!hub_has_wish(&view, 0));
+        hub_client(&view, 1)->reservation = UINT64_C(5) << 18 | phase;
+        CHECK_INT(reservation_is_pending(&view, 1), ==, is_reservation[phase]);
+        CHECK(!reservation_is_pending(&view, 0));
     }
 
     test_step("the last stream that a grant can name");
@@ -262,26 +262,26 @@ static void check_words(void) {
     uint32_t stream;
     uint64_t claim;
     hub_of(&view)->next_ticket = UINT64_C(0x3FFFFFFFFFF);
-    hub_wish(&view, 0);
+    reservation_request(&view, 0);
     CHECK_INT(hub_of(&view)->next_ticket, ==, UINT64_C(0x40000000000));
-    CHECK(hub_wish_grant(&view, 0, hub_client(&view, 0)->wish, 0xFFFF));
-    CHECK_INT(wish_ticket(hub_client(&view, 0)->wish), ==, UINT64_C(0x3FFFFFFFFFF));
-    CHECK(hub_wish_take(&view, 0, &stream, &claim));
+    CHECK(reservation_grant(&view, 0, hub_client(&view, 0)->reservation, 0xFFFF));
+    CHECK_INT(reservation_ticket(hub_client(&view, 0)->reservation), ==, UINT64_C(0x3FFFFFFFFFF));
+    CHECK(reservation_take(&view, 0, &stream, &claim));
     CHECK(stream == 0xFFFF && claim == 0);
 
     test_step("the last stream that there is, and one more");
     for (uint32_t last = N_STREAMS - 1; last <= N_STREAMS; last++) {
         hub_stream(&view, N_STREAMS - 1)->claim = stream_claim(LIPC_CLAIM_OFFERED, 0, 8);
-        hub_wish(&view, 0);
-        CHECK(hub_wish_grant(&view, 0, hub_client(&view, 0)->wish, last));
-        CHECK(hub_wish_take(&view, 0, &stream, &claim));
+        reservation_request(&view, 0);
+        CHECK(reservation_grant(&view, 0, hub_client(&view, 0)->reservation, last));
+        CHECK(reservation_take(&view, 0, &stream, &claim));
         CHECK(claim == (last < N_STREAMS ? stream_claim(LIPC_CLAIM_CLAIMED, 0, 8) : 0));
     }
     /* Taken already. */
-    hub_wish(&view, 0);
-    CHECK(hub_wish_grant(&view, 0, hub_client(&view, 0)->wish, N_STREAMS - 1));
+    reservation_request(&view, 0);
+    CHECK(reservation_grant(&view, 0, hub_client(&view, 0)->reservation, N_STREAMS - 1));
     hub_stream(&view, N_STREAMS - 1)->claim = stream_claim(LIPC_CLAIM_SUBMITTED, 0, 8);
-    CHECK(hub_wish_take(&view, 0, &stream, &claim) && claim == 0);
+    CHECK(reservation_take(&view, 0, &stream, &claim) && claim == 0);
 
     test_step("whose hub it is");
     CHECK(hub_is_of(view.base, PID) && !hub_is_of(view.base, PID + 1));

@@ -30,8 +30,8 @@ static plat_doorbell bell;
 static uint32_t bell_seen, client_index;
 static uint64_t client_claim_now, stream_claim_first;
 
-static uint64_t wish_now(void) {
-    return __atomic_load_n(&hub_client(&view, 0)->wish, __ATOMIC_ACQUIRE);
+static uint64_t reservation_now(void) {
+    return __atomic_load_n(&hub_client(&view, 0)->reservation, __ATOMIC_ACQUIRE);
 }
 
 static uint32_t client_phase_now(void) {
@@ -145,27 +145,27 @@ static bool sees_shutdown(void) {
     return __atomic_load_n(&hub_of(&view)->shutdown, __ATOMIC_ACQUIRE) != 0;
 }
 
-static void wish(void) {
-    hub_wish(&view, 0);
+static void reservation(void) {
+    reservation_request(&view, 0);
 }
-static bool sees_wish(void) {
-    return wish_phase(wish_now()) == LIPC_WISH_WAITING;
+static bool sees_reservation(void) {
+    return reservation_phase(reservation_now()) == LIPC_RESERVATION_WAITING;
 }
 static void grant(void) {
-    CHECK(hub_wish_grant(&view, 0, __atomic_load_n(&hub_client(&view, 0)->wish, __ATOMIC_RELAXED), 1));
+    CHECK(reservation_grant(&view, 0, __atomic_load_n(&hub_client(&view, 0)->reservation, __ATOMIC_RELAXED), 1));
 }
 static bool takes_grant(void) {
     uint32_t stream;
     uint64_t claim;
-    return hub_wish_take(&view, 0, &stream, &claim);
+    return reservation_take(&view, 0, &stream, &claim);
 }
 static bool withdraws_late(void) {
     uint32_t stream;
-    uint64_t claim, now = __atomic_load_n(&hub_client(&view, 0)->wish, __ATOMIC_RELAXED);
-    return wish_phase(now) == LIPC_WISH_GRANTED && hub_wish_withdraw(&view, 0, &stream, &claim);
+    uint64_t claim, now = __atomic_load_n(&hub_client(&view, 0)->reservation, __ATOMIC_RELAXED);
+    return reservation_phase(now) == LIPC_RESERVATION_GRANTED && reservation_withdraw(&view, 0, &stream, &claim);
 }
-static void wish_and_grant(void) {
-    wish();
+static void reserve_and_grant(void) {
+    reservation();
     grant();
 }
 static void take(void) {
@@ -174,10 +174,10 @@ static void take(void) {
 static void withdraw(void) {
     uint32_t stream;
     uint64_t claim;
-    CHECK(!hub_wish_withdraw(&view, 0, &stream, &claim));
+    CHECK(!reservation_withdraw(&view, 0, &stream, &claim));
 }
-static bool sees_no_wish(void) {
-    return wish_now() == LIPC_WISH_NONE;
+static bool sees_no_reservation(void) {
+    return reservation_now() == LIPC_RESERVATION_NONE;
 }
 
 static void submit(void) {
@@ -233,28 +233,28 @@ static void append(void) {
     CHECK(stream_writer_append(&writer, "b", 1, &(stream_token){1, 0}, 2) == STREAM_FITS);
 }
 static bool sees_text(void) {
-    stream_sight sight;
-    stream_look(&reader, &sight);
-    return sight.n_bytes == 2;
+    stream_snapshot snapshot;
+    stream_read_snapshot(&reader, &snapshot);
+    return snapshot.n_bytes == 2;
 }
 static void end_answer(void) {
     stream_writer_end(&writer, LIPC_END_TURN, 0, "why", 3);
 }
 static bool sees_end(void) {
-    stream_sight sight;
-    stream_look(&reader, &sight);
-    return sight.state == LIPC_STREAM_ENDED;
+    stream_snapshot snapshot;
+    stream_read_snapshot(&reader, &snapshot);
+    return snapshot.state == LIPC_STREAM_ENDED;
 }
 
 static bool finds_text(void) {
-    stream_remains remains;
-    stream_remains_read(&view, 0, 9, &remains);
-    return remains.n_bytes == 2;
+    stream_recovered recovered;
+    stream_recovered_read(&view, 0, 9, &recovered);
+    return recovered.n_bytes == 2;
 }
 static bool finds_end(void) {
-    stream_remains remains;
-    stream_remains_read(&view, 0, 9, &remains);
-    return remains.has_ended;
+    stream_recovered recovered;
+    stream_recovered_read(&view, 0, 9, &recovered);
+    return recovered.has_ended;
 }
 static void scribble_over_published(void) {
     begin_generating();
@@ -328,11 +328,11 @@ static const struct hand_over {
     {"the hub's state comes", hide_hub, begin, sees_starting},
     {"a hub is shown again", scribble_over_hub, restore_hub, sees_restored_hub},
     {"a request to end", nothing, request_shutdown, sees_shutdown},
-    {"a wish", attach, wish, sees_wish},
-    {"a grant is taken", wish, grant, takes_grant},
-    {"a grant that is found by who withdraws", wish, grant, withdraws_late},
-    {"a grant has been taken", wish_and_grant, take, sees_no_wish},
-    {"a wish is withdrawn", wish, withdraw, sees_no_wish},
+    {"a reservation", attach, reservation, sees_reservation},
+    {"a grant is taken", reservation, grant, takes_grant},
+    {"a grant that is found by who withdraws", reservation, grant, withdraws_late},
+    {"a grant has been taken", reserve_and_grant, take, sees_no_reservation},
+    {"a reservation is withdrawn", reservation, withdraw, sees_no_reservation},
     {"a request is submitted", take_all_streams, submit, sees_request},
     {"a cancel", nothing, cancel, sees_cancel},
     {"a watcher comes", nothing, watch, is_watched},

@@ -64,7 +64,7 @@ static field fields[] = {
     F(reserved6),
 #undef F
 #define F(name) FIELD(lipc_client_record, name)
-    F(claim), F(start_time), F(wish), F(reserved0), F(bell), F(reserved1), F(queue_position), F(reserved2),
+    F(claim), F(start_time), F(reservation), F(reserved0), F(bell), F(reserved1), F(queue_position), F(reserved2),
 #undef F
 #define F(name) FIELD(lipc_stream_header, name)
     F(claim), F(cancel), F(id), F(request_bytes), F(reserved0), F(watchers), F(reserved1), F(published), F(status),
@@ -111,7 +111,7 @@ static constant constants[] = {
     C(LIPC_LAYOUT_MAJOR), C(LIPC_LAYOUT_MINOR), C(LIPC_HUB_STARTING), C(LIPC_HUB_LOADING), C(LIPC_HUB_READY),
     C(LIPC_HUB_ENDING), C(LIPC_HUB_RECOVERING), C(LIPC_STREAM_RECOVERING),
     C(LIPC_BELL_NEWS), C(LIPC_BELL_ENDS), C(LIPC_CLIENT_FREE), C(LIPC_CLIENT_ATTACHING), C(LIPC_CLIENT_ATTACHED),
-    C(LIPC_CLIENT_LEAVING), C(LIPC_WISH_NONE), C(LIPC_WISH_WAITING), C(LIPC_WISH_GRANTED), C(LIPC_CLAIM_FREE),
+    C(LIPC_CLIENT_LEAVING), C(LIPC_RESERVATION_NONE), C(LIPC_RESERVATION_WAITING), C(LIPC_RESERVATION_GRANTED), C(LIPC_CLAIM_FREE),
     C(LIPC_CLAIM_CLAIMED), C(LIPC_CLAIM_SUBMITTED), C(LIPC_CLAIM_DETACHED), C(LIPC_CLAIM_RELEASED), C(LIPC_CLAIM_OFFERED), C(LIPC_NO_OWNER),
     C(LIPC_STREAM_QUEUED), C(LIPC_STREAM_READING), C(LIPC_STREAM_GENERATING), C(LIPC_STREAM_ENDED),
     C(LIPC_FLAG_DETACHABLE), C(LIPC_FLAG_IGNORE_EOS), C(LIPC_FLAG_LOGPROBS), C(LIPC_FLAG_LOAD), C(LIPC_MODEL_PATH_MAX),
@@ -226,10 +226,10 @@ static void check_examples(void) {
     check_example("stream DETACHED, generation 2", stream_claim(LIPC_CLAIM_DETACHED, LIPC_NO_OWNER, 2));
     check_example("stream FREE, generation 3", stream_claim(LIPC_CLAIM_FREE, 0, 3));
     uint64_t waiting = 0x140001, granted = 0x14000E;
-    check_example("wish WAITING, ticket 5", waiting);
-    check_example("wish GRANTED, ticket 5, stream 3", granted);
-    CHECK(wish_phase(waiting) == LIPC_WISH_WAITING && wish_ticket(waiting) == 5);
-    CHECK(wish_phase(granted) == LIPC_WISH_GRANTED && wish_ticket(granted) == 5 && wish_stream(granted) == 3);
+    check_example("reservation WAITING, ticket 5", waiting);
+    check_example("reservation GRANTED, ticket 5, stream 3", granted);
+    CHECK(reservation_phase(waiting) == LIPC_RESERVATION_WAITING && reservation_ticket(waiting) == 5);
+    CHECK(reservation_phase(granted) == LIPC_RESERVATION_GRANTED && reservation_ticket(granted) == 5 && reservation_stream(granted) == 3);
 }
 
 /* The bytes of the document are a request that the host takes, and the one that liblipc writes. */

@@ -1,4 +1,4 @@
-/* resume_rules.c - what a successor finds of an answer and how it goes on with it: stream_remains_read, the sum of a
+/* resume_rules.c - what a successor finds of an answer and how it goes on with it: stream_recovered_read, the sum of a
  * request, retracing what was published, and the same for the classic block. */
 #include "../support/harness.h"
 
@@ -13,7 +13,7 @@ enum { STREAM = 1, GENERATION = 8 };
 
 static hub_view view;
 static stream_writer writer;
-static stream_remains remains;
+static stream_recovered recovered;
 
 static lipc_stream_header *header(void) {
     return hub_stream(&view, STREAM);
@@ -24,7 +24,7 @@ static stream_room append(const char *text, int32_t id) {
 }
 
 /* An answer of three tokens and a text that was held back, of a writer that then dies. */
-static void make_remains(const char *held_back) {
+static void make_recovered(const char *held_back) {
     memset(view.base, 0, view.at.segment_size);
     hub_clear(&view);
     hub_begin(&view, 1, 1, "1");
@@ -36,12 +36,12 @@ static void make_remains(const char *held_back) {
 }
 
 static void find(void) {
-    stream_remains_read(&view, STREAM, GENERATION, &remains);
+    stream_recovered_read(&view, STREAM, GENERATION, &recovered);
 }
 
 static void resume(void) {
     find();
-    stream_writer_resume(&writer, &view, STREAM, GENERATION, &remains);
+    stream_writer_resume(&writer, &view, STREAM, GENERATION, &recovered);
 }
 
 static uint32_t state_now(void) {
@@ -50,38 +50,38 @@ static uint32_t state_now(void) {
 
 /* ---- what is found ---- */
 
-static void check_remains(void) {
+static void check_recovered(void) {
     int32_t ids[4] = {0, 0, 0, 99};
     test_step("what is found of an answer");
-    make_remains("!");
+    make_recovered("!");
     find();
-    CHECK(remains.is_taken && !remains.has_ended && remains.was_started);
-    CHECK(remains.n_bytes == 8 && remains.n_tokens == 3 && remains.seed == 42 && remains.request_sum == 77);
-    stream_remains_tokens(&view, STREAM, ids, 3);
+    CHECK(recovered.is_taken && !recovered.has_ended && recovered.was_started);
+    CHECK(recovered.n_bytes == 8 && recovered.n_tokens == 3 && recovered.seed == 42 && recovered.request_sum == 77);
+    stream_recovered_tokens(&view, STREAM, ids, 3);
     CHECK(ids[0] == 1 && ids[1] == 2 && ids[2] == 3 && ids[3] == 99);
-    stream_remains_read(&view, STREAM, GENERATION + 1, &remains);
-    CHECK(!remains.is_taken && !remains.was_started && remains.n_bytes == 0 && remains.n_tokens == 0);
+    stream_recovered_read(&view, STREAM, GENERATION + 1, &recovered);
+    CHECK(!recovered.is_taken && !recovered.was_started && recovered.n_bytes == 0 && recovered.n_tokens == 0);
     header()->status = (uint64_t)GENERATION << 32;
     find();
-    CHECK(!remains.is_taken);
+    CHECK(!recovered.is_taken);
 
     test_step("of one that had not begun, and of one that had ended");
     stream_writer_begin(&writer, &view, STREAM, GENERATION, 1000);
     find();
-    CHECK(remains.is_taken && !remains.has_ended && !remains.was_started && remains.n_tokens == 0);
+    CHECK(recovered.is_taken && !recovered.has_ended && !recovered.was_started && recovered.n_tokens == 0);
     stream_writer_start(&writer, 42, 77, 2000);
     stream_writer_end(&writer, LIPC_END_TURN, 0, "", 5000);
     find();
-    CHECK(remains.is_taken && remains.has_ended && remains.was_started);
-    CHECK_INT(remains.ended_ns, ==, 5000);
-    stream_writer_resume(&writer, &view, STREAM, GENERATION, &remains);
+    CHECK(recovered.is_taken && recovered.has_ended && recovered.was_started);
+    CHECK_INT(recovered.ended_ns, ==, 5000);
+    stream_writer_resume(&writer, &view, STREAM, GENERATION, &recovered);
     CHECK_INT(state_now(), ==, LIPC_STREAM_ENDED);
 
     test_step("lengths that lie");
     header()->published = UINT64_MAX;
     find();
-    CHECK_INT(remains.n_bytes, ==, view.at.log_size);
-    CHECK_INT(remains.n_tokens, ==, view.at.index_length);
+    CHECK_INT(recovered.n_bytes, ==, view.at.log_size);
+    CHECK_INT(recovered.n_tokens, ==, view.at.index_length);
 }
 
 static void check_sum(void) {
@@ -113,7 +113,7 @@ static void check_sum(void) {
     CHECK(stream_sum_add(UINT64_C(0xCBF29CE484222325), "a", 1) == UINT64_C(0xAF63DC4C8601EC8C)); /* FNV's own example */
     CHECK(stream_sum_begin(0) == stream_sum_add(UINT64_C(0xCBF29CE484222325), "\0\0\0", 4));
     CHECK(stream_sum_begin(1) != stream_sum_begin(0));
-    make_remains("!");
+    make_recovered("!");
     resume();
     CHECK(append("Grü", 1) == STREAM_FITS && append("", 2) == STREAM_FITS && append("ße", 3) == STREAM_FITS);
     CHECK(append("!?", 4) == STREAM_FITS);
@@ -144,9 +144,9 @@ static void check_sum(void) {
 
 static void check_resumed(void) {
     stream_reader reader;
-    stream_sight sight;
+    stream_snapshot snapshot;
     test_step("retraced and gone on with");
-    make_remains("!");
+    make_recovered("!");
     lipc_stream_header before = *header();
     resume();
     CHECK_INT(state_now(), ==, LIPC_STREAM_RECOVERING);
@@ -165,13 +165,13 @@ static void check_resumed(void) {
     CHECK_INT(state_now(), ==, LIPC_STREAM_GENERATING);
     CHECK(header()->first_token_ns == before.first_token_ns);
     stream_reader_begin(&reader, &view, STREAM, GENERATION);
-    stream_look(&reader, &sight);
-    CHECK(sight.n_bytes == 9 && sight.n_tokens == 4 && memcmp(reader.log, "Grüße!?", 9) == 0);
+    stream_read_snapshot(&reader, &snapshot);
+    CHECK(snapshot.n_bytes == 9 && snapshot.n_tokens == 4 && memcmp(reader.log, "Grüße!?", 9) == 0);
     CHECK(reader.index[3].end == 9 && reader.index[3].id == 4 && reader.index[3].logprob == 0.5f);
     CHECK_INT(reader.index[3].time_us, ==, 7);
 
     test_step("what was held back comes with the next token");
-    make_remains("!");
+    make_recovered("!");
     resume();
     CHECK(append("Grü", 1) == STREAM_FITS && append("", 2) == STREAM_FITS && append("ße", 3) == STREAM_FITS);
     CHECK(append("!?", 4) == STREAM_FITS);
@@ -196,7 +196,7 @@ static void check_resumed(void) {
     CHECK(header()->status == status && state_now() == LIPC_STREAM_ENDED);
 
     test_step("one that had not been started is started");
-    make_remains("");
+    make_recovered("");
     stream_writer_begin(&writer, &view, STREAM, GENERATION, 1000);
     resume();
     CHECK(append("", -1) == STREAM_FITS);
@@ -224,7 +224,7 @@ static void check_damaged(int n_good, const char *text, int32_t id) {
 
 static void check_damage(void) {
     test_step("what is not as it was published");
-    make_remains("");
+    make_recovered("");
     check_damaged(0, "Grä", 1); /* of the same length */
     check_damaged(0, "Grü", 2);
     check_damaged(0, "Gr", 1);
@@ -233,7 +233,7 @@ static void check_damage(void) {
     check_damaged(2, "ße!", 3);
     stream_index(&view, STREAM)[2].end++;
     check_damaged(2, "ße", 3);
-    make_remains("!?");
+    make_recovered("!?");
     check_damaged(3, "!", 4);
     check_damaged(3, "!", -1);
     check_damaged(3, "!.x", 4);
@@ -243,7 +243,7 @@ static void check_damage(void) {
     CHECK(stream_writer_append(&writer, "!?", 1, NULL, 9000) == STREAM_DAMAGED); /* less than was published */
     CHECK(append("!?", 4) == STREAM_FITS); /* all of it, and no more */
     /* More tokens than bytes for them. */
-    make_remains("");
+    make_recovered("");
     header()->published = UINT64_C(3) << 32 | 4;
     check_damaged(2, "ße", 3);
     header()->published = UINT64_C(3) << 32 | 3;
@@ -252,7 +252,7 @@ static void check_damage(void) {
 
 static void check_full(void) {
     test_step("a full index and a full log, retraced");
-    make_remains("");
+    make_recovered("");
     resume();
     CHECK(append("Grü", 1) == STREAM_FITS && append("", 2) == STREAM_FITS && append("ße", 3) == STREAM_FITS);
     while (writer.n_tokens < view.at.index_length) CHECK(append("", 9) == STREAM_FITS);
@@ -265,7 +265,7 @@ static void check_full(void) {
     char text[5000];
     memset(text, 'x', sizeof text);
     text[sizeof text - 1] = 0;
-    make_remains("");
+    make_recovered("");
     resume();
     CHECK(append("Grü", 1) == STREAM_FITS && append("", 2) == STREAM_FITS && append("ße", 3) == STREAM_FITS);
     CHECK(append(text, 4) == STREAM_FULL);
@@ -276,7 +276,7 @@ static void check_full(void) {
     CHECK_INT(header()->published, ==, UINT64_C(4) << 32 | view.at.log_size);
 
     test_step("times");
-    make_remains("");
+    make_recovered("");
     stream_writer_begin(&writer, &view, STREAM, GENERATION, 0);
     stream_writer_start(&writer, 0, 0, 5000000);
     const lipc_token_record *records = stream_index(&view, STREAM);
@@ -351,8 +351,8 @@ int main(void) {
     hub_plan(&view.at, 2, 4096, 4096);
     view.base = aligned_alloc(4096, view.at.segment_size);
     CHECK(view.base != NULL);
-    make_remains("");
-    check_remains();
+    make_recovered("");
+    check_recovered();
     check_sum();
     check_resumed();
     check_damage();

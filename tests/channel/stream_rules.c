@@ -1,5 +1,5 @@
 /* stream_rules.c - src/channel/hub.h and stream.h without any process: where the parts of a segment lie, damaged hubs,
- * records, claims, wishes, and what a reader sees of each step of a writer. */
+ * records, claims, reservations, and what a reader sees of each step of a writer. */
 #include "../support/harness.h"
 
 #include "channel/hub.h"
@@ -147,7 +147,7 @@ static void check_damaged_hubs(void) {
     CHECK_INT(identity.host_pid, ==, PID);
 }
 
-/* ---- records and wishes ---- */
+/* ---- records and reservations ---- */
 
 static void check_records(void) {
     uint32_t index, other;
@@ -162,12 +162,12 @@ static void check_records(void) {
     CHECK_INT(other, ==, 1);
     CHECK(hub_client(&view, 0)->claim == claim && claim == client_claim(LIPC_CLIENT_ATTACHED, generation, 100));
     CHECK_INT(hub_client(&view, 0)->start_time, ==, 5);
-    hub_client(&view, 0)->wish = 0xFFFF;
+    hub_client(&view, 0)->reservation = 0xFFFF;
     hub_client_leave(&view, index, claim);
     CHECK_INT(client_claim_phase(hub_client(&view, 0)->claim), ==, LIPC_CLIENT_LEAVING);
     hub_client_free(&view, index, hub_client(&view, 0)->claim);
     CHECK(hub_client(&view, 0)->claim == client_claim(LIPC_CLIENT_FREE, generation + 1, 0));
-    CHECK_INT(hub_client(&view, 0)->wish, ==, 0);
+    CHECK_INT(hub_client(&view, 0)->reservation, ==, 0);
     /* The same record, another generation: the old claim is worth nothing. */
     uint64_t new_claim;
     CHECK(hub_client_attach(&view, 100, 5, &index, &new_claim));
@@ -186,48 +186,48 @@ static void check_records(void) {
     for (uint32_t i = 0; i < LIPC_CLIENTS_MAX; i++)
         CHECK_INT(client_claim_phase(hub_client(&view, i)->claim), ==, LIPC_CLIENT_FREE);
 
-    test_step("wishes");
+    test_step("reservations");
     uint32_t stream;
     lipc_client_record *record = hub_client(&view, 4);
     uint64_t claim_now, offered;
-    CHECK(!hub_wish_take(&view, 4, &stream, &claim_now));
-    CHECK(!hub_wish_withdraw(&view, 4, &stream, &claim_now));
-    hub_wish(&view, 4);
-    uint64_t wish = record->wish;
-    CHECK_INT(wish_phase(wish), ==, LIPC_WISH_WAITING);
-    hub_wish(&view, 4);
-    CHECK(record->wish == wish);
-    hub_wish(&view, 5);
-    CHECK_INT(wish_ticket(hub_client(&view, 5)->wish), ==, wish_ticket(wish) + 1);
-    CHECK(!hub_wish_take(&view, 4, &stream, &claim_now));
-    CHECK(hub_wish_grant(&view, 4, wish, 1000));
-    CHECK(!hub_wish_grant(&view, 4, wish, 3));
-    CHECK_INT(wish_ticket(record->wish), ==, wish_ticket(wish));
-    /* No such stream: the wish is over, and nothing taken. */
-    CHECK(hub_wish_take(&view, 4, &stream, &claim_now));
+    CHECK(!reservation_take(&view, 4, &stream, &claim_now));
+    CHECK(!reservation_withdraw(&view, 4, &stream, &claim_now));
+    reservation_request(&view, 4);
+    uint64_t reservation = record->reservation;
+    CHECK_INT(reservation_phase(reservation), ==, LIPC_RESERVATION_WAITING);
+    reservation_request(&view, 4);
+    CHECK(record->reservation == reservation);
+    reservation_request(&view, 5);
+    CHECK_INT(reservation_ticket(hub_client(&view, 5)->reservation), ==, reservation_ticket(reservation) + 1);
+    CHECK(!reservation_take(&view, 4, &stream, &claim_now));
+    CHECK(reservation_grant(&view, 4, reservation, 1000));
+    CHECK(!reservation_grant(&view, 4, reservation, 3));
+    CHECK_INT(reservation_ticket(record->reservation), ==, reservation_ticket(reservation));
+    /* No such stream: the reservation is over, and nothing taken. */
+    CHECK(reservation_take(&view, 4, &stream, &claim_now));
     CHECK(stream == 1000 && claim_now == 0);
-    CHECK(!hub_wish_take(&view, 4, &stream, &claim_now));
-    wish = hub_client(&view, 5)->wish;
-    CHECK(!hub_wish_withdraw(&view, 5, &stream, &claim_now));
-    CHECK(!hub_wish_grant(&view, 5, wish, 2));
-    hub_wish(&view, 5);
+    CHECK(!reservation_take(&view, 4, &stream, &claim_now));
+    reservation = hub_client(&view, 5)->reservation;
+    CHECK(!reservation_withdraw(&view, 5, &stream, &claim_now));
+    CHECK(!reservation_grant(&view, 5, reservation, 2));
+    reservation_request(&view, 5);
     CHECK(stream_offer_free(&view, 5, &stream, &offered));
     CHECK(stream_claim_phase(offered) == LIPC_CLAIM_OFFERED && stream_claim_owner(offered) == 5);
-    CHECK(hub_wish_grant(&view, 5, hub_client(&view, 5)->wish, stream));
-    CHECK(hub_wish_withdraw(&view, 5, &stream, &claim_now));
+    CHECK(reservation_grant(&view, 5, hub_client(&view, 5)->reservation, stream));
+    CHECK(reservation_withdraw(&view, 5, &stream, &claim_now));
     CHECK(claim_now == stream_claim(LIPC_CLAIM_CLAIMED, 5, stream_claim_generation(offered)));
     CHECK(stream_claim_now(hub_stream(&view, stream)) == claim_now);
     CHECK(stream_change_claim(hub_stream(&view, stream), claim_now,
                               stream_claim(LIPC_CLAIM_FREE, 0, stream_claim_generation(claim_now) + 1)));
     /* Not offered to this one. */
     CHECK(stream_offer_free(&view, 6, &stream, &offered));
-    hub_wish(&view, 5);
-    CHECK(hub_wish_grant(&view, 5, hub_client(&view, 5)->wish, stream));
-    CHECK(hub_wish_take(&view, 5, &stream, &claim_now) && claim_now == 0);
+    reservation_request(&view, 5);
+    CHECK(reservation_grant(&view, 5, hub_client(&view, 5)->reservation, stream));
+    CHECK(reservation_take(&view, 5, &stream, &claim_now) && claim_now == 0);
     CHECK(stream_claim_now(hub_stream(&view, stream)) == offered);
     CHECK(stream_change_claim(hub_stream(&view, stream), offered,
                               stream_claim(LIPC_CLAIM_FREE, 0, stream_claim_generation(offered) + 1)));
-    CHECK_INT(hub_client(&view, 5)->wish, ==, LIPC_WISH_NONE);
+    CHECK_INT(hub_client(&view, 5)->reservation, ==, LIPC_RESERVATION_NONE);
 }
 
 /* ---- claims ---- */
@@ -301,7 +301,7 @@ static bool append(stream_writer *writer, const char *text, int32_t id) {
 static void check_answer(void) {
     stream_writer writer;
     stream_reader reader;
-    stream_sight sight;
+    stream_snapshot snapshot;
     test_step("an answer");
     make_segment(N_STREAMS, 4096, 4096);
     begin_host();
@@ -312,36 +312,36 @@ static void check_answer(void) {
     header->status = UINT64_C(7) << 32 | LIPC_END_TURN << 8 | LIPC_STREAM_ENDED;
     header->published = UINT64_C(5) << 32 | 77;
     header->n_cached = 6;
-    stream_look(&reader, &sight);
-    CHECK(sight.state == LIPC_STREAM_QUEUED && sight.n_bytes == 0 && sight.n_tokens == 0 && sight.end == 0);
+    stream_read_snapshot(&reader, &snapshot);
+    CHECK(snapshot.state == LIPC_STREAM_QUEUED && snapshot.n_bytes == 0 && snapshot.n_tokens == 0 && snapshot.end == 0);
 
     stream_writer_begin(&writer, &view, 2, 8, 1000);
-    stream_look(&reader, &sight);
-    CHECK(sight.state == LIPC_STREAM_QUEUED && sight.n_bytes == 0 && sight.n_tokens == 0);
+    stream_read_snapshot(&reader, &snapshot);
+    CHECK(snapshot.state == LIPC_STREAM_QUEUED && snapshot.n_bytes == 0 && snapshot.n_tokens == 0);
     CHECK(header->submitted_ns == 1000 && header->n_cached == 0);
     stream_writer_position(&writer, 4);
     CHECK_INT(header->queue_position, ==, 4);
     stream_writer_start(&writer, 42, 7, 2000);
     stream_writer_prompt(&writer, 30, 10, 4);
     CHECK_INT(header->n_cached, ==, 4);
-    stream_look(&reader, &sight);
-    CHECK_INT(sight.state, ==, LIPC_STREAM_READING);
+    stream_read_snapshot(&reader, &snapshot);
+    CHECK_INT(snapshot.state, ==, LIPC_STREAM_READING);
     CHECK(header->queue_position == 0 && header->seed == 42 && header->n_prompt == 30 && header->n_prompt_done == 10);
 
     CHECK(append(&writer, "Grü", 1) && append(&writer, "", 2) && append(&writer, "ße", 3));
     CHECK(stream_writer_append(&writer, "!", 1, NULL, 9000) == STREAM_FITS); /* text without a token */
-    stream_look(&reader, &sight);
-    CHECK_INT(sight.state, ==, LIPC_STREAM_GENERATING);
-    CHECK_INT(sight.n_bytes, ==, strlen("Grüße!"));
-    CHECK_INT(sight.n_tokens, ==, 3);
-    CHECK(memcmp(reader.log, "Grüße!", sight.n_bytes) == 0);
+    stream_read_snapshot(&reader, &snapshot);
+    CHECK_INT(snapshot.state, ==, LIPC_STREAM_GENERATING);
+    CHECK_INT(snapshot.n_bytes, ==, strlen("Grüße!"));
+    CHECK_INT(snapshot.n_tokens, ==, 3);
+    CHECK(memcmp(reader.log, "Grüße!", snapshot.n_bytes) == 0);
     CHECK(reader.index[0].end == 4 && reader.index[1].end == 4 && reader.index[2].end == 7 && reader.index[2].id == 3);
     CHECK_INT(reader.index[0].time_us, ==, 5);
     CHECK(isnan(reader.index[0].logprob));
     stream_writer_end(&writer, LIPC_END_FAILED, LIPC_E_FAILED, "because", 10000);
-    stream_look(&reader, &sight);
-    CHECK(sight.state == LIPC_STREAM_ENDED && sight.end == LIPC_END_FAILED && sight.n_bytes == 8);
-    CHECK_INT(sight.error, ==, LIPC_E_FAILED);
+    stream_read_snapshot(&reader, &snapshot);
+    CHECK(snapshot.state == LIPC_STREAM_ENDED && snapshot.end == LIPC_END_FAILED && snapshot.n_bytes == 8);
+    CHECK_INT(snapshot.error, ==, LIPC_E_FAILED);
     CHECK_TEXT(header->message, "because");
     CHECK_INT(header->ended_ns, ==, 10000);
 
@@ -362,15 +362,15 @@ static void check_answer(void) {
 
     test_step("a generation without a state is not seen yet");
     header->status = UINT64_C(8) << 32 | LIPC_END_TURN << 8;
-    stream_look(&reader, &sight);
-    CHECK(sight.state == LIPC_STREAM_QUEUED && sight.end == 0 && sight.n_bytes == 0);
+    stream_read_snapshot(&reader, &snapshot);
+    CHECK(snapshot.state == LIPC_STREAM_QUEUED && snapshot.end == 0 && snapshot.n_bytes == 0);
 
     test_step("lengths that lie");
     header->status = UINT64_C(8) << 32 | LIPC_STREAM_GENERATING;
     header->published = UINT64_MAX;
-    stream_look(&reader, &sight);
-    CHECK_INT(sight.n_bytes, ==, view.at.log_size);
-    CHECK_INT(sight.n_tokens, ==, view.at.index_length);
+    stream_read_snapshot(&reader, &snapshot);
+    CHECK_INT(snapshot.n_bytes, ==, view.at.log_size);
+    CHECK_INT(snapshot.n_tokens, ==, view.at.index_length);
 
     test_step("times that do not fit");
     stream_writer_begin(&writer, &view, 2, 9, 0);
@@ -382,7 +382,7 @@ static void check_answer(void) {
 static void check_full(const char *character) {
     stream_writer writer;
     stream_reader reader;
-    stream_sight sight;
+    stream_snapshot snapshot;
     size_t size = strlen(character);
     make_segment(1, 4096, 4096);
     begin_host();
@@ -393,16 +393,16 @@ static void check_full(const char *character) {
     CHECK(append(&writer, "ab", 0));
     bool has_room = true;
     while (has_room) has_room = stream_writer_append(&writer, character, size, NULL, 0) == STREAM_FITS;
-    stream_look(&reader, &sight);
-    CHECK_INT(sight.n_bytes, ==, 2 + (view.at.log_size - 2) / size * size);
-    CHECK(test_is_utf8(reader.log, sight.n_bytes));
+    stream_read_snapshot(&reader, &snapshot);
+    CHECK_INT(snapshot.n_bytes, ==, 2 + (view.at.log_size - 2) / size * size);
+    CHECK(test_is_utf8(reader.log, snapshot.n_bytes));
     CHECK_INT(reader.index[0].end, ==, 2);
 }
 
 static void check_full_index(void) {
     stream_writer writer;
     stream_reader reader;
-    stream_sight sight;
+    stream_snapshot snapshot;
     make_segment(2, 4096, 4096);
     begin_host();
     lipc_stream_header before = *hub_stream(&view, 1);
@@ -412,9 +412,9 @@ static void check_full_index(void) {
     CHECK(!append(&writer, "y", -1));
     CHECK(!append(&writer, "", -1));
     stream_reader_begin(&reader, &view, 0, 1);
-    stream_look(&reader, &sight);
-    CHECK_INT(sight.n_tokens, ==, view.at.index_length);
-    CHECK_INT(sight.n_bytes, ==, view.at.index_length + 1);
+    stream_read_snapshot(&reader, &snapshot);
+    CHECK_INT(snapshot.n_tokens, ==, view.at.index_length);
+    CHECK_INT(snapshot.n_bytes, ==, view.at.index_length + 1);
     CHECK_INT(reader.index[view.at.index_length - 1].id, ==, view.at.index_length - 1);
     CHECK(memcmp(&before, hub_stream(&view, 1), sizeof before) == 0);
 }

@@ -107,20 +107,20 @@ static bool look_at(uint32_t stream) {
 /* Gives a free stream to whoever has waited longest. */
 static bool grant(void) {
     uint32_t best = UINT32_MAX, stream;
-    uint64_t wish = 0, claim;
+    uint64_t reservation = 0, claim;
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
     for (uint32_t i = 0; i < N_CLIENTS; i++) {
-        uint64_t candidate = __atomic_load_n(&hub_client(&view, i)->wish, __ATOMIC_ACQUIRE);
-        if (wish_phase(candidate) != LIPC_WISH_WAITING)
+        uint64_t candidate = __atomic_load_n(&hub_client(&view, i)->reservation, __ATOMIC_ACQUIRE);
+        if (reservation_phase(candidate) != LIPC_RESERVATION_WAITING)
             continue;
-        if (best != UINT32_MAX && wish_ticket(candidate) >= wish_ticket(wish))
+        if (best != UINT32_MAX && reservation_ticket(candidate) >= reservation_ticket(reservation))
             continue;
         best = i;
-        wish = candidate;
+        reservation = candidate;
     }
     if (best == UINT32_MAX || !stream_offer_free(&view, best, &stream, &claim))
         return false;
-    if (!hub_wish_grant(&view, best, wish, stream))
+    if (!reservation_grant(&view, best, reservation, stream))
         CHECK(stream_change_claim(hub_stream(&view, stream), claim,
                                   stream_claim(LIPC_CLAIM_FREE, 0, stream_claim_generation(claim) + 1)));
     plat_doorbell_ring(hub_bell(&hub_client(&view, best)->bell), PLAT_BELL_ALL);
@@ -150,10 +150,10 @@ static void get_stream(uint32_t client, uint32_t *stream, uint64_t *claim) {
     uint64_t other;
     if (stream_claim_free(&view, client, stream, claim))
         return;
-    hub_wish(&view, client);
+    reservation_request(&view, client);
     plat_doorbell_ring(hub_bell(&hub_of(&view)->bell), PLAT_BELL_ALL);
     if (stream_claim_free(&view, client, stream, claim)) {
-        if (!hub_wish_withdraw(&view, client, &granted, &other))
+        if (!reservation_withdraw(&view, client, &granted, &other))
             return;
         /* Granted as well: back with it. */
         CHECK(stream_claim_phase(other) == LIPC_CLAIM_CLAIMED && stream_claim_owner(other) == client);
@@ -164,7 +164,7 @@ static void get_stream(uint32_t client, uint32_t *stream, uint64_t *claim) {
     }
     for (;;) {
         uint32_t seen = plat_doorbell_arm(bell, PLAT_BELL_ALL);
-        if (hub_wish_take(&view, client, stream, claim))
+        if (reservation_take(&view, client, stream, claim))
             break;
         plat_doorbell_wait(bell, seen, PLAT_NEVER);
     }
@@ -174,32 +174,32 @@ static void get_stream(uint32_t client, uint32_t *stream, uint64_t *claim) {
 /* Reads until the end, checking all that is seen. Returns the bytes read. */
 static size_t read_answer(const stream_reader *reader, plat_doorbell *bell, const char *text, size_t n_bytes,
                           size_t cancel_at) {
-    stream_sight sight;
+    stream_snapshot snapshot;
     size_t offset = 0;
     for (;;) {
-        stream_look(reader, &sight);
-        if (sight.n_bytes == offset && sight.state != LIPC_STREAM_ENDED) {
+        stream_read_snapshot(reader, &snapshot);
+        if (snapshot.n_bytes == offset && snapshot.state != LIPC_STREAM_ENDED) {
             uint32_t seen = plat_doorbell_arm(bell, PLAT_BELL_ALL);
-            stream_look(reader, &sight);
-            if (sight.n_bytes == offset && sight.state != LIPC_STREAM_ENDED) {
+            stream_read_snapshot(reader, &snapshot);
+            if (snapshot.n_bytes == offset && snapshot.state != LIPC_STREAM_ENDED) {
                 plat_doorbell_wait(bell, seen, PLAT_NEVER);
                 continue;
             }
         }
-        CHECK_INT(sight.n_bytes, >=, offset);
-        CHECK_INT(sight.n_bytes, <=, n_bytes);
-        CHECK(memcmp(reader->log + offset, text + offset, sight.n_bytes - offset) == 0);
-        CHECK(test_is_utf8(reader->log + offset, sight.n_bytes - offset));
-        if (sight.n_tokens > 0)
-            CHECK_INT(reader->index[sight.n_tokens - 1].end, ==, sight.n_bytes);
-        offset = sight.n_bytes;
+        CHECK_INT(snapshot.n_bytes, >=, offset);
+        CHECK_INT(snapshot.n_bytes, <=, n_bytes);
+        CHECK(memcmp(reader->log + offset, text + offset, snapshot.n_bytes - offset) == 0);
+        CHECK(test_is_utf8(reader->log + offset, snapshot.n_bytes - offset));
+        if (snapshot.n_tokens > 0)
+            CHECK_INT(reader->index[snapshot.n_tokens - 1].end, ==, snapshot.n_bytes);
+        offset = snapshot.n_bytes;
         if (offset >= cancel_at)
             stream_request_cancel((lipc_stream_header *)reader->header, reader->generation);
-        if (sight.state == LIPC_STREAM_ENDED)
+        if (snapshot.state == LIPC_STREAM_ENDED)
             break;
     }
     CHECK_TEXT(reader->header->message, "the end");
-    CHECK(sight.end == (offset == n_bytes ? LIPC_END_TURN : LIPC_END_CANCELLED));
+    CHECK(snapshot.end == (offset == n_bytes ? LIPC_END_TURN : LIPC_END_CANCELLED));
     return offset;
 }
 
@@ -248,7 +248,7 @@ static void check_clients(void) {
     for (int i = 0; i < N_CLIENTS; i++) CHECK(pthread_join(clients[i], NULL) == 0);
     CHECK(pthread_join(host, NULL) == 0);
     for (uint32_t i = 0; i < N_CLIENTS; i++) {
-        CHECK_INT(wish_phase(hub_client(&view, i)->wish), ==, LIPC_WISH_NONE);
+        CHECK_INT(reservation_phase(hub_client(&view, i)->reservation), ==, LIPC_RESERVATION_NONE);
         CHECK_INT(client_claim_phase(hub_client(&view, i)->claim), ==, LIPC_CLIENT_LEAVING);
     }
 }

@@ -11,7 +11,7 @@ enum { NOBODY = 65534 };
 static char instance[64];
 static script story;
 
-#define SMALL "--slots", "2", "--request-size", "16K", "--response-size", "64K"
+#define SMALL "--streams", "2", "--request-size", "16K", "--response-size", "64K"
 
 /* ---- what it says ---- */
 

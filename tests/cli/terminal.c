@@ -1,7 +1,7 @@
 /* terminal.c - llamaipc in a real terminal: what a person sees, and what each key does in each state. */
 #include "screen.h"
 
-#include "cli/look.h"
+#include "cli/inspect.h"
 
 #define SENTENCE "Tokens go into the log, and whoever waits for them is woken at most sixty times a second; größer, 日本語."
 
@@ -67,14 +67,14 @@ static void ask_while_waiting(void) {
 
 /* Whether the one stream reads its prompt, and has not come to its end. */
 static bool is_reading(void) {
-    char message[LOOK_MESSAGE_SIZE];
-    look look;
-    look_stream stream;
-    if (look_open(&look, instance, message) < 0)
+    char message[INSPECT_MESSAGE_SIZE];
+    inspection inspection;
+    inspected_stream stream;
+    if (inspect_open(&inspection, instance, message) < 0)
         return false;
-    bool is_so = look_at_stream(&look, 0, &stream) && stream.progress.state == LIPC_STREAM_READING &&
+    bool is_so = inspect_stream(&inspection, 0, &stream) && stream.progress.state == LIPC_STREAM_READING &&
                  stream.progress.n_prompt_done < stream.progress.n_prompt;
-    look_close(&look);
+    inspect_close(&inspection);
     return is_so;
 }
 

@@ -84,7 +84,7 @@ static void fields(void) {
 static void clients_and_streams(void) {
     test_host host;
     test_step("clients and streams, wide characters, no column broken");
-    segment segment = host_ready(&host, instance, REPLAY(story, "--rate", "200", "--slots", "2", "-np", "1"));
+    segment segment = host_ready(&host, instance, REPLAY(story, "--rate", "200", "--streams", "2", "-np", "1"));
     pid_t asker = worker_start(ask_thrice, NULL, 0), watcher = worker_start(attach_only, NULL, 0);
     START("--interval 0.2");
     SHOWS("試験試験試");

@@ -1,5 +1,5 @@
 /* crash_points.c - a host's supervisor, its worker and clients of both channels are killed, stopped and continued, and
- * made to crash, behind every single store that they make to shared memory (src/platform/step.h). Whoever is left, and
+ * made to crash, behind every single store that they make to shared memory (src/platform/failpoint.h). Whoever is left, and
  * whoever comes then, is served; nobody gets a wrong byte; nothing is left behind.
  *
  * Promised: the other side is served within a second.
@@ -8,21 +8,21 @@
  * counted; a step that none of them comes to fails the test. Then each step has its rounds: with a host of its own, a
  * bystander whose answer never ends, the victim, and newcomers behind the death.
  *
- * crash_points PATH-OF-steps.sh [short|all [PART-OF-A-ROUND'S-NAME]]
+ * crash_points PATH-OF-failpoints.sh [short|all [PART-OF-A-ROUND'S-NAME]]
  *     short   each step once, killed, by each kind of victim; every fourth also stopped, or made to crash
  *     all     each step the first time that it is come to, in the middle, and the last time, with everything; by the
  *             special kinds of victims only the last time, where it is not theirs alone
  */
-#include "lives.h"
+#include "scenarios.h"
 
-#include "platform/step.h"
+#include "platform/failpoint.h"
 
 enum {
     PROMISED_MS = 1000,
     HEARD_MS = 2000, /* a host that was asked to end without being rung looks within a second */
     ROUND_SECONDS = 60,
     ROUNDS_MOST = 8192,
-    STEPS_MOST = STEP_COUNTS,
+    FAILPOINTS_MOST = FAILPOINT_COUNTS,
     COUNT_TRIES = 5,
     REACH_TRIES = 4
 };
@@ -48,15 +48,15 @@ typedef enum side {
 
 static const struct {
     const char *name;
-    life_fn life; /* of a client that is the victim */
+    scenario_fn life; /* of a client that is the victim */
     bool ends_host, is_host;
-    const char *rate, *slots; /* of the host: tokens per second that it plays back, room for streams */
+    const char *rate, *streams; /* of the host: tokens per second that it plays back, room for streams */
 } sides[N_SIDES] = {
-    [MODERN] = {"modern", live_modern, false, false, "4000", "4"},
-    [MODERN_SHUTDOWN] = {"modern-shutdown", live_modern_shutdown, true, false, "4000", "4"},
-    [CLASSIC] = {"classic", live_classic, false, false, "4000", "4"},
-    [CLASSIC_SHUTDOWN] = {"classic-shutdown", live_classic_shutdown, true, false, "4000", "4"},
-    [ORPHAN] = {"orphan", live_classic, false, false, "100", "4"},
+    [MODERN] = {"modern", scenario_modern, false, false, "4000", "4"},
+    [MODERN_SHUTDOWN] = {"modern-shutdown", scenario_modern_shutdown, true, false, "4000", "4"},
+    [CLASSIC] = {"classic", scenario_classic, false, false, "4000", "4"},
+    [CLASSIC_SHUTDOWN] = {"classic-shutdown", scenario_classic_shutdown, true, false, "4000", "4"},
+    [ORPHAN] = {"orphan", scenario_classic, false, false, "100", "4"},
     [HOST] = {"host", NULL, false, true, "4000", "4"},
     [RECOVERING] = {"recovering", NULL, false, true, "4000", "4"},
     /* So much room that the answer which is left behind never has to make room for others. */
@@ -98,14 +98,14 @@ typedef struct orders {
 
 static void give_orders(void *data) {
     const orders *orders = data;
-    char wish[160];
+    char reservation[160];
     const crash_round *round = orders->round;
-    snprintf(wish, sizeof wish, "%s:%u:%s", round->step, round->nth, action_names[round->action]);
-    setenv("LIPC_STEP_MARK", orders->mark, 1);
+    snprintf(reservation, sizeof reservation, "%s:%u:%s", round->step, round->nth, action_names[round->action]);
+    setenv("LIPC_FAILPOINT_MARK", orders->mark, 1);
     if (round->action != COUNT)
-        setenv("LIPC_STEP", wish, 1);
+        setenv("LIPC_FAILPOINT", reservation, 1);
     else
-        setenv("LIPC_STEP_COUNTS", orders->counts, 1);
+        setenv("LIPC_FAILPOINT_COUNTS", orders->counts, 1);
 }
 
 /* The pid of who has done it; 0: nobody yet. */
@@ -183,7 +183,7 @@ static void be_bystander(void *data, int number) {
 
 typedef struct companion {
     const char *instance;
-    life_fn life;
+    scenario_fn life;
 } companion;
 
 static void be_companion(void *data, int number) {
@@ -211,9 +211,9 @@ static bool moves_on(const board *board) {
 
 static void start_host(test_host *host, const char *instance, const crash_round *round, orders *orders) {
     const test_host_setup setup = {.before_exec = orders ? give_orders : NULL, .data = orders};
-    const char *rate = sides[round->side].rate, *slots = sides[round->side].slots;
+    const char *rate = sides[round->side].rate, *streams = sides[round->side].streams;
     host_start_with(host, instance, &setup,
-                    REPLAY(text, "--rate", rate, "--slots", slots, "-np", "3", "--response-size", RESPONSE_SIZE));
+                    REPLAY(text, "--rate", rate, "--streams", streams, "-np", "3", "--response-size", RESPONSE_SIZE));
 }
 
 /* One of each channel. The first one's time counts from the death. */
@@ -388,8 +388,8 @@ typedef struct house {
 
 static void companions_start(house *house) {
     static companion modern, classic;
-    modern = (companion){house->instance, live_modern};
-    classic = (companion){house->instance, house->round->side == PLAGUED ? live_rudely : live_classic};
+    modern = (companion){house->instance, scenario_modern};
+    classic = (companion){house->instance, house->round->side == PLAGUED ? scenario_rudely : scenario_classic};
     house->modern = worker_start(be_companion, &modern, 0);
     house->classic = worker_start(be_companion, &classic, 0);
 }
@@ -659,30 +659,30 @@ static int run_rounds(const crash_round *rounds, int n_rounds, const char *count
 
 typedef struct steps {
     int n;
-    char names[STEPS_MOST][56];
-    uint32_t counts[STEPS_MOST][N_SIDES];
+    char names[FAILPOINTS_MOST][56];
+    uint32_t counts[FAILPOINTS_MOST][N_SIDES];
 } steps;
 
-static void read_steps(steps *steps, const char *script_path) {
+static void read_failpoints(steps *steps, const char *script_path) {
     char command[4200];
     snprintf(command, sizeof command, "sh '%s'", script_path);
     FILE *list = popen(command, "r");
     CHECK(list != NULL);
-    while (steps->n < STEPS_MOST && fscanf(list, "%*s %55s", steps->names[steps->n]) == 1)
-        if (strncmp(steps->names[steps->n], "ledger.model.", 13) != 0) /* those are load_points' */
+    while (steps->n < FAILPOINTS_MOST && fscanf(list, "%*s %55s", steps->names[steps->n]) == 1)
+        if (strncmp(steps->names[steps->n], "journal.model.", 13) != 0) /* those are load_points' */
             steps->n++;
     CHECK_SAY(pclose(list) == 0 && steps->n > 0, "%s gives no list", script_path);
 }
 
-static uint32_t counted(const step_count *counts, const char *name) {
-    for (int i = 0; i < STEP_COUNTS; i++)
+static uint32_t counted(const failpoint_count *counts, const char *name) {
+    for (int i = 0; i < FAILPOINT_COUNTS; i++)
         if (strcmp(counts[i].name, name) == 0)
             return counts[i].n;
     return 0;
 }
 
 /* Each kind of victim lives once, unharmed. */
-static void count_steps(steps *steps) {
+static void count_failpoints(steps *steps) {
     char marker[64];
     outcome *outcomes = shared_new(N_SIDES * sizeof *outcomes);
     test_instance(marker, "counts");
@@ -692,8 +692,8 @@ static void count_steps(steps *steps) {
         snprintf(path, sizeof path, "/dev/shm/%s%d", marker, side);
         int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
         CHECK(fd >= 0);
-        CHECK_INT(ftruncate(fd, STEP_COUNTS * sizeof(step_count)), ==, 0);
-        step_count *counts = mmap(NULL, STEP_COUNTS * sizeof(step_count), PROT_READ, MAP_SHARED, fd, 0);
+        CHECK_INT(ftruncate(fd, FAILPOINT_COUNTS * sizeof(failpoint_count)), ==, 0);
+        failpoint_count *counts = mmap(NULL, FAILPOINT_COUNTS * sizeof(failpoint_count), PROT_READ, MAP_SHARED, fd, 0);
         CHECK(counts != MAP_FAILED);
         CHECK_INT(run_rounds(&round, 1, path, &outcomes[side]), ==, 0);
         for (int i = 0; i < steps->n; i++) {
@@ -701,7 +701,7 @@ static void count_steps(steps *steps) {
             if (n > steps->counts[i][side])
                 steps->counts[i][side] = n;
         }
-        munmap(counts, STEP_COUNTS * sizeof(step_count));
+        munmap(counts, FAILPOINT_COUNTS * sizeof(failpoint_count));
         close(fd);
         unlink(path);
     }
@@ -830,18 +830,18 @@ static void check_outcomes(const steps *steps, const plan *plan, const outcome *
 int main(int argc, char *argv[]) {
     if (argc == 5 && strcmp(argv[1], "--victim") == 0)
         return be_victim(argv);
-    CHECK_SAY(argc > 1, "usage: crash_points PATH-OF-steps.sh [short|all [PART-OF-A-ROUND'S-NAME]]");
+    CHECK_SAY(argc > 1, "usage: crash_points PATH-OF-failpoints.sh [short|all [PART-OF-A-ROUND'S-NAME]]");
     bool is_long = argc > 2 && strcmp(argv[2], "all") == 0;
     static steps steps;
     test_begin("crash_points", is_long ? 7200 : 600);
     text = script_new(1200);
-    read_steps(&steps, argv[1]);
+    read_failpoints(&steps, argv[1]);
     test_step("%d steps: who comes to which", steps.n);
     /* Some steps are only come to at the right moment. */
     for (int tries = 0; tries < COUNT_TRIES && (tries == 0 || count_unreached(&steps, false) > 0); tries++)
-        count_steps(&steps);
+        count_failpoints(&steps);
     int n_unreached = count_unreached(&steps, true);
-    CHECK_SAY(n_unreached == 0, "%d steps are not reached: give lives.c a life that does", n_unreached);
+    CHECK_SAY(n_unreached == 0, "%d steps are not reached: give scenarios.c a life that does", n_unreached);
     plan plan = make_plan(&steps, is_long, argc > 3 ? argv[3] : NULL);
     outcome *outcomes = shared_new((size_t)(plan.n + 1) * sizeof *outcomes);
     test_step("%d rounds", plan.n);

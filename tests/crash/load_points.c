@@ -1,4 +1,4 @@
-/* load_points.c - a host that changes its model dies behind each store to the ledger that is about that: the next worker has
+/* load_points.c - a host that changes its model dies behind each store to the journal that is about that: the next worker has
  * one of the two models, and does what was asked for. crash_points plays texts back, and has no model to change. */
 #include "../death/worker_test.h"
 #include "../support/test_model.h"
@@ -7,20 +7,20 @@ enum { VOCABULARY = 259 };
 
 static char mark[64], path[64];
 
-static void give_orders(void *wish) {
-    setenv("LIPC_STEP", wish, 1);
-    setenv("LIPC_STEP_MARK", mark, 1);
+static void give_orders(void *reservation) {
+    setenv("LIPC_FAILPOINT", reservation, 1);
+    setenv("LIPC_FAILPOINT_MARK", mark, 1);
 }
 
 static void die_at(const char *step, const char *action) {
-    char instance[64], wish[128];
+    char instance[64], reservation[128];
     test_host host;
     lipc_stream *change, *waits;
     lipc_delta delta;
     lipc_host_status status;
-    snprintf(wish, sizeof wish, "%s:1:%s", step, action);
-    test_step("%s", wish);
-    const test_host_setup setup = {.before_exec = give_orders, .data = wish};
+    snprintf(reservation, sizeof reservation, "%s:1:%s", step, action);
+    test_step("%s", reservation);
+    const test_host_setup setup = {.before_exec = give_orders, .data = reservation};
     test_instance(instance, "points");
     host_start_with(&host, instance, &setup, EMBEDDED("-n", "20"));
     segment segment = segment_of(instance, host.pid, LIPC_HUB_READY);
@@ -50,10 +50,10 @@ int main(void) {
     snprintf(mark, sizeof mark, "/tmp/load_points-%d.mark", (int)getpid());
     snprintf(path, sizeof path, "/tmp/load_points-%d.gguf", (int)getpid());
     test_model_write(path, 0);
-    die_at("ledger.model.path", "kill");
-    die_at("ledger.model.path", "segv");
-    die_at("ledger.model.chosen", "kill");
-    die_at("ledger.model.chosen", "segv");
+    die_at("journal.model.path", "kill");
+    die_at("journal.model.path", "segv");
+    die_at("journal.model.chosen", "kill");
+    die_at("journal.model.chosen", "segv");
     unlink(path);
     return test_end();
 }

@@ -2,13 +2,13 @@
  * go on; who is killed from outside has not failed.
  *
  * In ordinary builds no request crashes the worker on purpose: the test crashes it (SIGSEGV) while a certain answer is the
- * only one at work. In builds with steps (src/platform/step.h) the request itself does.
+ * only one at work. In builds with steps (src/platform/failpoint.h) the request itself does.
  *
  * poison [rate] tokens a second of each answer: slower is safer on a slow machine
  */
 #include "worker_test.h"
 
-enum { SUSPECTS = 3, PLENTY = 6 };
+enum { QUARANTINED = 3, PLENTY = 6 };
 
 static const char *rate = "4";
 
@@ -76,22 +76,22 @@ static void check_all_but_failed(lipc_stream *const *streams, int n, const scrip
 static void second_crash(const script *script) {
     char instance[64];
     test_host host;
-    lipc_stream *streams[SUSPECTS + 1];
-    test_step("of %d at work at a crash, the one at work at the next fails", SUSPECTS);
+    lipc_stream *streams[QUARANTINED + 1];
+    test_step("of %d at work at a crash, the one at work at the next fails", QUARANTINED);
     test_instance(instance, "crash");
     segment segment = host_slow(&host, instance, script, "3");
     host_files files = host_files_now(&host);
     lipc_client *client = client_of(instance);
-    for (int i = 0; i <= SUSPECTS; i++)
+    for (int i = 0; i <= QUARANTINED; i++)
         streams[i] = ask(client, "what is it like?");
-    CHECK(WAITED(SOON_MS, all_have_text(streams, SUSPECTS)));
-    for (int crash = 0; crash < PLENTY && count_failed(streams, SUSPECTS + 1) == 0; crash++) {
-        uint32_t n_at_work = crash == 0 ? SUSPECTS : 1;
+    CHECK(WAITED(SOON_MS, all_have_text(streams, QUARANTINED)));
+    for (int crash = 0; crash < PLENTY && count_failed(streams, QUARANTINED + 1) == 0; crash++) {
+        uint32_t n_at_work = crash == 0 ? QUARANTINED : 1;
         worker_killed(&host, worker_at_work(&host, &segment, n_at_work), SIGSEGV);
         worker_at_work(&host, &segment, 1);
     }
-    CHECK_INT(count_failed(streams, SUSPECTS + 1), ==, 1);
-    check_all_but_failed(streams, SUSPECTS + 1, script, "signal 11");
+    CHECK_INT(count_failed(streams, QUARANTINED + 1), ==, 1);
+    check_all_but_failed(streams, QUARANTINED + 1, script, "signal 11");
     lipc_client_close(client);
     host_check_files(&host, files);
     end_host(&host, &segment);
@@ -125,17 +125,17 @@ static void killed_from_outside(const script *script) {
     enum { KILLS = 15 };
     char instance[64];
     test_host host;
-    lipc_stream *streams[SUSPECTS];
+    lipc_stream *streams[QUARANTINED];
     test_step("%d kills from outside without a token in between fail nobody", KILLS);
     test_instance(instance, "outside");
     segment segment = host_slow(&host, instance, script, "3");
     lipc_client *client = client_of(instance);
-    for (int i = 0; i < SUSPECTS; i++)
+    for (int i = 0; i < QUARANTINED; i++)
         streams[i] = ask(client, "what is it like?");
-    CHECK(WAITED(SOON_MS, all_have_text(streams, SUSPECTS)));
+    CHECK(WAITED(SOON_MS, all_have_text(streams, QUARANTINED)));
     for (int i = 0; i < KILLS; i++)
-        worker_killed(&host, worker_at_work(&host, &segment, SUSPECTS), SIGKILL);
-    for (int i = 0; i < SUSPECTS; i++) {
+        worker_killed(&host, worker_at_work(&host, &segment, QUARANTINED), SIGKILL);
+    for (int i = 0; i < QUARANTINED; i++) {
         check_whole(streams[i], script);
         lipc_stream_close(streams[i]);
     }
@@ -202,26 +202,26 @@ static void classic_request(const script *script) {
     end_host(&host, &segment);
 }
 
-#ifdef LIPC_STEPS
+#ifdef LIPC_FAILPOINTS
 /* The request itself crashes whoever works on it. */
 static void poisonous_request(const script *script) {
     char instance[64];
     test_host host;
-    lipc_stream *streams[SUSPECTS];
+    lipc_stream *streams[QUARANTINED];
     test_step("a request that crashes the worker whenever it is worked on");
     test_instance(instance, "poison");
-    CHECK_INT(setenv("LIPC_STEP", "serve.step.at_work:1:segv", 1), ==, 0);
-    CHECK_INT(setenv("LIPC_STEP_TEXT", "poison", 1), ==, 0);
+    CHECK_INT(setenv("LIPC_FAILPOINT", "serve.step.at_work:1:segv", 1), ==, 0);
+    CHECK_INT(setenv("LIPC_FAILPOINT_TEXT", "poison", 1), ==, 0);
     segment segment = host_slow(&host, instance, script, "3");
-    unsetenv("LIPC_STEP");
-    unsetenv("LIPC_STEP_TEXT");
+    unsetenv("LIPC_FAILPOINT");
+    unsetenv("LIPC_FAILPOINT_TEXT");
     lipc_client *client = client_of(instance);
-    for (int i = 0; i < SUSPECTS; i++)
+    for (int i = 0; i < QUARANTINED; i++)
         streams[i] = ask(client, i == 1 ? "this is poison" : "what is it like?");
     check_failed(streams[1], script, "signal 11");
-    CHECK_INT(count_failed(streams, SUSPECTS), ==, 1);
+    CHECK_INT(count_failed(streams, QUARANTINED), ==, 1);
     CHECK(WAITED(SOON_MS, NOW(hub_in(&segment)->n_recoveries) == 2));
-    check_all_but_failed(streams, SUSPECTS, script, "signal 11");
+    check_all_but_failed(streams, QUARANTINED, script, "signal 11");
     lipc_client_close(client);
     end_host(&host, &segment);
 }
@@ -238,7 +238,7 @@ int main(int argc, char *argv[]) {
     killed_from_outside(&script);
     killed_for_ever(&script);
     classic_request(&script);
-#ifdef LIPC_STEPS
+#ifdef LIPC_FAILPOINTS
     poisonous_request(&script);
 #endif
     free(script.text);

@@ -473,11 +473,11 @@ int main(int argc, char *argv[]) {
     /* More requests than streams, and more streams than answers at a time. */
     test_step("%d kills with a text played back, seed %llu", n_kills, (unsigned long long)seed);
     if (n_kills > 0)
-        kill_workers("replayed", &text, REPLAY(text, "--rate", "1000", "--slots", "10", "-np", "4"), n_kills, 15, seed);
+        kill_workers("replayed", &text, REPLAY(text, "--rate", "1000", "--streams", "10", "-np", "4"), n_kills, 15, seed);
     test_step("%d kills with the embedded model", n_model_kills);
     if (n_model_kills > 0)
         kill_workers("model", NULL,
-                     (const char *const[]){"--log-level", "warn", "-t", "1", "--seed", "5", "-n", "60", "--slots", "10",
+                     (const char *const[]){"--log-level", "warn", "-t", "1", "--seed", "5", "-n", "60", "--streams", "10",
                                            "-np", "4", "-c", "1024", NULL},
                      n_model_kills, 120, seed);
     free(text.text);

@@ -141,7 +141,7 @@ static void in_a_storm(board *board, const char *what, int way, pid_t host) {
 /* ---- a host in its start ------------------------------------------------------------------------------------------ */
 
 /* Reserving so much takes a moment, in which signals come. */
-#define LARGE "--slots", "8", "--response-size", "8M"
+#define LARGE "--streams", "8", "--response-size", "8M"
 
 static void stopped_in_its_start(const char *instance, const script *script, int n_starts) {
     test_host host;

@@ -10,7 +10,7 @@ static const char *const semaphores[] = {"ready", "prompts_written", "response_w
 
 enum { PAGE = 4096 };
 
-#define SMALL "--rate", "0", "--slots", "2", "--request-size", "16K", "--response-size", "64K"
+#define SMALL "--rate", "0", "--streams", "2", "--request-size", "16K", "--response-size", "64K"
 
 /* Takes all that is left. */
 static void fill_up(void) {

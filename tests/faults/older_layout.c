@@ -15,7 +15,7 @@ static void check_takes_over(const char *what, const char *instance, const scrip
     test_host host;
     lipc_classic *handle;
     test_step("%s", what);
-    segment segment = host_ready(&host, instance, REPLAY(*script, "--rate", "0", "--slots", "4"));
+    segment segment = host_ready(&host, instance, REPLAY(*script, "--rate", "0", "--streams", "4"));
     CHECK_INT(hub_in(&segment)->layout_major, ==, LIPC_LAYOUT_MAJOR);
     CHECK_INT(hub_in(&segment)->n_streams, ==, 4);
     CHECK_INT(hub_in(&segment)->n_recoveries, ==, 0);
@@ -63,7 +63,7 @@ static void leave_semaphores(const char *instance, unsigned n_permits) {
 static void leave_dead_host(const char *instance, const script *script) {
     test_host host;
     lipc_stream *streams[4];
-    segment segment = host_ready(&host, instance, REPLAY(*script, "--rate", "100", "--slots", "4"));
+    segment segment = host_ready(&host, instance, REPLAY(*script, "--rate", "100", "--streams", "4"));
     lipc_client *client = client_of(instance);
     for (int i = 0; i < 4; i++)
         streams[i] = ask(client, "left behind");
@@ -135,13 +135,13 @@ static void other_layouts(const char *instance, const script *script) {
         {"a higher minor version", offsetof(lipc_hub, layout_minor), LIPC_LAYOUT_MINOR + 9, 4},
         {"a lower minor version", offsetof(lipc_hub, layout_minor), 0, 4},
         {"a hub half written", offsetof(lipc_hub, magic), 0, 8},
-        {"another number of slots", offsetof(lipc_hub, n_streams), 3, 4},
-        {"no slots", offsetof(lipc_hub, n_streams), 0, 4},
+        {"another number of streams", offsetof(lipc_hub, n_streams), 3, 4},
+        {"no streams", offsetof(lipc_hub, n_streams), 0, 4},
         {"streams beyond the end", offsetof(lipc_hub, streams_offset), UINT64_MAX / 2 + 1, 8},
         {"a state that does not exist", offsetof(lipc_hub, state), 77, 4},
         {"a pid that does not exist", offsetof(lipc_hub, host_pid), UINT32_MAX, 4},
         {"another's worker", offsetof(lipc_hub, worker_pid), 1, 4},
-        {"a wish to end", offsetof(lipc_hub, shutdown), 1, 4},
+        {"a reservation to end", offsetof(lipc_hub, shutdown), 1, 4},
     };
     char what[128];
     for (size_t i = 0; i < sizeof changes / sizeof changes[0]; i++) {

@@ -5,7 +5,7 @@
 #include <fcntl.h>
 #include <sys/mount.h>
 
-#define SMALLEST "-n", "5", "--slots", "1", "--request-size", "4K", "--response-size", "4K"
+#define SMALLEST "-n", "5", "--streams", "1", "--request-size", "4K", "--response-size", "4K"
 
 static void fill_up(const char *path, long n_bytes) {
     int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);

@@ -34,7 +34,7 @@ enum {
     KILL_PAUSE_MS = 400,
     GENERATIONS_MOST = 50000000
 };
-#define SLOTS "12"
+#define STREAMS "12"
 
 typedef struct board board;
 
@@ -280,7 +280,7 @@ static void scribble_as_client(const board *board, uint64_t *seed) {
     switch (test_random(seed, 12)) {
     case 0: scribble_word(board, seed, &record->claim); break;
     case 1: scribble_word(board, seed, &record->start_time); break;
-    case 2: scribble_word(board, seed, &record->wish); break;
+    case 2: scribble_word(board, seed, &record->reservation); break;
     case 3: scribble_word(board, seed, &record->bell); break;
     case 4: case 5: scribble_word(board, seed, &header->claim); break;
     case 6: scribble_word(board, seed, &header->cancel); break;
@@ -430,7 +430,7 @@ static void lie_in_own_words(const board *board, raw *raw) {
         for (int i = 0; i < N_EDGES && !NOW(board->is_over); i++)
             if (!lie_in_request(board, raw, at, edges[i]))
                 return;
-    lie_in(board, &record->wish, 8);
+    lie_in(board, &record->reservation, 8);
     if (!raw_submit(board, raw))
         return;
     lipc_stream_header *header = hub_stream(&board->view, raw->stream);
@@ -483,7 +483,7 @@ static void abandon(void *data, int number) {
         if (!stream_claim_free(&board->view, raw.client, &raw.stream, &claim))
             break;
     if (test_random(&seed, 4) == 0)
-        hub_wish(&board->view, raw.client);
+        reservation_request(&board->view, raw.client);
     if (test_random(&seed, 4) == 0)
         raw_submit(board, &raw);
     if (test_random(&seed, 3) == 0)
@@ -727,11 +727,11 @@ static void start_host(board *board, test_host *host, double seconds, segment *s
     /* Endless answers must fit into a log. */
     snprintf(rate, sizeof rate, "%.0f", manner->is_endless && seconds > 40 ? 200000 / seconds : 5000.0);
     if (manner->has_model)
-        *segment = host_ready(host, board->instance, EMBEDDED("--slots", SLOTS, "-n", "100", "--log-level", "error"));
+        *segment = host_ready(host, board->instance, EMBEDDED("--streams", STREAMS, "-n", "100", "--log-level", "error"));
     else
         *segment = host_ready(host, board->instance,
                               REPLAY(board->script, "--rate", manner->rate ? manner->rate : rate, "-np", n_parallel,
-                                     "--slots", SLOTS, "--response-size", "2M", "--log-level", "error"));
+                                     "--streams", STREAMS, "--response-size", "2M", "--log-level", "error"));
     hub_identity identity;
     CHECK_INT(hub_read(segment->base, segment->size, &board->view, &identity), ==, HUB_OK);
     memcpy(&board->hub, hub_of(&board->view), sizeof board->hub);

@@ -75,7 +75,7 @@ static void waiting_for_a_stream(const script *script) {
     reading text = {0};
     test_step("waiting for a stream; after the end; twice");
     test_instance(instance, "nostream");
-    segment segment = host_ready(&host, instance, REPLAY(*script, "--rate", "50", "--slots", "1"));
+    segment segment = host_ready(&host, instance, REPLAY(*script, "--rate", "50", "--streams", "1"));
     lipc_client *client = client_of(instance), *other = client_of(instance);
     lipc_stream *first = ask_endless(client), *same = ask_endless(client), *others = ask_endless(other);
     read_until(first, &text, 1);

@@ -152,7 +152,7 @@ static void check_ending_host(test_host *host) {
     test_step("a request that waits when the host is told to end says HOST_GONE");
     for (int stream = 0; stream < 2; stream++) {
         if (stream)
-            host_start_with(host, instance, NULL, REPLAY(text, "--rate", "200", "--slots", "4", "-np", "1"));
+            host_start_with(host, instance, NULL, REPLAY(text, "--rate", "200", "--streams", "4", "-np", "1"));
         lipc_client *modern = client_of(instance);
         lipc_stream *long_one = ask(modern, "tell");
         reading reading = {0};
@@ -176,7 +176,7 @@ int main(void) {
     test_host host;
     text = script_new(300);
     test_instance(instance, "turns");
-    host_start_with(&host, instance, NULL, REPLAY(text, "--rate", "2000", "--slots", "4", "-np", "1"));
+    host_start_with(&host, instance, NULL, REPLAY(text, "--rate", "2000", "--streams", "4", "-np", "1"));
     CHECK(guide_open_within(&client, instance, soon()));
     check_waits_for_reader();
     check_abandoned();
@@ -185,7 +185,7 @@ int main(void) {
     host_stop(&host);
     guide_close(&client);
 
-    host_start_with(&host, instance, NULL, REPLAY(text, "--rate", "200", "--slots", "4", "-np", "1"));
+    host_start_with(&host, instance, NULL, REPLAY(text, "--rate", "200", "--streams", "4", "-np", "1"));
     CHECK(guide_open_within(&client, instance, soon()));
     check_lost_turn();
     check_ending_host(&host);

@@ -8,7 +8,7 @@
  */
 #include "modern_test.h"
 
-enum { PROMISED_MS = 5, SLOTS = 12 };
+enum { PROMISED_MS = 5, STREAMS = 12 };
 
 typedef struct board {
     const char *instance;
@@ -22,9 +22,9 @@ static void work_until_killed(void *data, int number) {
     (void)number;
     board *board = data;
     reading text = {0};
-    lipc_stream *streams[SLOTS];
+    lipc_stream *streams[STREAMS];
     lipc_client *client = client_of(board->instance);
-    for (int i = 0; i < SLOTS; i++)
+    for (int i = 0; i < STREAMS; i++)
         streams[i] = ask_endless(client);
     read_until(streams[0], &text, 1);
     __atomic_add_fetch(&board->n_ready, 1, __ATOMIC_SEQ_CST);
@@ -77,7 +77,7 @@ static void timed_kills(const char *what, const char *const *arguments, const sc
     for (int i = 0; i < n_kills; i++) {
         pid_t victim = worker_start(work_until_killed, board, i);
         CHECK_SAY(WAITED(SOON_MS, NOW(board->n_ready) == i + 1), "client %d is not served", i);
-        CHECK_SAY(WAITED(SOON_MS, NOW(hub_in(&segment)->n_running) == 3 && streams_in_use(&segment) == SLOTS),
+        CHECK_SAY(WAITED(SOON_MS, NOW(hub_in(&segment)->n_running) == 3 && streams_in_use(&segment) == STREAMS),
                   "%u run, %d streams are in use", hub_in(&segment)->n_running, streams_in_use(&segment));
         double begin = test_now_ms();
         kill(victim, SIGKILL);
@@ -139,7 +139,7 @@ static void kills_at_any_moment(const script *script, int n_kills) {
     test_instance(instance, "anytime");
     *board = (struct board){.instance = instance, .script = script};
     /* So few streams that clients are also killed while they wait for one. */
-    segment segment = host_ready(&host, instance, REPLAY(*script, "--rate", "3000", "--slots", "5", "-np", "3"));
+    segment segment = host_ready(&host, instance, REPLAY(*script, "--rate", "3000", "--streams", "5", "-np", "3"));
     host_files files = host_files_now(&host);
     pid_t onlooker = worker_start(look_on, board, 0);
     CHECK(WAITED(SOON_MS, NOW(board->n_read) > 0));
@@ -217,10 +217,10 @@ int main(int argc, char *argv[]) {
     double stopped_s = argc > 2 ? atof(argv[2]) : 3;
     test_begin("client_deaths", 120 + (unsigned)(n_kills / 4 + stopped_s));
     script text = script_new(4000);
-    timed_kills("playing a text back", REPLAY(text, "--rate", "500", "--slots", "12", "-np", "3"), &text, n_kills);
-    timed_kills("the embedded model", EMBEDDED("--slots", "12", "-np", "3", "-c", "4096"), NULL, (n_kills + 3) / 4);
+    timed_kills("playing a text back", REPLAY(text, "--rate", "500", "--streams", "12", "-np", "3"), &text, n_kills);
+    timed_kills("the embedded model", EMBEDDED("--streams", "12", "-np", "3", "-c", "4096"), NULL, (n_kills + 3) / 4);
     /* Nothing else makes it look. */
-    timed_kills("a host that sleeps", REPLAY(text, "--rate", "0.01", "--slots", "12", "-np", "3"), NULL,
+    timed_kills("a host that sleeps", REPLAY(text, "--rate", "0.01", "--streams", "12", "-np", "3"), NULL,
                 (n_kills + 9) / 10);
     kills_at_any_moment(&text, n_kills);
     stopped_client(&text, stopped_s);

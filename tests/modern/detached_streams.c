@@ -166,24 +166,24 @@ static void owner_and_follower(const char *instance, const script *script) {
 
 /* What has ended and nobody owns stays until its place is needed, and then the one that ended first goes first. */
 static void places_are_needed(const char *instance, const script *script) {
-    enum { SLOTS = 3 };
+    enum { STREAMS = 3 };
     test_host host;
-    char ids[SLOTS][LIPC_STREAM_ID_SIZE];
-    lipc_stream *streams[SLOTS], *stream, *follower;
+    char ids[STREAMS][LIPC_STREAM_ID_SIZE];
+    lipc_stream *streams[STREAMS], *stream, *follower;
     test_step("places are needed");
-    segment segment = host_ready(&host, instance, REPLAY(*script, "--rate", "0", "--slots", "3"));
+    segment segment = host_ready(&host, instance, REPLAY(*script, "--rate", "0", "--streams", "3"));
     lipc_client *client = client_of(instance), *other = client_of(instance);
-    for (int i = 0; i < SLOTS; i++) {
+    for (int i = 0; i < STREAMS; i++) {
         stream = ask_detachable(client);
         CHECK_LIPC(lipc_stream_id(stream, ids[i]), LIPC_E_OK);
         check_whole(stream, script);
         lipc_stream_detach(stream);
     }
-    CHECK_INT(streams_in_use(&segment), ==, SLOTS);
+    CHECK_INT(streams_in_use(&segment), ==, STREAMS);
     lipc_client_close(client);
     CHECK_LIPC(lipc_stream_attach(other, ids[0], 0, 1, &follower), LIPC_E_OK);
-    for (int i = 0; i < SLOTS; i++) {
-        for (int k = 0; k < SLOTS; k++)
+    for (int i = 0; i < STREAMS; i++) {
+        for (int k = 0; k < STREAMS; k++)
             CHECK_SAY((stream_with_id(&segment, ids[k]) >= 0) == (k >= i), "after %d more requests stream %d is %s", i,
                       k, k >= i ? "gone" : "still there");
         streams[i] = ask(other, "more");
@@ -194,7 +194,7 @@ static void places_are_needed(const char *instance, const script *script) {
     CHECK_LIPC(lipc_stream_read(follower, 0, &delta), LIPC_E_GONE);
     CHECK_LIPC(lipc_stream_attach(other, ids[1], 0, 0, &stream), LIPC_E_GONE);
     lipc_stream_close(follower);
-    for (int i = 0; i < SLOTS; i++)
+    for (int i = 0; i < STREAMS; i++)
         lipc_stream_close(streams[i]);
     lipc_client_close(other);
     end_host(&host, &segment);

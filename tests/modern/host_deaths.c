@@ -124,7 +124,7 @@ static void kill_one(const char *instance, const script *script, double times[CL
     pid_t workers[CLIENTS];
     board *board = shared_new(sizeof *board);
     *board = (struct board){.instance = instance, .script = script};
-    const char *const *arguments = REPLAY(*script, "--rate", "200", "--slots", "32");
+    const char *const *arguments = REPLAY(*script, "--rate", "200", "--streams", "32");
     segment segment = host_ready(&host, instance, arguments);
     for (int i = 0; i < CLIENTS; i++)
         workers[i] = worker_start(outlive, board, i);

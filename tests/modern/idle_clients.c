@@ -77,7 +77,7 @@ static void let_go_on(const pid_t *workers) {
 static void attached(board *board) {
     test_host host;
     pid_t workers[CLIENTS];
-    segment segment = host_ready(&host, board->instance, REPLAY(*board->script, "--slots", "16"));
+    segment segment = host_ready(&host, board->instance, REPLAY(*board->script, "--streams", "16"));
     for (int i = 0; i < CLIENTS; i++)
         workers[i] = worker_start(ask_once, board, i);
     CHECK(WAITED(SOON_MS, NOW(board->n_there) == CLIENTS && NOW(hub_in(&segment)->n_attached) == CLIENTS));
@@ -98,7 +98,7 @@ static void waiting(board *board) {
     board->n_there = 0;
     /* The next token comes in 100 seconds; half of the clients wait for their turn, the others for a stream. */
     segment segment = host_ready(&host, board->instance,
-                                 REPLAY(*board->script, "--slots", "9", "-np", "1", "--rate", "0.01"));
+                                 REPLAY(*board->script, "--streams", "9", "-np", "1", "--rate", "0.01"));
     lipc_client *client = client_of(board->instance);
     lipc_stream *stream = ask_endless(client);
     read_until(stream, &text, 1);

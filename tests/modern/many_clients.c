@@ -73,7 +73,7 @@ static void all_at_once(const char *rate, const script *script) {
     test_step("%d clients at once, --rate %s", CLIENTS, rate);
     test_instance(instance, "many");
     *board = (struct board){.instance = instance, .script = script};
-    segment segment = host_ready(&host, instance, REPLAY(*script, "--slots", "64", "--rate", rate));
+    segment segment = host_ready(&host, instance, REPLAY(*script, "--streams", "64", "--rate", rate));
     for (int i = 0; i < CLIENTS; i++)
         workers[i] = worker_start(stream_once, board, i);
     CHECK(WAITED(SOON_MS, NOW(board->n_attached) == CLIENTS));
@@ -152,7 +152,7 @@ static void full_house(const script *script) {
     request.n_predict = N_PREDICT;
     test_instance(instance, "full");
     *board = (struct board){.instance = instance, .script = script};
-    segment segment = host_ready(&host, instance, REPLAY(*script, "--slots", "64", "--rate", "100"));
+    segment segment = host_ready(&host, instance, REPLAY(*script, "--streams", "64", "--rate", "100"));
     for (int i = 0; i < CLIENTS; i++)
         workers[i] = worker_start(stream_until_told, board, i);
     CHECK(WAITED(SOON_MS, NOW(board->n_streaming) == CLIENTS));

@@ -162,7 +162,7 @@ static void cancelled_by_callback(const char *instance) {
     end_host(&host, &segment);
 }
 
-/* SIGTERM and a client's wish mean the same: what runs is finished, what waits is not, nothing new is taken. */
+/* SIGTERM and a client's request to end mean the same: what runs is finished, what waits is not, nothing new is taken. */
 static void ending(const char *instance, const script *script) {
     for (int way = 0; way < 2; way++) {
         test_host host;

@@ -76,21 +76,21 @@ static void raw_release(raw *raw) {
     raw_ring(raw);
 }
 
-static void raw_sight(const raw *raw, stream_sight *sight) {
+static void raw_snapshot(const raw *raw, stream_snapshot *snapshot) {
     stream_reader reader;
     stream_reader_begin(&reader, &raw->view, raw->stream, stream_claim_generation(raw->claim));
-    stream_look(&reader, sight);
+    stream_read_snapshot(&reader, snapshot);
 }
 
 /* Whatever lies in the request area is refused, with a sentence. */
 static void expect_refusal(raw *raw, uint32_t request_bytes, const char *what) {
-    stream_sight sight;
+    stream_snapshot snapshot;
     raw_submit(raw, request_bytes);
-    CHECK_SAY(WAITED(SOON_MS, (raw_sight(raw, &sight), sight.state == LIPC_STREAM_ENDED)), "%s: no answer", what);
+    CHECK_SAY(WAITED(SOON_MS, (raw_snapshot(raw, &snapshot), snapshot.state == LIPC_STREAM_ENDED)), "%s: no answer", what);
     const char *message = hub_stream(&raw->view, raw->stream)->message;
-    CHECK_SAY(sight.end == LIPC_END_REFUSED && sight.error == LIPC_E_REFUSED, "%s: end %u, error %d", what, sight.end,
-              sight.error);
-    CHECK_SAY(sight.n_bytes == 0 && sight.n_tokens == 0, "%s: it has text", what);
+    CHECK_SAY(snapshot.end == LIPC_END_REFUSED && snapshot.error == LIPC_E_REFUSED, "%s: end %u, error %d", what, snapshot.end,
+              snapshot.error);
+    CHECK_SAY(snapshot.n_bytes == 0 && snapshot.n_tokens == 0, "%s: it has text", what);
     size_t n = strnlen(message, 256);
     CHECK_SAY(n > 10 && n < 256 && test_is_utf8(message, n), "%s: no sentence: '%.*s'", what, (int)n, message);
     printf("  %s: %s\n", what, message);
@@ -201,13 +201,13 @@ static void raw_lies(raw *raw) {
 }
 
 static void raw_good(raw *raw, const script *script) {
-    stream_sight sight;
+    stream_snapshot snapshot;
     size_t n_bytes;
     good_request(raw, &n_bytes);
     raw_submit(raw, (uint32_t)n_bytes);
-    CHECK(WAITED(SOON_MS, (raw_sight(raw, &sight), sight.state == LIPC_STREAM_ENDED)));
-    CHECK_INT(sight.end, ==, LIPC_END_TURN);
-    CHECK_INT(sight.n_bytes, ==, script->n_bytes);
+    CHECK(WAITED(SOON_MS, (raw_snapshot(raw, &snapshot), snapshot.state == LIPC_STREAM_ENDED)));
+    CHECK_INT(snapshot.end, ==, LIPC_END_TURN);
+    CHECK_INT(snapshot.n_bytes, ==, script->n_bytes);
     CHECK(memcmp(stream_log(&raw->view, raw->stream), script->text, script->n_bytes) == 0);
     raw_release(raw);
 }
@@ -234,10 +234,10 @@ static void scribble(raw *raw, int rounds) {
             raw_ring(raw);
         }
         lipc_client_record *record = hub_client(&raw->view, raw->client);
-        __atomic_store_n(&record->wish, (uint64_t)test_random(&seed, UINT32_MAX) << 18 | test_random(&seed, 4),
+        __atomic_store_n(&record->reservation, (uint64_t)test_random(&seed, UINT32_MAX) << 18 | test_random(&seed, 4),
                          __ATOMIC_SEQ_CST);
         raw_ring(raw);
-        __atomic_store_n(&record->wish, LIPC_WISH_NONE, __ATOMIC_SEQ_CST);
+        __atomic_store_n(&record->reservation, LIPC_RESERVATION_NONE, __ATOMIC_SEQ_CST);
         /* Whatever has become of it, the host gives it back in the end. */
         uint64_t claim = stream_claim_now(header);
         for (int tries = 0; stream_claim_phase(claim) != LIPC_CLAIM_FREE && tries < 1000000; tries++) {

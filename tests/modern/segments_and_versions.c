@@ -144,7 +144,7 @@ static void an_old_host(const char *instance, const script *script) {
 static void successors(const char *instance, const script *script) {
     test_host host;
     test_step("successors");
-    segment first = host_ready(&host, instance, REPLAY(*script, "--rate", "100", "--slots", "3"));
+    segment first = host_ready(&host, instance, REPLAY(*script, "--rate", "100", "--streams", "3"));
     ino_t inode = object_inode(instance, OBJECT_SEGMENT);
     CHECK_INT(hub_in(&first)->epoch, ==, 1);
     lipc_client *client = client_of(instance);
@@ -156,7 +156,7 @@ static void successors(const char *instance, const script *script) {
     host_kill(&host);
 
     /* The same geometry: the same object. What the client left when its host died is freed under new generations. */
-    segment second = host_ready(&host, instance, REPLAY(*script, "--rate", "100", "--slots", "3"));
+    segment second = host_ready(&host, instance, REPLAY(*script, "--rate", "100", "--streams", "3"));
     CHECK_INT(object_inode(instance, OBJECT_SEGMENT), ==, inode);
     CHECK_INT(hub_in(&second)->epoch, ==, 2);
     CHECK(WAITED(SOON_MS, (NOW(record_in(&second, 0)->claim) & 0xFFFFFFFF) == (record & 0xFFFFFFF0) + 16));
@@ -184,7 +184,7 @@ static void successors(const char *instance, const script *script) {
     host_kill(&host);
 
     /* Another geometry: another object. */
-    segment third = host_ready(&host, instance, REPLAY(*script, "--rate", "0", "--slots", "4"));
+    segment third = host_ready(&host, instance, REPLAY(*script, "--rate", "0", "--streams", "4"));
     CHECK(object_inode(instance, OBJECT_SEGMENT) != inode);
     CHECK_INT(hub_in(&third)->epoch, ==, 1);
     CHECK_INT(hub_in(&third)->n_streams, ==, 4);

@@ -90,7 +90,7 @@ static void threads(const char *instance, const script *script) {
     test_host host;
     reader readers[THREADS];
     test_step("%d threads with streams of one client, fewer places than threads", THREADS);
-    segment segment = host_ready(&host, instance, REPLAY(*script, "--rate", "20000", "--slots", "4"));
+    segment segment = host_ready(&host, instance, REPLAY(*script, "--rate", "20000", "--streams", "4"));
     lipc_client *client = client_of(instance);
     for (int i = 0; i < THREADS; i++) {
         readers[i] = (reader){.client = client, .script = script};
@@ -215,7 +215,7 @@ static void closing(const char *instance, const script *script) {
     lipc_progress progress;
     char id[LIPC_STREAM_ID_SIZE];
     test_step("closing in any order");
-    segment segment = host_ready(&host, instance, REPLAY(*script, "--rate", "500", "--slots", "2", "-np", "1"));
+    segment segment = host_ready(&host, instance, REPLAY(*script, "--rate", "500", "--streams", "2", "-np", "1"));
     for (int order = 0; order < 6; order++) {
         lipc_client *client = client_of(instance);
         /* One that runs, one that waits for its turn, one that waits for a stream. */
@@ -261,7 +261,7 @@ static void closing(const char *instance, const script *script) {
     lipc_stream_close(streams[1]);
     lipc_client_close(client);
     lipc_stream_close(streams[0]);
-    segment = host_ready(&host, instance, REPLAY(*script, "--rate", "500", "--slots", "2", "-np", "1"));
+    segment = host_ready(&host, instance, REPLAY(*script, "--rate", "500", "--streams", "2", "-np", "1"));
     end_host(&host, &segment);
 }
 

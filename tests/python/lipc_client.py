@@ -32,7 +32,7 @@ DETACHABLE, IGNORE_EOS, LOGPROBS = 1, 2, 4
 
 _HUB, _HUB_END, _MAGIC, _MAJOR, _MINOR = 45056, 49152, 0x425548204350494C, 1, 0
 _HUB_STATE, _HUB_LOAD, _HUB_MODEL, _HUB_BELL, _HUB_SHUTDOWN, _HUB_TICKET = 128, 132, 256, 512, 520, 576
-_RECORD_START_TIME, _RECORD_WISH, _RECORD_BELL, _RECORD_POSITION = 8, 16, 64, 128
+_RECORD_START_TIME, _RECORD_RESERVATION, _RECORD_BELL, _RECORD_POSITION = 8, 16, 64, 128
 _CANCEL, _ID, _REQUEST_BYTES, _WATCHERS, _PUBLISHED, _STATUS, _PROGRESS, _MESSAGE = 8, 16, 32, 64, 128, 136, 192, 256
 _RECORD_FREE, _ATTACHING, _ATTACHED, _LEAVING = 0, 1, 2, 3
 _STREAM_FREE, _CLAIMED, _SUBMITTED, _DETACHED, _RELEASED, _OFFERED = 0, 1, 2, 3, 4, 5
@@ -174,7 +174,7 @@ class Segment:
 
 
 class Bell:
-    """A doorbell (8). At most one thread of this process sleeps on it, so arming need not keep anybody else's wish."""
+    """A doorbell (8). At most one thread of this process sleeps on it, so arming need not keep anybody else's reservation."""
 
     def __init__(self, segment, offset):
         self.segment, self.offset = segment, offset
@@ -408,7 +408,7 @@ class Client:
             if phase_of(free) != _RECORD_FREE or not self.segment.cas8(offset, free, taken):
                 continue
             self.segment.store8(offset + _RECORD_START_TIME, start_time(os.getpid()))
-            self.segment.store8(offset + _RECORD_WISH, 0)
+            self.segment.store8(offset + _RECORD_RESERVATION, 0)
             self.index, self._record = index, offset
             self._claim = record_claim(_ATTACHED, generation, os.getpid())
             if not self.segment.cas8(offset, taken, self._claim):
@@ -518,12 +518,12 @@ class Client:
         self._hub_bell.ring()
 
     def _take_grant(self):
-        """The stream that was granted, or None while the wish waits (7.5 step 5)."""
+        """The stream that was granted, or None while the reservation waits (7.5 step 5)."""
         self.check()
-        wish = self.segment.load8(self._record + _RECORD_WISH)
-        if wish & 3 != _GRANTED:
+        reservation = self.segment.load8(self._record + _RECORD_RESERVATION)
+        if reservation & 3 != _GRANTED:
             return None
-        index = wish >> 2 & 0xFFFF
+        index = reservation >> 2 & 0xFFFF
         if index >= self.hub.n_streams:
             raise Trouble(f"stream {index} was granted, of {self.hub.n_streams}")
         claim = self.segment.load8(self.stream_offset(index))
@@ -531,19 +531,19 @@ class Client:
         if not self.segment.cas8(self.stream_offset(index), stream_claim(_OFFERED, self.index, generation),
                                  stream_claim(_CLAIMED, self.index, generation)):
             raise Trouble(f"stream {index} was granted, but its claim is {claim:#x}")
-        self.segment.store8(self._record + _RECORD_WISH, 0)
+        self.segment.store8(self._record + _RECORD_RESERVATION, 0)
         return index, generation
 
-    def _wish_for_stream(self, timeout, waiting):
+    def _reserve_stream(self, timeout, waiting):
         """Waits its turn for a stream when all are taken; waiting(requests ahead) is called with each change (7.5)."""
         ticket = self.segment.add8(_HUB + _HUB_TICKET, 1) & (1 << 46) - 1
-        wish, told = _WAITING | ticket << 18, None
-        self.segment.store8(self._record + _RECORD_WISH, wish)
+        reservation, told = _WAITING | ticket << 18, None
+        self.segment.store8(self._record + _RECORD_RESERVATION, reservation)
         fence()
         self._hub_bell.ring()
         found = self._claim_free_stream()
         if found:
-            if not self._withdraw(wish):
+            if not self._withdraw(reservation):
                 self._give_back(*self._take_grant())
             return found
 
@@ -559,19 +559,19 @@ class Client:
         try:
             return self.wait(granted, timeout)
         except TimedOut:
-            if self._withdraw(wish):
+            if self._withdraw(reservation):
                 raise
             return self._take_grant()
 
-    def _withdraw(self, wish):
-        return self.segment.cas8(self._record + _RECORD_WISH, wish, 0)
+    def _withdraw(self, reservation):
+        return self.segment.cas8(self._record + _RECORD_RESERVATION, reservation, 0)
 
     def submit(self, data, timeout=None, waiting=None, request_bytes=None):
         """Asks. `data` is what request() makes; `request_bytes` is for tests of hosts: a length that lies."""
         if len(data) > self.hub.request_size:
             raise ValueError(f"a request of {len(data)} bytes, and room for {self.hub.request_size}")
         self.check()
-        index, generation = self._claim_free_stream() or self._wish_for_stream(timeout, waiting)
+        index, generation = self._claim_free_stream() or self._reserve_stream(timeout, waiting)
         offset = self.stream_offset(index)
         area = offset + self.hub.request_offset
         stream_id = os.urandom(16)

@@ -361,12 +361,12 @@ def test_processes():
 
 
 def test_full_house():
-    host = Host("full", "--rate", "50", "--slots", "1", text=LINE * 20)
+    host = Host("full", "--rate", "50", "--streams", "1", text=LINE * 20)
     with host.ready() as client:
         stream = client.submit(request(ASK))
         stream.read(10)
         check(raises(lipc.TimedOut, client.submit, request(ASK), timeout=0.2))
-        check_equal(client.segment.load8(client._record + lipc._RECORD_WISH), 0)
+        check_equal(client.segment.load8(client._record + lipc._RECORD_RESERVATION), 0)
         child = Child("ask", host.name, 3, "Hi")
         check(child.line().startswith("ahead"))
         stream.close()
@@ -377,7 +377,7 @@ def test_full_house():
         places = []
         stream = client.submit(request(ASK, n_predict=2), timeout=20, waiting=places.append)
         check(places != [])
-        check_equal(client.segment.load8(client._record + lipc._RECORD_WISH), 0)
+        check_equal(client.segment.load8(client._record + lipc._RECORD_RESERVATION), 0)
         check(stream.rest() != b"")
         check_equal(stream.last.end, lipc.END_LIMIT)
         stream.close()

@@ -44,7 +44,7 @@ int main(void) {
     CHECK(!options.exit_with_parent && !options.ignore_eos && !options.show_help && !options.show_version);
     CHECK_INT(options.log_level, ==, LOG_LEVEL_INFO);
     /* What llamaipc doctor takes a host for. */
-    CHECK(options.n_slots == HUB_STREAMS_DEFAULT && options.request_size == HUB_REQUEST_SIZE_DEFAULT &&
+    CHECK(options.n_streams == HUB_STREAMS_DEFAULT && options.request_size == HUB_REQUEST_SIZE_DEFAULT &&
           options.response_size == HUB_LOG_SIZE_DEFAULT);
 
     test_step("both spellings, with and without '='");
@@ -99,7 +99,7 @@ int main(void) {
     static const char *const wrong[][2] = {{"-n", "2147483648"}, {"-n", "-2"}, {"-n", "1e3"}, {"-n", "0x10"},
                                            {"-c", "9223372036854775808"}, {"--seed", "4294967295"}, {"--temp", "-0.1"},
                                            {"--temp", "1,5"}, {"--top-p", "1.01"}, {"--name", "/x"}, {"--name", "\n"},
-                                           {"--log-level", "INFO"}, {"--slots", "0"}, {"--slots", "1025"}, {"-np", "257"},
+                                           {"--log-level", "INFO"}, {"--streams", "0"}, {"--streams", "1025"}, {"-np", "257"},
                                            {"--request-size", "4095"}, {"--request-size", "257M"},
                                            {"--response-size", "K"}, {"--response-size", "1MB"},
                                            {"--response-size", "-1M"}, {"--rate", "-1"}, {"--repeat-penalty", "0"}, {"--version", "--no"}, {"--helpme", NULL},

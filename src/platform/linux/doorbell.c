@@ -12,14 +12,14 @@
  * again has written another value, which (9) does not touch. A sleeper that dies leaves `armed` set, which costs the next
  * ringer one needless system call.
  *
- * Several sleepers. Those who saw the same `rings` join their wishes in one value. One that replaces an older value
+ * Several sleepers. Those who saw the same `rings` join what they wait for in one value. One that replaces an older value
  * replaces that of sleepers whom the ring in between wakes. Should that ringer have died before (8): where several sleep
  * on one bell, in a client, the ringers are the host, whose death rings the bell, and their own process.
  */
 #define _GNU_SOURCE
 #include "internal.h"
 
-#include "../step.h"
+#include "../failpoint.h"
 
 #include <errno.h>
 #include <linux/futex.h>
@@ -27,7 +27,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#define WISH_BITS 2
+#define RESERVATION_BITS 2
 /* Each ring or arming that comes between costs one try. More than this many are no accident: somebody scribbles. */
 #define MOST_TRIES 1000
 
@@ -37,11 +37,11 @@ uint32_t plat_doorbell_arm(plat_doorbell *bell, uint32_t wanted) {
         uint32_t before = __atomic_load_n(&bell->armed, __ATOMIC_ACQUIRE);
         /* A slow thread must not put an old value over that of a newer sleeper, which a ringer would then take back. */
         if (__atomic_load_n(&bell->rings, __ATOMIC_ACQUIRE) != seen) continue;
-        uint32_t mine = seen << WISH_BITS | wanted;
-        if (before >> WISH_BITS == mine >> WISH_BITS) mine |= before;
+        uint32_t mine = seen << RESERVATION_BITS | wanted;
+        if (before >> RESERVATION_BITS == mine >> RESERVATION_BITS) mine |= before;
         /* Sequentially consistent, and a fence for the loads of (3): pairs with the fence before (6). */
         if (__atomic_compare_exchange_n(&bell->armed, &before, mine, false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED)) {
-            STEP("bell.arm.armed");
+            FAILPOINT("bell.arm.armed");
             __atomic_thread_fence(__ATOMIC_SEQ_CST);
             return seen;
         }
@@ -61,11 +61,11 @@ void plat_doorbell_ring(plat_doorbell *bell, uint32_t about) {
     if ((armed & about) == 0) return;
     int saved_errno = errno; /* may run in a signal handler */
     __atomic_fetch_add(&bell->rings, 1, __ATOMIC_SEQ_CST);
-    STEP("bell.ring.rung");
+    FAILPOINT("bell.ring.rung");
     syscall(SYS_futex, &bell->rings, FUTEX_WAKE, INT32_MAX, NULL, NULL, 0);
-    STEP("bell.ring.woken");
+    FAILPOINT("bell.ring.woken");
     __atomic_compare_exchange_n(&bell->armed, &armed, 0, false, __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
-    STEP("bell.ring.disarmed");
+    FAILPOINT("bell.ring.disarmed");
     errno = saved_errno;
 }
 

@@ -1,5 +1,5 @@
-/* look.c - see look.h. */
-#include "look.h"
+/* inspect.c - see inspect.h. */
+#include "inspect.h"
 
 #include "../channel/names.h"
 #include "../client/status.h"
@@ -13,16 +13,16 @@
 
 /* ---- opening ------------------------------------------------------------------------------------------------------- */
 
-__attribute__((format(printf, 3, 4))) static int fail(char message[LOOK_MESSAGE_SIZE], int error, const char *format,
+__attribute__((format(printf, 3, 4))) static int fail(char message[INSPECT_MESSAGE_SIZE], int error, const char *format,
                                                         ...) {
     va_list arguments;
     va_start(arguments, format);
-    vsnprintf(message, LOOK_MESSAGE_SIZE, format, arguments);
+    vsnprintf(message, INSPECT_MESSAGE_SIZE, format, arguments);
     va_end(arguments);
     return error;
 }
 
-static int fail_open(char message[LOOK_MESSAGE_SIZE], int error, const char *name, const char *object) {
+static int fail_open(char message[INSPECT_MESSAGE_SIZE], int error, const char *name, const char *object) {
     char user[64];
     switch (error) {
     case PLAT_E_NOT_FOUND: return fail(message, LIPC_E_NO_HOST, "no host runs as '%s'", name);
@@ -34,14 +34,14 @@ static int fail_open(char message[LOOK_MESSAGE_SIZE], int error, const char *nam
     }
 }
 
-static int read_hub(look *look, const char *name, char message[LOOK_MESSAGE_SIZE]) {
+static int read_hub(inspection *inspection, const char *name, char message[INSPECT_MESSAGE_SIZE]) {
     char versions[64];
-    if (plat_segment_size(look->segment) < LIPC_HUB_END)
+    if (plat_segment_size(inspection->segment) < LIPC_HUB_END)
         return fail(message, LIPC_E_LAYOUT, "the host of '%s' is an older one without the modern channel", name);
-    hub_check check = hub_read(plat_segment_base(look->segment), plat_segment_size(look->segment), &look->view,
-                               &look->identity);
-    snprintf(versions, sizeof versions, "%u.%u of the channel, this program %d.%d", look->identity.major,
-             look->identity.minor, LIPC_LAYOUT_MAJOR, LIPC_LAYOUT_MINOR);
+    hub_check check = hub_read(plat_segment_base(inspection->segment), plat_segment_size(inspection->segment), &inspection->view,
+                               &inspection->identity);
+    snprintf(versions, sizeof versions, "%u.%u of the channel, this program %d.%d", inspection->identity.major,
+             inspection->identity.minor, LIPC_LAYOUT_MAJOR, LIPC_LAYOUT_MINOR);
     switch (check) {
     case HUB_OK: return LIPC_E_OK;
     case HUB_NOT_YET: return fail(message, LIPC_E_TIMEOUT, "the host of '%s' is just beginning", name);
@@ -51,29 +51,29 @@ static int read_hub(look *look, const char *name, char message[LOOK_MESSAGE_SIZE
     return fail(message, LIPC_E_LAYOUT, "the shared memory of '%s' is damaged: restart the host", name);
 }
 
-int look_open(look *look, const char *name, char message[LOOK_MESSAGE_SIZE]) {
+int inspect_open(inspection *inspection, const char *name, char message[INSPECT_MESSAGE_SIZE]) {
     char object[NAMES_OBJECT_SIZE];
-    memset(look, 0, sizeof *look);
+    memset(inspection, 0, sizeof *inspection);
     message[0] = 0;
     names_object(object, name, LIPC_SUFFIX_SEGMENT);
-    int error = plat_segment_look(object, &look->segment);
+    int error = plat_segment_look(object, &inspection->segment);
     if (error < 0) return fail_open(message, error, name, object);
-    error = read_hub(look, name, message);
+    error = read_hub(inspection, name, message);
     if (error < 0) {
-        look_close(look);
+        inspect_close(inspection);
         return error;
     }
-    look->is_alive = look_is_alive(look);
+    inspection->is_alive = inspect_is_alive(inspection);
     return LIPC_E_OK;
 }
 
-void look_close(look *look) {
-    plat_segment_close(look->segment);
-    look->segment = NULL;
+void inspect_close(inspection *inspection) {
+    plat_segment_close(inspection->segment);
+    inspection->segment = NULL;
 }
 
-bool look_is_alive(const look *look) {
-    return plat_segment_owner_pid(look->segment) == look->identity.host_pid && plat_segment_is_current(look->segment);
+bool inspect_is_alive(const inspection *inspection) {
+    return plat_segment_owner_pid(inspection->segment) == inspection->identity.host_pid && plat_segment_is_current(inspection->segment);
 }
 
 /* ---- the host ------------------------------------------------------------------------------------------------------ */
@@ -91,14 +91,14 @@ static double uptime_of(uint64_t start_time) {
     return n == 1 && start_time != 0 && uptime_s >= 0 ? uptime_s : -1;
 }
 
-void look_at_host(const look *look, look_host *host) {
-    const lipc_hub *hub = hub_of(&look->view);
-    status_read(&look->view, look->identity.host_pid, &host->status);
+void inspect_host(const inspection *inspection, inspected_host *host) {
+    const lipc_hub *hub = hub_of(&inspection->view);
+    status_read(&inspection->view, inspection->identity.host_pid, &host->status);
     host->worker_pid = (int)SHOWN(worker_pid);
     host->n_recoveries = (int)SHOWN(n_recoveries);
-    host->uptime_s = uptime_of(look->identity.host_start_time);
+    host->uptime_s = uptime_of(inspection->identity.host_start_time);
     /* Looked at last: what was read is this host's if it is still alive. */
-    if (!look_is_alive(look)) host->status.state = LIPC_HOST_GONE;
+    if (!inspect_is_alive(inspection)) host->status.state = LIPC_HOST_GONE;
 }
 
 /* ---- streams ------------------------------------------------------------------------------------------------------- */
@@ -108,35 +108,35 @@ static uint64_t span(uint64_t from_ns, uint64_t to_ns) {
 }
 
 /* When the last token came. A dead host's answers have no other end. */
-static uint64_t last_token_ns(const look *look, const look_stream *stream, uint64_t started_ns) {
+static uint64_t last_token_ns(const inspection *inspection, const inspected_stream *stream, uint64_t started_ns) {
     if (stream->progress.n_tokens == 0) return started_ns;
-    const lipc_token_record *record = stream_index(&look->view, stream->place) + stream->progress.n_tokens - 1;
+    const lipc_token_record *record = stream_index(&inspection->view, stream->place) + stream->progress.n_tokens - 1;
     return started_ns + __atomic_load_n(&record->time_us, __ATOMIC_RELAXED) * UINT64_C(1000);
 }
 
-static void read_times(const look *look, const lipc_stream_header *header, look_stream *stream) {
+static void read_times(const inspection *inspection, const lipc_stream_header *header, inspected_stream *stream) {
     lipc_progress *progress = &stream->progress;
     uint64_t submitted_ns = __atomic_load_n(&header->submitted_ns, __ATOMIC_RELAXED);
     uint64_t started_ns = __atomic_load_n(&header->started_ns, __ATOMIC_RELAXED);
     uint64_t first_ns = __atomic_load_n(&header->first_token_ns, __ATOMIC_RELAXED);
     uint64_t ended_ns = __atomic_load_n(&header->ended_ns, __ATOMIC_RELAXED);
-    uint64_t now_ns = look->is_alive ? plat_clock_ns() : last_token_ns(look, stream, started_ns);
+    uint64_t now_ns = inspection->is_alive ? plat_clock_ns() : last_token_ns(inspection, stream, started_ns);
     uint64_t end_ns = ended_ns ? ended_ns : now_ns;
     progress->queued_ns = span(submitted_ns, started_ns ? started_ns : end_ns);
     if (started_ns) progress->prompt_ns = span(started_ns, first_ns ? first_ns : end_ns);
     if (first_ns) progress->generate_ns = span(first_ns, end_ns);
 }
 
-static uint32_t owner_of(const look *look, uint64_t claim) {
+static uint32_t owner_of(const inspection *inspection, uint64_t claim) {
     uint32_t owner = stream_claim_owner(claim);
-    bool has_owner = stream_claim_phase(claim) != LIPC_CLAIM_DETACHED && owner < look->view.at.n_clients;
+    bool has_owner = stream_claim_phase(claim) != LIPC_CLAIM_DETACHED && owner < inspection->view.at.n_clients;
     return has_owner ? owner : LIPC_NO_OWNER;
 }
 
-static int pid_of(const look *look, uint32_t owner) {
+static int pid_of(const inspection *inspection, uint32_t owner) {
     if (owner == LIPC_NO_OWNER) return 0;
     /* acquire: pairs with the client's CAS. */
-    return (int)client_claim_pid(__atomic_load_n(&hub_client(&look->view, owner)->claim, __ATOMIC_ACQUIRE));
+    return (int)client_claim_pid(__atomic_load_n(&hub_client(&inspection->view, owner)->claim, __ATOMIC_ACQUIRE));
 }
 
 static void write_id(const lipc_stream_header *header, char text[LIPC_STREAM_ID_SIZE]) {
@@ -144,34 +144,34 @@ static void write_id(const lipc_stream_header *header, char text[LIPC_STREAM_ID_
 }
 
 /* Words of the host that are about the request of the generation that the status carries. */
-static void read_words(const look *look, const lipc_stream_header *header, look_stream *stream) {
+static void read_words(const inspection *inspection, const lipc_stream_header *header, inspected_stream *stream) {
     stream->progress.queue_position = (int32_t)__atomic_load_n(&header->queue_position, __ATOMIC_RELAXED);
     stream->progress.n_prompt = (int32_t)__atomic_load_n(&header->n_prompt, __ATOMIC_RELAXED);
     stream->progress.n_prompt_done = (int32_t)__atomic_load_n(&header->n_prompt_done, __ATOMIC_RELAXED);
     stream->progress.seed = __atomic_load_n(&header->seed, __ATOMIC_RELAXED);
     stream->n_cached = __atomic_load_n(&header->n_cached, __ATOMIC_RELAXED);
-    read_times(look, header, stream);
+    read_times(inspection, header, stream);
 }
 
-bool look_at_stream(const look *look, uint32_t place, look_stream *stream) {
-    lipc_stream_header *header = hub_stream(&look->view, place);
+bool inspect_stream(const inspection *inspection, uint32_t place, inspected_stream *stream) {
+    lipc_stream_header *header = hub_stream(&inspection->view, place);
     stream_reader reader;
-    stream_sight sight;
+    stream_snapshot snapshot;
     uint64_t claim = stream_claim_now(header);
-    uint32_t owner = owner_of(look, claim);
-    *stream = (look_stream){.place = place, .generation = stream_claim_generation(claim),
-                            .phase = stream_claim_phase(claim), .owner_pid = pid_of(look, owner), .owner = owner};
+    uint32_t owner = owner_of(inspection, claim);
+    *stream = (inspected_stream){.place = place, .generation = stream_claim_generation(claim),
+                            .phase = stream_claim_phase(claim), .owner_pid = pid_of(inspection, owner), .owner = owner};
     if (stream->phase != LIPC_CLAIM_SUBMITTED && stream->phase != LIPC_CLAIM_DETACHED &&
         stream->phase != LIPC_CLAIM_RELEASED)
         return false; /* free, or its request is still being written */
-    stream_reader_begin(&reader, &look->view, place, stream->generation);
-    stream_look(&reader, &sight);
+    stream_reader_begin(&reader, &inspection->view, place, stream->generation);
+    stream_read_snapshot(&reader, &snapshot);
     stream->progress = (lipc_progress){
-        .state = (int32_t)sight.state, .end = (int32_t)sight.end, .error = sight.error,
-        .n_tokens = (int32_t)sight.n_tokens, .n_bytes = sight.n_bytes,
+        .state = (int32_t)snapshot.state, .end = (int32_t)snapshot.end, .error = snapshot.error,
+        .n_tokens = (int32_t)snapshot.n_tokens, .n_bytes = snapshot.n_bytes,
     };
     /* acquire: pairs with the release that shows the request as seen. */
-    if (__atomic_load_n(&header->status, __ATOMIC_ACQUIRE) >> 32 == stream->generation) read_words(look, header, stream);
+    if (__atomic_load_n(&header->status, __ATOMIC_ACQUIRE) >> 32 == stream->generation) read_words(inspection, header, stream);
     write_id(header, stream->id);
     return stream_claim_generation(stream_claim_now(header)) == stream->generation;
 }
@@ -185,24 +185,24 @@ static bool has_ended(int pid, uint64_t start_time) {
     return error == PLAT_E_NOT_FOUND || (error == PLAT_OK && start_time != 0 && now != start_time);
 }
 
-static void read_program(int pid, char text[LOOK_PROGRAM_SIZE]) {
-    char path[64], line[LOOK_PROGRAM_SIZE] = "";
+static void read_program(int pid, char text[INSPECT_PROGRAM_SIZE]) {
+    char path[64], line[INSPECT_PROGRAM_SIZE] = "";
     snprintf(path, sizeof path, "/proc/%d/comm", pid);
     FILE *file = fopen(path, "re");
     size_t n_bytes = file ? fread(line, 1, sizeof line - 1, file) : 0;
     if (file) fclose(file);
     while (n_bytes > 0 && line[n_bytes - 1] == '\n') n_bytes--;
     /* The system cuts names anywhere. */
-    text[utf8_repair(line, n_bytes, text, LOOK_PROGRAM_SIZE - 1)] = 0;
+    text[utf8_repair(line, n_bytes, text, INSPECT_PROGRAM_SIZE - 1)] = 0;
 }
 
-bool look_at_client(const look *look, uint32_t index, look_client *client) {
-    lipc_client_record *record = hub_client(&look->view, index);
+bool inspect_client(const inspection *inspection, uint32_t index, inspected_client *client) {
+    lipc_client_record *record = hub_client(&inspection->view, index);
     /* acquire: pairs with the client's CAS. */
     uint64_t claim = __atomic_load_n(&record->claim, __ATOMIC_ACQUIRE);
-    uint64_t wish = __atomic_load_n(&record->wish, __ATOMIC_RELAXED);
+    uint64_t reservation = __atomic_load_n(&record->reservation, __ATOMIC_RELAXED);
     uint32_t phase = client_claim_phase(claim);
-    *client = (look_client){.pid = (int)client_claim_pid(claim), .is_waiting = wish_phase(wish) == LIPC_WISH_WAITING};
+    *client = (inspected_client){.pid = (int)client_claim_pid(claim), .is_waiting = reservation_phase(reservation) == LIPC_RESERVATION_WAITING};
     if (phase == LIPC_CLIENT_FREE || client->pid <= 0) return false;
     client->n_ahead = __atomic_load_n(&record->queue_position, __ATOMIC_RELAXED);
     /* Until it is attached, the start time may be that of the record's holder before. */
@@ -215,14 +215,14 @@ bool look_at_client(const look *look, uint32_t index, look_client *client) {
     return true;
 }
 
-int look_at_classic(const look *look) {
-    const lipc_classic_block *block = plat_segment_base(look->segment);
+int inspect_classic(const inspection *inspection) {
+    const lipc_classic_block *block = plat_segment_base(inspection->segment);
     int32_t n_tokens;
     memcpy(&n_tokens, &block->tokens_generated, sizeof n_tokens); /* at an odd place */
     return n_tokens;
 }
 
-double look_speed(const lipc_progress *progress) {
+double inspect_speed(const lipc_progress *progress) {
     if (progress->n_tokens < 2 || progress->generate_ns == 0) return 0;
     /* The first token is the span's beginning. */
     return (progress->n_tokens - 1) * 1e9 / (double)progress->generate_ns;

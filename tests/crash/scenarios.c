@@ -1,5 +1,5 @@
-/* lives.c - see lives.h. */
-#include "lives.h"
+/* scenarios.c - see scenarios.h. */
+#include "scenarios.h"
 
 #define TRY(call)                                                                                                      \
     do {                                                                                                               \
@@ -156,7 +156,7 @@ static int be_paced(const char *instance, const script *script) {
     return LIPC_E_OK;
 }
 
-int live_modern(const char *instance, const script *script) {
+int scenario_modern(const char *instance, const script *script) {
     lipc_client *client;
     lipc_stream *stream;
     size_t n_read = 0;
@@ -175,7 +175,7 @@ int live_modern(const char *instance, const script *script) {
     return LIPC_E_OK;
 }
 
-int live_modern_shutdown(const char *instance, const script *script) {
+int scenario_modern_shutdown(const char *instance, const script *script) {
     lipc_client *client;
     lipc_stream *stream;
     TRY(open_client(instance, 0, &client));
@@ -245,7 +245,7 @@ static int lose_turn(lipc_classic *handle, const char *instance, const script *s
     return LIPC_E_OK;
 }
 
-int live_classic(const char *instance, const script *script) {
+int scenario_classic(const char *instance, const script *script) {
     lipc_classic *handle;
     TRY(lipc_classic_open(instance, &handle));
     TRY(lipc_classic_connect(handle, soon()));
@@ -258,7 +258,7 @@ int live_classic(const char *instance, const script *script) {
     return LIPC_E_OK;
 }
 
-int live_classic_shutdown(const char *instance, const script *script) {
+int scenario_classic_shutdown(const char *instance, const script *script) {
     lipc_classic *handle;
     (void)script;
     TRY(lipc_classic_open(instance, &handle));
@@ -278,7 +278,7 @@ static void look_rudely(const guide_client *client, const script *script) {
               "wrong text: \"%.300s\"", update.text);
 }
 
-int live_rudely(const char *instance, const script *script) {
+int scenario_rudely(const char *instance, const script *script) {
     guide_client client;
     int timeout_ms = (int)test_scaled(RUDE_MS);
     if (!guide_open_within(&client, instance, soon()))

@@ -1,5 +1,5 @@
-/* turns_rules.c - src/host/turns.h: whose turn it is, with priorities, and fair between clients. */
-#include "host/turns.h"
+/* scheduler_rules.c - src/host/scheduler.h: whose turn it is, with priorities, and fair between clients. */
+#include "host/scheduler.h"
 #include "../support/harness.h"
 
 #define N_MAX 12
@@ -35,7 +35,7 @@ static void check_order(const char *expected) {
         answer *first = waiting[0]; /* another arrangement for each try */
         for (size_t i = 0; i + 1 < n_waiting; i++) waiting[i] = waiting[i + 1];
         waiting[n_waiting - 1] = first;
-        turns_sort(waiting, n_waiting, running, n_running);
+        scheduler_sort(waiting, n_waiting, running, n_running);
         char order[N_MAX + 1] = "";
         for (size_t i = 0; i < n_waiting; i++) order[i] = (char)('0' + waiting[i]->arrived);
         CHECK_TEXT(order, expected);
@@ -43,7 +43,7 @@ static void check_order(const char *expected) {
 }
 
 int main(void) {
-    test_begin("turns_rules", 10);
+    test_begin("scheduler_rules", 10);
 
     test_step("who came first");
     begin();
@@ -109,6 +109,6 @@ int main(void) {
 
     test_step("nobody waits");
     begin();
-    turns_sort(waiting, 0, running, 0);
+    scheduler_sort(waiting, 0, running, 0);
     return test_end();
 }

@@ -1,5 +1,5 @@
 #!/bin/sh
-# papers.sh FOLDER LLAMAIPC - what is written out of the option table: the manual page is valid roff, each shell takes its
+# docgen.sh FOLDER LLAMAIPC - what is written out of the option table: the manual page is valid roff, each shell takes its
 # completions (those shells that are here), bash completes what it should, and each option of each command's help stands in
 # all of them.
 set -eu

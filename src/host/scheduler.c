@@ -1,5 +1,5 @@
-/* turns.c - see turns.h. */
-#include "turns.h"
+/* scheduler.c - see scheduler.h. */
+#include "scheduler.h"
 
 #include <stdlib.h>
 
@@ -14,15 +14,15 @@ static size_t load_of(uint32_t client, answer *const *waiting, size_t n, answer 
 /* A change of the model has its turn behind everything that arrived before it, and before everything that arrived after
  * it: two eras for each, its own and the one that it begins. */
 static void assign_eras(answer **waiting, size_t n_waiting) {
-    for (size_t i = 0; i < n_waiting; i++) waiting[i]->era = waiting[i]->load_path != NULL;
+    for (size_t i = 0; i < n_waiting; i++) waiting[i]->model_order = waiting[i]->load_path != NULL;
     for (size_t load = 0; load < n_waiting; load++) {
         if (!waiting[load]->load_path) continue;
         for (size_t i = 0; i < n_waiting; i++)
-            if (waiting[i]->arrived > waiting[load]->arrived) waiting[i]->era += 2;
+            if (waiting[i]->arrived > waiting[load]->arrived) waiting[i]->model_order += 2;
     }
 }
 
-void turns_sort(answer **waiting, size_t n_waiting, answer *const *running, size_t n_running) {
+void scheduler_sort(answer **waiting, size_t n_waiting, answer *const *running, size_t n_running) {
     assign_eras(waiting, n_waiting);
     /* Place after place, the best of the rest: a client that got a place has more load for the next. */
     for (size_t place = 0; place < n_waiting; place++) {
@@ -30,7 +30,7 @@ void turns_sort(answer **waiting, size_t n_waiting, answer *const *running, size
         for (size_t i = place; i < n_waiting; i++) {
             size_t load = load_of(waiting[i]->client, waiting, place, running, n_running);
             bool is_better = waiting[i]->is_resumed != waiting[best]->is_resumed ? waiting[i]->is_resumed
-                             : waiting[i]->era != waiting[best]->era ? waiting[i]->era < waiting[best]->era
+                             : waiting[i]->model_order != waiting[best]->model_order ? waiting[i]->model_order < waiting[best]->model_order
                              : waiting[i]->priority != waiting[best]->priority
                                  ? waiting[i]->priority > waiting[best]->priority
                              : load != best_load ? load < best_load

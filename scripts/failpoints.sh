@@ -1,6 +1,6 @@
 #!/bin/sh
-# steps.sh [check] - lists all steps (src/platform/step.h) that stand in the code: "file:line name". With `check`: fails
-# if a name is not well-formed or stands twice, or if a store to shared memory has no STEP between it and the next.
+# failpoints.sh [check] - lists all failpoints (src/platform/failpoint.h) that stand in the code: "file:line name". With `check`: fails
+# if a name is not well-formed or stands twice, or if a store to shared memory has no FAILPOINT between it and the next.
 #
 # A store to shared memory, in the files below, is
 #   - __atomic_store, _exchange, _compare_exchange, _fetch_...; plat_semaphore_post, _wait, _try_wait, _drain;
@@ -12,10 +12,10 @@ set -eu
 cd "$(dirname "$0")/.."
 exec awk -v mode="${1:-list}" '
 BEGIN {
-    PRIVATE = "^&(handle|client|stream|service|attendance|server|host|ledger|worker|parts|n_dropped)" \
+    PRIVATE = "^&(handle|client|stream|service|registry|server|host|journal|worker|parts|n_dropped)" \
               "((->|\\.)[a-z_]+|\\[[^]]*\\])*$"
     TYPES = "(lipc_(hub|client_record|stream_header|classic_block|token_record|doorbell)|plat_doorbell|" \
-            "classic_record)" # the last one is of the ledger, which a dead worker leaves to the next
+            "classic_record)" # the last one is of the journal, which a dead worker leaves to the next
     GIVERS = "(plat_segment_base|hub_of|hub_client|hub_stream|hub_bell|stream_request|stream_log|stream_index|" \
              "header_of|record_of|bell_of)[(]"
     UNTYPED = "(view->base|writer->log|prompt_field)"
@@ -73,12 +73,12 @@ FNR == 1 { in_comment = parentheses = 0; end_statement("file") }
 {
     is_marked = $0 ~ /callers name it/
     text = without_comments($0)
-    if (match(text, /STEP(_TEXT)?\("[^"]*"/) && text !~ /^#/) {
+    if (match(text, /FAILPOINT(_TEXT)?\("[^"]*"/) && text !~ /^#/) {
         name = substr(text, RSTART, RLENGTH)
         gsub(/^[^"]*"|"$/, "", name)
-        steps[++n_steps] = name
-        step_place[n_steps] = FILENAME ":" FNR
-        is_about_text[n_steps] = text ~ /STEP_TEXT/
+        failpoints[++n_failpoints] = name
+        failpoint_place[n_failpoints] = FILENAME ":" FNR
+        is_about_text[n_failpoints] = text ~ /FAILPOINT_TEXT/
     }
     gsub(/"([^"\\]|\\.)*"/, "\"\"", text)
     gsub(/\047([^\047\\]|\\.)\047/, "0", text)
@@ -200,7 +200,7 @@ function walk(is_check,    i, depth, in_function, pending) {
         if (kind[i] == "}") {
             depth--
             if (depth == 0 && in_function && pending != "")
-                fail(pending, "no STEP behind this store, in " function_name "()")
+                fail(pending, "no FAILPOINT behind this store, in " function_name "()")
             if (depth == 0) { pending = ""; in_function = 0 }
         }
         if (!in_function) {
@@ -215,26 +215,26 @@ function walk(is_check,    i, depth, in_function, pending) {
         }
         if (!is_check) continue
         n_here = n_stores(statement[i], file_of(place[i]))
-        if (n_here && pending != "") fail(pending, "no STEP between this store and the next, at " place[i])
+        if (n_here && pending != "") fail(pending, "no FAILPOINT between this store and the next, at " place[i])
         if (n_here > 1) fail(place[i], "more than one store in one statement")
         if (n_here) { pending = place[i]; n_found++ }
-        if (statement[i] ~ /(^|[^A-Z_])STEP(_TEXT)?\(/) pending = ""
+        if (statement[i] ~ /(^|[^A-Z_])FAILPOINT(_TEXT)?\(/) pending = ""
     }
 }
 
 END {
-    if (mode == "list") for (i = 1; i <= n_steps; i++) if (!is_about_text[i]) print step_place[i], steps[i]
+    if (mode == "list") for (i = 1; i <= n_failpoints; i++) if (!is_about_text[i]) print failpoint_place[i], failpoints[i]
     if (mode == "list") exit
-    for (i = 1; i <= n_steps; i++) {
-        if (steps[i] !~ /^[a-z0-9_]+[.][a-z0-9_]+[.][a-z0-9_]+$/)
-            fail(step_place[i], "the step \"" steps[i] "\" is not named <file>.<action>.<what>")
-        if (steps[i] in step_at) fail(step_place[i], "the step \"" steps[i] "\" stands also at " step_at[steps[i]])
-        step_at[steps[i]] = step_place[i]
+    for (i = 1; i <= n_failpoints; i++) {
+        if (failpoints[i] !~ /^[a-z0-9_]+[.][a-z0-9_]+[.][a-z0-9_]+$/)
+            fail(failpoint_place[i], "the failpoint \"" failpoints[i] "\" is not named <file>.<action>.<what>")
+        if (failpoints[i] in failpoint_at) fail(failpoint_place[i], "the failpoint \"" failpoints[i] "\" stands also at " failpoint_at[failpoints[i]])
+        failpoint_at[failpoints[i]] = failpoint_place[i]
     }
     walk(0)
     walk(1)
-    if (!n_found) fail("steps.sh", "found no store at all")
-    if (n_failed) { print n_failed " faults: see the head of scripts/steps.sh for the rules" > "/dev/stderr"; exit 1 }
-    print n_found " stores, " n_steps " steps"
+    if (!n_found) fail("failpoints.sh", "found no store at all")
+    if (n_failed) { print n_failed " faults: see the head of scripts/failpoints.sh for the rules" > "/dev/stderr"; exit 1 }
+    print n_found " stores, " n_failpoints " failpoints"
 }
 ' src/channel/*.[ch] src/client/*.[ch] src/platform/linux/doorbell.c src/host/*.[ch]

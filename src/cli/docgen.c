@@ -1,5 +1,5 @@
-/* papers.c - see papers.h. */
-#include "papers.h"
+/* docgen.c - see docgen.h. */
+#include "docgen.h"
 
 #include "chat_commands.h"
 #include "doctor.h"
@@ -18,7 +18,7 @@ static void print_usage(FILE *file, const cli_command *command) {
 
 /* ---- help ---------------------------------------------------------------------------------------------------------- */
 
-void papers_overview(FILE *file) {
+void docgen_overview(FILE *file) {
     option_table table = cli_option_table("llamaipc");
     fprintf(file, "usage: llamaipc COMMAND [options]\n"
                   "Talks to a language model that a host (chatbot) of this machine holds.\n\n");
@@ -29,7 +29,7 @@ void papers_overview(FILE *file) {
     fprintf(file, "\nllamaipc COMMAND --help tells its options; man llamaipc has all of it.\n");
 }
 
-void papers_command(FILE *file, const cli_command *command) {
+void docgen_command(FILE *file, const cli_command *command) {
     option_table table = cli_option_table("llamaipc");
     fprintf(file, "usage: ");
     print_usage(file, command);
@@ -76,7 +76,7 @@ static void print_json_manual(FILE *file) {
                                           "with --no-stream; error and message if it did not succeed");
 }
 
-void papers_manual(FILE *file) {
+void docgen_manual(FILE *file) {
     option_table table = cli_option_table("llamaipc");
     fprintf(file, ".TH LLAMAIPC 1\n.SH NAME\nllamaipc \\- " LINE "\n.SH SYNOPSIS\n");
     for (int i = 0; i < CLI_N_COMMANDS; i++) {
@@ -150,7 +150,7 @@ static void print_bash_value(FILE *file, const option_spec *spec, const char *sp
     fprintf(file, "return ;;\n");
 }
 
-void papers_bash(FILE *file) {
+void docgen_bash(FILE *file) {
     fprintf(file, "# bash completion for llamaipc\n_llamaipc() {\n"
                   "  local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} word command= options=\n"
                   "  COMPREPLY=()\n"
@@ -192,7 +192,7 @@ static void print_zsh_option(FILE *file, const option_spec *spec, const char *sp
     fprintf(file, "'");
 }
 
-void papers_zsh(FILE *file) {
+void docgen_zsh(FILE *file) {
     fprintf(file, "#compdef llamaipc\n_llamaipc_instances() {\n"
                   "    local -a names\n    names=(${(f)\"$(" INSTANCES ")\"})\n    compadd -a names\n}\n"
                   "_llamaipc() {\n    local context state state_descr line\n    typeset -A opt_args\n    _arguments -C");
@@ -225,7 +225,7 @@ static void print_fish_option(FILE *file, const option_spec *spec, const char *c
     fprintf(file, "'\n");
 }
 
-void papers_fish(FILE *file) {
+void docgen_fish(FILE *file) {
     option_table table = cli_option_table("llamaipc");
     char condition[64];
     fprintf(file, "# fish completion for llamaipc\ncomplete -c llamaipc -f\n");

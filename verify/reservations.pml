@@ -1,28 +1,28 @@
-/* wishes.pml - two ways to one stream: src/channel/hub.c (wishes), src/client/stream.c (places),
+/* reservations.pml - two ways to one stream: src/channel/hub.c (reservations), src/client/stream.c (places),
  * src/host/stream_service.c (looking, granting).
  *
- * Clients ask for the only stream: they take it if it is free, wish for it if it is not, look once more, wait, change their
- * minds, die. The host frees what was given back or left by the dead, grants wishes in the order of their tickets, and is
+ * Clients ask for the only stream: they take it if it is free, make a reservation if it is not, look once more, wait, change their
+ * minds, die. The host frees what was given back or left by the dead, grants reservations in the order of their tickets, and is
  * killed between any two steps; its successor scans first. What a stream is used for is stream.pml's. That a ring makes the
  * rung look is doorbell.pml's: here it is a bit.
  *
  * What must hold: a stream has one user; what a living client holds is not taken from it; and when nothing moves any more,
- * nobody waits, no wish stands and the stream is free.
+ * nobody waits, no reservation stands and the stream is free.
  *
- * check: wishes_client_deaths  -DHOST_DEATHS=1 -DCLIENT_DEATHS=1
- * check: wishes_host_deaths    -DHOST_DEATHS=2 -DCLIENT_DEATHS=0
+ * check: reservations_client_deaths  -DHOST_DEATHS=1 -DCLIENT_DEATHS=1
+ * check: reservations_host_deaths    -DHOST_DEATHS=2 -DCLIENT_DEATHS=0
  *
- * bug: BUG_RUNG_BEFORE_WISH   wishes_client_deaths
- * bug: BUG_GRANT_BLIND        wishes_client_deaths
- * bug: BUG_GRANT_FORGOTTEN    wishes_client_deaths
- * bug: BUG_GRANT_AS_CLAIM     wishes_client_deaths
- * bug: BUG_CLAIMED_FREED      wishes_client_deaths
- * bug: BUG_COMPLETED_ONCE     wishes_client_deaths
+ * bug: BUG_RUNG_BEFORE_RESERVATION   reservations_client_deaths
+ * bug: BUG_GRANT_BLIND        reservations_client_deaths
+ * bug: BUG_GRANT_FORGOTTEN    reservations_client_deaths
+ * bug: BUG_GRANT_AS_CLAIM     reservations_client_deaths
+ * bug: BUG_CLAIMED_FREED      reservations_client_deaths
+ * bug: BUG_COMPLETED_ONCE     reservations_client_deaths
  */
 #define CLIENTS 2
 #define NOBODY 2
 
-/* Phases of a claim and of a wish. */
+/* Phases of a claim and of a reservation. */
 #define FREE 0
 #define CLAIMED 1
 #define SUBMITTED 2
@@ -35,7 +35,7 @@
 #define NONE 0
 #define WAITING 1
 #define GRANTED 2
-#define WISH(phase, ticket) ((phase) + (ticket) * 4)
+#define RESERVATION(phase, ticket) ((phase) + (ticket) * 4)
 
 #ifdef BUG_GRANT_AS_CLAIM
 #define GRANT_PHASE CLAIMED
@@ -44,7 +44,7 @@
 #endif
 
 short claim = CLAIM(FREE, 0, 0);
-byte wish[CLIENTS], storing[CLIENTS]; /* the wish, and the store of one that is not visible yet (+ 1; 0: none) */
+byte reservation[CLIENTS], storing[CLIENTS]; /* the reservation, and the store of one that is not visible yet (+ 1; 0: none) */
 byte next_ticket;
 bool host_rung, rung[CLIENTS];
 bool attached[CLIENTS];
@@ -59,8 +59,8 @@ byte n_client_deaths = CLIENT_DEATHS, n_host_deaths = HOST_DEATHS;
 proctype memory() {
 end_memory:
     do
-    :: d_step { storing[0] != 0 -> wish[0] = storing[0] - 1; storing[0] = 0 }
-    :: d_step { storing[1] != 0 -> wish[1] = storing[1] - 1; storing[1] = 0 }
+    :: d_step { storing[0] != 0 -> reservation[0] = storing[0] - 1; storing[0] = 0 }
+    :: d_step { storing[1] != 0 -> reservation[1] = storing[1] - 1; storing[1] = 0 }
     od
 }
 
@@ -85,7 +85,7 @@ inline give_back() {
     host_rung = true
 }
 
-/* hub_wish_take, take_granted. `is_changed`: the stream is ours. */
+/* reservation_take, take_granted. `is_changed`: the stream is ours. */
 inline take_grant() {
     mine = claim;
     if
@@ -98,15 +98,15 @@ inline take_grant() {
 #endif
     :: else -> is_changed = false; mine = 0
     fi;
-    wish[me] = NONE /* step: hub.take.wish */
+    reservation[me] = NONE /* step: hub.take.reservation */
 }
 
-/* hub_wish_withdraw, withdraw_wish. `is_changed`: a stream was granted after all, and is ours. */
+/* reservation_withdraw, withdraw_reservation. `is_changed`: a stream was granted after all, and is ours. */
 inline withdraw() {
     atomic {
         storing[me] == 0; /* one's own stores come first */
         if
-        :: (wish[me] & 3) == WAITING -> wish[me] = NONE; is_changed = false; goto withdrawn /* step: hub.withdraw.wish */
+        :: (reservation[me] & 3) == WAITING -> reservation[me] = NONE; is_changed = false; goto withdrawn /* step: hub.withdraw.reservation */
         :: else
         fi
     };
@@ -129,9 +129,9 @@ proctype client(byte me) {
             };
             goto placed;
 no_stream:
-            atomic { storing[me] = 1 + WISH(WAITING, next_ticket); next_ticket++; mine = 0 }; /* step: hub.wish.waiting */
-#ifndef BUG_RUNG_BEFORE_WISH
-            storing[me] == 0; /* the fence of hub_wish; that of the ring would do */
+            atomic { storing[me] = 1 + RESERVATION(WAITING, next_ticket); next_ticket++; mine = 0 }; /* step: hub.reservation.waiting */
+#ifndef BUG_RUNG_BEFORE_RESERVATION
+            storing[me] == 0; /* the fence of reservation_request; that of the ring would do */
 #endif
             host_rung = true;
             atomic { mine = claim; if :: PHASE(mine) == FREE -> skip :: else -> mine = 0; goto waiting fi };
@@ -140,11 +140,11 @@ no_stream:
                 mine = CLAIM(CLAIMED, me, GENERATION(mine));
                 if :: is_changed -> skip :: else -> mine = 0; goto waiting fi
             };
-            /* Submit first: a wish that is granted meanwhile names a stream that is not ours to take any more. */
+            /* Submit first: a reservation that is granted meanwhile names a stream that is not ours to take any more. */
             use();
             atomic {
                 storing[me] == 0;
-                if :: (wish[me] & 3) == WAITING -> wish[me] = NONE; goto submitted :: else fi
+                if :: (reservation[me] & 3) == WAITING -> reservation[me] = NONE; goto submitted :: else fi
             };
             { short submitted_claim = mine; take_grant(); if :: is_changed -> give_back() :: else fi; mine = submitted_claim; submitted_claim = 0 };
             goto submitted;
@@ -153,7 +153,7 @@ waiting:
             do
             :: atomic { rung[me] = false }; /* arms, and looks */
                 if
-                :: atomic { storing[me] == 0 && (wish[me] & 3) == GRANTED -> break }
+                :: atomic { storing[me] == 0 && (reservation[me] & 3) == GRANTED -> break }
                 :: else ->
                     if
                     :: rung[me] /* sleeps until it is rung */
@@ -192,7 +192,7 @@ next:
 /* One incarnation after the other: what the host knows is its own and dies with it. */
 proctype host() {
     short seen;
-    byte gone, looked_wish, c;
+    byte gone, seen_reservation, c;
     bool is_changed;
 start:
     {
@@ -202,14 +202,14 @@ start:
         if
         :: PHASE(seen) == GRANT_PHASE ->
             c = OWNER(seen);
-            looked_wish = wish[c];
-            atomic { /* step: hub.grant.wish */
-                is_changed = (looked_wish & 3) == GRANTED;
+            seen_reservation = reservation[c];
+            atomic { /* step: hub.grant.reservation */
+                is_changed = (seen_reservation & 3) == GRANTED;
                 if
-                :: (looked_wish & 3) == WAITING && wish[c] == looked_wish ->
-                    wish[c] = looked_wish + GRANTED - WAITING; rung[c] = true; is_changed = true
+                :: (seen_reservation & 3) == WAITING && reservation[c] == seen_reservation ->
+                    reservation[c] = seen_reservation + GRANTED - WAITING; rung[c] = true; is_changed = true
 #ifdef BUG_COMPLETED_ONCE
-                :: (looked_wish & 3) == WAITING && wish[c] != looked_wish -> is_changed = true
+                :: (seen_reservation & 3) == WAITING && reservation[c] != seen_reservation -> is_changed = true
 #endif
                 :: else
                 fi
@@ -229,12 +229,12 @@ start:
         if :: PHASE(seen) == CLAIMED -> atomic { CHANGE_CLAIM(seen, CLAIM(FREE, 0, GENERATION(seen) + 1)) } :: else fi;
 #endif
 #endif
-        atomic { seen = 0; looked_wish = 0; c = 0; is_changed = false; host_rung = true };
+        atomic { seen = 0; seen_reservation = 0; c = 0; is_changed = false; host_rung = true };
         atomic { rung[0] = true; rung[1] = true }; /* what the one before did and did not ring for */
 end_host:
         do
         :: atomic { host_rung -> host_rung = false };
-            /* attendance_look: who is gone at this moment. */
+            /* client_registry_scan: who is gone at this moment. */
             atomic { gone = (dead[0] || !attached[0] -> 1 : 0) + (dead[1] || !attached[1] -> 2 : 0) };
             /* look_at */
             seen = claim;
@@ -245,16 +245,16 @@ end_host:
             :: else
             fi;
             atomic { seen = 0; is_changed = false };
-            /* attendance_dismiss; a fence; stream_service_grant */
-            if :: GONE(0) -> wish[0] = NONE :: else fi; /* step: hub.free.wish */
-            if :: GONE(1) -> wish[1] = NONE :: else fi;
-            atomic { /* the lowest ticket; a wish that comes meanwhile has a higher one */
+            /* client_registry_dismiss; a fence; stream_service_grant */
+            if :: GONE(0) -> reservation[0] = NONE :: else fi; /* step: hub.free.reservation */
+            if :: GONE(1) -> reservation[1] = NONE :: else fi;
+            atomic { /* the lowest ticket; a reservation that comes meanwhile has a higher one */
                 if
-                :: (wish[0] & 3) == WAITING && !GONE(0) && ((wish[1] & 3) != WAITING || GONE(1) || wish[0] < wish[1]) -> c = 0
-                :: (wish[1] & 3) == WAITING && !GONE(1) && ((wish[0] & 3) != WAITING || GONE(0) || wish[1] < wish[0]) -> c = 1
+                :: (reservation[0] & 3) == WAITING && !GONE(0) && ((reservation[1] & 3) != WAITING || GONE(1) || reservation[0] < reservation[1]) -> c = 0
+                :: (reservation[1] & 3) == WAITING && !GONE(1) && ((reservation[0] & 3) != WAITING || GONE(0) || reservation[1] < reservation[0]) -> c = 1
                 :: else -> c = NOBODY
                 fi;
-                if :: c != NOBODY -> looked_wish = wish[c] :: else fi
+                if :: c != NOBODY -> seen_reservation = reservation[c] :: else fi
             };
             if
             :: c != NOBODY ->
@@ -267,12 +267,12 @@ end_host:
                     };
                     if
                     :: is_changed ->
-                        atomic { /* step: hub.grant.wish */
+                        atomic { /* step: hub.grant.reservation */
 #ifdef BUG_GRANT_BLIND
-                            wish[c] = looked_wish + GRANTED - WAITING
+                            reservation[c] = seen_reservation + GRANTED - WAITING
 #else
                             if
-                            :: wish[c] == looked_wish -> wish[c] = looked_wish + GRANTED - WAITING
+                            :: reservation[c] == seen_reservation -> reservation[c] = seen_reservation + GRANTED - WAITING
                             :: else -> is_changed = false
                             fi
 #endif
@@ -285,10 +285,10 @@ end_host:
                 fi
             :: else
             fi;
-            atomic { seen = 0; looked_wish = 0; c = 0; is_changed = false; gone = 0 };
+            atomic { seen = 0; seen_reservation = 0; c = 0; is_changed = false; gone = 0 };
         od
     } unless {
-        atomic { host_killed -> host_killed = false; seen = 0; looked_wish = 0; c = 0; is_changed = false; gone = 0 };
+        atomic { host_killed -> host_killed = false; seen = 0; seen_reservation = 0; c = 0; is_changed = false; gone = 0 };
         goto start
     }
 }
@@ -308,7 +308,7 @@ proctype monitor() {
     may_leave = true;
     timeout;
     assert(PHASE(claim) == FREE);
-    assert(wish[0] == NONE && wish[1] == NONE);
+    assert(reservation[0] == NONE && reservation[1] == NONE);
     assert((dead[0] || !attached[0]) && (dead[1] || !attached[1])) /* all are through: nobody waits */
 }
 

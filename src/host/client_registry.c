@@ -1,9 +1,9 @@
-/* attendance.c - see attendance.h. */
-#include "attendance.h"
+/* client_registry.c - see client_registry.h. */
+#include "client_registry.h"
 
 #include "log.h"
 
-#include "../platform/step.h"
+#include "../platform/failpoint.h"
 
 #include <stdlib.h>
 
@@ -22,7 +22,7 @@ typedef struct entry {
     int has_died;   /* atomic: set by the watch's thread */
 } entry;
 
-struct attendance {
+struct client_registry {
     hub_view view;
     plat_process_watch *watch;
     plat_doorbell *host_bell;
@@ -34,8 +34,8 @@ static uint64_t holder_of(uint64_t claim) {
     return client_claim(LIPC_CLIENT_ATTACHED, client_claim_generation(claim), client_claim_pid(claim));
 }
 
-static uint64_t claim_now(const attendance *attendance, uint32_t client) {
-    return __atomic_load_n(&hub_client(&attendance->view, client)->claim, __ATOMIC_ACQUIRE);
+static uint64_t claim_now(const client_registry *registry, uint32_t client) {
+    return __atomic_load_n(&hub_client(&registry->view, client)->claim, __ATOMIC_ACQUIRE);
 }
 
 static uint64_t claim_of_nobody(uint64_t claim) {
@@ -48,41 +48,41 @@ static uint64_t claim_of_next(uint64_t claim) {
 }
 
 static void on_death(void *user_data, uint32_t client) {
-    attendance *attendance = user_data;
-    /* release: pairs with the acquire in attendance_has_died. */
-    __atomic_store_n(&attendance->entries[client].has_died, 1, __ATOMIC_RELEASE);
-    plat_doorbell_ring(attendance->host_bell, PLAT_BELL_ALL);
+    client_registry *registry = user_data;
+    /* release: pairs with the acquire in client_registry_has_died. */
+    __atomic_store_n(&registry->entries[client].has_died, 1, __ATOMIC_RELEASE);
+    plat_doorbell_ring(registry->host_bell, PLAT_BELL_ALL);
 }
 
-attendance *attendance_open(const hub_view *view, plat_doorbell *host_bell) {
-    attendance *attendance = calloc(1, sizeof *attendance);
-    if (!attendance) return NULL;
-    attendance->view = *view;
-    attendance->host_bell = host_bell;
+client_registry *client_registry_open(const hub_view *view, plat_doorbell *host_bell) {
+    client_registry *registry = calloc(1, sizeof *registry);
+    if (!registry) return NULL;
+    registry->view = *view;
+    registry->host_bell = host_bell;
     /* The one time that the segment is believed: a host that begins knows no better. */
     for (uint32_t i = 0; i < view->at.n_clients; i++)
-        attendance->entries[i].claim = claim_of_nobody(claim_now(attendance, i));
-    if (plat_process_watch_open(on_death, attendance, &attendance->watch) == PLAT_OK) return attendance;
-    free(attendance);
+        registry->entries[i].claim = claim_of_nobody(claim_now(registry, i));
+    if (plat_process_watch_open(on_death, registry, &registry->watch) == PLAT_OK) return registry;
+    free(registry);
     return NULL;
 }
 
-void attendance_close(attendance *attendance) {
-    if (!attendance) return;
-    plat_process_watch_close(attendance->watch);
-    free(attendance);
+void client_registry_close(client_registry *registry) {
+    if (!registry) return;
+    plat_process_watch_close(registry->watch);
+    free(registry);
 }
 
 /* Watches a record's holder. Where the system refuses that, for want of a descriptor, the holder is served all the same
  * and the next look tries again, which also finds out whether it still lives. */
-static void watch_holder(attendance *attendance, uint32_t client, uint64_t claim) {
-    entry *entry = &attendance->entries[client];
-    lipc_client_record *record = hub_client(&attendance->view, client);
+static void watch_holder(client_registry *registry, uint32_t client, uint64_t claim) {
+    entry *entry = &registry->entries[client];
+    lipc_client_record *record = hub_client(&registry->view, client);
     bool is_attaching = client_claim_phase(claim) == LIPC_CLIENT_ATTACHING;
     /* A client that is still attaching has not written it yet: then whoever has its pid now. */
     uint64_t start_time = is_attaching ? 0 : __atomic_load_n(&record->start_time, __ATOMIC_RELAXED);
     uint32_t pid = client_claim_pid(claim);
-    int error = pid <= INT32_MAX ? plat_process_watch_add(attendance->watch, (int)pid, start_time, client)
+    int error = pid <= INT32_MAX ? plat_process_watch_add(registry->watch, (int)pid, start_time, client)
                                  : PLAT_E_NOT_FOUND;
     bool was_unwatched = entry->is_unwatched;
     entry->is_gone = error == PLAT_E_NOT_FOUND;
@@ -93,11 +93,11 @@ static void watch_holder(attendance *attendance, uint32_t client, uint64_t claim
 }
 
 /* Begins to know the holder of a record. */
-static void learn(attendance *attendance, uint32_t client, uint64_t claim) {
-    entry *entry = &attendance->entries[client];
+static void learn(client_registry *registry, uint32_t client, uint64_t claim) {
+    entry *entry = &registry->entries[client];
     *entry = (struct entry){.claim = holder_of(claim), .is_known = true};
     if (client_claim_phase(claim) == LIPC_CLIENT_ATTACHING) entry->attaching_until_ns = plat_deadline_ns(ATTACHING_MS);
-    watch_holder(attendance, client, claim);
+    watch_holder(registry, client, claim);
 }
 
 /* Whether a record that is in nobody's use holds what a client that is served may have written. */
@@ -117,58 +117,58 @@ static bool has_record(entry *entry, uint64_t claim) {
     return phase == LIPC_CLIENT_ATTACHED;
 }
 
-static void look_at(attendance *attendance, uint32_t client) {
-    entry *entry = &attendance->entries[client];
-    uint64_t claim = claim_now(attendance, client);
+static void look_at(client_registry *registry, uint32_t client) {
+    entry *entry = &registry->entries[client];
+    uint64_t claim = claim_now(registry, client);
     if (!entry->is_known) {
         if (claim == entry->claim) return;
         if (may_be_served(entry, claim))
-            learn(attendance, client, claim);
+            learn(registry, client, claim);
         else
             entry->is_known = entry->is_gone = true;
     } else if (entry->is_unwatched) {
-        watch_holder(attendance, client, claim);
+        watch_holder(registry, client, claim);
     }
-    if (!has_record(entry, claim) || attendance_has_died(attendance, client)) entry->is_gone = true;
+    if (!has_record(entry, claim) || client_registry_has_died(registry, client)) entry->is_gone = true;
 }
 
-void attendance_look(attendance *attendance) {
-    for (uint32_t i = 0; i < attendance->view.at.n_clients; i++) look_at(attendance, i);
+void client_registry_scan(client_registry *registry) {
+    for (uint32_t i = 0; i < registry->view.at.n_clients; i++) look_at(registry, i);
 }
 
-bool attendance_is_present(const attendance *attendance, uint32_t client) {
-    if (client >= attendance->view.at.n_clients || attendance->entries[client].is_gone) return false;
+bool client_registry_is_present(const client_registry *registry, uint32_t client) {
+    if (client >= registry->view.at.n_clients || registry->entries[client].is_gone) return false;
     /* One that came after the last look is present too. */
-    uint32_t phase = client_claim_phase(claim_now(attendance, client));
+    uint32_t phase = client_claim_phase(claim_now(registry, client));
     return phase == LIPC_CLIENT_ATTACHING || phase == LIPC_CLIENT_ATTACHED;
 }
 
-bool attendance_has_died(const attendance *attendance, uint32_t client) {
-    return client < attendance->view.at.n_clients &&
-           __atomic_load_n(&attendance->entries[client].has_died, __ATOMIC_ACQUIRE) != 0;
+bool client_registry_has_died(const client_registry *registry, uint32_t client) {
+    return client < registry->view.at.n_clients &&
+           __atomic_load_n(&registry->entries[client].has_died, __ATOMIC_ACQUIRE) != 0;
 }
 
-void attendance_dismiss(attendance *attendance, void (*on_gone)(void *user_data, uint32_t client), void *user_data) {
+void client_registry_dismiss(client_registry *registry, void (*on_gone)(void *user_data, uint32_t client), void *user_data) {
     uint32_t n_attached = 0;
-    for (uint32_t i = 0; i < attendance->view.at.n_clients; i++) {
-        entry *entry = &attendance->entries[i];
+    for (uint32_t i = 0; i < registry->view.at.n_clients; i++) {
+        entry *entry = &registry->entries[i];
         n_attached += entry->is_known && !entry->is_gone;
         if (!entry->is_gone) continue;
-        plat_process_watch_remove(attendance->watch, i);
+        plat_process_watch_remove(registry->watch, i);
         on_gone(user_data, i);
-        hub_client_free(&attendance->view, i, entry->claim);
+        hub_client_free(&registry->view, i, entry->claim);
         *entry = (struct entry){.claim = claim_of_next(entry->claim)};
     }
-    __atomic_store_n(&hub_of(&attendance->view)->n_attached, n_attached, __ATOMIC_RELAXED);
-    STEP("attendance.dismiss.n_attached");
+    __atomic_store_n(&hub_of(&registry->view)->n_attached, n_attached, __ATOMIC_RELAXED);
+    FAILPOINT("client_registry.dismiss.n_attached");
 }
 
-void attendance_ring(attendance *attendance, uint32_t client, uint32_t about) {
-    if (client < attendance->view.at.n_clients)
-        plat_doorbell_ring(hub_bell(&hub_client(&attendance->view, client)->bell), about);
+void client_registry_ring(client_registry *registry, uint32_t client, uint32_t about) {
+    if (client < registry->view.at.n_clients)
+        plat_doorbell_ring(hub_bell(&hub_client(&registry->view, client)->bell), about);
 }
 
-void attendance_ring_all(attendance *attendance, uint32_t about) {
-    for (uint32_t i = 0; i < attendance->view.at.n_clients; i++)
-        if (client_claim_phase(claim_now(attendance, i)) == LIPC_CLIENT_ATTACHED) attendance_ring(attendance, i, about);
+void client_registry_ring_all(client_registry *registry, uint32_t about) {
+    for (uint32_t i = 0; i < registry->view.at.n_clients; i++)
+        if (client_claim_phase(claim_now(registry, i)) == LIPC_CLIENT_ATTACHED) client_registry_ring(registry, i, about);
 }

@@ -1,4 +1,4 @@
-/* every_step.c - between any two instructions of one party another does its whole part: a process is led through one
+/* every_failpoint.c - between any two instructions of one party another does its whole part: a process is led through one
  * call of src/channel or of the doorbell in single steps, halted after each of them in turn, and what it has in shared
  * memory is changed as others change it. Whatever it then returns must be right.
  *
@@ -37,8 +37,8 @@ static struct shared {
     hub_identity identity;
     bool got, other_got;
     uint32_t index, other_index, seen, other_seen;
-    uint64_t claim, other_claim, wish;
-    stream_sight sight;
+    uint64_t claim, other_claim, reservation;
+    stream_snapshot snapshot;
     char text[64];
 } *shared;
 
@@ -120,22 +120,22 @@ static void check_streams(void) {
     CHECK(hub_stream(&view, shared->other_index)->claim == shared->other_claim);
 }
 
-/* ---- wishes ---- */
+/* ---- reservations ---- */
 
-static void begin_wish(void) {
+static void begin_reservation(void) {
     begin_old_host();
     attach();
-    hub_wish(&view, 0);
-    shared->wish = hub_client(&view, 0)->wish;
+    reservation_request(&view, 0);
+    shared->reservation = hub_client(&view, 0)->reservation;
 }
 
 static void withdraw(void) {
-    shared->got = hub_wish_withdraw(&view, 0, &shared->index, &shared->claim);
+    shared->got = reservation_withdraw(&view, 0, &shared->index, &shared->claim);
 }
 
 static void grant(void) {
     CHECK(stream_offer_free(&view, 0, &shared->other_index, &shared->other_claim));
-    shared->other_got = hub_wish_grant(&view, 0, shared->wish, shared->other_index);
+    shared->other_got = reservation_grant(&view, 0, shared->reservation, shared->other_index);
 }
 
 static void check_grant(void) {
@@ -143,12 +143,12 @@ static void check_grant(void) {
     uint64_t claim = stream_claim_now(hub_stream(&view, shared->other_index));
     CHECK_INT(stream_claim_phase(claim), ==, shared->got ? LIPC_CLAIM_CLAIMED : LIPC_CLAIM_OFFERED);
     if (shared->got) CHECK(shared->index == shared->other_index && shared->claim == claim);
-    CHECK_INT(hub_client(&view, 0)->wish, ==, LIPC_WISH_NONE);
+    CHECK_INT(hub_client(&view, 0)->reservation, ==, LIPC_RESERVATION_NONE);
 }
 
 /* An offer is taken while the host takes it back. */
 static void begin_offer(void) {
-    begin_wish();
+    begin_reservation();
     grant();
 }
 
@@ -225,9 +225,9 @@ static void begin_answer(void) {
 static void read_answer(void) {
     stream_reader reader;
     stream_reader_begin(&reader, &view, 0, 8);
-    stream_look(&reader, &shared->sight);
+    stream_read_snapshot(&reader, &shared->snapshot);
     memset(shared->text, 0, sizeof shared->text);
-    memcpy(shared->text, reader.log, shared->sight.n_bytes < 60 ? shared->sight.n_bytes : 60);
+    memcpy(shared->text, reader.log, shared->snapshot.n_bytes < 60 ? shared->snapshot.n_bytes : 60);
     shared->got = stream_is_current(&reader);
 }
 
@@ -241,19 +241,19 @@ static void append_more(void) {
 }
 
 /* What was read is a beginning of the answer, and all of it if it says that it has ended. */
-static void check_sight(void) {
-    const stream_sight *sight = &shared->sight;
+static void check_snapshot(void) {
+    const stream_snapshot *snapshot = &shared->snapshot;
     CHECK(shared->got);
     CHECK_SAY(strcmp(shared->text, "Grü") == 0 || strcmp(shared->text, "Grüße") == 0, "'%s'", shared->text);
-    CHECK_INT(sight->n_tokens, ==, sight->n_bytes == 4 ? 1 : 2);
-    if (sight->state == LIPC_STREAM_ENDED) CHECK_TEXT(shared->text, "Grüße");
+    CHECK_INT(snapshot->n_tokens, ==, snapshot->n_bytes == 4 ? 1 : 2);
+    if (snapshot->state == LIPC_STREAM_ENDED) CHECK_TEXT(shared->text, "Grüße");
 }
 
 static void check_beginning(void) {
     const lipc_token_record *records = stream_index(&view, 0);
     CHECK_SAY(strcmp(shared->text, "Grü") == 0 || strcmp(shared->text, "Grüße→") == 0, "'%s'", shared->text);
-    CHECK_INT(shared->sight.n_tokens, ==, shared->sight.n_bytes == 4 ? 1 : 2);
-    CHECK_INT(records[shared->sight.n_tokens - 1].end, ==, shared->sight.n_bytes);
+    CHECK_INT(shared->snapshot.n_tokens, ==, shared->snapshot.n_bytes == 4 ? 1 : 2);
+    CHECK_INT(records[shared->snapshot.n_tokens - 1].end, ==, shared->snapshot.n_bytes);
 }
 
 static void answer_another(void) {
@@ -266,7 +266,7 @@ static void answer_another(void) {
 static void check_own_text(void) {
     if (!shared->got) return;
     CHECK_TEXT(shared->text, "Grü");
-    CHECK(shared->sight.state == LIPC_STREAM_GENERATING && shared->sight.n_tokens == 1);
+    CHECK(shared->snapshot.state == LIPC_STREAM_GENERATING && shared->snapshot.n_tokens == 1);
 }
 
 /* ---- the classic block ---- */
@@ -308,12 +308,12 @@ static const struct scenario {
     {"two clients attach", begin_old_host, attach, attach_other, check_records},
     {"a client attaches, its record is freed", begin_old_host, attach, free_first_record, check_record_or_none},
     {"two claim a stream", begin_old_host, claim_stream, claim_other_stream, check_streams},
-    {"a wish is withdrawn and granted", begin_wish, withdraw, grant, check_grant},
+    {"a reservation is withdrawn and granted", begin_reservation, withdraw, grant, check_grant},
     {"an offer is taken and taken back", begin_offer, withdraw, take_back, check_offer},
     [ARMING] = {"two arm", begin_bell, arm, arm_other, check_armed},
     {"one arms, the bell rings, another arms", begin_bell, arm, ring_and_arm_other, check_armed},
     {"the bell rings, and somebody arms again", begin_armed_bell, ring, arm_other, check_still_armed},
-    {"an answer is read, goes on and ends", begin_answer, read_answer, append_and_end, check_sight},
+    {"an answer is read, goes on and ends", begin_answer, read_answer, append_and_end, check_snapshot},
     {"an answer goes on and is read", begin_answer, append_more, read_answer, check_beginning},
     {"an answer is read, its stream is used again", begin_answer, read_answer, answer_another, check_own_text},
     {"a classic answer goes on and is read", begin_classic, append_classic, read_classic, check_classic},
@@ -362,7 +362,7 @@ static bool halt_after(const struct scenario *it, unsigned n_steps) {
     return is_halted;
 }
 
-static unsigned count_steps(const struct scenario *it) {
+static unsigned count_failpoints(const struct scenario *it) {
     unsigned n_steps = 0;
     it->set_up();
     while (!shared->is_inside) step();
@@ -394,15 +394,15 @@ static void check_scribbled_bell(void) {
 static void check_scenario(int number) {
     const struct scenario *it = &scenarios[number];
     shared->scenario = number;
-    count_steps(it); /* the first call also looks up what it calls */
-    unsigned n_steps = count_steps(it), stride = n_steps / MOST_HALTS + 1, n_halts = 0;
+    count_failpoints(it); /* the first call also looks up what it calls */
+    unsigned n_steps = count_failpoints(it), stride = n_steps / MOST_HALTS + 1, n_halts = 0;
     for (unsigned i = 0; i < n_steps; i += stride) n_halts += halt_after(it, i);
     test_step("%s: halted at %u of %u steps", it->what, n_halts, n_steps);
     CHECK_INT(n_halts, >, 5);
 }
 
 int main(void) {
-    test_begin("every_step", 90);
+    test_begin("every_failpoint", 90);
 #if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
     test_skip("a sanitizer adds too many steps");
 #endif

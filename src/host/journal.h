@@ -1,4 +1,4 @@
-/* ledger.h - what the host must know when its worker has died, and what clients must not reach: memory that supervisor
+/* journal.h - what the host must know when its worker has died, and what clients must not reach: memory that supervisor
  * and worker share, and nobody else.
  *
  * Word              written by             when the writer dies right after
@@ -7,14 +7,14 @@
  * n_workers, last_* supervisor             no worker runs then
  * is_ready          worker                 false: this worker never served
  * n_fruitless       supervisor, worker     one death too many or too few is counted
- * notes             worker                 see note_begin
+ * entries             worker                 see journal_entry_begin
  * generations       worker                 the claim may be one ahead
  * models, model     worker                 models: the other one counts; model: the next worker loads it
  * facts_version     worker                 one number is left out
  * classic           worker                 classic_service.h
  */
-#ifndef HOST_LEDGER_H
-#define HOST_LEDGER_H
+#ifndef HOST_JOURNAL_H
+#define HOST_JOURNAL_H
 
 #include "../channel/classic_block.h"
 
@@ -28,13 +28,13 @@ typedef struct stop_request {
 } stop_request;
 
 /* One request, as far as the deaths of workers go. */
-typedef struct request_note {
-    uint32_t generation; /* of the stream that it is in; whose note this is */
+typedef struct journal_entry {
+    uint32_t generation; /* of the stream that it is in; whose entry this is */
     bool is_at_work;     /* it is being read, or the engine has it */
-    bool is_suspect;     /* it was at work when a worker crashed, and has made no token since */
-    bool is_condemned;   /* it is not tried again */
+    bool is_quarantined;     /* it was at work when a worker crashed, and has made no token since */
+    bool is_rejected;   /* it is not tried again */
     uint8_t n_crashes;   /* that it was there at */
-} request_note;
+} journal_entry;
 
 /* A process that the host ends with. */
 typedef struct followed_process {
@@ -49,7 +49,7 @@ typedef enum classic_phase {
 } classic_phase;
 
 /* More tokens than an answer of 32,767 bytes has, unless most of them have no text. */
-#define LEDGER_CLASSIC_TOKENS 65536
+#define JOURNAL_CLASSIC_TOKENS 65536
 
 typedef struct classic_record {
     int phase;         /* atomic: classic_phase */
@@ -59,10 +59,10 @@ typedef struct classic_record {
     uint32_t seed;
     uint32_t n_tokens; /* made; each before it is shown */
     uint32_t n_shown;  /* whose text is in the block for sure */
-    int32_t tokens[LEDGER_CLASSIC_TOKENS];
+    int32_t tokens[JOURNAL_CLASSIC_TOKENS];
 } classic_record;
 
-typedef struct ledger {
+typedef struct journal {
     stop_request stop;
     unsigned n_workers;  /* started so far */
     int last_signal;     /* that killed the last worker; 0: none was killed */
@@ -71,41 +71,41 @@ typedef struct ledger {
     unsigned n_fruitless;/* workers in a row that were killed without having made a token */
     followed_process parent, starter;
     classic_record classic;
-    request_note classic_note;
-    request_note notes[LIPC_STREAMS_MAX];
+    journal_entry classic_entry;
+    journal_entry entries[LIPC_STREAMS_MAX];
     uint32_t generations[LIPC_STREAMS_MAX]; /* of the streams, whatever their claims say */
     char models[2][LIPC_MODEL_PATH_MAX + 1];
     uint32_t model;         /* atomic: 1 + the place in `models` of the one that a client chose; 0: the options' */
     uint32_t facts_version; /* as the hub shows it */
-} ledger;
+} journal;
 
 /* Workers in a row that may be killed before they serve. */
-#define LEDGER_UNREADY_MOST 10
+#define JOURNAL_UNREADY_MOST 10
 
-/* The note of a request in stream `index`; what was noted of another generation is forgotten. */
-request_note *ledger_note(ledger *ledger, uint32_t index, uint32_t generation);
+/* The entry of a request in stream `index`; what was noted of another generation is forgotten. */
+journal_entry *journal_entry_of(journal *journal, uint32_t index, uint32_t generation);
 
 /* The file of the model that a client chose last and that could be opened; NULL: none, it is the options'. */
-const char *ledger_model(const ledger *ledger);
-void ledger_set_model(ledger *ledger, const char *path);
+const char *journal_model(const journal *journal);
+void journal_set_model(journal *journal, const char *path);
 
 /* The request is read or given to the engine; nobody is at work on it for now; it is done with. A worker that dies
  * behind the first died with this request at work. */
-void note_begin(request_note *note);
-void note_pause(request_note *note);
-void note_end(request_note *note);
+void journal_entry_begin(journal_entry *entry);
+void journal_entry_pause(journal_entry *entry);
+void journal_entry_end(journal_entry *entry);
 
 /* A new token was made. */
-void ledger_progress(ledger *ledger, request_note *note);
+void journal_progress(journal *journal, journal_entry *entry);
 
 /* Supervisor: a worker was killed by this signal. Finds out who may be to blame:
- *   - a request that was the one suspect at work is condemned;
- *   - else all that were at work are suspects from now on;
- *   - who was there at LEDGER_CRASHES_MOST crashes is condemned anyway.
- * A signal from outside is nobody's fault, unless LEDGER_FRUITLESS_MOST workers in a row ended like that without a token:
+ *   - a request that was quarantined and alone at work is rejected;
+ *   - else all that were at work are in quarantine from now on;
+ *   - who was there at JOURNAL_CRASHES_MOST crashes is rejected anyway.
+ * A signal from outside is nobody's fault, unless JOURNAL_FRUITLESS_MOST workers in a row ended like that without a token:
  * then it is taken for a crash (a request that makes the system kill the worker for its memory). */
-#define LEDGER_CRASHES_MOST 8
-#define LEDGER_FRUITLESS_MOST 20
-void ledger_blame(ledger *ledger, int signal, bool is_crash);
+#define JOURNAL_CRASHES_MOST 8
+#define JOURNAL_FRUITLESS_MOST 20
+void journal_blame(journal *journal, int signal, bool is_crash);
 
 #endif

@@ -1,6 +1,6 @@
-/* step.c - see step.h. In test builds only. */
+/* failpoint.c - see failpoint.h. In test builds only. */
 #define _GNU_SOURCE
-#include "../step.h"
+#include "../failpoint.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -18,9 +18,9 @@ static struct {
     unsigned nth;
     int signal;       /* 0: nothing is wanted */
     const char *mark; /* NULL: none */
-    const char *word; /* of a STEP_TEXT; NULL: none */
+    const char *word; /* of a FAILPOINT_TEXT; NULL: none */
     unsigned *n_come; /* atomic; shared with children */
-    step_count *counts;
+    failpoint_count *counts;
 } wanted;
 
 static void *map_shared(int descriptor, size_t size_bytes) {
@@ -29,7 +29,7 @@ static void *map_shared(int descriptor, size_t size_bytes) {
     return memory == MAP_FAILED ? NULL : memory;
 }
 
-/* A test whose wish is not understood must not pass. */
+/* A test whose request is not understood must not pass. */
 static void fail(const char *what, const char *value, const char *expected) {
     fprintf(stderr, "steps: %s is '%s': expected %s\n", what, value, expected);
     abort();
@@ -42,25 +42,25 @@ static int signal_of(const char *action) {
     return 0;
 }
 
-static void read_wish(const char *text) {
+static void read_reservation(const char *text) {
     char action[8];
     if (sscanf(text, "%63[^:]:%u:%7s", wanted.name, &wanted.nth, action) == 3) wanted.signal = signal_of(action);
     wanted.n_come = map_shared(-1, sizeof *wanted.n_come);
-    if (!wanted.signal || !wanted.n_come) fail("LIPC_STEP", text, "NAME:NTH:kill, stop or segv");
+    if (!wanted.signal || !wanted.n_come) fail("LIPC_FAILPOINT", text, "NAME:NTH:kill, stop or segv");
 }
 
 static void open_counts(const char *path) {
     int descriptor = open(path, O_RDWR | O_CLOEXEC);
-    if (descriptor >= 0) wanted.counts = map_shared(descriptor, STEP_COUNTS * sizeof *wanted.counts);
-    if (!wanted.counts) fail("LIPC_STEP_COUNTS", path, "a file that can be written");
+    if (descriptor >= 0) wanted.counts = map_shared(descriptor, FAILPOINT_COUNTS * sizeof *wanted.counts);
+    if (!wanted.counts) fail("LIPC_FAILPOINT_COUNTS", path, "a file that can be written");
     close(descriptor);
 }
 
 __attribute__((constructor)) static void read_environment(void) {
-    const char *wish = getenv("LIPC_STEP"), *counts = getenv("LIPC_STEP_COUNTS");
-    wanted.mark = getenv("LIPC_STEP_MARK");
-    wanted.word = getenv("LIPC_STEP_TEXT");
-    if (wish) read_wish(wish);
+    const char *reservation = getenv("LIPC_FAILPOINT"), *counts = getenv("LIPC_FAILPOINT_COUNTS");
+    wanted.mark = getenv("LIPC_FAILPOINT_MARK");
+    wanted.word = getenv("LIPC_FAILPOINT_TEXT");
+    if (reservation) read_reservation(reservation);
     if (counts) open_counts(counts);
 }
 
@@ -86,7 +86,7 @@ static void act(void) {
 }
 
 /* Whether the entry is of this step, or was free and is now. */
-static bool is_count_of(step_count *entry, const char *name) {
+static bool is_count_of(failpoint_count *entry, const char *name) {
     uint32_t state = 0;
     if (__atomic_compare_exchange_n(&entry->state, &state, 1, false, __ATOMIC_ACQUIRE, __ATOMIC_ACQUIRE)) {
         strncpy(entry->name, name, sizeof entry->name - 1);
@@ -98,13 +98,13 @@ static bool is_count_of(step_count *entry, const char *name) {
 }
 
 static void count(const char *name) {
-    step_count *entry = wanted.counts;
-    while (entry < wanted.counts + STEP_COUNTS && !is_count_of(entry, name)) entry++;
-    if (entry == wanted.counts + STEP_COUNTS) abort();
+    failpoint_count *entry = wanted.counts;
+    while (entry < wanted.counts + FAILPOINT_COUNTS && !is_count_of(entry, name)) entry++;
+    if (entry == wanted.counts + FAILPOINT_COUNTS) abort();
     __atomic_fetch_add(&entry->n, 1, __ATOMIC_RELAXED);
 }
 
-void plat_step(const char *name) {
+void plat_failpoint(const char *name) {
     if (wanted.counts) count(name);
     if (!wanted.signal || wanted.word || strcmp(name, wanted.name) != 0) return;
     int saved_errno = errno;
@@ -112,7 +112,7 @@ void plat_step(const char *name) {
     errno = saved_errno;
 }
 
-void plat_step_text(const char *name, const char *text) {
+void plat_failpoint_text(const char *name, const char *text) {
     if (wanted.counts) count(name);
     if (!wanted.signal || !wanted.word || strcmp(name, wanted.name) != 0 || !strstr(text, wanted.word)) return;
     int saved_errno = errno;

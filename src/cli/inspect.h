@@ -1,59 +1,59 @@
-/* look.h - looking at a host from outside: through a read-only mapping of its segment, without being its client.
+/* inspect.h - looking at a host from outside: through a read-only mapping of its segment, without being its client.
  *
  * Nothing here can hold the host up or harm it, and it works on what a dead host left, too. All that is read is copied,
  * and checked as far as it leads anywhere.
  */
-#ifndef CLI_LOOK_H
-#define CLI_LOOK_H
+#ifndef CLI_INSPECT_H
+#define CLI_INSPECT_H
 
 #include "../channel/hub.h"
 #include "../channel/stream.h"
 
 #include "lipc/lipc.h"
 
-typedef struct look {
+typedef struct inspection {
     plat_segment *segment;
     hub_view view;
     hub_identity identity; /* its host_pid is the host's, or the dead one's */
-    bool is_alive;         /* when it was opened; look_is_alive says it again */
-} look;
+    bool is_alive;         /* when it was opened; inspect_is_alive says it again */
+} inspection;
 
 /* Maps what there is under the name. Errors, with the sentence in `message`: NO_HOST (no segment), TIMEOUT (a host is
  * just beginning), ACCESS, LAYOUT (damaged, of another version, or without the modern channel), NO_MEMORY, SYSTEM. */
-#define LOOK_MESSAGE_SIZE 512
-int look_open(look *look, const char *name, char message[LOOK_MESSAGE_SIZE]);
-void look_close(look *look);
+#define INSPECT_MESSAGE_SIZE 512
+int inspect_open(inspection *inspection, const char *name, char message[INSPECT_MESSAGE_SIZE]);
+void inspect_close(inspection *inspection);
 
 /* Whether the host that was found lives and still owns the segment. */
-bool look_is_alive(const look *look);
+bool inspect_is_alive(const inspection *inspection);
 
 /* What the host shows of itself; state GONE if it is dead. */
-typedef struct look_host {
+typedef struct inspected_host {
     lipc_host_status status;
     int worker_pid;
     int n_recoveries;
     double uptime_s; /* negative: not known */
-} look_host;
+} inspected_host;
 
-void look_at_host(const look *look, look_host *host);
+void inspect_host(const inspection *inspection, inspected_host *host);
 
 /* What a process is called, as the system has it; "(ended)" if it has. */
-#define LOOK_PROGRAM_SIZE 64
+#define INSPECT_PROGRAM_SIZE 64
 
 /* One client's record at one moment. */
-typedef struct look_client {
+typedef struct inspected_client {
     int pid;
     bool has_ended;    /* the process; its record is still to be freed */
     bool is_waiting;   /* for a stream: all are in use */
     uint32_t n_ahead;  /* requests ahead of it then */
-    char program[LOOK_PROGRAM_SIZE];
-} look_client;
+    char program[INSPECT_PROGRAM_SIZE];
+} inspected_client;
 
 /* False: the record is free. */
-bool look_at_client(const look *look, uint32_t index, look_client *client);
+bool inspect_client(const inspection *inspection, uint32_t index, inspected_client *client);
 
 /* One stream at one moment. */
-typedef struct look_stream {
+typedef struct inspected_stream {
     uint32_t place;       /* 0, 1, ...; people count from 1 */
     uint32_t generation;
     uint32_t phase;       /* LIPC_CLAIM_* */
@@ -62,15 +62,15 @@ typedef struct look_stream {
     uint32_t n_cached;    /* tokens of the prompt that were in the cache already */
     lipc_progress progress;
     char id[LIPC_STREAM_ID_SIZE];
-} look_stream;
+} inspected_stream;
 
 /* False: the place is free. */
-bool look_at_stream(const look *look, uint32_t place, look_stream *stream);
+bool inspect_stream(const inspection *inspection, uint32_t place, inspected_stream *stream);
 
 /* The classic channel: tokens of the answer that is being made, or was made last. */
-int look_at_classic(const look *look);
+int inspect_classic(const inspection *inspection);
 
 /* Tokens per second of an answer since its first token; 0 if there is none to tell of. */
-double look_speed(const lipc_progress *progress);
+double inspect_speed(const lipc_progress *progress);
 
 #endif

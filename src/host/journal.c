@@ -1,0 +1,81 @@
+/* journal.c - see journal.h. No system calls. */
+#include "journal.h"
+
+#include "../platform/failpoint.h"
+
+#include <stdio.h>
+
+journal_entry *journal_entry_of(journal *journal, uint32_t index, uint32_t generation) {
+    journal_entry *entry = &journal->entries[index];
+    if (entry->generation != generation) {
+        *entry = (journal_entry){.generation = entry->generation};
+        FAILPOINT("journal.entry.forgotten");
+        /* release: last, so that a worker that dies here leaves no request with the guilt of the one before. */
+        __atomic_store_n(&entry->generation, generation, __ATOMIC_RELEASE);
+        FAILPOINT("journal.entry.generation");
+    }
+    return entry;
+}
+
+const char *journal_model(const journal *journal) {
+    uint32_t model = __atomic_load_n(&journal->model, __ATOMIC_ACQUIRE);
+    return model == 0 ? NULL : journal->models[model - 1];
+}
+
+void journal_set_model(journal *journal, const char *path) {
+    uint32_t place = journal->model == 1 ? 1 : 0;
+    snprintf(journal->models[place], sizeof journal->models[place], "%s", path);
+    FAILPOINT("journal.model.path");
+    /* release: the path stands. */
+    __atomic_store_n(&journal->model, place + 1, __ATOMIC_RELEASE);
+    FAILPOINT("journal.model.chosen");
+}
+
+void journal_entry_begin(journal_entry *entry) {
+    entry->is_at_work = true;
+    FAILPOINT("journal.begin.at_work");
+}
+
+void journal_entry_pause(journal_entry *entry) {
+    entry->is_at_work = false;
+    FAILPOINT("journal.pause.at_work");
+}
+
+void journal_entry_end(journal_entry *entry) {
+    entry->is_at_work = entry->is_quarantined = false;
+    FAILPOINT("journal.end.at_work");
+}
+
+void journal_progress(journal *journal, journal_entry *entry) {
+    entry->is_quarantined = false;
+    FAILPOINT("journal.progress.quarantine");
+    journal->n_fruitless = 0;
+    FAILPOINT("journal.progress.fruitless");
+}
+
+static journal_entry *note_at(journal *journal, uint32_t i) {
+    return i < LIPC_STREAMS_MAX ? &journal->entries[i] : &journal->classic_entry;
+}
+
+static bool has_quarantined_at_work(journal *journal) {
+    for (uint32_t i = 0; i <= LIPC_STREAMS_MAX; i++)
+        if (note_at(journal, i)->is_at_work && note_at(journal, i)->is_quarantined) return true;
+    return false;
+}
+
+void journal_blame(journal *journal, int signal, bool is_crash) {
+    journal->last_signal = signal;
+    journal->n_unready = journal->is_ready ? 0 : journal->n_unready + 1;
+    journal->is_ready = false;
+    if (++journal->n_fruitless >= JOURNAL_FRUITLESS_MOST) is_crash = true;
+    bool is_tried = has_quarantined_at_work(journal);
+    for (uint32_t i = 0; i <= LIPC_STREAMS_MAX; i++) {
+        journal_entry *entry = note_at(journal, i);
+        if (!entry->is_at_work) continue;
+        entry->is_at_work = false;
+        if (!is_crash) continue;
+        if (entry->n_crashes < JOURNAL_CRASHES_MOST) entry->n_crashes++;
+        if ((is_tried && entry->is_quarantined) || entry->n_crashes == JOURNAL_CRASHES_MOST) entry->is_rejected = true;
+        if (!is_tried) entry->is_quarantined = true;
+    }
+}
