@@ -12,6 +12,7 @@
 #   make soak       what needs time: SOAK_SECONDS (600) of hostile clients, then faults of the machine
 #   make kills      processes killed at random moments, in the thousands; KILLS=10 for a tenth of them
 #   make fuzz       the long form of the fuzz targets, FUZZ_SECONDS (600) for each
+#   make packages   the NuGet packages, into build/packages
 #   make install    into PREFIX (default /usr/local), DESTDIR honoured
 #   make setup      install what the build needs and this machine lacks (root, Debian)
 #   make clean      remove build/
@@ -21,7 +22,7 @@ JOBS ?= $(shell nproc)
 # auto, system, prebuilt or source: see cmake/Libllama.cmake
 export LIPC_LLAMA ?= auto
 
-.PHONY: all setup run test coverage bench profile performance crash-points soak fuzz kills mutations install clean release
+.PHONY: all setup run test coverage bench profile performance crash-points soak fuzz kills mutations packages install clean release
 
 all: release
 
@@ -67,6 +68,10 @@ kills: setup
 
 fuzz: setup
 	@scripts/fuzz.sh
+
+packages: setup
+	@command -v dotnet >/dev/null || { echo "make packages needs the .NET SDK" >&2; exit 1; }
+	@scripts/packages.sh
 
 install: release
 	@cmake --install build --prefix "$(PREFIX)"

@@ -1,12 +1,12 @@
 # What `make install` puts where: programs, library, headers, pkg-config file, CMake package, manual pages, completions,
-# model.
+# model. The component "package" is what a program needs that brings its own host: `make packages`.
 include(CMakePackageConfigHelpers)
 
-install(TARGETS chatbot RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+install(TARGETS chatbot RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR} COMPONENT package)
 install(TARGETS lipc lipc_static EXPORT lipc
-        LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR} ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
+        LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT package ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
 install(DIRECTORY include/lipc DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
-install(FILES models/tutor.gguf DESTINATION ${CMAKE_INSTALL_DATADIR}/lipc/models)
+install(FILES models/tutor.gguf DESTINATION ${CMAKE_INSTALL_DATADIR}/lipc/models COMPONENT package)
 install(FILES "${CMAKE_CURRENT_BINARY_DIR}/chatbot.1" DESTINATION ${CMAKE_INSTALL_MANDIR}/man1)
 if(LIPC_HAS_CLI)
     install(TARGETS llamaipc RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
@@ -19,7 +19,7 @@ if(LIPC_HAS_CLI)
             DESTINATION ${CMAKE_INSTALL_DATADIR}/fish/vendor_completions.d)
 endif()
 if(LIPC_LLAMA_BUNDLED)
-    install(DIRECTORY "${LIPC_LLAMA_FOLDER}/lib/" DESTINATION ${CMAKE_INSTALL_LIBDIR}/lipc
+    install(DIRECTORY "${LIPC_LLAMA_FOLDER}/lib/" DESTINATION ${CMAKE_INSTALL_LIBDIR}/lipc COMPONENT package
             FILES_MATCHING PATTERN "lib*.so*" PATTERN cmake EXCLUDE PATTERN pkgconfig EXCLUDE)
 endif()
 

@@ -133,9 +133,25 @@ public class ClientTests
     [LimitedFact]
     public async Task A_host_program_that_is_missing_is_reported_by_its_path()
     {
-        HostStartException e = await Assert.ThrowsAsync<HostStartException>(
+        HostProgramNotFoundException e = await Assert.ThrowsAsync<HostProgramNotFoundException>(
             () => LlamaClient.ConnectAsync(ModernOptions() with { HostPath = "/no/such/chatbot" }));
         Assert.Contains("/no/such/chatbot", e.Message, StringComparison.Ordinal);
+
+        // A name that could be anywhere: the message says where it was looked for.
+        e = await Assert.ThrowsAsync<HostProgramNotFoundException>(
+            () => LlamaClient.ConnectAsync(ModernOptions() with { HostPath = "no-such-chatbot" }));
+        Assert.Contains(Environment.CurrentDirectory, e.Message, StringComparison.Ordinal);
+        Assert.Contains("LlamaIpc.Host", e.Message, StringComparison.Ordinal);
+    }
+
+    [HostFact]
+    public async Task A_model_that_is_missing_is_an_exception_of_its_own()
+    {
+        LlamaClientOptions options = ModernOptions() with { ModelPath = "no-such-model.gguf" };
+        ModelNotFoundException e = await Assert.ThrowsAsync<ModelNotFoundException>(
+            () => LlamaClient.ConnectAsync(options));
+        Assert.Contains(Path.GetFullPath("no-such-model.gguf"), e.Message, StringComparison.Ordinal);
+        Assert.Empty(ObjectsOf(options.InstanceName!));
     }
 
     [HostFact]
@@ -193,7 +209,7 @@ public class ClientTests
         {
             await Assert.ThrowsAnyAsync<ArgumentException>(() => LlamaClient.ConnectAsync(options));
         }
-        LlamaIpcException e = await Assert.ThrowsAsync<LlamaIpcException>(
+        RequestInvalidException e = await Assert.ThrowsAsync<RequestInvalidException>(
             () => LlamaClient.ConnectAsync(ModernOptions() with { InstanceName = "not/valid" }));
         Assert.Equal(LipcError.Invalid, e.Error);
     }

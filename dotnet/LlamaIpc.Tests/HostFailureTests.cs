@@ -15,7 +15,7 @@ public class HostFailureTests
         using LlamaCppStreamingClient client = new();
         LlamaCppClientOptions options = Options() with { ModelPath = "/nowhere/missing.gguf" };
         Stopwatch watch = Stopwatch.StartNew();
-        HostStartException e = await Assert.ThrowsAsync<HostStartException>(() => client.InitializeAsync(options));
+        ModelNotFoundException e = await Assert.ThrowsAsync<ModelNotFoundException>(() => client.InitializeAsync(options));
         Assert.True(watch.Elapsed < TimeSpan.FromSeconds(5), $"it took {watch.Elapsed}");
         Assert.Equal(3, e.HostExitCode);
         Assert.Contains(e.HostErrorLines, line => line.Contains("/nowhere/missing.gguf", StringComparison.Ordinal));
@@ -55,10 +55,10 @@ public class HostFailureTests
     [LimitedFact]
     public async Task A_program_that_is_not_there_or_cannot_run_is_reported()
     {
-        HostStartException missing = await Assert.ThrowsAsync<HostStartException>(
+        HostProgramNotFoundException missing = await Assert.ThrowsAsync<HostProgramNotFoundException>(
             () => ConnectAsync(Options() with { ExecutablePath = "./no/such/chatbot" }));
         Assert.Contains("./no/such/chatbot", missing.Message, StringComparison.Ordinal);
-        await Assert.ThrowsAsync<HostStartException>(
+        await Assert.ThrowsAsync<HostProgramNotFoundException>(
             () => ConnectAsync(Options() with { ExecutablePath = "no-such-chatbot" }));
 
         using TemporaryFolder folder = Script("chatbot", "", out string path);
@@ -71,7 +71,7 @@ public class HostFailureTests
     [LimitedFact]
     public async Task A_name_that_is_not_valid_is_refused()
     {
-        LlamaIpcException e = await Assert.ThrowsAsync<LlamaIpcException>(
+        RequestInvalidException e = await Assert.ThrowsAsync<RequestInvalidException>(
             () => ConnectAsync(Options() with { InstanceName = "not/a name" }));
         Assert.Equal(LipcError.Invalid, e.Error);
         Assert.Contains("not/a name", e.Message, StringComparison.Ordinal);

@@ -40,7 +40,7 @@ public class LoadModelTests
         RequestRefusedException refused = await Assert.ThrowsAsync<RequestRefusedException>(
             () => client.LoadModelAsync("/no/such/model.gguf"));
         Assert.Contains("/no/such/model.gguf", refused.Message, StringComparison.Ordinal);
-        LlamaIpcException failed = await Assert.ThrowsAsync<LlamaIpcException>(() => client.LoadModelAsync(damaged));
+        ModelFailedException failed = await Assert.ThrowsAsync<ModelFailedException>(() => client.LoadModelAsync(damaged));
         Assert.Equal(LipcError.Failed, failed.Error);
         await Assert.ThrowsAsync<ArgumentException>(() => client.LoadModelAsync(""));
         Assert.Equal(expected, await client.AskAsync(Question));

@@ -66,7 +66,7 @@ internal static class ReadmeExamples
     {
         void OnFrame()
         {
-            while (stream.TryRead(out string? piece))
+            if (stream.TryRead(out string? piece))
             {
                 answerBox.Text += piece;
             }
@@ -103,7 +103,8 @@ internal static class ReadmeExamples
             InstanceName = "my_application",
             Start = HostStart.WithMe,
             HostPath = "./build/chatbot",
-            HostArguments = ["-m", "models/my-model.gguf", "--ctx-size", "8192"],
+            ModelPath = "models/my-model.gguf",
+            HostArguments = ["--ctx-size", "8192"],
             WakesPerSecond = 30,
         };
         var loading = new Progress<LlamaHostStatus>(

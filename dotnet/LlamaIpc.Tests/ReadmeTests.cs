@@ -46,7 +46,7 @@ public class ReadmeTests
         });
         Task connecting = null!;
         await ui.InvokeAsync(() => connecting = ReadmeExamples.ConnectAsync(status, CancellationToken.None));
-        await Assert.ThrowsAsync<HostStartException>(() => connecting); // There is no such model.
+        await Assert.ThrowsAsync<ModelNotFoundException>(() => connecting); // There is no such model.
         Task changing = null!;
         await ui.InvokeAsync(
             () => changing = ReadmeExamples.LoadModelAsync(client, status, CancellationToken.None));

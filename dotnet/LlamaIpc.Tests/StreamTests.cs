@@ -331,14 +331,14 @@ public class StreamTests
         LlamaRequest good = new(Question);
         (LlamaRequest Request, Type Exception)[] wrong =
         [
-            (new LlamaRequest(), typeof(LlamaIpcException)),
-            (new LlamaRequest(new LlamaMessage("teacher", "x")), typeof(LlamaIpcException)),
-            (good with { Temperature = -1 }, typeof(LlamaIpcException)),
-            (good with { TopP = 2 }, typeof(LlamaIpcException)),
-            (good with { Priority = 101 }, typeof(LlamaIpcException)),
-            (good with { Seed = -3 }, typeof(LlamaIpcException)),
-            (good with { Stops = [""] }, typeof(LlamaIpcException)),
-            (good with { Stops = [.. Enumerable.Repeat("x", 17)] }, typeof(LlamaIpcException)),
+            (new LlamaRequest(), typeof(RequestInvalidException)),
+            (new LlamaRequest(new LlamaMessage("teacher", "x")), typeof(RequestInvalidException)),
+            (good with { Temperature = -1 }, typeof(RequestInvalidException)),
+            (good with { TopP = 2 }, typeof(RequestInvalidException)),
+            (good with { Priority = 101 }, typeof(RequestInvalidException)),
+            (good with { Seed = -3 }, typeof(RequestInvalidException)),
+            (good with { Stops = [""] }, typeof(RequestInvalidException)),
+            (good with { Stops = [.. Enumerable.Repeat("x", 17)] }, typeof(RequestInvalidException)),
             (good with { Seed = -2 }, typeof(ArgumentOutOfRangeException)),
             (good with { Temperature = float.NaN }, typeof(ArgumentOutOfRangeException)),
             (good with { MaxTokens = int.MinValue }, typeof(ArgumentOutOfRangeException)),
@@ -486,10 +486,10 @@ public class StreamTests
         await using Replay replay = await Replay.StartAsync(Replay.Words(3), rate: 0);
         Assert.Equal(
             LipcError.Gone,
-            Assert.Throws<LlamaIpcException>(() => replay.Client.Attach(new string('a', 32))).Error);
+            Assert.Throws<StreamNotFoundException>(() => replay.Client.Attach(new string('a', 32))).Error);
         Assert.Equal(
             LipcError.Invalid,
-            Assert.Throws<LlamaIpcException>(() => replay.Client.Attach("no id")).Error);
+            Assert.Throws<RequestInvalidException>(() => replay.Client.Attach("no id")).Error);
         Assert.Throws<ArgumentOutOfRangeException>(() => replay.Client.Attach(new string('a', 32), -1));
         using LlamaStream stream = replay.Client.OpenStream(Question);
         Assert.Throws<InvalidOperationException>(stream.Detach);

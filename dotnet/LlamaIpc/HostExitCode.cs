@@ -4,6 +4,9 @@ namespace LlamaIpc;
 /// <summary>The meaning of the host program's exit codes.</summary>
 public static class HostExitCode
 {
+    /// <summary>The exit code of a host that cannot read its model.</summary>
+    internal const int ModelMissing = 3;
+
     /// <summary>
     /// One short sentence part for an exit code of the host, for instance "the model file is missing or unreadable".
     /// </summary>
@@ -14,7 +17,7 @@ public static class HostExitCode
         0 => "it ended as asked",
         1 => "an unexpected failure",
         2 => "a wrong option or value on its command line",
-        3 => "the model file is missing or unreadable",
+        ModelMissing => "the model file is missing or unreadable",
         4 => "the model file is damaged or not a model",
         5 => "the context does not fit into memory",
         6 => "the shared memory is full, read-only or not available",

@@ -12,9 +12,11 @@ namespace LlamaIpc;
 /// </summary>
 /// <remarks>
 /// All members may be used from any thread. No thread of the pool is ever blocked: one thread of the client's own waits
-/// for all streams that somebody awaits.
+/// for all streams that somebody awaits. Members that talk to the host are virtual and there is a constructor for derived
+/// classes, so that a test can put a fake in this one's place: one that overrides <see cref="OpenStream(LlamaRequest)"/>
+/// and <see cref="Status"/> serves most of them.
 /// </remarks>
-public sealed class LlamaClient : IDisposable, IAsyncDisposable
+public class LlamaClient : IDisposable, IAsyncDisposable
 {
     /// <summary>
     /// The most that disposing holds up its caller: by then calls of other threads have left the native library.
@@ -28,11 +30,17 @@ public sealed class LlamaClient : IDisposable, IAsyncDisposable
     private readonly CancellationTokenSource disposing = new();
     private int disposed;
 
-    private LlamaClient(LipcClientHandle handle)
+    private LlamaClient(LipcClientHandle handle, bool isPaced)
     {
         this.handle = handle;
+        IsPaced = isPaced;
         Streams = new StreamWaiter(handle);
     }
+
+    /// <summary>Makes a client without a host: for a fake, which overrides what is called.</summary>
+    protected LlamaClient()
+        : this(new LipcClientHandle(), isPaced: false) =>
+        GC.SuppressFinalize(this);
 
     /// <summary>Lets a forgotten client's thread end; the handle's own finalizer leaves the host.</summary>
     ~LlamaClient() => Streams.Stop();
@@ -41,7 +49,7 @@ public sealed class LlamaClient : IDisposable, IAsyncDisposable
     public static string NativeLibraryVersion => NativeMethods.Version();
 
     /// <summary>The host as it is now. Costs no system call.</summary>
-    public unsafe LlamaHostStatus Status
+    public virtual unsafe LlamaHostStatus Status
     {
         get
         {
@@ -56,6 +64,9 @@ public sealed class LlamaClient : IDisposable, IAsyncDisposable
     /// <summary>Where asynchronous readers of this client's streams wait.</summary>
     internal StreamWaiter Streams { get; }
 
+    /// <summary>Whether few wakes were asked for: <see cref="LlamaClientOptions.WakesPerSecond"/>.</summary>
+    internal bool IsPaced { get; }
+
     internal bool IsDisposed => Volatile.Read(ref disposed) != 0;
 
     /// <summary>
@@ -65,6 +76,8 @@ public sealed class LlamaClient : IDisposable, IAsyncDisposable
     /// <param name="progress">Is told how far loading is, each time that it changes.</param>
     /// <param name="cancellationToken">Ends the waiting; a host that was started for it ends too.</param>
     /// <exception cref="HostNotFoundException">No host runs, and the options say not to start one.</exception>
+    /// <exception cref="HostProgramNotFoundException">There is no host program to start.</exception>
+    /// <exception cref="ModelNotFoundException">There is no such model to start a host with.</exception>
     /// <exception cref="HostStartException">
     /// The host ended before it could serve; the message holds its last line.
     /// </exception>
@@ -90,7 +103,9 @@ public sealed class LlamaClient : IDisposable, IAsyncDisposable
         }
         catch (HostGoneException e)
         {
-            throw new HostStartException(e.Error, e.Message, inner: e);
+            throw options.ModelFile is string model && !File.Exists(model)
+                ? new ModelNotFoundException(e.Error, $"There is no model '{model}'. {e.Message}", inner: e)
+                : new HostStartException(e.Error, e.Message, inner: e);
         }
     }
 
@@ -101,7 +116,7 @@ public sealed class LlamaClient : IDisposable, IAsyncDisposable
     /// The host ended; the message holds its last line if this client started it.
     /// </exception>
     /// <exception cref="OperationCanceledException">Cancelled, or the client was disposed.</exception>
-    public async Task WaitReadyAsync(
+    public virtual async Task WaitReadyAsync(
         IProgress<LlamaHostStatus>? progress = null, CancellationToken cancellationToken = default)
     {
         ObjectDisposedException.ThrowIf(IsDisposed, this);
@@ -135,7 +150,7 @@ public sealed class LlamaClient : IDisposable, IAsyncDisposable
     /// <exception cref="HostGoneException">The host has ended.</exception>
     /// <exception cref="LlamaIpcException">A number is out of its bounds, or there is no message.</exception>
     /// <exception cref="ArgumentException">A text holds U+0000 or half a surrogate pair.</exception>
-    public LlamaStream OpenStream(LlamaRequest request)
+    public virtual LlamaStream OpenStream(LlamaRequest request)
     {
         ArgumentNullException.ThrowIfNull(request);
         ObjectDisposedException.ThrowIf(IsDisposed, this);
@@ -167,7 +182,7 @@ public sealed class LlamaClient : IDisposable, IAsyncDisposable
     /// <exception cref="RequestRefusedException">The host cannot serve the request.</exception>
     /// <exception cref="HostGoneException">The host ended.</exception>
     /// <exception cref="LlamaIpcException">Another reason, told by <see cref="LlamaIpcException.Error"/>.</exception>
-    public async IAsyncEnumerable<string> StreamAsync(
+    public virtual async IAsyncEnumerable<string> StreamAsync(
         LlamaRequest request, [EnumeratorCancellation] CancellationToken cancellationToken = default)
     {
         ThrowIfCancelled(cancellationToken);
@@ -200,7 +215,7 @@ public sealed class LlamaClient : IDisposable, IAsyncDisposable
     /// </param>
     /// <inheritdoc cref="StreamAsync(LlamaRequest, CancellationToken)" path="/exception"/>
     /// <returns>The answer.</returns>
-    public async Task<string> AskAsync(LlamaRequest request, CancellationToken cancellationToken = default)
+    public virtual async Task<string> AskAsync(LlamaRequest request, CancellationToken cancellationToken = default)
     {
         ThrowIfCancelled(cancellationToken);
         using LlamaStream stream = OpenStream(request);
@@ -236,7 +251,7 @@ public sealed class LlamaClient : IDisposable, IAsyncDisposable
     /// There is no such stream (<see cref="LipcError.Gone"/>), or it is not an id (<see cref="LipcError.Invalid"/>).
     /// </exception>
     /// <exception cref="HostGoneException">The host has ended.</exception>
-    public unsafe LlamaStream Attach(string id, long offset = 0, bool readOnly = false)
+    public virtual unsafe LlamaStream Attach(string id, long offset = 0, bool readOnly = false)
     {
         ArgumentNullException.ThrowIfNull(id);
         ArgumentOutOfRangeException.ThrowIfNegative(offset);
@@ -264,7 +279,7 @@ public sealed class LlamaClient : IDisposable, IAsyncDisposable
     /// (<see cref="LipcError.Invalid"/>).
     /// </exception>
     /// <exception cref="HostGoneException">The host has ended.</exception>
-    public unsafe void Cancel(string id)
+    public virtual unsafe void Cancel(string id)
     {
         ArgumentNullException.ThrowIfNull(id);
         ObjectDisposedException.ThrowIf(IsDisposed, this);
@@ -300,7 +315,7 @@ public sealed class LlamaClient : IDisposable, IAsyncDisposable
     /// </exception>
     /// <exception cref="RequestCanceledException">Cancelled, or the client was disposed.</exception>
     /// <exception cref="HostGoneException">The host ended.</exception>
-    public async Task LoadModelAsync(
+    public virtual async Task LoadModelAsync(
         string path, IProgress<LlamaHostStatus>? progress = null, CancellationToken cancellationToken = default)
     {
         ArgumentException.ThrowIfNullOrEmpty(path);
@@ -329,7 +344,7 @@ public sealed class LlamaClient : IDisposable, IAsyncDisposable
     /// </summary>
     /// <param name="cancellationToken">Ends the waiting; the host ends all the same.</param>
     /// <exception cref="OperationCanceledException">Cancelled, or the client was disposed.</exception>
-    public async Task ShutdownAsync(CancellationToken cancellationToken = default)
+    public virtual async Task ShutdownAsync(CancellationToken cancellationToken = default)
     {
         ObjectDisposedException.ThrowIf(IsDisposed, this);
         using CancellationTokenSource leaving =
@@ -342,7 +357,7 @@ public sealed class LlamaClient : IDisposable, IAsyncDisposable
     /// Leaves the host. Streams that are still open end, except those that are detachable; whoever reads one gets a
     /// <see cref="RequestCanceledException"/>. A host that was started <see cref="HostStart.WithMe"/> ends.
     /// </summary>
-    public void Dispose()
+    public virtual void Dispose()
     {
         if (Interlocked.Exchange(ref disposed, 1) != 0)
         {
@@ -351,13 +366,17 @@ public sealed class LlamaClient : IDisposable, IAsyncDisposable
         GC.SuppressFinalize(this);
         disposing.Cancel();
         Streams.Stop();
+        bool isFake = handle.IsInvalid;
         handle.Dispose();
-        handle.WaitClosed(CloseLimit);
+        if (!isFake)
+        {
+            handle.WaitClosed(CloseLimit);
+        }
     }
 
     /// <summary>As <see cref="Dispose"/>, without blocking the caller.</summary>
     /// <returns>Ends when the client is closed.</returns>
-    public ValueTask DisposeAsync() =>
+    public virtual ValueTask DisposeAsync() =>
         IsDisposed ? ValueTask.CompletedTask : new ValueTask(WaiterThread.RunOnOwn(Dispose));
 
     // ---- Another model ----
@@ -407,7 +426,7 @@ public sealed class LlamaClient : IDisposable, IAsyncDisposable
 
     private static async Task<LlamaClient> OpenAsync(LlamaClientOptions options, CancellationToken cancellationToken)
     {
-        Task<LlamaClient> opening = WaiterThread.RunOnOwn(() => new LlamaClient(LipcClientHandle.Open(options)));
+        Task<LlamaClient> opening = WaiterThread.RunOnOwn(() => new LlamaClient(LipcClientHandle.Open(options), options.WakesPerSecond > 0));
         try
         {
             return await opening.WaitAsync(cancellationToken).ConfigureAwait(false);

@@ -27,8 +27,15 @@ public sealed record LlamaClientOptions
     public HostStart Start { get; init; } = HostStart.WithMe;
 
     /// <summary>
+    /// The file of the model for a host that is started, in the GGUF format; null: the host's own choice, its built-in
+    /// model by default. A relative path is one from the current folder.
+    /// </summary>
+    public string? ModelPath { get; init; }
+
+    /// <summary>
     /// The host program. A path with a folder in it is taken relative to the current folder; a bare name is looked for
-    /// in the application's folder, the current folder and PATH.
+    /// where the package LlamaIpc.Host puts it, in the application's folder, in the build folder of a checkout of this
+    /// project, in the current folder and in PATH.
     /// </summary>
     public string HostPath { get; init; } = "chatbot";
 
@@ -56,11 +63,22 @@ public sealed record LlamaClientOptions
     /// </summary>
     public int WakesPerSecond { get; init; }
 
+    /// <summary>The arguments of a host that is started: of two that contradict each other, the later one wins.</summary>
+    internal IReadOnlyList<string> EffectiveArguments =>
+        ModelPath is null ? HostArguments : ["--model", ModelFile!, .. HostArguments];
+
+    /// <summary>The full path of the model that was asked for; null: none was.</summary>
+    internal string? ModelFile => ModelPath is null ? null : Path.GetFullPath(ModelPath);
+
     /// <summary>Throws if a value makes no sense.</summary>
     internal void Validate()
     {
         ArgumentException.ThrowIfNullOrWhiteSpace(HostPath);
         ArgumentNullException.ThrowIfNull(HostArguments);
+        if (ModelPath != null)
+        {
+            ArgumentException.ThrowIfNullOrWhiteSpace(ModelPath);
+        }
         if (!Enum.IsDefined(Start))
         {
             throw new ArgumentOutOfRangeException(nameof(Start), Start, "Not a value of HostStart.");

@@ -304,11 +304,19 @@ public sealed class LlamaCppStreamingClient : IDisposable, IAsyncDisposable
 
         try
         {
-            await foreach (string piece in pieces.Reader.ReadAllAsync(CancellationToken.None).ConfigureAwait(false))
+            FramePace pace = default;
+            while (await pieces.Reader.WaitToReadAsync(CancellationToken.None).ConfigureAwait(false))
             {
-                if (piece.Length > 0)
+                string piece = TakeAll(pieces.Reader);
+                if (piece.Length == 0)
                 {
-                    yield return piece;
+                    continue;
+                }
+                pace.Deliver();
+                yield return piece;
+                if (FramePace.IsInWindow && !pieces.Reader.Completion.IsCompleted)
+                {
+                    await Task.Delay(pace.RestMs(), CancellationToken.None).ConfigureAwait(false);
                 }
             }
             await ThrowIfFailedAsync(answer, cancellationToken).ConfigureAwait(false);
@@ -586,10 +594,7 @@ public sealed class LlamaCppStreamingClient : IDisposable, IAsyncDisposable
                 {
                     return false;
                 }
-                throw new HostStartException(
-                    LipcError.HostGone,
-                    $"The host '{wanted.ExecutablePath}' ended before it could serve",
-                    new FailureContext(started.ErrorLines, started.ExitCode));
+                throw EndedBeforeItServed(wanted, started);
             }
             if (error != (int)LipcError.Ok)
             {
@@ -644,6 +649,15 @@ public sealed class LlamaCppStreamingClient : IDisposable, IAsyncDisposable
         return error;
     }
 
+    private static HostStartException EndedBeforeItServed(LlamaCppClientOptions wanted, HostProcess started)
+    {
+        string message = $"The host '{wanted.ExecutablePath}' ended before it could serve";
+        FailureContext context = new(started.ErrorLines, started.ExitCode);
+        return started.ExitCode == HostExitCode.ModelMissing
+            ? new ModelNotFoundException(LipcError.HostGone, message, context)
+            : new HostStartException(LipcError.HostGone, message, context);
+    }
+
     // ---- Requests ----
 
     private string Send(
@@ -688,6 +702,17 @@ public sealed class LlamaCppStreamingClient : IDisposable, IAsyncDisposable
         }
         LlamaCppClientOptions current = options ?? throw NotInitialized();
         return Deadline.In(current.RequestTimeout);
+    }
+
+    /// <summary>All pieces that are there, as one.</summary>
+    private static string TakeAll(ChannelReader<string> pieces)
+    {
+        pieces.TryRead(out string? all);
+        while (pieces.TryRead(out string? piece))
+        {
+            all += piece;
+        }
+        return all ?? "";
     }
 
     /// <summary>Sends a request and waits for its end on this thread, whose turn it is.</summary>
@@ -808,7 +833,7 @@ public sealed class LlamaCppStreamingClient : IDisposable, IAsyncDisposable
             LipcError.HostGone or LipcError.NoHost => new HostGoneException(message, context),
             LipcError.Timeout => new HostTimeoutException(message, context),
             LipcError.Cancelled => Cancelled(partialResponse, tokensGenerated, cancellationToken),
-            _ => new LlamaIpcException((LipcError)error, message, context),
+            _ => LlamaIpcException.Of((LipcError)error, message, context),
         };
     }
 

@@ -34,6 +34,11 @@ public enum LlamaHostState
 /// <summary>A host at one moment.</summary>
 public sealed record LlamaHostStatus
 {
+    /// <summary>Makes one to be filled by an initializer, for a fake.</summary>
+    public LlamaHostStatus()
+    {
+    }
+
     internal unsafe LlamaHostStatus(in LipcHostStatus native)
     {
         State = (LlamaHostState)native.State;
@@ -60,58 +65,58 @@ public sealed record LlamaHostStatus
     }
 
     /// <summary>What it is doing.</summary>
-    public LlamaHostState State { get; }
+    public LlamaHostState State { get; init; }
 
     /// <summary>How much of the model is loaded, 0 to 1.</summary>
-    public double LoadProgress { get; }
+    public double LoadProgress { get; init; }
 
     /// <summary>The id of its process.</summary>
-    public int ProcessId { get; }
+    public int ProcessId { get; init; }
 
     /// <summary>The clients that are attached.</summary>
-    public int Clients { get; }
+    public int Clients { get; init; }
 
     /// <summary>The places for streams that there are.</summary>
-    public int StreamPlaces { get; }
+    public int StreamPlaces { get; init; }
 
     /// <summary>The answers being made.</summary>
-    public int Running { get; }
+    public int Running { get; init; }
 
     /// <summary>The requests that wait for their turn.</summary>
-    public int Queued { get; }
+    public int Queued { get; init; }
 
     /// <summary>The answers that can be made at a time.</summary>
-    public int Parallel { get; }
+    public int Parallel { get; init; }
 
     /// <summary>
     /// The tokens of context of each answer, prompt included; 0 until the model is loaded, as all below.
     /// </summary>
-    public int ContextTokens { get; }
+    public int ContextTokens { get; init; }
 
     /// <summary>The tokens of context that the model was trained for.</summary>
-    public int TrainedContextTokens { get; }
+    public int TrainedContextTokens { get; init; }
 
     /// <summary>The tokens that the model knows.</summary>
-    public int VocabularyTokens { get; }
+    public int VocabularyTokens { get; init; }
 
     /// <summary>The threads that the model runs on.</summary>
-    public int Threads { get; }
+    public int Threads { get; init; }
 
     /// <summary>The parameters of the model.</summary>
-    public long Parameters { get; }
+    public long Parameters { get; init; }
 
     /// <summary>The size of the model.</summary>
-    public long ModelBytes { get; }
+    public long ModelBytes { get; init; }
 
     /// <summary>The bytes that a request may have; known from the start.</summary>
-    public long RequestBytes { get; }
+    public long RequestBytes { get; init; }
 
     /// <summary>The bytes that an answer may have; known from the start.</summary>
-    public long ResponseBytes { get; }
+    public long ResponseBytes { get; init; }
 
     /// <summary>What the model is, in words.</summary>
-    public string Model { get; }
+    public string Model { get; init; } = "";
 
     /// <summary>The version of the host program.</summary>
-    public string HostVersion { get; }
+    public string HostVersion { get; init; } = "";
 }

@@ -65,6 +65,11 @@ public sealed record LlamaProgress
     /// <summary>Nanoseconds in a tick of a <see cref="TimeSpan"/>.</summary>
     private const ulong NsPerTick = 100;
 
+    /// <summary>Makes one to be filled by an initializer, for a fake.</summary>
+    public LlamaProgress()
+    {
+    }
+
     internal LlamaProgress(in LipcProgress native)
     {
         State = (LlamaStreamState)native.State;
@@ -83,43 +88,43 @@ public sealed record LlamaProgress
     }
 
     /// <summary>What is happening.</summary>
-    public LlamaStreamState State { get; }
+    public LlamaStreamState State { get; init; }
 
     /// <summary>Why it ended.</summary>
-    public LlamaEnd End { get; }
+    public LlamaEnd End { get; init; }
 
     /// <summary>Why it was refused or failed; otherwise <see cref="LipcError.Ok"/>.</summary>
-    public LipcError Error { get; }
+    public LipcError Error { get; init; }
 
     /// <summary>The requests ahead of this one; 0: it is the next or has begun.</summary>
-    public int QueuePosition { get; }
+    public int QueuePosition { get; init; }
 
     /// <summary>The tokens of the prompt; 0 until it was read in.</summary>
-    public int PromptTokens { get; }
+    public int PromptTokens { get; init; }
 
     /// <summary>The tokens of the prompt that the model has read.</summary>
-    public int PromptTokensDone { get; }
+    public int PromptTokensDone { get; init; }
 
     /// <summary>Of these, the tokens that the host had in memory already and did not evaluate again.</summary>
-    public int PromptTokensCached { get; }
+    public int PromptTokensCached { get; init; }
 
     /// <summary>The tokens of the answer so far.</summary>
-    public int Tokens { get; }
+    public int Tokens { get; init; }
 
     /// <summary>The bytes of the answer so far, in UTF-8.</summary>
-    public long Bytes { get; }
+    public long Bytes { get; init; }
 
     /// <summary>The time in the queue, so far or in all.</summary>
-    public TimeSpan QueueTime { get; }
+    public TimeSpan QueueTime { get; init; }
 
     /// <summary>The time from its turn to the first token.</summary>
-    public TimeSpan PromptTime { get; }
+    public TimeSpan PromptTime { get; init; }
 
     /// <summary>The time from the first token to now, or to the end.</summary>
-    public TimeSpan GenerateTime { get; }
+    public TimeSpan GenerateTime { get; init; }
 
     /// <summary>The seed that is used.</summary>
-    public long Seed { get; }
+    public long Seed { get; init; }
 
     internal static TimeSpan Span(ulong nanoseconds) => TimeSpan.FromTicks((long)(nanoseconds / NsPerTick));
 }
@@ -127,6 +132,11 @@ public sealed record LlamaProgress
 /// <summary>A complete answer, or as much as there is of one that was cancelled or failed.</summary>
 public sealed record LlamaResult
 {
+    /// <summary>Makes one to be filled by an initializer, for a fake.</summary>
+    public LlamaResult()
+    {
+    }
+
     internal LlamaResult(string text, LlamaProgress last, bool limitWasAskedFor)
     {
         Text = text;
@@ -141,33 +151,33 @@ public sealed record LlamaResult
     }
 
     /// <summary>The text; of a stream that was attached to, from the offset on that it was attached at.</summary>
-    public string Text { get; }
+    public string Text { get; init; } = "";
 
     /// <summary>Why it ended.</summary>
-    public LlamaEnd End { get; }
+    public LlamaEnd End { get; init; }
 
     /// <summary>
     /// Whether the model had more to say. An answer that reached the limit that its own request set is not truncated.
     /// </summary>
-    public bool IsTruncated { get; }
+    public bool IsTruncated { get; init; }
 
     /// <summary>The tokens of the prompt.</summary>
-    public int PromptTokens { get; }
+    public int PromptTokens { get; init; }
 
     /// <summary>The tokens of the answer.</summary>
-    public int Tokens { get; }
+    public int Tokens { get; init; }
 
     /// <summary>The time in the queue.</summary>
-    public TimeSpan QueueTime { get; }
+    public TimeSpan QueueTime { get; init; }
 
     /// <summary>The time from its turn to the first token.</summary>
-    public TimeSpan PromptTime { get; }
+    public TimeSpan PromptTime { get; init; }
 
     /// <summary>The time from the first token to the end.</summary>
-    public TimeSpan GenerateTime { get; }
+    public TimeSpan GenerateTime { get; init; }
 
     /// <summary>The seed that was used: with it, the same request gives the same answer.</summary>
-    public long Seed { get; }
+    public long Seed { get; init; }
 
     /// <summary>The speed after the first token; 0 if there was no second one.</summary>
     public double TokensPerSecond =>

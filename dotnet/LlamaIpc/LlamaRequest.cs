@@ -4,21 +4,21 @@ using LlamaIpc.Native;
 namespace LlamaIpc;
 
 /// <summary>One message of a conversation.</summary>
-/// <param name="Role">"system", "user" or "assistant".</param>
+/// <param name="Role">Who says it; a string such as "user" will do.</param>
 /// <param name="Text">The text.</param>
-public sealed record LlamaMessage(string Role, string Text)
+public sealed record LlamaMessage(LlamaRole Role, string Text)
 {
     /// <summary>Instructions for the model.</summary>
     /// <param name="text">The text.</param>
-    public static LlamaMessage System(string text) => new("system", text);
+    public static LlamaMessage System(string text) => new(LlamaRole.System, text);
 
     /// <summary>What the user says.</summary>
     /// <param name="text">The text.</param>
-    public static LlamaMessage User(string text) => new("user", text);
+    public static LlamaMessage User(string text) => new(LlamaRole.User, text);
 
     /// <summary>What the model answered earlier.</summary>
     /// <param name="text">The text.</param>
-    public static LlamaMessage Assistant(string text) => new("assistant", text);
+    public static LlamaMessage Assistant(string text) => new(LlamaRole.Assistant, text);
 }
 
 /// <summary>
@@ -142,9 +142,8 @@ public sealed record LlamaRequest
         {
             LlamaMessage message = Messages[i];
             ArgumentNullException.ThrowIfNull(message, nameof(Messages));
-            ArgumentNullException.ThrowIfNull(message.Role, nameof(Messages));
             ArgumentNullException.ThrowIfNull(message.Text, nameof(Messages));
-            native->Messages[i].Role = text.Add(message.Role, nameof(Messages));
+            native->Messages[i].Role = text.Add(message.Role.Name, nameof(Messages));
             native->Messages[i].Text = text.Add(message.Text, nameof(Messages));
         }
     }

@@ -18,8 +18,9 @@ namespace LlamaIpc;
 /// The text of an answer that was cancelled or failed is never mistaken for a whole one: its end is an exception, which
 /// holds what had arrived. Disposing ends the host's work; so does forgetting the stream.
 /// </para>
+/// <para>All members are virtual and there is a constructor for derived classes, so that a test can use a fake.</para>
 /// </remarks>
-public sealed class LlamaStream : IAsyncEnumerable<string>, IDisposable
+public class LlamaStream : IAsyncEnumerable<string>, IDisposable
 {
     /// <summary>With the zero byte.</summary>
     internal const int IdSize = 33;
@@ -40,6 +41,7 @@ public sealed class LlamaStream : IAsyncEnumerable<string>, IDisposable
     private volatile LlamaProgress progress = new(default);
     private volatile LlamaResult? result;
     private volatile string? closedBecause;
+    private volatile Turn turn = Turn.Open;
 
     internal LlamaStream(
         LlamaClient client, LipcStreamHandle handle, long offset, bool canBeDetached, bool limitWasAskedFor)
@@ -52,10 +54,18 @@ public sealed class LlamaStream : IAsyncEnumerable<string>, IDisposable
         awaiter = new StreamAwaiter(handle);
     }
 
+    /// <summary>Makes a stream without a host: for a fake, which overrides what is called.</summary>
+    protected LlamaStream()
+    {
+        client = null!;
+        handle = new LipcStreamHandle();
+        awaiter = new StreamAwaiter(handle);
+    }
+
     /// <summary>
     /// The stream's unguessable id, 32 hexadecimal digits, for <see cref="LlamaClient.Attach"/>.
     /// </summary>
-    public unsafe string Id
+    public virtual unsafe string Id
     {
         get
         {
@@ -73,7 +83,7 @@ public sealed class LlamaStream : IAsyncEnumerable<string>, IDisposable
     }
 
     /// <summary>How far the answer is. Costs no system call. After the end, and once closed: as it was then.</summary>
-    public unsafe LlamaProgress Progress
+    public virtual unsafe LlamaProgress Progress
     {
         get
         {
@@ -97,10 +107,10 @@ public sealed class LlamaStream : IAsyncEnumerable<string>, IDisposable
     /// <summary>
     /// How the answer ended; null until its end has been read, be that the end of a whole answer or an exception.
     /// </summary>
-    public LlamaResult? Result => result;
+    public virtual LlamaResult? Result => result;
 
     /// <summary>The text that has been read so far.</summary>
-    public string Text
+    public virtual string Text
     {
         get
         {
@@ -115,7 +125,7 @@ public sealed class LlamaStream : IAsyncEnumerable<string>, IDisposable
     /// Where in the answer, in bytes of UTF-8, the next read begins: with it and <see cref="Id"/>, the reading can go
     /// on later, in another process too.
     /// </summary>
-    public long Offset
+    public virtual long Offset
     {
         get
         {
@@ -130,15 +140,23 @@ public sealed class LlamaStream : IAsyncEnumerable<string>, IDisposable
     /// Takes what is new, without waiting and without a system call on either side: for programs that look once for
     /// each frame. False: there is nothing new, for now or, if <see cref="Result"/> is there, for good.
     /// </summary>
+    /// <remarks>
+    /// On the thread of a window (where there is a <see cref="SynchronizationContext"/>) it gives one piece for each turn
+    /// of the thread's message loop: <c>while (TryRead(...))</c> ends even if drawing is slower than the model.
+    /// </remarks>
     /// <param name="piece">The new text, whole characters.</param>
     /// <exception cref="RequestCanceledException">It was cancelled. What had arrived has been read before.</exception>
     /// <exception cref="RequestRefusedException">The host cannot serve the request.</exception>
     /// <exception cref="HostGoneException">The host ended. What had arrived has been read before.</exception>
     /// <exception cref="LlamaIpcException">The model failed, or the stream that was followed is gone.</exception>
-    public bool TryRead([NotNullWhen(true)] out string? piece)
+    public virtual bool TryRead([NotNullWhen(true)] out string? piece)
     {
         ObjectDisposedException.ThrowIf(closedBecause != null, this);
-        piece = ReadNew(CancellationToken.None);
+        piece = IsInNextTurn() ? ReadNew(CancellationToken.None) : null;
+        if (piece != null)
+        {
+            BeginTurn();
+        }
         return piece != null;
     }
 
@@ -155,7 +173,7 @@ public sealed class LlamaStream : IAsyncEnumerable<string>, IDisposable
     /// <exception cref="HostGoneException">The host ended.</exception>
     /// <exception cref="LlamaIpcException">The model failed, or the stream that was followed is gone.</exception>
     /// <exception cref="InvalidOperationException">Another loop is reading.</exception>
-    public async IAsyncEnumerable<string> ReadAllAsync(
+    public virtual async IAsyncEnumerable<string> ReadAllAsync(
         [EnumeratorCancellation] CancellationToken cancellationToken = default)
     {
         ObjectDisposedException.ThrowIf(closedBecause != null, this);
@@ -164,6 +182,7 @@ public sealed class LlamaStream : IAsyncEnumerable<string>, IDisposable
             throw new InvalidOperationException("Another loop is reading this stream.");
         }
         bool isComplete = false;
+        FramePace pace = default;
         try
         {
             using CancellationTokenRegistration onCancel = cancellationToken.UnsafeRegister(
@@ -173,7 +192,18 @@ public sealed class LlamaStream : IAsyncEnumerable<string>, IDisposable
                 ThrowIfCancelled(cancellationToken);
                 if (ReadNew(cancellationToken) is string piece)
                 {
+                    pace.Deliver();
                     yield return piece;
+
+                    // Here on the thread of whoever has dealt with the piece.
+                    if (FramePace.IsInWindow && !HasBeenReadToTheEnd())
+                    {
+                        await PauseAsync(pace.RestMs(), cancellationToken).ConfigureAwait(false);
+                    }
+                    if (client.IsPaced)
+                    {
+                        await WaitForNewsAsync(cancellationToken).ConfigureAwait(false);
+                    }
                 }
                 else if (result != null)
                 {
@@ -204,7 +234,7 @@ public sealed class LlamaStream : IAsyncEnumerable<string>, IDisposable
     /// </summary>
     /// <param name="first">How many tokens to leave out.</param>
     /// <exception cref="HostGoneException">The host ended.</exception>
-    public unsafe IReadOnlyList<LlamaToken> GetTokens(int first = 0)
+    public virtual unsafe IReadOnlyList<LlamaToken> GetTokens(int first = 0)
     {
         ArgumentOutOfRangeException.ThrowIfNegative(first);
         ObjectDisposedException.ThrowIf(closedBecause != null, this);
@@ -236,7 +266,7 @@ public sealed class LlamaStream : IAsyncEnumerable<string>, IDisposable
     /// Ends the host's work; reads then give the text there is and a <see cref="RequestCanceledException"/>. Does
     /// nothing to an answer that has ended or is only followed. Never blocks.
     /// </summary>
-    public void Cancel()
+    public virtual void Cancel()
     {
         try
         {
@@ -256,7 +286,7 @@ public sealed class LlamaStream : IAsyncEnumerable<string>, IDisposable
     /// <exception cref="InvalidOperationException">
     /// The request was not <see cref="LlamaRequest.Detachable"/>.
     /// </exception>
-    public string Detach()
+    public virtual string Detach()
     {
         if (!canBeDetached)
         {
@@ -265,6 +295,7 @@ public sealed class LlamaStream : IAsyncEnumerable<string>, IDisposable
         string kept = Id;
         closedBecause ??= "The stream was detached; its work goes on.";
         client.Streams.Release(awaiter);
+        awaiter.Dispose();
         handle.LetGo();
         return kept;
     }
@@ -273,33 +304,55 @@ public sealed class LlamaStream : IAsyncEnumerable<string>, IDisposable
     /// Closes the stream and ends the host's work on it. A loop that is reading ends with a
     /// <see cref="RequestCanceledException"/>. Never blocks.
     /// </summary>
-    public void Dispose()
+    public virtual void Dispose()
     {
+        GC.SuppressFinalize(this);
         closedBecause ??= "The stream was disposed.";
-        client.Streams.Release(awaiter);
+        client?.Streams.Release(awaiter);
+        awaiter.Dispose();
         handle.Dispose();
     }
 
     /// <summary>Throws if the answer had no room, for callers that are given nothing but its text.</summary>
     internal void ThrowIfTruncated()
     {
-        if (result is { IsTruncated: true })
+        if (Result is { IsTruncated: true } truncated)
         {
-            throw new AnswerTruncatedException(result);
+            throw new AnswerTruncatedException(truncated);
         }
     }
 
     // ---- Reading ----
 
-    private ValueTask WaitForNewsAsync(CancellationToken cancellationToken)
+    private ValueTask WaitForNewsAsync(CancellationToken cancellationToken) =>
+        WaitAsync(client.Streams.WaitAsync(awaiter), cancellationToken);
+
+    private ValueTask PauseAsync(int milliseconds, CancellationToken cancellationToken) =>
+        WaitAsync(client.Streams.PauseAsync(awaiter, milliseconds), cancellationToken);
+
+    private ValueTask WaitAsync(ValueTask wait, CancellationToken cancellationToken)
     {
-        ValueTask news = client.Streams.WaitAsync(awaiter);
         if (cancellationToken.IsCancellationRequested || closedBecause != null)
         {
             // It came before the wait began, and so has not ended it.
             client.Streams.Release(awaiter);
         }
-        return news;
+        return wait;
+    }
+
+    /// <summary>Whether nothing is left but the end itself, which need not wait for a frame.</summary>
+    private unsafe bool HasBeenReadToTheEnd()
+    {
+        LipcProgress now;
+        try
+        {
+            return NativeMethods.StreamProgress(handle, &now) == (int)LipcError.Ok
+                && now.State == (int)LlamaStreamState.Ended && (long)now.NBytes <= Offset;
+        }
+        catch (ObjectDisposedException)
+        {
+            return true;
+        }
     }
 
     private void StopReading()
@@ -361,6 +414,29 @@ public sealed class LlamaStream : IAsyncEnumerable<string>, IDisposable
         throw Cancelled(cancellationToken);
     }
 
+    /// <summary>Whether the window's thread has been back in its message loop since the last piece.</summary>
+    private bool IsInNextTurn()
+    {
+        if (turn == Turn.Open)
+        {
+            return true;
+        }
+        // Once: whoever looks again without going back is not to be kept waiting for what cannot come.
+        turn = Turn.Open;
+        return false;
+    }
+
+    /// <summary>A piece is handed out. On a window's thread the next one is for the next turn of its message loop.</summary>
+    private void BeginTurn()
+    {
+        if (!FramePace.IsInWindow)
+        {
+            return;
+        }
+        turn = Turn.UsedUp;
+        SynchronizationContext.Current!.Post(static stream => ((LlamaStream)stream!).turn = Turn.Open, this);
+    }
+
     // ---- Failures ----
 
     private Exception Failure(LipcError error, string message, CancellationToken cancellationToken) =>
@@ -373,4 +449,14 @@ public sealed class LlamaStream : IAsyncEnumerable<string>, IDisposable
         Text,
         Progress.Tokens,
         cancellationToken.IsCancellationRequested ? cancellationToken : CancellationToken.None);
+
+    /// <summary>The turns of a window's message loop, as <see cref="TryRead"/> counts them.</summary>
+    private enum Turn
+    {
+        /// <summary>There may be a piece.</summary>
+        Open,
+
+        /// <summary>It has had its piece.</summary>
+        UsedUp,
+    }
 }

@@ -7,12 +7,23 @@ namespace LlamaIpc;
 /// <summary>
 /// One stream's place among those that are awaited. It serves one wait after the other, without allocating.
 /// </summary>
-internal sealed class StreamAwaiter(LipcStreamHandle stream) : IValueTaskSource
+internal sealed class StreamAwaiter(LipcStreamHandle stream) : IValueTaskSource, IDisposable
 {
     // Continuations elsewhere: they are the caller's code and must not occupy the waiter thread.
     private ManualResetValueTaskSourceCore<bool> news = new() { RunContinuationsAsynchronously = true };
 
+    private Timer? pause;
+
     internal LipcStreamHandle Stream => stream;
+
+    public void Dispose() => pause?.Dispose();
+
+    /// <summary>Calls back once, so much later. The timer is made once for each stream.</summary>
+    internal void StartClock(TimerCallback onOver, int milliseconds)
+    {
+        pause ??= new Timer(onOver, this, Timeout.Infinite, Timeout.Infinite);
+        pause.Change(milliseconds, Timeout.Infinite);
+    }
 
     /// <summary>Begins a wait. The one before must have been awaited to its end.</summary>
     internal ValueTask Begin()
@@ -49,6 +60,7 @@ internal sealed class StreamWaiter(LipcClientHandle client)
     /// </summary>
     private readonly object gate = new();
     private readonly List<StreamAwaiter> awaited = [];
+    private readonly List<StreamAwaiter> paused = [];
     private NativeOperation? wait;
     private bool serving;
     private bool stopped;
@@ -81,11 +93,32 @@ internal sealed class StreamWaiter(LipcClientHandle client)
         }
     }
 
+    /// <summary>
+    /// Waits for a time, without waiting for the stream: what comes meanwhile wakes nobody. Returns early when
+    /// <see cref="Release"/> says so.
+    /// </summary>
+    internal ValueTask PauseAsync(StreamAwaiter awaiter, int milliseconds)
+    {
+        lock (gate)
+        {
+            ValueTask over = awaiter.Begin();
+            if (stopped)
+            {
+                awaiter.Complete();
+                return over;
+            }
+            paused.Add(awaiter);
+            awaiter.StartClock(OnPauseOver, milliseconds);
+            return over;
+        }
+    }
+
     /// <summary>Ends the wait for a stream, if there is one, and lets go of its handle soon.</summary>
     internal void Release(StreamAwaiter awaiter)
     {
         lock (gate)
         {
+            EndPause(awaiter);
             if (awaited.Remove(awaiter))
             {
                 awaiter.Complete();
@@ -214,8 +247,29 @@ internal sealed class StreamWaiter(LipcClientHandle client)
         }
     }
 
+    /// <summary>By the clock. One that is late, of a pause that was ended early, may end the next one early as well.</summary>
+    private void OnPauseOver(object? awaiter)
+    {
+        lock (gate)
+        {
+            EndPause((StreamAwaiter)awaiter!);
+        }
+    }
+
+    private void EndPause(StreamAwaiter awaiter)
+    {
+        if (paused.Remove(awaiter))
+        {
+            awaiter.Complete();
+        }
+    }
+
     private void CompleteAll()
     {
+        while (paused.Count > 0)
+        {
+            EndPause(paused[^1]);
+        }
         foreach (StreamAwaiter awaiter in awaited)
         {
             awaiter.Complete();

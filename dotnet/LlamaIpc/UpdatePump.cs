@@ -4,17 +4,34 @@ using System.Runtime.ExceptionServices;
 namespace LlamaIpc;
 
 /// <summary>
-/// Raises updates in a synchronization context, one at a time and in order. It never waits for that context: updates
-/// that come while one is still on its way are merged into the next, so a busy interface sees fewer, larger updates and
-/// always the last.
+/// Raises updates in a synchronization context, one at a time, in order, and at most one for each frame. It never waits
+/// for that context: updates that come while one is on its way, or before the next frame, are merged into the next, so a
+/// busy interface sees fewer, larger updates. The first and the last come at once.
 /// </summary>
 internal sealed class UpdatePump(SynchronizationContext context, Action<StreamUpdateEventArgs> raise)
 {
     private readonly object gate = new();
+    private Timer? clock;
+    private FramePace pace;
+    private State state;
     private StreamUpdateEventArgs? next;
-    private bool posted;
     private ExceptionDispatchInfo? failure;
     private TaskCompletionSource? idle;
+
+    /// <summary>Nothing is left to be raised. After a failure nothing is: the next Offer throws.</summary>
+    private bool IsDrained => next is null || failure != null;
+
+    private enum State
+    {
+        /// <summary>Nothing is on its way: the next update goes at once.</summary>
+        Idle,
+
+        /// <summary>The context will raise what there is, or does so now.</summary>
+        Posted,
+
+        /// <summary>The context is left alone until the next frame.</summary>
+        Resting,
+    }
 
     /// <summary>Hands over an update. Throws what the handler threw at an earlier one. Called by one thread.</summary>
     internal void Offer(StreamUpdateEventArgs update)
@@ -23,13 +40,13 @@ internal sealed class UpdatePump(SynchronizationContext context, Action<StreamUp
         {
             failure?.Throw();
             next = next is null ? update : update.Absorb(next);
-            if (posted)
+            if (state == State.Posted || (state == State.Resting && !update.IsComplete))
             {
                 return;
             }
-            posted = true;
+            state = State.Posted;
         }
-        context.Post(static pump => ((UpdatePump)pump!).Deliver(), this);
+        Post();
     }
 
     /// <summary>
@@ -42,7 +59,7 @@ internal sealed class UpdatePump(SynchronizationContext context, Action<StreamUp
         lock (gate)
         {
             idle = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
-            if (!posted)
+            if (state != State.Posted && IsDrained)
             {
                 idle.SetResult();
             }
@@ -62,6 +79,8 @@ internal sealed class UpdatePump(SynchronizationContext context, Action<StreamUp
         }
     }
 
+    private void Post() => context.Post(static pump => ((UpdatePump)pump!).Deliver(), this);
+
     private void Deliver()
     {
         StreamUpdateEventArgs update;
@@ -69,6 +88,7 @@ internal sealed class UpdatePump(SynchronizationContext context, Action<StreamUp
         {
             update = next!;
             next = null;
+            pace.Deliver();
         }
 
         ExceptionDispatchInfo? thrown = null;
@@ -84,14 +104,41 @@ internal sealed class UpdatePump(SynchronizationContext context, Action<StreamUp
         lock (gate)
         {
             failure = thrown;
-            if (next is null || failure != null)
+            if (failure != null || next is not { IsComplete: true })
             {
-                // After a failure nothing more is raised: the next Offer throws.
-                posted = false;
-                idle?.TrySetResult();
+                Rest();
                 return;
             }
         }
-        context.Post(static pump => ((UpdatePump)pump!).Deliver(), this);
+        Post();
+    }
+
+    private void Rest()
+    {
+        if (IsDrained)
+        {
+            idle?.TrySetResult();
+        }
+        state = State.Resting;
+        clock ??= new Timer(static pump => ((UpdatePump)pump!).BeginFrame(), this, Timeout.Infinite, Timeout.Infinite);
+        clock.Change(pace.RestMs(), Timeout.Infinite);
+    }
+
+    /// <summary>By the clock. One that is late, of a rest that the last update has ended, may end the next one early.</summary>
+    private void BeginFrame()
+    {
+        lock (gate)
+        {
+            if (state != State.Resting)
+            {
+                return;
+            }
+            state = IsDrained ? State.Idle : State.Posted;
+            if (state == State.Idle)
+            {
+                return;
+            }
+        }
+        Post();
     }
 }

@@ -28,7 +28,7 @@ internal sealed class LipcClassicHandle : SafeHandle
         }
         string message = NativeMethods.LastErrorMessage(error);
         handle.Dispose();
-        throw new LlamaIpcException((LipcError)error, message);
+        throw LlamaIpcException.Of((LipcError)error, message);
     }
 
     protected override bool ReleaseHandle()

@@ -28,8 +28,9 @@ internal sealed class LipcClientHandle : SafeHandle
         NativeMethods.ClientOptionsInit(&native);
         native.Start = (int)options.Start;
         native.Name = text.Add(Instance.EffectiveName(options.InstanceName), nameof(options.InstanceName));
-        native.HostPath = text.Add(HostProgram.FindOrKeep(options.HostPath), nameof(options.HostPath));
-        native.HostArguments = text.Add(options.HostArguments, nameof(options.HostArguments));
+        string? program = HostProgram.TryFind(options.HostPath);
+        native.HostPath = text.Add(program ?? options.HostPath, nameof(options.HostPath));
+        native.HostArguments = text.Add(options.EffectiveArguments, nameof(options.HostArguments));
         native.TimeoutMs = Deadline.In(options.AttachTimeout).RemainingMs;
         native.WakesPerSecond = options.WakesPerSecond;
 
@@ -40,8 +41,12 @@ internal sealed class LipcClientHandle : SafeHandle
         }
         string message = NativeMethods.LastErrorMessage(error);
         handle.Dispose();
+        if (options.Start != HostStart.Never && program is null && error == (int)LipcError.NoHost)
+        {
+            throw HostProgram.NotFound(options.HostPath);
+        }
         throw error == (int)LipcError.NoHost && options.Start != HostStart.Never
-            ? new HostStartException(LipcError.NoHost, message) // There is no program to start.
+            ? new HostStartException(LipcError.NoHost, message)
             : LlamaIpcException.Of((LipcError)error, message);
     }
 

@@ -68,15 +68,17 @@ internal static class NativeLibraryResolver
     private static string FileName() =>
         OperatingSystem.IsWindows() ? "lipc.dll" : OperatingSystem.IsMacOS() ? "liblipc.dylib" : "liblipc.so";
 
-    private static string RuntimeIdentifier()
+    /// <summary>What the packages call the system that this process runs on.</summary>
+    internal static string RuntimeIdentifier()
     {
         string system = OperatingSystem.IsWindows() ? "win" : OperatingSystem.IsMacOS() ? "osx" : "linux";
         return $"{system}-{RuntimeInformation.ProcessArchitecture.ToString().ToLowerInvariant()}";
     }
 
+    /// <summary>The folders that an application's files lie in.</summary>
     [UnconditionalSuppressMessage(
         "SingleFile", "IL3000", Justification = "In a single file the path is empty, and then it is not used.")]
-    private static IEnumerable<string> ApplicationFolders()
+    internal static IEnumerable<string> ApplicationFolders()
     {
         string application = AppContext.BaseDirectory;
         yield return application;
@@ -92,7 +94,7 @@ internal static class NativeLibraryResolver
     /// <summary>
     /// The checkout of this project that a folder lies in. Its header tells it from any other "build" folder.
     /// </summary>
-    private static string? CheckoutOf(string folder)
+    internal static string? CheckoutOf(string folder)
     {
         for (DirectoryInfo? at = new(folder); at != null; at = at.Parent)
         {

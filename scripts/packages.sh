@@ -1,0 +1,31 @@
+#!/bin/sh
+# packages.sh - builds the NuGet packages into build/packages: what they hold of native files is first built and installed
+# into build/packages/native/SYSTEM. Does nothing that is done already. PACKAGE_VERSION: another version than the project's.
+set -eu
+cd "$(dirname "$0")/.."
+out=$PWD/build/packages
+stage=$out/native/linux-x64
+version=${PACKAGE_VERSION:-}
+mkdir -p "$out"
+
+scripts/build.sh release chatbot lipc
+for component in build/chatbot build/liblipc.so.0 models/tutor.gguf; do
+    [ ! "$stage/complete" -nt "$component" ] || continue
+    rm -rf "$stage"
+    cmake --install build --component package --strip --prefix "$stage" >/dev/null
+    if [ ! -d "$stage/lib/lipc" ]; then
+        echo "packages: this build uses the system's libllama, which cannot travel: run make with LIPC_LLAMA=prebuilt" >&2
+        exit 1
+    fi
+    # By the name that .NET looks for.
+    cp -L "$stage/lib/liblipc.so.0" "$stage/liblipc.so"
+    : >"$stage/complete"
+    break
+done
+export DOTNET_CLI_TELEMETRY_OPTOUT=1
+for project in LlamaIpc packaging/LlamaIpc.Host.linux-x64 packaging/LlamaIpc.Host LlamaIpc.Extensions.AI LlamaIpc.Testing; do
+    [ -d "dotnet/$project" ] || continue
+    dotnet pack "dotnet/$project" -c Release --nologo -v quiet -nodeReuse:false -p:ContinuousIntegrationBuild=true \
+        ${version:+-p:Version=$version} -o "$out"
+done
+ls "$out"/*.nupkg
