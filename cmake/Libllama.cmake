@@ -99,4 +99,6 @@ target_link_libraries(lipc_llama_common INTERFACE "${common_library}")
 target_include_directories(lipc_libllama SYSTEM INTERFACE "${LIPC_LLAMA_FOLDER}/include")
 target_link_libraries(lipc_libllama INTERFACE ${libraries})
 # The linker meets libraries that those need (the C++ runtime) and need not look into them.
+# The path as DT_RPATH, not DT_RUNPATH: that of LD_LIBRARY_PATH comes behind it, where a foreign libggml-base.so may lie.
+target_link_options(lipc_libllama INTERFACE "LINKER:--disable-new-dtags")
 target_link_options(lipc_libllama INTERFACE "LINKER:-rpath-link,${LIPC_LLAMA_FOLDER}/lib" "LINKER:--allow-shlib-undefined")

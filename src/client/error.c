@@ -62,6 +62,10 @@ int lipc_fail_object(int plat_error, const char *object_name) {
     case PLAT_E_FOREIGN_USER:
         plat_object_user(object_name, user, sizeof user);
         return lipc_fail(LIPC_E_ACCESS, "%s belongs to the user '%s'; choose another name", object_name, user);
+    case PLAT_E_CONFINED:
+        return lipc_fail(LIPC_E_ACCESS, "%s may not be opened (%s), although it belongs to this user: the process seems to "
+                         "be confined by a sandbox, a security module or the file's own mode", object_name,
+                         plat_os_error());
     case PLAT_E_UNEXPECTED:
         return lipc_fail(LIPC_E_LAYOUT, "%s is not what a host makes (wrong kind or too short)", object_name);
     case PLAT_E_NO_MEMORY:

@@ -9,7 +9,7 @@
     X(3, MODEL_MISSING, "the model file does not exist or cannot be read")                                             \
     X(4, MODEL_BAD, "the model file is damaged, truncated or not a GGUF model")                                        \
     X(5, CONTEXT, "the context does not fit into memory")                                                              \
-    X(6, NO_OBJECTS, "the shared memory objects cannot be made: /dev/shm is full or read-only")                        \
+    X(6, NO_OBJECTS, "the shared memory objects cannot be made: /dev/shm is full, read-only or closed to this process")                        \
     X(7, NAME_OWNED, "a running host owns the name; the message says its process id")                                  \
     X(8, NAME_FOREIGN, "the name belongs to another user")
 

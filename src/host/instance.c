@@ -12,16 +12,28 @@ host_exit instance_explain(int plat_error, const char *object_name, int owner_pi
     char user[64];
     switch (plat_error) {
     case PLAT_E_OWNED:
-        snprintf(message, message_size, "%s is owned by a running host, process %d; stop it, or choose another --name",
-                 object_name, owner_pid);
+        if (owner_pid == PLAT_PID_ELSEWHERE)
+            snprintf(message, message_size, "%s is owned by a host in another pid namespace (another container?); stop it "
+                     "there, or choose another --name", object_name);
+        else
+            snprintf(message, message_size, "%s is owned by a running host, process %d; stop it, or choose another "
+                     "--name", object_name, owner_pid);
         return HOST_EXIT_NAME_OWNED;
     case PLAT_E_FOREIGN_USER:
         plat_object_user(object_name, user, sizeof user);
         snprintf(message, message_size, "%s belongs to the user '%s'; choose another --name", object_name, user);
         return HOST_EXIT_NAME_FOREIGN;
     case PLAT_E_NO_SPACE:
-        snprintf(message, message_size, "no room for %s (%s): free some of /dev/shm, or make it larger", object_name,
-                 plat_os_error());
+        snprintf(message, message_size, "no room for %s (%s): start with fewer --slots, free some of /dev/shm, or make it "
+                 "larger (in a container --shm-size)", object_name, plat_os_error());
+        return HOST_EXIT_NO_OBJECTS;
+    case PLAT_E_FILE_LIMIT:
+        snprintf(message, message_size, "cannot make %s (%s): this process may not make files so large; raise the limit "
+                 "(ulimit -f), or start with fewer --slots", object_name, plat_os_error());
+        return HOST_EXIT_NO_OBJECTS;
+    case PLAT_E_CONFINED:
+        snprintf(message, message_size, "cannot make or open %s (%s), although this user may: the process seems to be "
+                 "confined by a sandbox, a security module or the file's own mode", object_name, plat_os_error());
         return HOST_EXIT_NO_OBJECTS;
     case PLAT_E_READ_ONLY:
         snprintf(message, message_size, "cannot make %s (%s): /dev/shm must be there and writable", object_name, plat_os_error());

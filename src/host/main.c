@@ -112,6 +112,7 @@ static host_exit run(void) {
 int main(int argc, char *argv[]) {
     char message[MESSAGE_SIZE];
     plat_streams_ensure();
+    plat_signals_ensure();
     if (!host_options_parse(argc, argv, &parts.options, message, sizeof message)) {
         log_line(LOG_LEVEL_ERROR, "%s", message);
         return HOST_EXIT_USAGE;

@@ -24,7 +24,9 @@ typedef enum plat_error {
     PLAT_E_NO_MEMORY = -6,     /* no memory for the process itself */
     PLAT_E_UNEXPECTED = -7,    /* the object is not what it should be (a wrong size, not a semaphore) */
     PLAT_E_SYSTEM = -8,        /* anything else: see plat_os_error */
-    PLAT_E_TIMEOUT = -9        /* the deadline passed */
+    PLAT_E_TIMEOUT = -9,       /* the deadline passed */
+    PLAT_E_CONFINED = -10,     /* it is refused although its owner and mode allow it: a sandbox or a security module */
+    PLAT_E_FILE_LIMIT = -11    /* larger than files of this process may be (ulimit -f) */
 } plat_error;
 
 /* The system's reason for the last failed plat_ call of this thread, e.g. "No space left on device"; "" if none. */
@@ -38,6 +40,9 @@ uint64_t plat_clock_ns(void);
 #define PLAT_NEVER UINT64_MAX
 uint64_t plat_deadline_ns(int timeout_ms);
 
+/* What stands for the pid of a process that lives in another pid namespace, where its number means nothing. */
+#define PLAT_PID_ELSEWHERE (-1)
+
 /* ---- segment -------------------------------------------------------------------------------------------------------
  * A named piece of shared memory with at most one owner. Ownership ends with the process, at whatever instruction it
  * dies, and is never inherited by a child. Names are POSIX ones: "/llama_cpp_shared_mem". */
@@ -47,11 +52,12 @@ typedef struct plat_segment plat_segment;
  * others can open it: full size, zeroed, memory reserved, owned. An adopted one is the same object, grown to
  * `size_bytes` if it is shorter, its memory reserved, its content untouched (*adopted is set). A worker of the dead
  * owner that is still on its way out is waited for, some seconds at most.
- * Errors: OWNED (*owner_pid tells by whom), FOREIGN_USER, NO_SPACE, READ_ONLY, UNEXPECTED, NO_MEMORY, SYSTEM. */
+ * Errors: OWNED (*owner_pid tells by whom), FOREIGN_USER, NO_SPACE, READ_ONLY, CONFINED, FILE_LIMIT, UNEXPECTED,
+ * NO_MEMORY, SYSTEM. */
 int plat_segment_own(const char *name, size_t size_bytes, plat_segment **segment, bool *adopted, int *owner_pid);
 
 /* Opens an existing segment for reading and writing, as a client does. Maps `size_bytes`; 0: all of it.
- * Errors: NOT_FOUND, FOREIGN_USER, UNEXPECTED (shorter than size_bytes), NO_MEMORY, SYSTEM. */
+ * Errors: NOT_FOUND, FOREIGN_USER, CONFINED, UNEXPECTED (shorter than size_bytes), NO_MEMORY, SYSTEM. */
 int plat_segment_open(const char *name, size_t size_bytes, plat_segment **segment);
 
 /* The same for all of it and for reading only: whoever looks on can neither harm nor hold anybody up. A store into it
@@ -70,8 +76,8 @@ int plat_segment_work(const plat_segment *segment);
 void *plat_segment_base(const plat_segment *segment);
 size_t plat_segment_size(const plat_segment *segment);
 
-/* The pid of the segment's owner now; 0 if nobody owns it. One system call, no blocking. Any thread. Not for the owner
- * itself. */
+/* The pid of the segment's owner now; 0 if nobody owns it, PLAT_PID_ELSEWHERE if the owner lives in another pid
+ * namespace. No blocking. Any thread. Not for the owner itself. */
 int plat_segment_owner_pid(const plat_segment *segment);
 
 /* The pid of the owner's worker now; 0 if there is none. Otherwise as above. */
@@ -99,7 +105,7 @@ typedef struct plat_semaphore plat_semaphore;
 
 /* Creates the semaphore with value 0, or opens the one that is there; a file that is no semaphore, or a damaged one, is
  * replaced. A new one is complete the moment others can open it, and a death in between leaves nothing behind. Errors:
- * FOREIGN_USER, NO_SPACE, READ_ONLY, UNEXPECTED, NO_MEMORY, SYSTEM. */
+ * FOREIGN_USER, NO_SPACE, READ_ONLY, CONFINED, FILE_LIMIT, UNEXPECTED, NO_MEMORY, SYSTEM. */
 int plat_semaphore_own(const char *name, plat_semaphore **semaphore);
 
 /* Opens an existing semaphore. Errors: NOT_FOUND, FOREIGN_USER, UNEXPECTED, NO_MEMORY, SYSTEM. */
@@ -262,6 +268,12 @@ int plat_parent_pid(void);
 /* Makes sure that descriptors 0 to 2 are open, so that no object gets one of them and with it the program's output.
  * First thing in main. */
 void plat_streams_ensure(void);
+
+/* Takes back what the program that started this one may have left in force, and what would change how this one works:
+ * blocked signals, and ignored ones (whoever ignores SIGCHLD cannot wait for its children). Those by which people and
+ * shells end or stop programs stay as they are, as nohup means it. A write beyond a limit on the size of files is an error
+ * from then on, and no signal. Early in main. */
+void plat_signals_ensure(void);
 
 /* Bytes that nobody can guess. */
 void plat_random(void *bytes, size_t size_bytes);

@@ -26,15 +26,18 @@ int plat_object_open(const char *path, int access, struct stat *status);
  * at least that long. Signals do not matter. */
 int plat_object_reserve(int descriptor, size_t size_bytes);
 
-/* A new, nameless file of `size_bytes` reserved and zeroed bytes where the named objects live, or a negative
- * plat_error. It vanishes with its last descriptor unless it is given a name. */
-int plat_object_new(size_t size_bytes);
-
-/* Gives a nameless file its name: from then on others can open it. PLAT_E_OWNED if the name is taken. */
-int plat_object_publish(int descriptor, const char *path);
+/* Makes an object of `size_bytes` reserved and zeroed bytes and gives it its name when `complete` has returned PLAT_OK for
+ * it: whoever can open it finds it whole. A death before that leaves nothing that anybody would open. `complete` may be
+ * called a second time, for another file, if the first cannot be given its name. Returns the descriptor or a negative
+ * plat_error, also that of `complete`; OWNED if the name is taken. */
+typedef int (*plat_object_completion)(void *user_data, int descriptor);
+int plat_object_make(const char *path, size_t size_bytes, plat_object_completion complete, void *user_data);
 
 /* Whether the path leads to the file with this identity. */
 bool plat_object_is(const char *path, dev_t device, ino_t inode);
+
+/* Whether a process that this one sees lives in its pid namespace, too; true where the system does not say. */
+bool plat_process_is_near(int pid);
 
 struct timespec plat_timespec(uint64_t ns);
 

@@ -25,6 +25,20 @@ void plat_streams_ensure(void) {
     if (descriptor > 2) close(descriptor);
 }
 
+void plat_signals_ensure(void) {
+    static const int kept[] = {SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGPIPE, SIGTSTP, SIGTTIN, SIGTTOU};
+    sigset_t none;
+    for (int number = 1; number < NSIG; number++) {
+        struct sigaction action;
+        bool is_taken_back = sigaction(number, NULL, &action) == 0 && action.sa_handler == SIG_IGN;
+        for (size_t i = 0; i < sizeof kept / sizeof kept[0]; i++) is_taken_back = is_taken_back && number != kept[i];
+        if (is_taken_back) signal(number, SIG_DFL); /* SIGCHLD: who ignores it cannot wait for its children */
+    }
+    signal(SIGXFSZ, SIG_IGN);
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
 int plat_process_own_pid(void) {
     return (int)getpid();
 }
@@ -50,6 +64,21 @@ int plat_process_start_time(int pid, uint64_t *start_time) {
     if (!at || sscanf(at, " %llu", &ticks) != 1) return plat_fail(PLAT_E_NOT_FOUND);
     *start_time = ticks;
     return PLAT_OK;
+}
+
+bool plat_process_is_near(int pid) {
+    char path[32], text[2048];
+    snprintf(path, sizeof path, "/proc/%d/status", pid);
+    int file = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t length = file < 0 ? -1 : read(file, text, sizeof text - 1);
+    if (file >= 0) close(file);
+    if (length <= 0) return true;
+    text[length] = 0;
+    /* Its number in each namespace, from that of /proc down to its own. The links in /proc/PID/ns say more, but only to
+     * those who may look into the process. */
+    const char *at = strstr(text, "\nNSpid:");
+    int outer, inner;
+    return !at || sscanf(at, "\nNSpid: %d %d", &outer, &inner) < 2;
 }
 
 /* ---- watching ------------------------------------------------------------------------------------------------------ */

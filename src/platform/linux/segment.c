@@ -34,15 +34,23 @@ enum { BYTE_OF_OWNER = 0, BYTE_OF_WORKER = 1 };
 /* How long a killed worker may take to be gone: its memory is given back first, which for a large model takes long. */
 #define WORKER_GONE_MS 10000
 
-/* Claims ownership, or the worker's place. PLAT_E_OWNED with *owner_pid > 0 if another has it; with 0 if the other gave
- * it up in between. */
+/* Who holds the lock that stood in the way of this one; 0: nobody any more. The kernel names a process by its number in
+ * our pid namespace, 0 if it has none there; one of a namespace below ours has a number, but knows itself by another, and
+ * neither side could watch the other. */
+static int holder_in(const struct flock *lock) {
+    if (lock->l_type == F_UNLCK) return 0;
+    return lock->l_pid > 0 && plat_process_is_near((int)lock->l_pid) ? (int)lock->l_pid : PLAT_PID_ELSEWHERE;
+}
+
+/* Claims ownership, or the worker's place. PLAT_E_OWNED with *owner_pid other than 0 if another has it; with 0 if the
+ * other gave it up in between. */
 static int claim(int descriptor, int byte, int *owner_pid) {
     struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = byte, .l_len = 1};
     *owner_pid = 0;
     if (fcntl(descriptor, F_SETLK, &lock) == 0) return PLAT_OK;
     if (errno != EAGAIN && errno != EACCES) return plat_fail(PLAT_E_SYSTEM);
     plat_fail(PLAT_E_OWNED);
-    if (fcntl(descriptor, F_GETLK, &lock) == 0 && lock.l_type != F_UNLCK) *owner_pid = (int)lock.l_pid;
+    if (fcntl(descriptor, F_GETLK, &lock) == 0) *owner_pid = holder_in(&lock);
     return PLAT_E_OWNED;
 }
 
@@ -78,16 +86,29 @@ static int identify(plat_segment *segment) {
     return PLAT_OK;
 }
 
+typedef struct creation {
+    plat_segment *segment;
+    size_t size_bytes;
+} creation;
+
+/* Before anybody can open it: it is owned then. */
+static int complete(void *user_data, int descriptor) {
+    creation *creation = user_data;
+    plat_segment *segment = creation->segment;
+    int owner_pid;
+    if (segment->base) munmap(segment->base, segment->size_bytes); /* of a file that could not be given its name */
+    segment->base = NULL;
+    segment->descriptor = descriptor;
+    int error = claim(descriptor, BYTE_OF_OWNER, &owner_pid);
+    if (error == PLAT_OK) error = identify(segment);
+    return error == PLAT_OK ? map(segment, creation->size_bytes, PROT_READ | PROT_WRITE) : error;
+}
+
 /* Makes the object. PLAT_E_OWNED if somebody made it first. */
 static int create(plat_segment *segment, size_t size_bytes) {
-    int owner_pid;
-    segment->descriptor = plat_object_new(size_bytes);
-    if (segment->descriptor < 0) return segment->descriptor;
-    int error = claim(segment->descriptor, BYTE_OF_OWNER, &owner_pid);
-    if (error == PLAT_OK) error = identify(segment);
-    if (error == PLAT_OK) error = map(segment, size_bytes, PROT_READ | PROT_WRITE);
-    /* Last, so that whoever can open it finds it owned and complete. */
-    return error == PLAT_OK ? plat_object_publish(segment->descriptor, segment->path) : error;
+    creation creation = {segment, size_bytes};
+    segment->descriptor = plat_object_make(segment->path, size_bytes, complete, &creation);
+    return segment->descriptor < 0 ? segment->descriptor : PLAT_OK;
 }
 
 /* Takes the object over if its owner is dead and, after so long, its worker. PLAT_E_NOT_FOUND if it vanished meanwhile.
@@ -219,8 +240,7 @@ size_t plat_segment_size(const plat_segment *segment) {
 
 static int holder_of(const plat_segment *segment, int byte) {
     struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = byte, .l_len = 1};
-    if (fcntl(segment->descriptor, F_GETLK, &lock) < 0 || lock.l_type == F_UNLCK) return 0;
-    return (int)lock.l_pid;
+    return fcntl(segment->descriptor, F_GETLK, &lock) < 0 ? 0 : holder_in(&lock);
 }
 
 int plat_segment_owner_pid(const plat_segment *segment) {

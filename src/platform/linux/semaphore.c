@@ -54,6 +54,7 @@ static int map_existing(plat_semaphore *semaphore, int descriptor, off_t n_bytes
     if (error == PLAT_OK) error = map(semaphore, descriptor);
     if (error < 0 || is_semaphore(semaphore->words)) return error;
     munmap(semaphore->words, sizeof(sem_t));
+    semaphore->words = NULL;
     errno = EINVAL;
     return plat_fail(PLAT_E_UNEXPECTED);
 }
@@ -72,21 +73,29 @@ static int open_existing(plat_semaphore *semaphore, bool replaces) {
     return PLAT_E_NOT_FOUND;
 }
 
+static int complete(void *user_data, int descriptor) {
+    plat_semaphore *semaphore = user_data;
+    struct stat status;
+    if (semaphore->words) munmap(semaphore->words, sizeof(sem_t)); /* of a file that could not be given its name */
+    semaphore->words = NULL;
+    if (fstat(descriptor, &status) < 0) return plat_fail(PLAT_E_SYSTEM);
+    semaphore->device = status.st_dev;
+    semaphore->inode = status.st_ino;
+    int error = map(semaphore, descriptor);
+    if (error == PLAT_OK) sem_init(semaphore->words, 1, 0);
+    return error;
+}
+
 /* PLAT_E_OWNED if somebody made it first. */
 static int create(plat_semaphore *semaphore) {
-    int descriptor = plat_object_new(sizeof(sem_t));
-    if (descriptor < 0) return descriptor;
-    struct stat status;
-    int error = fstat(descriptor, &status) < 0 ? plat_fail(PLAT_E_SYSTEM) : map(semaphore, descriptor);
-    if (error == PLAT_OK) {
-        semaphore->device = status.st_dev;
-        semaphore->inode = status.st_ino;
-        sem_init(semaphore->words, 1, 0);
-        error = plat_object_publish(descriptor, semaphore->path);
-        if (error < 0) munmap(semaphore->words, sizeof(sem_t));
+    int descriptor = plat_object_make(semaphore->path, sizeof(sem_t), complete, semaphore);
+    if (descriptor >= 0) {
+        close(descriptor);
+        return PLAT_OK;
     }
-    close(descriptor);
-    return error;
+    if (semaphore->words) munmap(semaphore->words, sizeof(sem_t));
+    semaphore->words = NULL;
+    return descriptor;
 }
 
 static int obtain(const char *name, bool may_create, plat_semaphore **result) {
