@@ -194,9 +194,14 @@ static void backends(void) {
              "case $lib in *cpu*) exit 1 ;; esac; ln -s $lib %s/; done; ls %s/libllama* >/dev/null 2>&1",
              chatbot, folder, folder);
     if (chatbot && system(command) == 0) {
-        setenv("LD_LIBRARY_PATH", folder, 1);
+        /* Not LD_LIBRARY_PATH, which comes behind the place that the host was built with. */
+        snprintf(command, sizeof command, "ls -d %s/* | tr '\\n' :", folder);
+        FILE *list = popen(command, "r");
+        CHECK(list && fgets(command, sizeof command, list));
+        CHECK_INT(pclose(list), ==, 0);
+        setenv("LD_PRELOAD", command, 1);
         FAULTS(DOCTOR(CLI_EXIT_WRONG, NULL), "wrong", "library");
-        unsetenv("LD_LIBRARY_PATH");
+        unsetenv("LD_PRELOAD");
     } else {
         printf("  this one has them built in\n");
     }
