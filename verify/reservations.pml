@@ -92,13 +92,13 @@ inline take_grant() {
     :: PHASE(mine) == GRANT_PHASE && OWNER(mine) == me ->
 #ifndef BUG_GRANT_AS_CLAIM
         atomic { CHANGE_CLAIM(mine, CLAIM(CLAIMED, me, GENERATION(mine))); mine = CLAIM(CLAIMED, me, GENERATION(mine)) };
-        assert(is_changed); /* step: hub.take.claimed */
+        assert(is_changed); /* step: reservation.take.claimed */
 #else
         is_changed = true;
 #endif
     :: else -> is_changed = false; mine = 0
     fi;
-    reservation[me] = NONE /* step: hub.take.reservation */
+    reservation[me] = NONE /* step: reservation.take.reservation */
 }
 
 /* reservation_withdraw, withdraw_reservation. `is_changed`: a stream was granted after all, and is ours. */
@@ -106,7 +106,7 @@ inline withdraw() {
     atomic {
         storing[me] == 0; /* one's own stores come first */
         if
-        :: (reservation[me] & 3) == WAITING -> reservation[me] = NONE; is_changed = false; goto withdrawn /* step: hub.withdraw.reservation */
+        :: (reservation[me] & 3) == WAITING -> reservation[me] = NONE; is_changed = false; goto withdrawn /* step: reservation.withdraw.reservation */
         :: else
         fi
     };
@@ -129,7 +129,7 @@ proctype client(byte me) {
             };
             goto placed;
 no_stream:
-            atomic { storing[me] = 1 + RESERVATION(WAITING, next_ticket); next_ticket++; mine = 0 }; /* step: hub.reservation.waiting */
+            atomic { storing[me] = 1 + RESERVATION(WAITING, next_ticket); next_ticket++; mine = 0 }; /* step: reservation.request.waiting */
 #ifndef BUG_RUNG_BEFORE_RESERVATION
             storing[me] == 0; /* the fence of reservation_request; that of the ring would do */
 #endif
@@ -203,7 +203,7 @@ start:
         :: PHASE(seen) == GRANT_PHASE ->
             c = OWNER(seen);
             seen_reservation = reservation[c];
-            atomic { /* step: hub.grant.reservation */
+            atomic { /* step: reservation.grant.reservation */
                 is_changed = (seen_reservation & 3) == GRANTED;
                 if
                 :: (seen_reservation & 3) == WAITING && reservation[c] == seen_reservation ->
@@ -267,7 +267,7 @@ end_host:
                     };
                     if
                     :: is_changed ->
-                        atomic { /* step: hub.grant.reservation */
+                        atomic { /* step: reservation.grant.reservation */
 #ifdef BUG_GRANT_BLIND
                             reservation[c] = seen_reservation + GRANTED - WAITING
 #else

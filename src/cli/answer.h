@@ -3,6 +3,7 @@
 #define CLI_ANSWER_H
 
 #include "commands.h"
+#include "options.h"
 
 /* Called with each piece of text. False: it cannot be written; the answer is cancelled. */
 typedef bool (*answer_fn)(void *user_data, lipc_stream *stream, const lipc_delta *delta);

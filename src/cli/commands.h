@@ -8,7 +8,10 @@
 #define CLI_COMMANDS_H
 
 #include "exit_codes.h"
-#include "options.h"
+
+#include <stdbool.h>
+
+struct cli_options;
 
 #define CLI_COMMAND_MAP(X)                                                                                             \
     X(ASK, ask, "[TEXT ... | -]", 0, -1, "one question, one answer",                                                   \
@@ -71,12 +74,12 @@ typedef struct cli_command {
     int least, most;
     const char *line, *text;
     const char *example, *purpose;
-    cli_exit (*run)(const cli_options *options);
+    cli_exit (*run)(const struct cli_options *options);
 } cli_command;
 
 extern const cli_command cli_commands[CLI_N_COMMANDS];
 
-#define CLI_COMMAND_FUNCTION(constant, function, ...) cli_exit cli_##function(const cli_options *options);
+#define CLI_COMMAND_FUNCTION(constant, function, ...) cli_exit cli_##function(const struct cli_options *options);
 CLI_COMMAND_MAP(CLI_COMMAND_FUNCTION)
 #undef CLI_COMMAND_FUNCTION
 

@@ -3,6 +3,7 @@
 #define CLI_DOCGEN_H
 
 #include "commands.h"
+#include "options.h"
 
 /* The screen of `llamaipc --help`, and that of one command. */
 void docgen_overview(FILE *file);

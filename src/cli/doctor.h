@@ -3,6 +3,7 @@
 #define CLI_DOCTOR_H
 
 #include "commands.h"
+#include "options.h"
 
 #include "lipc/layout.h"
 

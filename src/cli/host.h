@@ -3,6 +3,7 @@
 #define CLI_HOST_H
 
 #include "commands.h"
+#include "options.h"
 
 /* Says what the last call into liblipc found, and returns the exit code for it. It is remembered for cli_failure, which
  * returns the error and its sentence. */

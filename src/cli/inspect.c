@@ -1,6 +1,7 @@
 /* inspect.c - see inspect.h. */
 #include "inspect.h"
 
+#include "../channel/reservation.h"
 #include "../channel/names.h"
 #include "../client/status.h"
 #include "../text/utf8.h"

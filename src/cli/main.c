@@ -1,5 +1,6 @@
 /* main.c - llamaipc: from the command line to one of the commands. */
 #include "commands.h"
+#include "options.h"
 #include "docgen.h"
 #include "terminal.h"
 

@@ -1,5 +1,9 @@
 /* client.c - a process's place in a host: finding or starting one, attaching, watching, waiting, leaving. */
-#include "internal.h"
+#include "connection.h"
+#include "error.h"
+#include "queue.h"
+#include "start_host.h"
+#include "status.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,10 +12,6 @@
 /* How often a host that is not there yet is looked for. The namespace watch announces new objects; that a host has
  * taken old ones over, or has come so far that it can be attached to, nothing announces. */
 #define LOOK_SLICE_MS 5
-/* The longest sleep. Everything that matters rings; this is for a bell that somebody scribbled over. */
-#define SLEEP_MOST_MS 1000
-/* Where a host cannot be watched (a kernel before 5.3): how soon its death is noticed. */
-#define UNWATCHED_SLICE_MS 5
 /* For how long a close waits for a host that it has asked to end. */
 #define REAP_MS 100
 /* For how long the end of a host is waited for that was started when another already ran, or in vain. Usually some
@@ -28,81 +28,6 @@ static uint64_t earlier(uint64_t a, uint64_t b) {
     return a < b ? a : b;
 }
 
-/* ---- whose it is, and whether it lives ----------------------------------------------------------------------------- */
-
-bool client_is_own(const lipc_client *client) {
-    return client->opener_pid == plat_process_own_pid();
-}
-
-static lipc_client_record *record_of(const lipc_client *client) {
-    return hub_client(&client->view, client->index);
-}
-
-bool client_is_lost(const lipc_client *client) {
-    /* The first acquire pairs with the release in on_host_death. The claim is another's as soon as a new host has taken
-     * the segment over, which may be before the watch has told us of the old one's death. */
-    return __atomic_load_n(&client->is_host_dead, __ATOMIC_ACQUIRE) ||
-           __atomic_load_n(&client->is_closed, __ATOMIC_ACQUIRE) ||
-           __atomic_load_n(&record_of(client)->claim, __ATOMIC_ACQUIRE) != client->claim;
-}
-
-int client_fail_lost(lipc_client *client) {
-    if (__atomic_load_n(&client->is_closed, __ATOMIC_ACQUIRE))
-        return lipc_fail(LIPC_E_HOST_GONE, "the client of this stream was closed");
-    return lipc_fail(LIPC_E_HOST_GONE, "the host of '%s', process %d, ended or was killed; open a new client",
-                     client->name, client->host_pid);
-}
-
-static plat_doorbell *bell_of(const lipc_client *client) {
-    return hub_bell(&record_of(client)->bell);
-}
-
-/* In the watch's thread. The flag before the ring: who sleeps has looked at the flag after arming. The record is left to
- * the next host at once: it keeps records, and would go on with our answers although nobody will read them here. */
-static void on_host_death(void *user_data, uint32_t tag) {
-    (void)tag;
-    lipc_client *client = user_data;
-    __atomic_store_n(&client->is_host_dead, true, __ATOMIC_RELEASE);
-    hub_client_leave(&client->view, client->index, client->claim);
-    client_ring_host(client);
-    plat_doorbell_ring(bell_of(client), PLAT_BELL_ALL);
-}
-
-void client_ring_host(lipc_client *client) {
-    plat_doorbell_ring(hub_bell(&hub_of(&client->view)->bell), PLAT_BELL_ALL);
-}
-
-/* ---- waiting ------------------------------------------------------------------------------------------------------- */
-
-client_wait client_wait_begin(lipc_client *client, int timeout_ms) {
-    /* The interrupts are counted from here on: one that comes before the first sleep ends it, too. */
-    return (client_wait){client, timeout_ms == 0 ? 0 : plat_deadline_ns(timeout_ms),
-                         __atomic_load_n(&client->interrupts, __ATOMIC_ACQUIRE)};
-}
-
-uint32_t client_wait_arm(const client_wait *wait, uint32_t wanted) {
-    return plat_doorbell_arm(bell_of(wait->client), wanted);
-}
-
-int client_wait_sleep(const client_wait *wait, uint32_t seen, uint64_t until_ns) {
-    lipc_client *client = wait->client;
-    if (__atomic_load_n(&client->interrupts, __ATOMIC_ACQUIRE) != wait->interrupts)
-        return lipc_fail(LIPC_E_CANCELLED, "interrupted by lipc_client_interrupt");
-    if (wait->deadline_ns == 0 || plat_clock_ns() >= wait->deadline_ns)
-        return lipc_fail(LIPC_E_TIMEOUT, "the time-out passed");
-    int slice_ms = client->is_unwatched ? UNWATCHED_SLICE_MS : SLEEP_MOST_MS;
-    plat_doorbell_wait(bell_of(client), seen,
-                       earlier(earlier(until_ns, wait->deadline_ns), plat_deadline_ns(slice_ms)));
-    if (client->is_unwatched && plat_segment_owner_pid(client->segment) != client->host_pid) on_host_death(client, 0);
-    return LIPC_E_OK;
-}
-
-void lipc_client_interrupt(lipc_client *client) {
-    if (!client) return;
-    __atomic_fetch_add(&client->interrupts, 1, __ATOMIC_RELEASE);
-    plat_doorbell_ring(bell_of(client), PLAT_BELL_ALL);
-}
-
 /* ---- attaching ----------------------------------------------------------------------------------------------------- */
 
 typedef enum attempt {
@@ -111,13 +36,6 @@ typedef enum attempt {
     ATTEMPT_NOT_YET, /* one runs, and has not come so far */
     ATTEMPT_FAILED   /* the error is recorded */
 } attempt;
-
-static void close_segment(lipc_client *client) {
-    plat_process_watch_close(client->watch); /* first: it may be about to ring */
-    plat_segment_close(client->segment);
-    client->watch = NULL;
-    client->segment = NULL;
-}
 
 static attempt fail_attempt(int *error, int recorded) {
     *error = recorded;
@@ -148,7 +66,7 @@ static attempt read_hub(lipc_client *client, int pid, int *n_damaged, hub_identi
 static attempt watch_host(lipc_client *client, const hub_identity *identity, int *error) {
     __atomic_store_n(&client->is_host_dead, false, __ATOMIC_RELAXED);
     client->is_unwatched = false;
-    if (plat_process_watch_open(on_host_death, client, &client->watch) < 0)
+    if (plat_process_watch_open(client_on_host_death, client, &client->watch) < 0)
         return fail_attempt(error, lipc_fail(LIPC_E_SYSTEM, "cannot watch the host: %s", plat_os_error()));
     switch (plat_process_watch_add(client->watch, identity->host_pid, identity->host_start_time, 0)) {
     case PLAT_OK: return ATTEMPT_ATTACHED;
@@ -208,7 +126,7 @@ static attempt try_attach(lipc_client *client, int *n_damaged, int *error) {
     if (result == ATTEMPT_NOT_YET)
         *error = lipc_fail(LIPC_E_TIMEOUT, "the host of '%s', process %d, could not be attached to in time: it has not "
                            "come so far", client->name, pid);
-    if (result != ATTEMPT_ATTACHED) close_segment(client);
+    if (result != ATTEMPT_ATTACHED) client_close_segment(client);
     return result;
 }
 
@@ -429,31 +347,6 @@ int lipc_client_shutdown(lipc_client *client, int timeout_ms) {
     }
 }
 
-void client_hold_locked(lipc_client *client) {
-    client->n_references++;
-}
-
-void client_let_go_locked(lipc_client *client) {
-    client->n_references--;
-}
-
-static void destroy(lipc_client *client) {
-    close_segment(client);
-    pthread_mutex_destroy(&client->lock);
-    free(client);
-}
-
-void client_let_go(lipc_client *client) {
-    if (!client_is_own(client)) { /* a child after fork(): alone, and the lock may be held for good */
-        if (--client->n_references == 0) destroy(client);
-        return;
-    }
-    pthread_mutex_lock(&client->lock);
-    bool is_last = --client->n_references == 0;
-    pthread_mutex_unlock(&client->lock);
-    if (is_last) destroy(client);
-}
-
 /* Ends a host that was to end with its client, and gives it a moment, so that usually nothing of it is left behind. */
 static void end_started(lipc_client *client) {
     int exit_code;
@@ -462,9 +355,9 @@ static void end_started(lipc_client *client) {
         uint64_t deadline_ns = plat_deadline_ns(REAP_MS);
         started_host_stop(client->started);
         while (!__atomic_load_n(&client->is_host_dead, __ATOMIC_ACQUIRE) && plat_clock_ns() < deadline_ns) {
-            uint32_t seen = plat_doorbell_arm(bell_of(client), PLAT_BELL_ALL);
+            uint32_t seen = plat_doorbell_arm(client_bell(client), PLAT_BELL_ALL);
             if (__atomic_load_n(&client->is_host_dead, __ATOMIC_ACQUIRE)) break;
-            plat_doorbell_wait(bell_of(client), seen, deadline_ns);
+            plat_doorbell_wait(client_bell(client), seen, deadline_ns);
         }
     }
     forget_started(client);
@@ -475,12 +368,12 @@ static void leave(lipc_client *client) {
     pthread_mutex_lock(&client->lock);
     bool was_lost = client_is_lost(client);
     __atomic_store_n(&client->is_closed, true, __ATOMIC_RELEASE);
-    streams_drop_waiting(client);
+    queue_drop(client);
     /* Also if the host has died: its successor keeps the record for us. If it is somebody else's, nothing happens. */
     hub_client_leave(&client->view, client->index, client->claim);
     pthread_mutex_unlock(&client->lock);
     if (!was_lost) {
-        plat_doorbell_ring(bell_of(client), PLAT_BELL_ALL); /* whoever still waits on a stream */
+        plat_doorbell_ring(client_bell(client), PLAT_BELL_ALL); /* whoever still waits on a stream */
         if (client->started && started_host_is_with_me(client->started)) ask_to_end(client);
     }
     client_ring_host(client);

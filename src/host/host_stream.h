@@ -10,10 +10,14 @@
 #ifndef HOST_HOST_STREAM_H
 #define HOST_HOST_STREAM_H
 
+#include "answer.h"
 #include "client_registry.h"
-#include "stream_service.h"
+#include "journal.h"
+#include "options.h"
 
 #include "../channel/stream.h"
+
+typedef struct stream_service stream_service;
 
 typedef enum host_stream_phase {
     HOST_STREAM_EMPTY,     /* no request of this stream is at hand */

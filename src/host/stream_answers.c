@@ -1,5 +1,6 @@
 /* stream_answers.c - see host_stream.h. */
 #include "host_stream.h"
+#include "stream_service.h"
 
 static host_stream *host_stream_of(const answer *answer) {
     return (host_stream *)answer;

@@ -1,5 +1,6 @@
 /* stream_requests.c - see host_stream.h. */
 #include "host_stream.h"
+#include "stream_service.h"
 
 #include "log.h"
 

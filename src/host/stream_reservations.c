@@ -1,6 +1,8 @@
 /* stream_reservations.c - see host_stream.h. */
 #include "host_stream.h"
+#include "stream_service.h"
 
+#include "../channel/reservation.h"
 #include "../platform/failpoint.h"
 
 #include <stdlib.h>

@@ -1,6 +1,9 @@
 /* stream_service.c - see stream_service.h and host_stream.h. */
+#include "stream_service.h"
+
 #include "host_stream.h"
 
+#include "../channel/reservation.h"
 #include "../platform/failpoint.h"
 
 #include <stdio.h>

@@ -1,5 +1,6 @@
 /* stream_shown.c - see host_stream.h. */
 #include "host_stream.h"
+#include "stream_service.h"
 
 #include "../platform/failpoint.h"
 

@@ -9,6 +9,7 @@
 
 #include "channel/classic_block.h"
 #include "channel/hub.h"
+#include "channel/reservation.h"
 #include "channel/stream.h"
 #include "lipc/lipc.h"
 #include "platform/platform.h"

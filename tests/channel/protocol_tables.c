@@ -4,6 +4,7 @@
  * Arguments: docs/protocol.md, include/lipc/layout.h. */
 #include "channel/hub.h"
 #include "channel/request.h"
+#include "channel/reservation.h"
 #include "channel/stream.h"
 
 #include "../support/harness.h"

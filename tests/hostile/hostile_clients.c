@@ -17,6 +17,7 @@
 
 #include "channel/hub.h"
 #include "channel/request.h"
+#include "channel/reservation.h"
 #include "channel/stream.h"
 
 #include <dirent.h>

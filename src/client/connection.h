@@ -1,4 +1,5 @@
-/* internal.h - what the files of the modern client share: the handles and how they wait.
+/* connection.h - a process's attachment to a host: what it holds, whether it still stands, and sleeping until the host rings.
+ * The lowest layer of the modern client; client.c makes and ends it, the files of streams work on it.
  *
  * Locks. lipc_stream.lock guards one stream's cursor and copies; lipc_client.lock the client's requests that wait, its
  * watches and its streams' claims. Whoever takes both takes the stream's first. Nobody sleeps with one.
@@ -10,16 +11,13 @@
  * Sleeping. Always on the client's own bell in the segment. The host rings it; so do, for this process alone, the watch
  * when the host has died, lipc_client_interrupt, and lipc_client_close.
  */
-#ifndef CLIENT_INTERNAL_H
-#define CLIENT_INTERNAL_H
+#ifndef CLIENT_CONNECTION_H
+#define CLIENT_CONNECTION_H
 
-#include "error.h"
 #include "start_host.h"
-#include "status.h"
 
 #include "../channel/hub.h"
 #include "../channel/names.h"
-#include "../channel/stream.h"
 #include "../platform/platform.h"
 
 #include <pthread.h>
@@ -54,7 +52,12 @@ struct lipc_client {
     uint16_t n_watching[LIPC_STREAMS_MAX]; /* handles that watch a stream: the last one unwatches */
 };
 
-/* ---- client.c ------------------------------------------------------------------------------------------------------ */
+static inline lipc_client_record *client_record_of(const lipc_client *client) {
+    return hub_client(&client->view, client->index);
+}
+static inline plat_doorbell *client_bell(const lipc_client *client) {
+    return hub_bell(&client_record_of(client)->bell);
+}
 
 /* Whether the client has no place in a living host any more. One look at memory. */
 bool client_is_lost(const lipc_client *client);
@@ -66,6 +69,12 @@ int client_fail_lost(lipc_client *client);
 bool client_is_own(const lipc_client *client);
 
 void client_ring_host(lipc_client *client);
+
+/* The process watch's callback; `user_data` is the client. */
+void client_on_host_death(void *user_data, uint32_t tag);
+
+/* Ends the watch and unmaps the segment. */
+void client_close_segment(lipc_client *client);
 
 /* References. The _locked ones are under the lock; the last reference goes without it. */
 void client_hold_locked(lipc_client *client);
@@ -91,10 +100,5 @@ client_wait client_wait_begin(lipc_client *client, int timeout_ms);
 uint32_t client_wait_arm(const client_wait *wait, uint32_t wanted);
 /* Returns OK (look again, not later than `until_ns`), TIMEOUT or CANCELLED. */
 int client_wait_sleep(const client_wait *wait, uint32_t seen, uint64_t until_ns);
-
-/* ---- stream.c ------------------------------------------------------------------------------------------------------ */
-
-/* When the client is closed: drops the requests that wait. */
-void streams_drop_waiting(lipc_client *client);
 
 #endif

@@ -1,0 +1,259 @@
+/* read.c - reading answers, and waiting until there is something to read. */
+#include "error.h"
+#include "queue.h"
+#include "status.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define LONGEST_CHARACTER 4
+/* Most deltas are shorter. */
+#define COPY_SIZE 256
+
+/* ---- reading ------------------------------------------------------------------------------------------------------- */
+
+
+/* The answer is complete; whether it was read as the host wrote it. */
+static int check_sum(const lipc_stream *stream) {
+    uint64_t sum = __atomic_load_n(&stream_header_of(stream)->answer_sum, __ATOMIC_RELAXED);
+    if (!stream->is_summed || sum == stream->sum) return LIPC_E_OK;
+    return lipc_fail(LIPC_E_FAILED, "the text that was read is not what the host wrote: a process has written over the "
+                     "shared memory of '%s'", stream->client->name);
+}
+
+/* How the answer ended; everything of it has been read. */
+static int report_end(lipc_stream *stream, const stream_snapshot *snapshot) {
+    char message[sizeof stream_header_of(stream)->message];
+    status_copy_text(message, sizeof message, stream_header_of(stream)->message, sizeof stream_header_of(stream)->message);
+    int damage = check_sum(stream);
+    if (!stream_is_current(&stream->reader)) return stream_fail_gone(stream);
+    switch (snapshot->end) {
+    case LIPC_END_TURN:
+    case LIPC_END_LIMIT:
+    case LIPC_END_STOP:
+    case LIPC_END_CONTEXT:
+    case LIPC_END_FULL:
+        return damage;
+    case LIPC_END_CANCELLED:
+        return lipc_fail(LIPC_E_CANCELLED, "the stream was cancelled");
+    case LIPC_END_REFUSED:
+        return lipc_fail(LIPC_E_REFUSED, "%s", message[0] ? message : "the host refused the request");
+    case LIPC_END_HOST_ENDED:
+        return lipc_fail(LIPC_E_HOST_GONE, "the host of '%s', process %d, was told to end before the answer was "
+                         "complete", stream->client->name, stream->client->host_pid);
+    default:
+        return lipc_fail(LIPC_E_FAILED, "%s", message[0] ? message : "the model failed while answering");
+    }
+}
+
+/* Whether a stream has something for its reader, and what. */
+typedef enum finding {
+    FOUND_NOTHING,
+    FOUND_TEXT,
+    FOUND_END,       /* of the answer: snapshot.end says which */
+    FOUND_WITHDRAWN, /* cancelled before it had a place */
+    FOUND_LOST       /* it, or its client */
+} finding;
+
+/* Under the stream's lock. `takes_text`: text in the middle of an answer counts, too. */
+static finding find_news(lipc_stream *stream, bool takes_text, stream_snapshot *snapshot) {
+    /* Before the look: a host that is dead now publishes nothing behind it. */
+    bool is_lost = client_is_lost(stream->client);
+    if (!stream_is_placed(stream)) {
+        if (stream_is_withdrawn(stream)) return FOUND_WITHDRAWN;
+        return is_lost ? FOUND_LOST : FOUND_NOTHING;
+    }
+    stream_read_snapshot(&stream->reader, snapshot);
+    bool has_ended = snapshot->state == LIPC_STREAM_ENDED;
+    if (snapshot->n_bytes > stream->offset && (takes_text || has_ended || is_lost)) return FOUND_TEXT;
+    if (snapshot->n_bytes <= stream->offset && has_ended) return FOUND_END;
+    return is_lost || !stream_is_current(&stream->reader) ? FOUND_LOST : FOUND_NOTHING;
+}
+
+/* Moves the cursor back to the beginning of the character that it is in: once, when that text is there. */
+static void align(lipc_stream *stream) {
+    for (int i = 1; i < LONGEST_CHARACTER && stream->offset > 0; i++) {
+        if (((unsigned char)stream->reader.log[stream->offset] & 0xC0) != 0x80) break;
+        stream->offset--;
+    }
+    stream->is_aligned = true;
+}
+
+/* Pacing: from now on, text in the middle of the answer waits for the client's next frame. */
+static void begin_frame(lipc_stream *stream) {
+    lipc_client *client = stream->client;
+    if (client->frame_ns == 0) return;
+    uint64_t now_ns = plat_clock_ns(), due_ns = __atomic_load_n(&client->frame_due_ns, __ATOMIC_RELAXED);
+    if (now_ns >= due_ns) {
+        due_ns = now_ns + client->frame_ns;
+        __atomic_store_n(&client->frame_due_ns, due_ns, __ATOMIC_RELAXED);
+    }
+    stream->due_ns = due_ns;
+}
+
+/* Makes room for a copy of so many bytes. */
+static bool reserve_copy(lipc_stream *stream, size_t n_bytes) {
+    if (n_bytes <= stream->copy_size) return true;
+    size_t size = n_bytes < COPY_SIZE ? COPY_SIZE : n_bytes;
+    char *larger = realloc(stream->copy, size);
+    if (!larger) return false;
+    stream->copy = larger;
+    stream->copy_size = size;
+    return true;
+}
+
+/* The text is copied: a host that is killed has a successor, which may give the place, and with it the bytes, to somebody
+ * else before this client knows. */
+static int take_text(lipc_stream *stream, const stream_snapshot *snapshot, lipc_delta *delta) {
+    if (!stream->is_aligned) align(stream);
+    size_t n_bytes = snapshot->n_bytes - stream->offset;
+    if (!reserve_copy(stream, n_bytes))
+        return lipc_fail(LIPC_E_NO_MEMORY, "not enough memory for %zu bytes of text", n_bytes);
+    memcpy(stream->copy, stream->reader.log + stream->offset, n_bytes);
+    if (!stream_is_current(&stream->reader)) return stream_fail_gone(stream);
+    *delta = (lipc_delta){stream->copy, n_bytes, stream->offset};
+    stream->offset = snapshot->n_bytes;
+    if (stream->is_summed) stream->sum = stream_sum_add(stream->sum, stream->copy, n_bytes);
+    begin_frame(stream);
+    return LIPC_E_OK;
+}
+
+/* One look. `takes_text`: also in the middle of the answer. False: there is nothing; otherwise *result is what the read
+ * returns. */
+static bool look(lipc_stream *stream, bool takes_text, lipc_delta *delta, int *result) {
+    stream_snapshot snapshot;
+    queue_advance(stream->client);
+    pthread_mutex_lock(&stream->lock);
+    finding found = find_news(stream, takes_text, &snapshot);
+    *delta = (lipc_delta){"", 0, stream->offset};
+    switch (found) {
+    case FOUND_NOTHING: break;
+    case FOUND_TEXT: *result = take_text(stream, &snapshot, delta); break;
+    case FOUND_END: *result = report_end(stream, &snapshot); break;
+    case FOUND_WITHDRAWN: *result = lipc_fail(LIPC_E_CANCELLED, "the stream was cancelled"); break;
+    case FOUND_LOST: *result = stream_fail_gone(stream); break;
+    }
+    pthread_mutex_unlock(&stream->lock);
+    return found != FOUND_NOTHING;
+}
+
+/* ---- waiting for one of several ------------------------------------------------------------------------------------ */
+
+/* Whether a stream has something at `now_ns`. If not, and its next frame is still to come, *until_ns is at most
+ * that. */
+static bool has_something(lipc_stream *stream, uint64_t now_ns, uint64_t *until_ns) {
+    stream_snapshot snapshot;
+    pthread_mutex_lock(&stream->lock);
+    bool is_due = now_ns >= stream->due_ns;
+    finding found = find_news(stream, is_due, &snapshot);
+    if (!is_due && stream->due_ns < *until_ns) *until_ns = stream->due_ns;
+    pthread_mutex_unlock(&stream->lock);
+    return found != FOUND_NOTHING;
+}
+
+/* Which has something, `first` being looked at first. If none has, *until_ns is the next frame, or PLAT_NEVER. */
+static bool find_ready(lipc_stream *const *streams, size_t n_streams, size_t first, uint64_t now_ns, size_t *index,
+                       uint64_t *until_ns) {
+    *until_ns = PLAT_NEVER;
+    queue_advance(streams[0]->client);
+    for (size_t i = 0; i < n_streams; i++) {
+        size_t at = (first + i) % n_streams;
+        if (!has_something(streams[at], now_ns, until_ns)) continue;
+        *index = at;
+        return true;
+    }
+    return false;
+}
+
+/* Waits until one has something.
+ *
+ * Paced, a waiting call hears only what must not be late (ENDS) for as long as a frame runs, and looks for text when it
+ * is over. A frame runs from the moment that text was returned, and from a ring for NEWS that was about something else:
+ * the client has one bell for all its streams. */
+static int wait_for(lipc_stream *const *streams, size_t n_streams, size_t first, const client_wait *wait,
+                    size_t *index) {
+    uint64_t frame_ns = wait->client->frame_ns, quiet_until_ns = 0, until_ns;
+    bool has_heard_news = false;
+    for (;;) {
+        uint64_t now_ns = frame_ns ? plat_clock_ns() : PLAT_NEVER;
+        if (find_ready(streams, n_streams, first, now_ns, index, &until_ns)) return LIPC_E_OK;
+        if (has_heard_news) quiet_until_ns = now_ns + frame_ns;
+        if (until_ns == PLAT_NEVER && quiet_until_ns > now_ns && frame_ns) until_ns = quiet_until_ns;
+        bool is_quiet = until_ns != PLAT_NEVER;
+        uint64_t unused_ns;
+        uint32_t seen = client_wait_arm(wait, is_quiet ? PLAT_BELL_ENDS : PLAT_BELL_ALL);
+        if (find_ready(streams, n_streams, first, now_ns, index, &unused_ns)) return LIPC_E_OK;
+        int result = client_wait_sleep(wait, seen, until_ns);
+        /* Text that waits for its frame does not wait beyond the end of the call. */
+        if (result == LIPC_E_TIMEOUT && find_ready(streams, n_streams, first, PLAT_NEVER, index, &unused_ns))
+            return LIPC_E_OK;
+        if (result < 0) return result;
+        has_heard_news = frame_ns && !is_quiet;
+    }
+}
+
+/* Whether text in the middle of the answer may be returned to a call that waits. */
+static bool is_due(lipc_stream *stream) {
+    if (stream->client->frame_ns == 0) return true;
+    pthread_mutex_lock(&stream->lock);
+    uint64_t due_ns = stream->due_ns;
+    pthread_mutex_unlock(&stream->lock);
+    return plat_clock_ns() >= due_ns;
+}
+
+/* The reading of one call, or a part of a longer one. */
+static int read_within(lipc_stream *stream, const client_wait *wait, lipc_delta *delta) {
+    int result;
+    size_t index;
+    bool may_wait = wait->deadline_ns != 0;
+    if (look(stream, !may_wait || is_due(stream), delta, &result)) return result;
+    if (!may_wait) return lipc_fail(LIPC_E_TIMEOUT, "nothing new");
+    do { /* again if another thread was faster */
+        result = wait_for(&stream, 1, 0, wait, &index);
+    } while (result == LIPC_E_OK && !look(stream, true, delta, &result));
+    return result;
+}
+
+int lipc_stream_read(lipc_stream *stream, int timeout_ms, lipc_delta *delta) {
+    if (!stream || !delta) return lipc_fail(LIPC_E_INVALID, "the stream or the place for its text is NULL");
+    client_wait wait = client_wait_begin(stream->client, timeout_ms);
+    return read_within(stream, &wait, delta);
+}
+
+int lipc_stream_run(lipc_stream *stream, int timeout_ms, lipc_delta_fn on_delta, void *user_data) {
+    if (!stream || !on_delta) return lipc_fail(LIPC_E_INVALID, "the stream or the callback is NULL");
+    client_wait wait = client_wait_begin(stream->client, timeout_ms);
+    for (;;) {
+        lipc_delta delta;
+        int result = read_within(stream, &wait, &delta);
+        if (result < 0 || delta.n_bytes == 0) return result;
+        if (on_delta(user_data, &delta) == 0) continue;
+        lipc_stream_cancel(stream);
+        return lipc_fail(LIPC_E_CANCELLED, "cancelled by the callback");
+    }
+}
+
+static int check_streams(lipc_stream *const *streams, size_t n_streams, const size_t *index) {
+    if (!streams || n_streams == 0 || !index) return lipc_fail(LIPC_E_INVALID, "there are no streams to wait for");
+    for (size_t i = 0; i < n_streams; i++) {
+        if (!streams[i]) return lipc_fail(LIPC_E_INVALID, "stream %zu is NULL", i);
+        if (streams[i]->client != streams[0]->client)
+            return lipc_fail(LIPC_E_INVALID, "stream %zu is of another client than the first", i);
+    }
+    return LIPC_E_OK;
+}
+
+int lipc_stream_wait_any(lipc_stream *const *streams, size_t n_streams, int timeout_ms, size_t *index) {
+    uint64_t unused_ns;
+    int result = check_streams(streams, n_streams, index);
+    if (result < 0) return result;
+    lipc_client *client = streams[0]->client;
+    client_wait wait = client_wait_begin(client, timeout_ms);
+    size_t first = __atomic_load_n(&client->next_turn, __ATOMIC_RELAXED) % n_streams;
+    if (timeout_ms != 0)
+        result = wait_for(streams, n_streams, first, &wait, index);
+    else if (!find_ready(streams, n_streams, first, PLAT_NEVER, index, &unused_ns))
+        result = lipc_fail(LIPC_E_TIMEOUT, "none of the %zu streams has anything new", n_streams);
+    if (result == LIPC_E_OK) __atomic_store_n(&client->next_turn, (uint32_t)(*index + 1), __ATOMIC_RELAXED);
+    return result;
+}

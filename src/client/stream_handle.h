@@ -1,0 +1,67 @@
+/* stream_handle.h - the handle of one request and its answer, which the files of streams share:
+ *
+ *     queue.c    places: claiming, waiting for one, handing the request over, giving it back
+ *     stream.c   opening, progress, cancelling, closing
+ *     read.c     reading, and waiting for something to read
+ *     attach.c   ids: finding a stream again, cancelling another's
+ *
+ * A request either has a place, which is a stream of the segment, or waits for one in the client's queue. From is_placed
+ * on, the stream's index, generation and reader do not change.
+ */
+#ifndef CLIENT_STREAM_HANDLE_H
+#define CLIENT_STREAM_HANDLE_H
+
+#include "connection.h"
+
+#include "../channel/stream.h"
+
+struct lipc_stream {
+    lipc_client *client;
+    uint8_t id[STREAM_ID_BYTES];
+    bool is_owner; /* otherwise it is only followed */
+    bool is_detachable;
+    uint64_t opened_ns;
+
+    /* Guarded by the client's lock. */
+    char *request; /* while it waits */
+    size_t request_bytes;
+    lipc_stream *next_waiting;
+    bool is_detaching; /* its handle is gone; to be let go of as soon as it has a place */
+
+    bool is_withdrawn; /* atomic: cancelled before it had a place */
+    bool is_placed;    /* atomic: release, what follows stands */
+    uint32_t index;
+    uint64_t claim; /* the owner's, SUBMITTED; of a follower only the generation counts */
+    stream_reader reader;
+
+    pthread_mutex_t lock; /* guards what follows */
+    uint64_t offset;      /* read up to here */
+    bool is_aligned;      /* `offset` is known to be a character's beginning */
+    bool is_summed;       /* all has been read, from byte 0 on */
+    uint64_t sum;         /* of what was read, if so */
+    uint64_t due_ns;      /* pacing: text in the middle of an answer is not for waiting calls before this */
+    char *copy;           /* the last delta */
+    size_t copy_size;
+    lipc_progress progress; /* the last that was seen */
+};
+
+/* NULL if memory ran out, with the error recorded. */
+lipc_stream *stream_new(lipc_client *client, bool is_owner);
+void stream_free(lipc_stream *stream);
+
+static inline bool stream_is_placed(const lipc_stream *stream) {
+    return __atomic_load_n(&stream->is_placed, __ATOMIC_ACQUIRE);
+}
+
+static inline bool stream_is_withdrawn(const lipc_stream *stream) {
+    return __atomic_load_n(&stream->is_withdrawn, __ATOMIC_ACQUIRE);
+}
+
+static inline lipc_stream_header *stream_header_of(const lipc_stream *stream) {
+    return hub_stream(&stream->client->view, stream->index);
+}
+
+/* The stream's place has another generation, or will never come: records why, and returns the error. */
+int stream_fail_gone(lipc_stream *stream);
+
+#endif
