@@ -23,6 +23,8 @@ void rows_channel(results *list, const bench_options *options);
 void rows_carriers(results *list, const bench_options *options);
 /* clients: clients of the modern channel on a real host: reading, many at once, deaths, cancelling, idling. */
 void rows_clients(results *list, const bench_options *options);
+/* ask: the first byte of llamaipc ask. */
+void rows_ask(results *list, const bench_options *options);
 /* top: a stream's speed with llamaipc top attached and without. */
 void rows_top(results *list, const bench_options *options);
 /* recovery, with the clients: from kill -9 of a host's worker to the next token at a client. */

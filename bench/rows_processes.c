@@ -21,9 +21,27 @@ static const char *small_model(const bench_options *options) {
 
 /* ---- start ------------------------------------------------------------------------------------------------------ */
 
+/* From asking a host that answers to end until it is gone, as `kill` and service managers ask. */
+static double stop_ms(const bench_options *options) {
+    host_subject host;
+    lipc_delta delta;
+    replay_start(&host, options, replay_text(1000, NULL), 100, 4);
+    lipc_client *client = modern_open(host.name, 0);
+    lipc_stream *stream = modern_ask(client, true);
+    if (lipc_stream_read(stream, -1, &delta) < 0)
+        fail("an answer failed: %s", lipc_error_message());
+    lipc_stream_cancel(stream); /* answers at hand are finished first */
+    const int64_t start = now_ns();
+    host_stop(&host);
+    const double ms = (double)(now_ns() - start) / 1e6;
+    lipc_stream_close(stream);
+    lipc_client_close(client);
+    return ms;
+}
+
 void rows_start(results *list, const bench_options *options) {
-    static samples objects, ready;
-    objects.n = ready.n = 0;
+    static samples objects, ready, gone;
+    objects.n = ready.n = gone.n = 0;
     for (int i = 0; i < N_STARTS; i++) {
         host_subject host;
         const int64_t start = now_ns();
@@ -38,12 +56,16 @@ void rows_start(results *list, const bench_options *options) {
         host_connect(&host);
         samples_add(&ready, (double)(now_ns() - start) / 1e6);
         host_stop(&host);
+        samples_add(&gone, stop_ms(options));
     }
     results_add(list, "start.objects.median", samples_median(&objects), "ms", results_at_most(50),
                 "start of the host to its five objects");
     results_add(list, "start.objects.max", samples_max(&objects), "ms", results_at_most(50), "the slowest of 20");
     results_add(list, "start.ready.median", samples_median(&ready), "ms", results_no_bar(),
                 "start of the host to a connected client, model 0.3m");
+    results_add(list, "stop.gone.median", samples_median(&gone), "ms", results_no_bar(),
+                "SIGTERM to a host whose answer was just cancelled, until it is gone");
+    results_add(list, "stop.gone.max", samples_max(&gone), "ms", results_at_most(1000), "the slowest of 20");
 }
 
 /* ---- death ------------------------------------------------------------------------------------------------------ */

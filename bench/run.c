@@ -29,6 +29,7 @@ static const group groups[] = {
     {"channel", "the modern channel by itself", rows_channel},
     {"carry", "the same tokens by other ways", rows_carriers},
     {"clients", "clients of the modern channel", rows_clients},
+    {"ask", "llamaipc ask", rows_ask},
     {"engine", "the host against evaluation alone and llama-server", rows_engine},
     {"engine", "turns, newcomers, cancelling, drafts, memory", rows_engine_turns},
     {"top", "what it costs to be watched", rows_top},

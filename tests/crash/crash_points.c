@@ -18,7 +18,6 @@
 #include "platform/failpoint.h"
 
 enum {
-    PROMISED_MS = 1000,
     HEARD_MS = 2000, /* a host that was asked to end without being rung looks within a second */
     ROUND_SECONDS = 60,
     ROUNDS_MOST = 8192,
@@ -457,7 +456,7 @@ static void call_stopped(const char *instance) {
         int result = lipc_stream_read(stream, 20, &delta);
         CHECK_SAY(result == LIPC_E_TIMEOUT || result == LIPC_E_OK || result == LIPC_E_HOST_GONE, "%s",
                   lipc_error_name(result));
-        CHECK_INT(test_now_ms() - begin, <, test_scaled(PROMISED_MS * GENEROUS));
+        CHECK_INT(test_now_ms() - begin, <, soon());
         lipc_stream_close(stream);
     }
     lipc_client_close(client);
@@ -811,14 +810,6 @@ static void print_figures(const plan *plan, const outcome *outcomes) {
 }
 
 static void check_outcomes(const steps *steps, const plan *plan, const outcome *outcomes) {
-    for (int i = 0; i < plan->n; i++) {
-        char name[128];
-        const outcome *outcome = &outcomes[i];
-        CHECK_SAY(outcome->modern_ms <= test_scaled(PROMISED_MS * GENEROUS) &&
-                      outcome->classic_ms <= test_scaled(PROMISED_MS * GENEROUS),
-                  "%s: newcomers wait for %.0f and %.0f ms", name_of(&plan->rounds[i], name), outcome->modern_ms,
-                  outcome->classic_ms);
-    }
     for (int k = 0; k < steps->n && !plan->only; k++) {
         bool was_reached = false;
         for (int i = 0; i < plan->n; i++)

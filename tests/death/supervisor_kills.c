@@ -6,7 +6,7 @@
  */
 #include "worker_test.h"
 
-enum { CLIENTS = 3, WORKER_GONE_MS = 1000 };
+enum { CLIENTS = 3 };
 
 typedef struct board {
     const char *instance;
@@ -166,8 +166,7 @@ static void kill_supervisor(killing *killing) {
     uint64_t killed_ns = now_ns();
     host_kill(&killing->host);
     if (worker > 0) {
-        CHECK_SAY(WAITED(WORKER_GONE_MS, is_gone(worker)), "kill %d: worker %d still lives after %d ms", killing->n_kills,
-                  (int)worker, WORKER_GONE_MS);
+        CHECK_SAY(WAITED(SOON_MS, is_gone(worker)), "kill %d: worker %d lives on", killing->n_kills, (int)worker);
         killing->worker_gone_ms = fmax(killing->worker_gone_ms, (double)(now_ns() - killed_ns) / 1e6);
     }
     CHECK_SAY(WAITED(SOON_MS, all_have_noticed(board)), "kill %d: a client does not notice", killing->n_kills);

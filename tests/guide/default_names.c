@@ -67,7 +67,7 @@ int main(void) {
 
     test_step("shutdown removes the names");
     CHECK(guide_shutdown_politely(&client, soon()));
-    host_expect_exit(&host, 0, 1000);
+    host_expect_exit(&host, 0, SOON_MS);
     CHECK_INT(objects_count("llama_cpp"), ==, 0);
     guide_close(&client);
     return test_end();

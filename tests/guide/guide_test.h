@@ -31,7 +31,7 @@ static inline void attach(guide_client *client, const test_host *host) {
  * the end before it had taken all of its posts: those are its own, and at most as many as there were updates. */
 static inline void check_idle_permits(const guide_client *client) {
     int n_updates;
-    CHECK(WAITED(5000, guide_value(client->ready) == 1));
+    CHECK(WAITED(SOON_MS, guide_value(client->ready) == 1));
     CHECK_INT(guide_value(client->prompts_written), ==, 0);
     CHECK_INT(guide_value(client->response_written), ==, 0);
     memcpy(&n_updates, client->block + 40962, 4);

@@ -6,9 +6,7 @@
 #include <pthread.h>
 #include <sys/wait.h>
 
-/* Promised are 10 ms for a death, one step of the model for a cancel. The middle one of several must come near that;
- * a single one may fall into a moment when the machine does something else. */
-enum { NOTICED_MS = 20, WORST_MS = 500, MAX_ROUNDS = 32 };
+enum { MAX_ROUNDS = 32 };
 
 static lipc_classic *handle;
 static char instance[64];
@@ -49,9 +47,14 @@ static void begin_deed(deed *self, double after_ms, int *after_updates, void (*a
     CHECK(pthread_create(&self->thread, NULL, do_deed, self) == 0);
 }
 
-static void cancel(void *unused) {
+static bool is_cancelled;
+
+/* A cancel that finds nobody waiting is not remembered, and which of two threads is first nobody knows. */
+static void cancel_until_done(void *unused) {
     (void)unused;
-    lipc_classic_cancel(handle);
+    do
+        lipc_classic_cancel(handle);
+    while (!WAITED(50, __atomic_load_n(&is_cancelled, __ATOMIC_ACQUIRE)));
 }
 
 static void kill_it(void *data) {
@@ -67,7 +70,7 @@ static void call_busy(void *unused) {
     lipc_classic_cancel(handle);
 }
 
-/* How long the rounds of a step took, and that they were quick. */
+/* How long the rounds of a step took. How long they may take is the benchmark's (death, clients.cancel). */
 typedef struct delays {
     double ms[MAX_ROUNDS];
     int n;
@@ -78,11 +81,9 @@ static int compare(const void *left, const void *right) {
     return (a > b) - (a < b);
 }
 
-static void check_quick(delays *delays) {
+static void print_delays(delays *delays) {
     qsort(delays->ms, (size_t)delays->n, sizeof *delays->ms, compare);
     printf("  noticed after %.1f ms, at worst %.1f\n", delays->ms[delays->n / 2], delays->ms[delays->n - 1]);
-    CHECK_INT(delays->ms[delays->n / 2], <=, test_scaled(NOTICED_MS));
-    CHECK_INT(delays->ms[delays->n - 1], <=, test_scaled(WORST_MS));
 }
 
 static void start(test_host *host) {
@@ -102,14 +103,14 @@ int main(void) {
     CHECK_LIPC(lipc_classic_open(instance, &handle), 0);
 
     test_step("connecting: cancelled, and a host that ends while it loads");
-    begin_deed(&other, 100, NULL, cancel, NULL);
+    begin_deed(&other, 100, NULL, cancel_until_done, NULL);
     CHECK_LIPC(lipc_classic_connect(handle, SOON_MS), LIPC_E_CANCELLED);
-    CHECK_INT(test_now_ms() - other.done_ms, <=, test_scaled(WORST_MS));
+    __atomic_store_n(&is_cancelled, true, __ATOMIC_RELEASE);
     pthread_join(other.thread, NULL);
     host_start(&host, instance, "-m", "/dev/null/none.gguf", NULL);
     int error = lipc_classic_connect(handle, 1500);
     CHECK_SAY(error == LIPC_E_HOST_GONE || error == LIPC_E_NO_HOST, "connect gave %s", lipc_error_name(error));
-    host_expect_exit(&host, 3, 5000);
+    host_expect_exit(&host, 3, SOON_MS);
 
     test_step("cancelled by the callback");
     start(&host);
@@ -126,26 +127,24 @@ int main(void) {
     delays cancels = {0}, deaths = {0};
     for (int i = 0; i < 30; i++) {
         n_updates = 0;
-        begin_deed(&other, i * 0.7, i % 2 ? &n_updates : NULL, cancel, NULL);
-        error = i % 3 ? lipc_classic_stream(handle, NULL, QUESTION, 3000, count, &n_updates, &result)
-                      : lipc_classic_stream(handle, QUESTION, QUESTION, 3000, count, &n_updates, &result);
-        double took = test_now_ms() - other.done_ms;
+        __atomic_store_n(&is_cancelled, false, __ATOMIC_RELEASE);
+        begin_deed(&other, i * 0.7, i % 2 ? &n_updates : NULL, cancel_until_done, NULL);
+        error = i % 3 ? lipc_classic_stream(handle, NULL, QUESTION, soon(), count, &n_updates, &result)
+                      : lipc_classic_stream(handle, QUESTION, QUESTION, soon(), count, &n_updates, &result);
+        cancels.ms[cancels.n++] = test_now_ms() - other.done_ms;
+        __atomic_store_n(&is_cancelled, true, __ATOMIC_RELEASE);
         pthread_join(other.thread, NULL);
-        /* A cancel that found nobody waiting yet is not remembered; then the time-out ends the answer. */
-        CHECK_SAY(error == LIPC_E_CANCELLED || (error == LIPC_E_TIMEOUT && i < 2), "round %d gave %s: %s", i,
-                  lipc_error_name(error), lipc_error_message());
-        if (error == LIPC_E_CANCELLED)
-            cancels.ms[cancels.n++] = took;
+        CHECK_SAY(error == LIPC_E_CANCELLED, "round %d gave %s: %s", i, lipc_error_name(error), lipc_error_message());
         check_idle_permits(&client);
         CHECK_SAY(!guide_cancel_pending(&client), "round %d left the cancel behind", i);
     }
-    check_quick(&cancels);
+    print_delays(&cancels);
 
     test_step("a time-out stops the answer and keeps what had arrived");
     CHECK_LIPC(lipc_classic_request(handle, NULL, QUESTION, 300, &result), LIPC_E_TIMEOUT);
     CHECK_LIPC(lipc_classic_stream(handle, NULL, QUESTION, 300, NULL, NULL, &result), LIPC_E_TIMEOUT);
     CHECK_INT(result.n_bytes, >, 0);
-    CHECK_SAY(WAITED(1000, guide_value(client.ready) == 1), "the host goes on with an answer nobody waits for");
+    CHECK_SAY(WAITED(SOON_MS, guide_value(client.ready) == 1), "the host goes on with an answer nobody waits for");
 
     test_step("one thread at a time");
     n_updates = 0;
@@ -171,7 +170,7 @@ int main(void) {
         start(&host);
         CHECK_INT(lipc_classic_host_pid(handle), ==, host.pid);
     }
-    check_quick(&deaths);
+    print_delays(&deaths);
 
     test_step("a host that ends as asked during an answer");
     n_updates = 0;
@@ -184,7 +183,7 @@ int main(void) {
     pthread_join(other.thread, NULL);
     guide_close(&other_client);
     guide_close(&client);
-    host_expect_exit(&host, 0, 1000);
+    host_expect_exit(&host, 0, SOON_MS);
 
     test_step("objects of nobody, and objects that are something else");
     char path[256];

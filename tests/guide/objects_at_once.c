@@ -96,7 +96,7 @@ static void check_never_ready(void) {
         host_start(&host, instance, "-m", model, NULL);
         while (!is_open && !host_ended(&host, 0))
             is_open = guide_open(&client, instance);
-        host_expect_exit(&host, 4, 5000);
+        host_expect_exit(&host, 4, SOON_MS);
         if (!is_open)
             continue;
         n_watched++;

@@ -16,7 +16,7 @@ int main(void) {
     test_step("while the first one loads");
     attach(&client, &first);
     host_start(&second, instance, NULL);
-    host_expect_exit(&second, 7, 2000);
+    host_expect_exit(&second, 7, SOON_MS);
     CHECK(guide_request(&client, NULL, QUESTION_MULTIBYTE, soon(), &expected));
 
     for (int i = 0; i < N_OBJECTS; i++)
@@ -26,7 +26,7 @@ int main(void) {
         if (round % 2)
             CHECK(guide_send(&client, NULL, QUESTION_MULTIBYTE, true, soon()));
         host_start(&second, instance, NULL);
-        host_expect_exit(&second, 7, 2000);
+        host_expect_exit(&second, 7, SOON_MS);
         char *err = host_err(&second);
         CHECK_SAY(strstr(err, pid) != NULL, "the message does not name process %s: %s", pid, err);
         CHECK_SAY(strchr(err, '\n') && !strchr(strchr(err, '\n') + 1, '\n'), "not one line: %s", err);

@@ -1,11 +1,10 @@
 /* shutdown_anytime.c - both forms of shutdown, with sem_ready taken first and without, at every moment: idle, during an
- * answer, while a prompt is read, while the model loads. The host is gone within a second, code 0, objects removed. */
+ * answer, while a prompt is read, while the model loads. The host goes without finishing what it is at, code 0, objects
+ * removed. How long it takes is the benchmark's (stop.gone). */
 #include "guide_test.h"
 
-enum { PROMISED_MS = 1000 };
-
 static void expect_gone(test_host *host, guide_client *client, double asked_ms) {
-    host_expect_exit(host, 0, PROMISED_MS);
+    host_expect_exit(host, 0, SOON_MS);
     printf("  gone after %.1f ms\n", test_now_ms() - asked_ms);
     CHECK_INT(objects_count(host->instance), ==, 0);
     guide_close(client);
@@ -73,7 +72,7 @@ int main(void) {
         test_step("while the model loads, %d ms after the objects appeared", i);
         host_start(&host, instance, NULL);
         while (!guide_open(&client, instance))
-            CHECK_SAY(test_now_ms() < host.started_ms + 5000, "no objects within 5 s");
+            CHECK_SAY(test_now_ms() < host.started_ms + soon(), "no objects");
         test_pause_ms(i);
         guide_shutdown_at_once(&client);
         expect_gone(&host, &client, test_now_ms());

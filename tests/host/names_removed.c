@@ -29,7 +29,7 @@ int main(void) {
     for (int i = 0; i < N_OBJECTS; i++)
         inodes[i] = object_inode(instance, i);
     guide_shutdown_at_once(&old);
-    host_expect_exit(&first, 0, 1000);
+    host_expect_exit(&first, 0, SOON_MS);
     for (int i = 0; i < N_OBJECTS; i++)
         CHECK_INT(object_inode(instance, i), ==, inodes[i]);
     check_serves(&fresh);
@@ -43,7 +43,7 @@ int main(void) {
     }
     guide_close(&fresh);
     kill(second.pid, SIGTERM);
-    host_expect_exit(&second, 0, 1000);
+    host_expect_exit(&second, 0, SOON_MS);
     CHECK_INT(objects_count(instance), ==, 0);
     return test_end();
 }

@@ -6,7 +6,7 @@ static char *run(const char *instance, bool no_instance, int exit_code, const ch
     test_host host;
     test_host_setup setup = {.no_instance = no_instance};
     host_start_with(&host, instance, &setup, arguments);
-    host_expect_exit(&host, exit_code, 5000);
+    host_expect_exit(&host, exit_code, SOON_MS);
     CHECK_INT(objects_count(instance), ==, 0);
     return exit_code == 0 ? host_out(&host) : host_err(&host);
 }

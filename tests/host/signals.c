@@ -27,7 +27,7 @@ int main(void) {
         attach(&client, &host);
         check_serves(&client);
         kill(host.pid, numbers[i]);
-        host_expect_exit(&host, 0, 1000);
+        host_expect_exit(&host, 0, SOON_MS);
         CHECK_INT(objects_count(instance), ==, 0);
         guide_close(&client);
 
@@ -39,7 +39,7 @@ int main(void) {
         CHECK(guide_receive_stream(&client, SOON_MS, NULL, NULL, &update));
         CHECK(update.complete);
         CHECK_INT(update.tokens_generated, ==, DRAIN_TOKENS);
-        host_expect_exit(&host, 0, 1000);
+        host_expect_exit(&host, 0, SOON_MS);
         CHECK_INT(objects_count(instance), ==, 0);
         guide_close(&client);
 
@@ -51,7 +51,7 @@ int main(void) {
         test_pause_ms(50);
         CHECK_SAY(!host_ended(&host, 0), "the first signal did not let the answer finish");
         kill(host.pid, numbers[i]);
-        host_expect_exit(&host, 128 + numbers[i], 500);
+        host_expect_exit(&host, 128 + numbers[i], SOON_MS);
         CHECK_INT(objects_count(instance), ==, 0);
         guide_close(&client);
     }
@@ -59,10 +59,10 @@ int main(void) {
     test_step("while the model loads");
     for (int i = 0; i < 10; i++) {
         host_start(&host, instance, NULL);
-        CHECK(WAITED(5000, objects_count(instance) == 5));
+        CHECK(WAITED(SOON_MS, objects_count(instance) == 5));
         test_pause_ms(i);
         kill(host.pid, SIGTERM);
-        host_expect_exit(&host, 0, 1000);
+        host_expect_exit(&host, 0, SOON_MS);
         CHECK_INT(objects_count(instance), ==, 0);
     }
 
@@ -71,7 +71,7 @@ int main(void) {
         host_start(&host, instance, NULL);
         test_pause_ms(i * 0.5);
         kill(host.pid, SIGTERM);
-        CHECK(host_ended(&host, 5000));
+        CHECK(host_ended(&host, SOON_MS));
         /* Before it can have a handler the signal itself ends the process; then there is nothing to leave. */
         CHECK_SAY(host.exit_code == 0 || host.exit_code == 128 + SIGTERM, "ended with %d", host.exit_code);
         CHECK_SAY(objects_count(instance) == 0, "SIGTERM after %.1f ms left %d objects", i * 0.5,
@@ -112,7 +112,7 @@ int main(void) {
     waitpid(parent, NULL, 0);
     /* This program is the subreaper, so the orphan is its child now. */
     int status = -1;
-    CHECK_SAY(WAITED(1000, waitpid(host_pid, &status, WNOHANG) == host_pid), "the host outlives its parent");
+    CHECK_SAY(WAITED(SOON_MS, waitpid(host_pid, &status, WNOHANG) == host_pid), "the host outlives its parent");
     CHECK_SAY(WIFEXITED(status) && WEXITSTATUS(status) == 0, "ended with status %x", (unsigned)status);
     CHECK_INT(objects_count(instance), ==, 0);
     guide_close(&client);
@@ -121,7 +121,7 @@ int main(void) {
     setenv("LIPC_PARENT_PID", "2147483647", 1);
     host_start(&host, instance, "--exit-with-parent", NULL);
     unsetenv("LIPC_PARENT_PID");
-    host_expect_exit(&host, 0, 2000);
+    host_expect_exit(&host, 0, SOON_MS);
     CHECK_INT(objects_count(instance), ==, 0);
     return test_end();
 }

@@ -9,7 +9,7 @@
  *     d  claims and abandons: streams and records, by processes that die
  *     e  floods: requests and cancels, as fast as they can be made
  *
- * The speed of the honest ones is compared with what it is beside a process that merely computes.
+ * The speed of the honest ones is printed beside what it is next to a process that merely computes.
  *
  * hostile_clients [seconds for each] [which: letters] [seed]
  */
@@ -26,8 +26,7 @@
 enum {
     HONEST = 4,
     CLASSIC = HONEST,
-    SERVED_AFTER_MS = 2000,
-    STUCK_MS = 10000,
+    STUCK_MS = 20000,
     GROWTH_KIB = 8192,
     IDLE_WATCHED_MS = 1000,
     IDLE_ALLOWED_MS = 50,
@@ -610,15 +609,26 @@ static uint64_t bytes_read(const board *board) {
     return n;
 }
 
+static bool all_have_read_since(const board *board, const uint64_t n_bytes[HONEST]) {
+    bool all = true;
+    for (int i = 0; i < HONEST; i++)
+        all = all && NOW(board->n_bytes[i]) > n_bytes[i];
+    return all;
+}
+
 /* Bytes a second that the honest ones read beside such a worker. */
 static double speed_beside(board *board, test_host *host, worker_fn work, int number, double seconds) {
     __atomic_store_n(&board->is_over, 0, __ATOMIC_RELEASE);
-    uint64_t before = bytes_read(board);
+    uint64_t before = bytes_read(board), n_bytes[HONEST];
+    for (int i = 0; i < HONEST; i++)
+        n_bytes[i] = NOW(board->n_bytes[i]);
     double began = test_now_ms();
     pid_t worker = worker_start(work, board, number);
     if (host_ended(host, (int)(seconds * 1e3 / test_scaled(1))))
         CHECK_SAY(false, "the host ended with %d", host->exit_code);
     double speed = (double)(bytes_read(board) - before) * 1e3 / (test_now_ms() - began);
+    if (!board->manner->may_fail)
+        CHECK_SAY(WAITED(SOON_MS, all_have_read_since(board, n_bytes)), "an honest client gets nothing beside it");
     __atomic_store_n(&board->is_over, 1, __ATOMIC_RELEASE);
     worker_wait(worker);
     return speed;
@@ -655,7 +665,7 @@ static void learn_answers(board *board) {
 static void check_served(board *board) {
     double began = test_now_ms();
     lipc_hub *hub = hub_of(&board->view);
-    CHECK_SAY(WAITED(SERVED_AFTER_MS * GENEROUS, memcmp(hub, &board->hub, offsetof(lipc_hub, reserved0)) == 0 &&
+    CHECK_SAY(WAITED(SOON_MS, memcmp(hub, &board->hub, offsetof(lipc_hub, reserved0)) == 0 &&
                                                      NOW(hub->state) == LIPC_HUB_READY),
               "the hub does not come back");
     if (!board->manner->kills_workers)
@@ -668,7 +678,6 @@ static void check_served(board *board) {
     lipc_stream_close(stream);
     lipc_client_close(client);
     printf("  a new client has its answer after %.0f ms\n", test_now_ms() - began);
-    CHECK(test_now_ms() - began < test_scaled(SERVED_AFTER_MS * GENEROUS));
 }
 
 /* Each stream can be used again. */
@@ -711,7 +720,7 @@ static void check_at_rest(test_host *host, const needs *before) {
     needs now, later;
     /* Whoever seems to be attaching is believed for some seconds. */
     CHECK_SAY(WAITED(SOON_MS, needs_of(host->pid).n_descriptors <= before->n_descriptors), "the host keeps descriptors");
-    CHECK(WAITED(5000, (now = needs_of(host->pid), test_pause_ms(100), needs_of(host->pid).cpu_ms - now.cpu_ms < 10)));
+    CHECK(WAITED(SOON_MS, (now = needs_of(host->pid), test_pause_ms(100), needs_of(host->pid).cpu_ms - now.cpu_ms < 10)));
     now = needs_of(host->pid);
     test_pause_ms(IDLE_WATCHED_MS);
     later = needs_of(host->pid);
@@ -777,8 +786,6 @@ static void stand(const manner *manner, double seconds, int seed) {
     print_counts(board);
     printf("  honest ones read %.0f KB/s beside it, %.0f beside one that computes: %.2f\n", beside / 1e3, alone / 1e3,
            beside / alone);
-    if (!manner->may_fail)
-        CHECK_SAY(beside / alone > 0.3, "the honest ones are slowed down out of all proportion");
     __atomic_store_n(&board->is_quiet, 1, __ATOMIC_RELEASE);
     for (int i = 0; i < HONEST; i++)
         worker_wait(board->honest_pids[i]);

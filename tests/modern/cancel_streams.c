@@ -1,11 +1,9 @@
 /* cancel_streams.c - a stream that is cancelled while it waits, while its prompt is read, or while it generates ends
  * with CANCELLED after the text there is; nobody else notices.
- *
- * Promised: from the call to the acknowledgement at most one step and 1 ms.
- */
+ * How soon is the benchmark's (clients.cancel: a step and 1 ms); here it is only printed. */
 #include "modern_test.h"
 
-enum { ROUNDS = 50, PROMISED_MS = 1 };
+enum { ROUNDS = 50 };
 
 /* Milliseconds from the call to the read that returns CANCELLED. */
 static double cancel(lipc_stream *stream, reading *text) {
@@ -25,9 +23,7 @@ static double cancel(lipc_stream *stream, reading *text) {
 
 static void report(const char *what, double *times, int n, double step_ms) {
     double median = quantile(times, n, 0.5), most = maximum(times, n);
-    printf("  %s: median %.2f ms, most %.2f ms; a step takes %.2f ms (promised: that and %d)\n", what, median, most,
-           step_ms, PROMISED_MS);
-    CHECK_SAY(median <= test_scaled((step_ms + PROMISED_MS) * GENEROUS), "%s: a median of %.1f ms", what, median);
+    printf("  %s: median %.2f ms, most %.2f ms; a step takes %.2f ms\n", what, median, most, step_ms);
 }
 
 static void queued_and_running(const script *script) {

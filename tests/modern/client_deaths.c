@@ -1,14 +1,12 @@
 /* client_deaths.c - a client that is killed: its running and queued work stops, its streams and its record are free
  * again, whatever it was doing; the others notice nothing. A client that is only stopped goes on as if nothing had
- * happened.
- *
- * Promised: from the kill to the stopped work at most 5 ms in 99 of 100 cases.
+ * happened. How soon the work stops is the benchmark's (clients.death); here it is only printed.
  *
  * client_deaths [kills] [seconds that a client is stopped]
  */
 #include "modern_test.h"
 
-enum { PROMISED_MS = 5, STREAMS = 12 };
+enum { STREAMS = 12 };
 
 typedef struct board {
     const char *instance;
@@ -91,9 +89,8 @@ static void timed_kills(const char *what, const char *const *arguments, const sc
         CHECK_INT(waitpid(victim, &status, 0), ==, victim);
     }
     double p50 = quantile(times, n_kills, 0.5), p99 = quantile(times, n_kills, 0.99);
-    printf("  from the kill to all stopped and freed: median %.2f ms, p99 %.2f ms (promised: %d), most %.2f ms\n", p50,
-           p99, PROMISED_MS, times[n_kills - 1]);
-    CHECK_SAY(p99 <= test_scaled(PROMISED_MS * GENEROUS), "p99 is %.1f ms", p99);
+    printf("  from the kill to all stopped and freed: median %.2f ms, p99 %.2f ms, most %.2f ms\n", p50, p99,
+           times[n_kills - 1]);
     free(times);
     __atomic_store_n(&board->may_end, 1, __ATOMIC_RELEASE);
     if (script)

@@ -73,7 +73,6 @@ static void with_me(const char *instance, const char *const *arguments, const sc
     double begin = test_now_ms();
     lipc_client_close(client);
     printf("  close took %.1f ms\n", test_now_ms() - begin);
-    CHECK(test_now_ms() - begin < test_scaled(1000));
     check_host_ends(instance, pid);
 
     test_step("the client asks for its end");

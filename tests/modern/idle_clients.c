@@ -48,7 +48,7 @@ static double cpu_of_all(const pid_t *workers) {
 
 static bool are_idle(const test_host *host, const pid_t *workers) {
     double before, clients_before;
-    CHECK(WAITED(5000, (before = process_cpu_ms(host->pid), clients_before = cpu_of_all(workers), test_pause_ms(100),
+    CHECK(WAITED(SOON_MS, (before = process_cpu_ms(host->pid), clients_before = cpu_of_all(workers), test_pause_ms(100),
                         process_cpu_ms(host->pid) - before < 2 && cpu_of_all(workers) - clients_before < 2)));
     CHECK(before > 0 && clients_before > 0);
     test_pause_ms(WATCHED_MS);

@@ -1,15 +1,13 @@
-/* many_clients.c - 64 clients stream at once: all are served, whole, and equally fast; whoever finds the house full
- * queues, sees its position, and is served in its turn.
- *
- * Promised: the rates lie within 10 %.
- */
+/* many_clients.c - 64 clients stream at once: all are served, whole, and equally far at any moment; whoever finds the
+ * house full queues, sees its position, and is served in its turn. How equal their speeds are is the benchmark's
+ * (clients.many.spread). */
 #include "modern_test.h"
 
-enum { CLIENTS = 64, SPREAD_PERCENT = 25 };
+enum { CLIENTS = 64, BEHIND_PERCENT = 10 };
 
 typedef struct seat {
-    double rate;      /* tokens per second, as the client saw it */
-    double host_rate; /* by the times in the token index */
+    double rate;       /* tokens per second, as the client saw it */
+    uint64_t *time_ns; /* when each token was published, from the host's first look on; shared */
     int may_end;
 } seat;
 
@@ -24,14 +22,21 @@ static void add(int *word) {
     __atomic_add_fetch(word, 1, __ATOMIC_SEQ_CST);
 }
 
-static double host_rate_of(lipc_stream *stream, int n_tokens) {
-    lipc_token first, last;
-    size_t n;
-    CHECK_LIPC(lipc_stream_tokens(stream, 0, &first, 1, &n), LIPC_E_OK);
-    CHECK_INT(n, ==, 1);
-    CHECK_LIPC(lipc_stream_tokens(stream, (size_t)n_tokens - 1, &last, 1, &n), LIPC_E_OK);
-    CHECK_INT(n, ==, 1);
-    return (n_tokens - 1) * 1e9 / (double)(last.time_ns - first.time_ns);
+/* When the host published each token, by the clock of the machine. */
+static void note_times(const char *instance, lipc_stream *stream, int n_tokens, uint64_t *time_ns) {
+    char id[LIPC_STREAM_ID_SIZE];
+    segment segment = segment_open(instance);
+    CHECK_LIPC(lipc_stream_id(stream, id), LIPC_E_OK);
+    int index = stream_with_id(&segment, id);
+    CHECK_INT(index, >=, 0);
+    for (int i = 0; i < n_tokens; i++) {
+        lipc_token token;
+        size_t n;
+        CHECK_LIPC(lipc_stream_tokens(stream, (size_t)i, &token, 1, &n), LIPC_E_OK);
+        CHECK_INT(n, ==, 1);
+        time_ns[i] = stream_in(&segment, (uint32_t)index)->started_ns + token.time_ns;
+    }
+    segment_close(&segment);
 }
 
 static void stream_once(void *data, int number) {
@@ -52,30 +57,49 @@ static void stream_once(void *data, int number) {
     int n_tokens = progress_of(stream).n_tokens;
     CHECK_INT(n_tokens, ==, count_tokens(board->script->text));
     board->seats[number].rate = (n_tokens - 1) * 1e3 / (end_ms - first_ms);
-    board->seats[number].host_rate = host_rate_of(stream, n_tokens);
+    note_times(board->instance, stream, n_tokens, board->seats[number].time_ns);
     lipc_stream_close(stream);
     lipc_client_close(client);
 }
 
-static void check_spread(const char *what, double *rates) {
+static void print_spread(double *rates) {
     double highest = maximum(rates, CLIENTS), median = quantile(rates, CLIENTS, 0.5), lowest = rates[0];
-    double percent = (highest - lowest) / median * 100;
-    printf("  %s: %.1f to %.1f tokens/s, spread %.2f %% (promised: 10)\n", what, lowest, highest, percent);
-    CHECK_SAY(percent <= SPREAD_PERCENT, "%s: a spread of %.1f %%", what, percent);
+    printf("  as the clients saw it: %.1f to %.1f tokens/s, spread %.2f %%\n", lowest, highest,
+           (highest - lowest) / median * 100);
+}
+
+/* When the first one has all of its tokens the others nearly have, however long anything took. */
+static void check_equally_far(const board *board, int n_tokens) {
+    uint64_t first_end_ns = UINT64_MAX;
+    int fewest = n_tokens;
+    for (int i = 0; i < CLIENTS; i++)
+        if (board->seats[i].time_ns[n_tokens - 1] < first_end_ns)
+            first_end_ns = board->seats[i].time_ns[n_tokens - 1];
+    for (int i = 0; i < CLIENTS; i++) {
+        int n = 0;
+        while (n < n_tokens && board->seats[i].time_ns[n] <= first_end_ns)
+            n++;
+        fewest = n < fewest ? n : fewest;
+    }
+    printf("  when the first one was through, the last one had %d of %d tokens\n", fewest, n_tokens);
+    CHECK_INT((n_tokens - fewest) * 100, <=, BEHIND_PERCENT * n_tokens);
 }
 
 static void all_at_once(const char *rate, const script *script) {
     char instance[64];
     test_host host;
     pid_t workers[CLIENTS];
-    double rates[CLIENTS], host_rates[CLIENTS];
+    double rates[CLIENTS];
+    int n_tokens = count_tokens(script->text);
     board *board = shared_new(sizeof *board);
     test_step("%d clients at once, --rate %s", CLIENTS, rate);
     test_instance(instance, "many");
     *board = (struct board){.instance = instance, .script = script};
     segment segment = host_ready(&host, instance, REPLAY(*script, "--streams", "64", "--rate", rate));
-    for (int i = 0; i < CLIENTS; i++)
+    for (int i = 0; i < CLIENTS; i++) {
+        board->seats[i].time_ns = shared_new((size_t)n_tokens * sizeof(uint64_t));
         workers[i] = worker_start(stream_once, board, i);
+    }
     CHECK(WAITED(SOON_MS, NOW(board->n_attached) == CLIENTS));
     CHECK(WAITED(SOON_MS, NOW(hub_in(&segment)->n_attached) == CLIENTS));
     /* The host stands still until all have asked: nobody has a start. */
@@ -85,13 +109,11 @@ static void all_at_once(const char *rate, const script *script) {
     host_resume(&host);
     for (int i = 0; i < CLIENTS; i++)
         worker_wait(workers[i]);
-    for (int i = 0; i < CLIENTS; i++) {
+    for (int i = 0; i < CLIENTS; i++)
         rates[i] = board->seats[i].rate;
-        host_rates[i] = board->seats[i].host_rate;
-    }
     if (atof(rate) > 0)
-        check_spread("as the clients saw it", rates);
-    check_spread("by the token index", host_rates);
+        print_spread(rates);
+    check_equally_far(board, n_tokens);
     end_host(&host, &segment);
 }
 

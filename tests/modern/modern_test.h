@@ -17,9 +17,6 @@
 #include <sys/wait.h>
 #include <time.h>
 
-/* How far above a promised time a test lets a busy machine go before it fails. The figure itself is printed. */
-#define GENEROUS 4
-
 /* ---- A text to be played back ---- */
 
 typedef struct script {

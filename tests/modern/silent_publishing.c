@@ -5,7 +5,10 @@
  */
 #include "modern_test.h"
 
-enum { WAKES = 60, PROMISED_WAKES = 62, LATE_MS = 5 };
+enum { WAKES = 60, PROMISED_WAKES = 62, ROUNDS = 5, SLOW_TOKENS = 4 };
+/* What the pace held up would be late by nearly a second, every time, where it is one wake-up a second. Half of that, once
+ * in some rounds, is no question of speed. How late things are is the benchmark's (clients.paced.last_delay). */
+enum { SLOW_WAKES = 1, HELD_UP_MS = 500 };
 
 static double wall_s(void) {
     struct timespec now;
@@ -206,36 +209,69 @@ static void paced(const script *script) {
     request.ignore_eos = 1;
     request.n_predict = N_PREDICT;
     lipc_stream *stream = submit(client, &request);
-    uint64_t first_ns = 0, last_ns = 0;
     while (n < MOST && read_some(stream, soon(), &text)) {
-        last_ns = now_ns();
-        first_ns = first_ns ? first_ns : last_ns;
-        times_ms[n] = (double)last_ns / 1e6;
+        times_ms[n] = (double)now_ns() / 1e6;
         returns[n] = n;
         switches[n] = voluntary_switches();
         n++;
     }
-    uint64_t end_ns = now_ns();
     CHECK_SAY(text.code == 0, "%s: %s", lipc_error_name(text.code), lipc_error_message());
     CHECK(script_has(script, 0, text.text, text.n_bytes));
     CHECK_INT(progress_of(stream).n_tokens, ==, N_PREDICT);
-    const lipc_stream_header *header = stream_in(&segment, 0);
-    double first_late = (double)(int64_t)(first_ns - header->first_token_ns) / 1e6;
-    double last_late = (double)(int64_t)(last_ns - header->ended_ns) / 1e6;
-    double end_late = (double)(int64_t)(end_ns - header->ended_ns) / 1e6;
     long most_returns = most_in_a_second(times_ms, returns, n), most_switches = most_in_a_second(times_ms, switches, n);
     printf("  %d reads in %.0f ms; in any second at most %ld reads and %ld times asleep (promised: %d)\n", n,
            times_ms[n - 1] - times_ms[0], most_returns, most_switches, PROMISED_WAKES);
-    printf("  late: first text %.2f ms, last text %.2f ms, end %.2f ms\n", first_late, last_late, end_late);
     CHECK_INT(most_returns, <=, PROMISED_WAKES);
     /* Whatever else makes this process sleep counts, too. */
     CHECK_INT(most_switches, <=, PROMISED_WAKES * 2);
     CHECK_INT(n, >, 60);
-    CHECK_SAY(first_late <= test_scaled(LATE_MS * GENEROUS), "the first text came %.1f ms late", first_late);
-    CHECK_SAY(last_late <= test_scaled(LATE_MS * GENEROUS), "the last text came %.1f ms late", last_late);
-    CHECK_SAY(end_late <= test_scaled(LATE_MS * GENEROUS), "the end came %.1f ms late", end_late);
     free(text.text);
     lipc_stream_close(stream);
+    lipc_client_close(client);
+    end_host(&host, &segment);
+}
+
+static lipc_client *client_with_pace(const char *instance, int wakes_per_second) {
+    lipc_client_options options;
+    lipc_client *client;
+    lipc_client_options_init(&options);
+    options.name = instance;
+    options.wakes_per_second = wakes_per_second;
+    CHECK_LIPC(lipc_client_open(&options, &client), LIPC_E_OK);
+    return client;
+}
+
+/* The first text and the end ring whatever the pace. */
+static void ends_at_once(const script *script) {
+    char instance[64];
+    test_host host;
+    double first_late[ROUNDS], end_late[ROUNDS];
+    test_step("one wake-up a second: first text and end come at once");
+    test_instance(instance, "ends");
+    segment segment = host_ready(&host, instance, REPLAY(*script, "--rate", "500"));
+    lipc_client *client = client_with_pace(instance, SLOW_WAKES);
+    for (int round = 0; round < ROUNDS; round++) {
+        reading text = {0};
+        lipc_request request = request_of("go on");
+        request.n_predict = 100;
+        lipc_stream *stream = submit(client, &request);
+        CHECK(read_some(stream, soon(), &text));
+        uint64_t first_ns = now_ns();
+        while (read_some(stream, soon(), &text))
+            ;
+        const lipc_stream_header *header = stream_in(&segment, 0);
+        end_late[round] = (double)(int64_t)(now_ns() - header->ended_ns) / 1e6;
+        first_late[round] = (double)(int64_t)(first_ns - header->first_token_ns) / 1e6;
+        CHECK_INT(text.code, ==, 0);
+        CHECK_INT(text.n_bytes, ==, tokens_end(script, 100));
+        free(text.text);
+        lipc_stream_close(stream);
+        CHECK(WAITED(SOON_MS, streams_in_use(&segment) == 0)); /* the next is in the same place */
+    }
+    double first = quantile(first_late, ROUNDS, 0), end = quantile(end_late, ROUNDS, 0);
+    printf("  at best %.2f and %.2f ms late\n", first, end);
+    CHECK_SAY(first < HELD_UP_MS, "the first text is held up: %.1f ms late at best", first);
+    CHECK_SAY(end < HELD_UP_MS, "the end is held up: %.1f ms late at best", end);
     lipc_client_close(client);
     end_host(&host, &segment);
 }
@@ -244,31 +280,29 @@ static void paced(const script *script) {
 static void paced_but_slow(const script *script) {
     char instance[64];
     test_host host;
-    lipc_client_options options;
-    lipc_client *client;
     reading text = {0};
-    double latest = 0;
-    test_step("the same with 20 tokens a second: each comes at once");
+    double late[SLOW_TOKENS];
+    int n = 0;
+    test_step("the same with fewer tokens than that: each comes at once");
     test_instance(instance, "slow");
-    segment segment = host_ready(&host, instance, REPLAY(*script, "--rate", "20"));
-    lipc_client_options_init(&options);
-    options.name = instance;
-    options.wakes_per_second = WAKES;
-    CHECK_LIPC(lipc_client_open(&options, &client), LIPC_E_OK);
+    segment segment = host_ready(&host, instance, REPLAY(*script, "--rate", "0.6"));
+    lipc_client *client = client_with_pace(instance, SLOW_WAKES);
     lipc_request request = request_of("go on");
-    request.n_predict = 20;
+    request.n_predict = SLOW_TOKENS;
     lipc_stream *stream = submit(client, &request);
-    for (int n = 0; read_some(stream, soon(), &text); n++) {
+    while (read_some(stream, soon(), &text)) {
         lipc_token token;
         size_t n_copied;
         uint64_t read_ns = now_ns();
+        CHECK_INT(n, <, SLOW_TOKENS);
         CHECK_LIPC(lipc_stream_tokens(stream, (size_t)n, &token, 1, &n_copied), LIPC_E_OK);
         CHECK_INT(n_copied, ==, 1);
-        latest = fmax(latest, (double)(int64_t)(read_ns - stream_in(&segment, 0)->started_ns - token.time_ns) / 1e6);
+        late[n++] = (double)(int64_t)(read_ns - stream_in(&segment, 0)->started_ns - token.time_ns) / 1e6;
     }
     CHECK_INT(text.code, ==, 0);
-    printf("  at most %.2f ms late\n", latest);
-    CHECK_SAY(latest <= test_scaled(LATE_MS * GENEROUS), "a token came %.1f ms late", latest);
+    double best = quantile(late + 1, n - 1, 0); /* the first has no read before it */
+    printf("  at best %.2f ms late\n", best);
+    CHECK_SAY(best < HELD_UP_MS, "tokens are held up: %.1f ms late at best", best);
     free(text.text);
     lipc_stream_close(stream);
     lipc_client_close(client);
@@ -279,6 +313,7 @@ int main(void) {
     test_begin("silent_publishing", 90);
     script script = script_new(8000);
     paced(&script);
+    ends_at_once(&script);
     paced_but_slow(&script);
     nobody_sleeps("0", "trace=all", "", 1000000, &script);
     nobody_sleeps("2000", "trace=futex", "FUTEX_WAKE", 4000, &script);

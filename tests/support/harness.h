@@ -7,7 +7,9 @@
  * Environment
  *   LIPC_CHATBOT            the host program (default: ../chatbot, seen from the test program)
  *   LIPC_TEST_MODEL_DIR     where tutor.gguf lies (default: ../../models, seen from the test program)
- *   LIPC_TEST_TIME_SCALE    multiplies every time-out and every promised time; for sanitizers and loaded machines
+ *   LIPC_TEST_TIME_SCALE    multiplies the time after which something that is waited for counts as hanging. No check is
+ *                           about speed; this is for machines that are slow beyond reason
+ *   LIPC_TEST_BUILD_SCALE   the same, by CTest: what sanitizers cost
  *   LIPC_TEST_EXTRA         more arguments for every host, separated by spaces
  */
 #ifndef LIPC_TESTS_HARNESS_H
