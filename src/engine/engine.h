@@ -49,7 +49,7 @@ typedef struct engine_callbacks {
 
 typedef struct engine_model_facts {
     char description[128]; /* architecture, size, type of weights, as the library words it */
-    char template_name[32];/* "the model's own", "chatml" or "plain" */
+    char template_name[32];/* "the model's own", "chatml", "plain", the name that was given, or "given" */
     uint32_t n_ctx;        /* tokens of context that each sequence has; 0: no limit (replay) */
     uint32_t n_ctx_trained;
     int32_t n_vocab;
@@ -189,6 +189,11 @@ typedef struct llama_engine_options {
     bool no_guesses;      /* not even those (a small model has a row for one, see llama/internal.h) */
     bool context_shift;   /* a full context gives up its older half, a conversation that does not fit its oldest messages;
                              false: both are an end */
+    const char *chat_template;        /* NULL: the model's own; a name or a Jinja text, see llama/common/chat.h */
+    const char *chat_template_kwargs; /* NULL, or a JSON object of further variables for it */
+    const char *reasoning_format;     /* NULL or "auto": thoughts are told apart; "none": they stay in the text */
+    bool no_thinking;                 /* unless a request says otherwise */
+    int32_t thinking_budget;          /* tokens of thoughts at most, likewise; 0: any number */
     bool is_repeatable;   /* every prompt is evaluated from its beginning, in slices that depend on its length alone */
     bool no_warm_up;      /* the first request pays for reading the weights */
     engine_callbacks callbacks;

@@ -117,6 +117,10 @@ int main(int argc, char *argv[]) {
         log_line(LOG_LEVEL_ERROR, "%s", message);
         return HOST_EXIT_USAGE;
     }
+    if (parts.options.show_help_all) {
+        host_options_print_help_all(stdout);
+        return HOST_EXIT_OK;
+    }
     if (parts.options.show_help) {
         host_options_print_help(stdout);
         return HOST_EXIT_OK;

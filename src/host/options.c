@@ -34,6 +34,18 @@ static const option_spec options_specs[] = {
     SAMPLING_OPTIONS(SHARED_ROW)
     {NULL, "--ignore-eos", NULL, NULL, NULL, OPTION_FLAG, FIELD(ignore_eos), 0, 0, NULL,
      "the model cannot end its answer", true, 0, NULL},
+    {NULL, "--chat-template", NULL, "T", "LLAMA_ARG_CHAT_TEMPLATE", OPTION_TEXT, FIELD(chat_template), 0, 0, NULL,
+     "not the model's own: a name (plain, chatml, llama3, ...) or the text of a Jinja template", 2, 0, NULL},
+    {NULL, "--chat-template-file", NULL, "FILE", "LLAMA_ARG_CHAT_TEMPLATE_FILE", OPTION_FILE, FIELD(chat_template_file), 0, 0,
+     NULL, "the same, out of a file", 2, 0, NULL},
+    {NULL, "--chat-template-kwargs", NULL, "JSON", "LLAMA_ARG_CHAT_TEMPLATE_KWARGS", OPTION_TEXT,
+     FIELD(chat_template_kwargs), 0, 0, NULL, "further variables for the template, an object", 2, 0, NULL},
+    {"-rea", "--reasoning", NULL, "M", "LLAMA_ARG_REASONING", OPTION_CHOICE, FIELD(reasoning), 0, 0, "auto",
+     "whether models think before they answer, if a request does not say: auto, on or off", 2, 0, "auto|on|off"},
+    {NULL, "--reasoning-format", NULL, "F", "LLAMA_ARG_THINK", OPTION_CHOICE, FIELD(reasoning_format), 0, 0, "auto",
+     "auto, deepseek: thoughts are told apart from the answer; none: they stay in it", 2, 0, HOST_REASONING_FORMATS},
+    {NULL, "--reasoning-budget", NULL, "N", "LLAMA_ARG_THINK_BUDGET", OPTION_INTEGER, FIELD(reasoning_budget), 0, INT32_MAX,
+     "0", "tokens of thoughts at most; 0: any number", 2, 0, NULL},
     {NULL, "--name", NULL, "X", "LIPC_NAME", OPTION_NAME, FIELD(name), 0, 0, LIPC_DEFAULT_NAME,
      "instance: objects /X_shared_mem, /X_sem_*", false, 0, NULL},
     {NULL, "--streams", "--slots", "N", "LIPC_STREAMS", OPTION_INTEGER, FIELD(n_streams), 1, LIPC_STREAMS_MAX, "8",
@@ -52,7 +64,9 @@ static const option_spec options_specs[] = {
      "whether library and model are whole, and end", true, 0, NULL},
     {NULL, "--version", NULL, NULL, NULL, OPTION_FLAG, FIELD(show_version), 0, 0, NULL, "versions, and end", true, 0,
      NULL},
-    {"-h", "--help", NULL, NULL, NULL, OPTION_FLAG, FIELD(show_help), 0, 0, NULL, "this text, and end", false, 0, NULL},
+    {"-h", "--help", NULL, NULL, NULL, OPTION_FLAG, FIELD(show_help), 0, 0, NULL, "this text, and end; --help-all: all options",
+     false, 0, NULL},
+    {NULL, "--help-all", NULL, NULL, NULL, OPTION_FLAG, FIELD(show_help_all), 0, 0, NULL, "all options, and end", 2, 0, NULL},
 };
 
 static const option_table options_table = {"chatbot", options_specs, sizeof options_specs / sizeof options_specs[0]};
@@ -68,6 +82,11 @@ void host_options_print_help(FILE *file) {
                   "Holds a language model and serves it to other programs through shared memory.\n\n");
     options_print_help(&options_table, OPTIONS_NO_COMMAND, true, file);
     fprintf(file, "\nEnvironment and exit codes: man chatbot\n");
+}
+
+void host_options_print_help_all(FILE *file) {
+    fprintf(file, "usage: chatbot [options]\n\n");
+    options_print_help_all(&options_table, OPTIONS_NO_COMMAND, true, file);
 }
 
 void host_options_print_manual(FILE *file) {

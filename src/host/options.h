@@ -33,6 +33,12 @@ typedef struct host_options {
     uint32_t response_size;
     const char *replay_path;/* NULL: a model. Points into argv or the environment */
     float replay_rate;      /* tokens per second of each answer; 0: as fast as possible */
+    const char *chat_template;        /* NULL: the model's own. Points into argv or the environment, as the next ones */
+    const char *chat_template_file;   /* NULL: none */
+    const char *chat_template_kwargs;
+    int reasoning_format;             /* index into HOST_REASONING_FORMATS */
+    int reasoning;                    /* 0 auto, 1 on, 2 off */
+    int32_t reasoning_budget;         /* tokens; 0: any number */
     log_level log_level;
     bool ignore_eos;
     bool lookup;            /* guess tokens from the text so far */
@@ -44,8 +50,10 @@ typedef struct host_options {
     bool no_supervise;      /* one process, which is not started again if it dies */
     bool check;             /* library and model, and no more */
     bool show_version;
-    bool show_help;
+    bool show_help, show_help_all;
 } host_options;
+
+#define HOST_REASONING_FORMATS "auto|deepseek|none"
 
 /* Models are trained with contexts whose cache would fill the machine; nobody who said nothing wants that. */
 #define HOST_CTX_DEFAULT_MAX 4096
@@ -54,8 +62,9 @@ typedef struct host_options {
  * one sentence in `message` (what, which value, what to do) if an option or a value is wrong. */
 bool host_options_parse(int argc, char *const argv[], host_options *options, char *message, size_t message_size);
 
-/* The screen of --help, and the manual page in roff. */
+/* The screen of --help, what --help-all says, and the manual page in roff. */
 void host_options_print_help(FILE *file);
+void host_options_print_help_all(FILE *file);
 void host_options_print_manual(FILE *file);
 
 #endif

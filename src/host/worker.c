@@ -12,7 +12,10 @@
 #include "../platform/platform.h"
 #include "../platform/failpoint.h"
 
+#include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 #define MESSAGE_SIZE 640
 
@@ -127,9 +130,34 @@ static const char *current_model(const worker *worker) {
     return chosen ? chosen : model_path_of(&worker->parts->options);
 }
 
+/* The chat template that was asked for, in memory that the caller frees; *text stays NULL for the model's own. Errors:
+ * MODEL_MISSING. */
+static int read_template(const host_options *options, char **text, char *message, size_t message_size) {
+    const char *path = options->chat_template_file;
+    size_t n_bytes = 0;
+    *text = NULL;
+    if (!path) {
+        *text = options->chat_template ? strdup(options->chat_template) : NULL;
+        return ENGINE_OK;
+    }
+    FILE *file = fopen(path, "re");
+    if (file && getdelim(text, &n_bytes, 0, file) < 0) {
+        free(*text);
+        *text = NULL;
+    }
+    if (file) fclose(file);
+    if (*text) return ENGINE_OK;
+    snprintf(message, message_size, "cannot read the chat template '%s': %s", path, file ? "it is empty" : strerror(errno));
+    return ENGINE_E_MODEL_MISSING;
+}
+
 static int open_model(worker *worker, const char *path, const engine_callbacks *callbacks, engine **engine, char *message,
                       size_t message_size) {
+    static const char *const formats[] = {"auto", "deepseek", "none"}; /* HOST_REASONING_FORMATS */
     const host_options *options = &worker->parts->options;
+    char *chat_template;
+    int error = read_template(options, &chat_template, message, message_size);
+    if (error < 0) return error;
     worker->model_path = path;
     const llama_engine_options engine_options = {
         .model_path = worker->model_path,
@@ -141,12 +169,19 @@ static int open_model(worker *worker, const char *path, const engine_callbacks *
         .n_guesses = options->lookup ? ENGINE_GUESSES_MOST : 0,
         .no_guesses = options->no_guesses,
         .context_shift = options->context_shift,
+        .chat_template = chat_template,
+        .chat_template_kwargs = options->chat_template_kwargs,
+        .reasoning_format = formats[options->reasoning_format],
+        .no_thinking = options->reasoning == 2,
+        .thinking_budget = options->reasoning_budget,
         .is_repeatable = options->repeatable,
         .no_warm_up = options->no_warmup,
         .callbacks = *callbacks,
     };
     log_line(LOG_LEVEL_INFO, "loading %s", worker->model_path);
-    return llama_engine_open(&engine_options, engine, message, message_size);
+    error = llama_engine_open(&engine_options, engine, message, message_size);
+    free(chat_template);
+    return error;
 }
 
 static int open_replay(worker *worker, const engine_callbacks *callbacks, engine **engine, char *message,

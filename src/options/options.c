@@ -294,7 +294,7 @@ static void print_rare(const option_table *table, uint32_t command, bool with_co
     char left[LEFT_SIZE];
     size_t column = 0;
     for (size_t i = 0; i < table->n_specs; i++) {
-        if (!table->specs[i].is_rare || !is_printed(&table->specs[i], command, with_common)) continue;
+        if (table->specs[i].rarity != 1 || !is_printed(&table->specs[i], command, with_common)) continue;
         left_column(&table->specs[i], left);
         if (column == 0) column = (size_t)fprintf(file, "  also:");
         if (column + 1 + strlen(left) > COLUMNS) column = (size_t)fprintf(file, "\n       ") - 1;
@@ -303,17 +303,23 @@ static void print_rare(const option_table *table, uint32_t command, bool with_co
     if (column) fprintf(file, "\n");
 }
 
-void options_print_help(const option_table *table, uint32_t command, bool with_common, FILE *file) {
+static void print_row(const option_spec *spec, FILE *file) {
     char left[LEFT_SIZE];
-    for (size_t i = 0; i < table->n_specs; i++) {
-        const option_spec *spec = &table->specs[i];
-        if (spec->is_rare || !is_printed(spec, command, with_common)) continue;
-        left_column(spec, left);
-        bool show_default = spec->initial && strcmp(spec->initial, "-1") != 0 && strcmp(spec->initial, "0") != 0;
-        fprintf(file, "  %-*s %s%s%s%s\n", LEFT_COLUMN, left, spec->help, show_default ? " (" : "",
-                show_default ? spec->initial : "", show_default ? ")" : "");
-    }
+    left_column(spec, left);
+    bool show_default = spec->initial && strcmp(spec->initial, "-1") != 0 && strcmp(spec->initial, "0") != 0;
+    fprintf(file, "  %-*s %s%s%s%s\n", LEFT_COLUMN, left, spec->help, show_default ? " (" : "",
+            show_default ? spec->initial : "", show_default ? ")" : "");
+}
+
+void options_print_help(const option_table *table, uint32_t command, bool with_common, FILE *file) {
+    for (size_t i = 0; i < table->n_specs; i++)
+        if (table->specs[i].rarity == 0 && is_printed(&table->specs[i], command, with_common)) print_row(&table->specs[i], file);
     print_rare(table, command, with_common, file);
+}
+
+void options_print_help_all(const option_table *table, uint32_t command, bool with_common, FILE *file) {
+    for (size_t i = 0; i < table->n_specs; i++)
+        if (is_printed(&table->specs[i], command, with_common)) print_row(&table->specs[i], file);
 }
 
 void options_print_roff(FILE *file, const char *text) {

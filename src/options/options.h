@@ -42,7 +42,7 @@ typedef struct option_spec {
     double low, high;        /* bounds of numbers; of OPTION_TEXTS: at most `high` of them */
     const char *initial;     /* the default as an argument would say it; NULL: what the structure holds before */
     const char *help;
-    bool is_rare;            /* the help only names it */
+    int rarity;              /* 0 (false): the help explains it; 1 (true): it only names it; 2: only --help-all has it */
     uint32_t commands;       /* bit i: belongs to command i. 0: to all, also before the command */
     const char *choices;     /* "error|warn|info|debug" */
 } option_spec;
@@ -87,6 +87,8 @@ const char *options_similar(const char *text, const char *const *known);
 
 /* The lines of --help about the options of a command, at most 79 columns wide; `with_common`: also those of all. */
 void options_print_help(const option_table *table, uint32_t command, bool with_common, FILE *file);
+/* All options, each with its help. */
+void options_print_help_all(const option_table *table, uint32_t command, bool with_common, FILE *file);
 
 /* The paragraphs of a manual page about the same. */
 void options_print_manual(const option_table *table, uint32_t command, bool with_common, FILE *file);

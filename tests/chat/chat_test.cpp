@@ -75,6 +75,8 @@ static common_chat_templates_inputs server_inputs(const common_chat_templates *t
         inputs.continue_final_message = common_chat_continuation_parse(document.at("continue_final_message"));
     inputs.add_generation_prompt = inputs.continue_final_message == COMMON_CHAT_CONTINUATION_NONE;
     inputs.reasoning_format = COMMON_REASONING_FORMAT_AUTO;
+    inputs.enable_thinking = common_chat_templates_support_enable_thinking(templates);
+    inputs.chat_template_kwargs["preserve_reasoning"] = "true";
     common_json kwargs = document.value("chat_template_kwargs", common_json::object());
     for (const auto &[key, value] : kwargs.items()) inputs.chat_template_kwargs[key] = value.dump();
     if (kwargs.contains("enable_thinking")) inputs.enable_thinking = kwargs.at("enable_thinking").get<bool>();
@@ -86,7 +88,7 @@ peer_prompt peer_render(const llama_model *model, const std::string &chat_templa
     try {
         static const llama_model *model_before;
         static std::string template_before;
-        static common_chat_templates_ptr templates;
+        static common_chat_templates_ptr templates; /* of those: making them takes longer than applying them */
         if (model != model_before || chat_template != template_before) templates = common_chat_templates_init(model, chat_template);
         model_before = model;
         template_before = chat_template;
@@ -105,7 +107,6 @@ peer_prompt our_render(const llama_model *model, const std::string &chat_templat
     char message[ENGINE_MESSAGE_SIZE] = "";
     chat_options options = {};
     options.template_text = chat_template.c_str();
-    options.thinking_budget = -1;
     static const llama_model *model_before;
     static std::string template_before;
     static chat *opened; /* of those: opening takes longer than rendering */

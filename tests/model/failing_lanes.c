@@ -19,8 +19,8 @@ static who failing = NOBODY; /* written while no lane evaluates */
 static int threads_left = -1; /* that can be started; negative: any number */
 
 int32_t __real_llama_decode(struct llama_context *context, struct llama_batch batch);
-int32_t __wrap_llama_decode(struct llama_context *context, struct llama_batch batch);
-int32_t __wrap_llama_decode(struct llama_context *context, struct llama_batch batch) {
+__attribute__((visibility("default"))) int32_t __wrap_llama_decode(struct llama_context *context, struct llama_batch batch);
+__attribute__((visibility("default"))) int32_t __wrap_llama_decode(struct llama_context *context, struct llama_batch batch) {
     who caller = pthread_equal(pthread_self(), owner) ? OWNER : OTHERS;
     if (caller != failing) return __real_llama_decode(context, batch);
     for (int32_t i = 0; i < batch.n_tokens; i++) /* what is left after a failure is the library's affair: nothing, here */

@@ -97,6 +97,7 @@ static int copy_resumed(struct llama_engine *engine, struct sequence *sequence, 
 static void release_answer(struct sequence *sequence) {
     sampler_free(sequence->sampler);
     grammar_free(sequence->grammar);
+    chat_prompt_free(sequence->rendered);
     free(sequence->prompt);
     free(sequence->resumed);
     *sequence = (struct sequence){0};
@@ -132,10 +133,6 @@ static int settle(struct llama_engine *engine, struct sequence *answer) {
 static int llama_engine_admit(engine *base, const engine_request *request, int *result) {
     struct llama_engine *engine = (struct llama_engine *)base;
     uint64_t admitted_ns = plat_clock_ns();
-    if (request->document) {
-        llama_say(engine, "this engine takes messages, no documents; ask with plain messages");
-        return ENGINE_E_DOCUMENT;
-    }
     if (engine->n_running == base->facts.n_sequences) {
         llama_say(engine, "all %d sequences are in use", base->facts.n_sequences);
         return ENGINE_E_BUSY;
@@ -158,10 +155,7 @@ static int llama_engine_admit(engine *base, const engine_request *request, int *
 }
 
 static int llama_engine_render(engine *base, const engine_request *request, char **json) {
-    (void)request;
-    *json = NULL;
-    llama_say((struct llama_engine *)base, "this engine does not show what a request becomes");
-    return ENGINE_E_DOCUMENT;
+    return conversation_show((struct llama_engine *)base, request, json);
 }
 
 /* ---- stepping and cancelling --------------------------------------------------------------------------------------- */
@@ -210,8 +204,7 @@ static bool allocate_parts(struct llama_engine *engine) {
 
 static int open_parts(struct llama_engine *engine) {
     int error = model_load(engine);
-    if (error < 0 || (error = model_context(engine)) < 0) return error;
-    conversation_choose_template(engine);
+    if (error < 0 || (error = conversation_open(engine)) < 0 || (error = model_context(engine)) < 0) return error;
     /* Only from here on: an abort while the library reserves its memory would look like a failure to get it. */
     for (int l = 0; l < engine->n_lanes; l++)
         llama_set_abort_callback(engine->lanes[l].context, abandon_evaluation, &engine->lanes[l]);
@@ -234,6 +227,7 @@ static void llama_engine_close(engine *base) {
     free(engine->texts);
     if (engine->lanes) lanes_close(engine);
     habits_free(engine->habits);
+    chat_close(engine->chat);
     if (engine->model) llama_model_free(engine->model);
     llama_backend_free();
     llama_log_set(discard_log, NULL);

@@ -39,6 +39,8 @@
 #include "../grammar.h"
 #include "../sampler.h"
 
+#include "common/chat.h"
+
 #include "../../platform/platform.h"
 
 #include <ggml-backend.h>
@@ -68,6 +70,7 @@ struct sequence {
     bool has_shifted;      /* cells were dropped to make room */
     sampler *sampler;
     struct grammar *grammar; /* NULL: any text */
+    chat_prompt *rendered; /* what the prompt was made of, and how the answer is read */
     llama_token *prompt;
     int32_t n_prompt;
     int32_t n_prompt_done;
@@ -119,7 +122,7 @@ struct llama_engine {
     struct lane *lanes;
     int n_lanes;
     const struct llama_vocab *vocab;
-    const char *chat_template; /* NULL: plain text */
+    chat *chat;
     threadpool_free_fn threadpool_free;
     int32_t slice_limit;       /* rows that a slice may have */
     int32_t n_rows;            /* rows of a sequence in a batch, at least */
@@ -160,10 +163,14 @@ bool model_is_small(const struct llama_model *model);
 
 /* ---- conversation.c ---- */
 
-void conversation_choose_template(struct llama_engine *engine);
+/* The model's chat template. Errors: MODEL_BAD. */
+int conversation_open(struct llama_engine *engine);
 
-/* Fills in sequence->prompt and n_keep. Errors: EVALUATION, TOO_LONG, NO_MEMORY. */
+/* Fills in sequence->rendered, prompt and n_keep. Errors: DOCUMENT, EVALUATION, TOO_LONG, NO_MEMORY. */
 int conversation_tokenise(struct llama_engine *engine, struct sequence *sequence, const engine_request *request);
+
+/* engine_render(). */
+int conversation_show(struct llama_engine *engine, const engine_request *request, char **json);
 
 /* ---- steps.c ---- */
 

@@ -67,11 +67,14 @@ void configure(chat &chat, const chat_options &options) {
             throw std::invalid_argument("the reasoning format is '" + format + "'; it must be none, auto or deepseek");
         chat.reasoning_format = common_reasoning_format_from_name(format);
     }
-    chat.kwargs = read_kwargs(options.template_kwargs);
+    chat.kwargs = {{"preserve_reasoning", "true"}}; /* llama-server's default */
+    for (const auto &[key, value] : read_kwargs(options.template_kwargs)) chat.kwargs[key] = value;
     chat.enable_thinking = !options.no_thinking;
-    chat.thinking_budget = options.thinking_budget;
+    chat.thinking_budget = options.thinking_budget > 0 ? options.thinking_budget : -1;
     std::string text = choose_template(chat, options.template_text);
-    if (chat.name != "plain") chat.templates = common_chat_templates_init(chat.model, text);
+    if (chat.name == "plain") return;
+    chat.templates = common_chat_templates_init(chat.model, text);
+    chat.enable_thinking &= chat.is_jinja && common_chat_templates_support_enable_thinking(chat.templates.get());
 }
 
 /* ---- rendering ---- */
