@@ -1,12 +1,12 @@
 #!/bin/sh
 # packages.sh - builds the NuGet packages into build/packages: what they hold of native files is first built and installed
-# into build/packages/native/SYSTEM. Does nothing that is done already. PACKAGE_VERSION: another version than the project's.
+# into build/packages/native/SYSTEM. PACKAGE_VERSION, PACKAGE_FOLDER: another version than the project's, another folder.
 set -eu
 cd "$(dirname "$0")/.."
-out=$PWD/build/packages
-stage=$out/native/linux-x64
+out=${PACKAGE_FOLDER:-$PWD/build/packages}
+stage=$PWD/build/packages/native/linux-x64
 version=${PACKAGE_VERSION:-}
-mkdir -p "$out"
+mkdir -p "$out" "$stage"
 
 scripts/build.sh release chatbot lipc
 for component in build/chatbot build/liblipc.so.0 models/tutor.gguf; do

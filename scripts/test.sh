@@ -64,6 +64,8 @@ if [ -e "$beside/no_dotnet" ]; then
 else
     step ".NET: tests"
     dotnet test dotnet/LlamaIpc.slnx -c Release --nologo --no-build
+    step ".NET: packages, in a fresh folder"
+    tests/dotnet/packages.sh
 fi
 
 step "models of the protocol"
