@@ -3,6 +3,7 @@
 #include "fuzz.h"
 
 #include "channel/request.h"
+#include "text/json.h"
 #include "text/utf8.h"
 
 #include <string.h>
@@ -14,10 +15,25 @@ static void must_be_text(const char *text, const uint8_t *data, size_t size) {
     MUST(text + n_bytes < begin + size && utf8_is_valid(text, n_bytes));
 }
 
+/* What is a document can be looked through without a check of every step. */
+static void check_document(const char *document, const uint8_t *data, size_t size) {
+    json_slice object, name = {NULL, 0}, value;
+    must_be_text(document, data, size);
+    MUST(json_check(document, strlen(document), &object, NULL) && json_kind(object) == '{');
+    while (json_next_member(object, &name, &value)) {
+        MUST(json_kind(name) == '"' && json_kind(value) != 0);
+        MUST(value.at > name.at && value.at + value.n_bytes < object.at + object.n_bytes);
+        json_member(value, "content");
+        for (json_slice element = json_next(value, (json_slice){NULL, 0}); element.at; element = json_next(value, element))
+            json_member(element, "role");
+    }
+}
+
 static void check_accepted(const request_view *view, const uint8_t *data, size_t size) {
     static lipc_message messages[LIPC_ITEMS_MAX];
     MUST(view->header.n_bytes == size && view->header.n_items <= LIPC_ITEMS_MAX);
-    MUST(view->n_messages >= 1 && view->n_messages <= LIPC_ITEMS_MAX && view->n_stops <= LIPC_STOPS_MAX);
+    MUST(view->document ? view->n_messages == 0 : view->n_messages >= 1);
+    MUST(view->n_messages <= LIPC_ITEMS_MAX && view->n_stops <= LIPC_STOPS_MAX);
     MUST(view->header.priority >= -100 && view->header.priority <= 100 && view->header.seed >= LIPC_SEED_DEFAULT);
     MUST(!(view->header.temperature < 0) && !(view->header.temperature > 100));
     request_messages((const char *)data, messages, view->n_messages);
@@ -26,14 +42,16 @@ static void check_accepted(const request_view *view, const uint8_t *data, size_t
         must_be_text(messages[i].text, data, size);
         MUST(strlen(messages[i].role) < sizeof((lipc_request_item *)0)->role);
     }
-    MUST(view->last_text == messages[view->n_messages - 1].text);
+    MUST(view->last_text == (view->document ? view->document : messages[view->n_messages - 1].text));
+    if (view->document) check_document(view->document, data, size);
     for (size_t i = 0; i < view->n_stops; i++) {
         must_be_text(view->stops[i], data, size);
         MUST(strlen(view->stops[i]) >= 1 && strlen(view->stops[i]) <= LIPC_STOP_BYTES_MAX);
     }
     if (view->grammar) must_be_text(view->grammar, data, size);
     if (view->header.flags & LIPC_FLAG_LOAD) {
-        MUST(view->n_messages == 1 && view->n_stops == 0 && !view->grammar);
+        MUST(view->n_messages == 1 && view->n_stops == 0 && !view->grammar && !view->document);
+        MUST(!(view->header.flags & LIPC_FLAG_RENDER));
         MUST(view->last_text[0] == '/' && strlen(view->last_text) <= LIPC_MODEL_PATH_MAX);
     }
 }

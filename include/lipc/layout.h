@@ -104,9 +104,14 @@ LIPC_LAYOUT_ASSERT(LIPC_CLASSIC_REGION_SIZE % 4096 == 0);
  * larger structures (whose sizes the hub tells). */
 #define LIPC_HUB_MAGIC UINT64_C(0x425548204350494C) /* the bytes "LIPC HUB" */
 #define LIPC_LAYOUT_MAJOR 1
-#define LIPC_LAYOUT_MINOR 3 /* 1: LIPC_HUB_RECOVERING, LIPC_STREAM_RECOVERING, the words for recovery
+#define LIPC_LAYOUT_MINOR 4 /* 1: LIPC_HUB_RECOVERING, LIPC_STREAM_RECOVERING, the words for recovery
                              * 2: the classic block's `reader`, `n_cached`
-                             * 3: LIPC_FLAG_LOAD, `facts_version` */
+                             * 3: LIPC_FLAG_LOAD, `facts_version`
+                             * 4: `features`: LIPC_FEATURE_PARTS, LIPC_FEATURE_DOCUMENTS and what belongs to them */
+
+/* Bits of `features`. */
+#define LIPC_FEATURE_PARTS UINT64_C(1)     /* parts log and parts index, `parts`, `parts_sum` */
+#define LIPC_FEATURE_DOCUMENTS UINT64_C(2) /* LIPC_ITEM_DOCUMENT, LIPC_FLAG_RENDER */
 
 /* ---- Doorbell -----------------------------------------------------------------------------------------------------
  * A hint "look again" to whoever sleeps. State is elsewhere. `rings` is the word that a sleeper gives to the kernel.
@@ -133,7 +138,7 @@ typedef struct lipc_hub {
     uint16_t layout_minor;
     uint32_t host_pid;
     uint64_t host_start_time; /* of its process, as lipc_client_record.start_time */
-    uint64_t features;        /* bits that a minor version may add; none yet */
+    uint64_t features;        /* LIPC_FEATURE_*: bits that a minor version may add */
     uint64_t segment_size;    /* bytes of the whole segment */
     uint32_t hub_size;        /* bytes of this structure */
     uint32_t epoch;           /* 1 for the first host on this segment, one more for each that takes it over */
@@ -149,7 +154,11 @@ typedef struct lipc_hub {
     uint32_t log_size;
     uint32_t index_offset;    /* of the token index */
     uint32_t index_length;    /* token records that there is room for */
-    uint32_t reserved0[5];
+    uint32_t parts_offset;    /* of the parts log; this and the next three: LIPC_FEATURE_PARTS, otherwise 0 */
+    uint32_t parts_size;
+    uint32_t parts_index_offset;
+    uint32_t parts_length;    /* part records that there is room for, at most LIPC_PARTS_MAX */
+    uint32_t reserved0;
 
     uint32_t state;           /* 128: LIPC_HUB_*; release, pairs with the acquire of whoever attaches */
     uint32_t load_per_mille;
@@ -213,7 +222,11 @@ LIPC_LAYOUT_ASSERT(offsetof(lipc_hub, log_offset) == 92);
 LIPC_LAYOUT_ASSERT(offsetof(lipc_hub, log_size) == 96);
 LIPC_LAYOUT_ASSERT(offsetof(lipc_hub, index_offset) == 100);
 LIPC_LAYOUT_ASSERT(offsetof(lipc_hub, index_length) == 104);
-LIPC_LAYOUT_ASSERT(offsetof(lipc_hub, reserved0) == 108);
+LIPC_LAYOUT_ASSERT(offsetof(lipc_hub, parts_offset) == 108);
+LIPC_LAYOUT_ASSERT(offsetof(lipc_hub, parts_size) == 112);
+LIPC_LAYOUT_ASSERT(offsetof(lipc_hub, parts_index_offset) == 116);
+LIPC_LAYOUT_ASSERT(offsetof(lipc_hub, parts_length) == 120);
+LIPC_LAYOUT_ASSERT(offsetof(lipc_hub, reserved0) == 124);
 LIPC_LAYOUT_ASSERT(offsetof(lipc_hub, state) == 128);
 LIPC_LAYOUT_ASSERT(offsetof(lipc_hub, worker_pid) == 148);
 LIPC_LAYOUT_ASSERT(offsetof(lipc_hub, facts_version) == 156);
@@ -265,7 +278,8 @@ LIPC_LAYOUT_ASSERT(offsetof(lipc_client_record, queue_position) == 128);
 LIPC_LAYOUT_ASSERT(sizeof(lipc_client_record) == 256);
 
 /* ---- Streams ------------------------------------------------------------------------------------------------------
- * A stream begins with this header; request area, response log and token index follow where the hub says.
+ * A stream begins with this header; request area, response log, token index, parts log and parts index follow where the
+ * hub says.
  *
  * claim     bits 0 to 3    LIPC_CLAIM_*
  *           bits 4 to 15   index of the owner's client record; LIPC_NO_OWNER
@@ -282,6 +296,11 @@ LIPC_LAYOUT_ASSERT(sizeof(lipc_client_record) == 256);
  * published bits 0 to 31   bytes of the log that are final
  *           bits 32 to 63  records of the index that are final
  *   Release, after the bytes and the records; pairs with the readers' acquire. Only grows within a generation.
+ * parts     bits 0 to 31   bytes of the parts log that are final
+ *           bits 32 to 47  records of the parts index that are final
+ *           bits 48 to 63  the low 16 bits of the number of tokens whose parts these are
+ *   Release, after the bytes and the records, and after the `published` of the same token; pairs with the readers'
+ *   acquire. Only grows within a generation, but for the token count, which wraps round.
  * status    bits 0 to 7    LIPC_STREAM_* of lipc.h, 0 while the host has not seen the request
  *           bits 8 to 15   lipc_end
  *           bits 16 to 31  the refusal's or failure's lipc_error, without its sign
@@ -298,7 +317,10 @@ typedef struct lipc_stream_header {
     uint64_t published;      /* 128: host */
     uint64_t status;         /* host */
     uint32_t n_cached;       /* host: tokens of the prompt that were in the cache already, and not evaluated again */
-    uint8_t reserved2[44];
+    uint32_t reserved3;
+    uint64_t parts;          /* 152: host: how much of parts log and parts index is final: LIPC_FEATURE_PARTS */
+    uint64_t parts_sum;      /* host, before the status that says ENDED: FNV-1a over the parts, for readers; see stream.h */
+    uint8_t reserved2[24];
     uint32_t queue_position; /* 192: host, as all below: requests ahead; 0: its turn */
     uint32_t n_prompt;       /* tokens of the prompt */
     uint32_t n_prompt_done;  /* of them evaluated */
@@ -329,6 +351,8 @@ LIPC_LAYOUT_ASSERT(offsetof(lipc_stream_header, watchers) == 64);
 LIPC_LAYOUT_ASSERT(offsetof(lipc_stream_header, published) == 128);
 LIPC_LAYOUT_ASSERT(offsetof(lipc_stream_header, status) == 136);
 LIPC_LAYOUT_ASSERT(offsetof(lipc_stream_header, n_cached) == 144);
+LIPC_LAYOUT_ASSERT(offsetof(lipc_stream_header, parts) == 152);
+LIPC_LAYOUT_ASSERT(offsetof(lipc_stream_header, parts_sum) == 160);
 LIPC_LAYOUT_ASSERT(offsetof(lipc_stream_header, queue_position) == 192);
 LIPC_LAYOUT_ASSERT(offsetof(lipc_stream_header, submitted_ns) == 208);
 LIPC_LAYOUT_ASSERT(offsetof(lipc_stream_header, started_ns) == 216);
@@ -348,6 +372,26 @@ typedef struct lipc_token_record {
 } lipc_token_record;
 
 LIPC_LAYOUT_ASSERT(sizeof(lipc_token_record) == 16);
+
+/* One record of the parts index: a thought, or a call of a tool. What belongs to it lies in the parts log from `start` on: of
+ * a call first its id, then the tool's name; then the thought's text, or the call's arguments, up to the `start` of the
+ * next record, or as far as the log goes. Only the last part grows, until there is text behind its position. */
+typedef struct lipc_part_record {
+    uint32_t kind;     /* LIPC_PART_* */
+    uint32_t call;     /* number of a call among the calls, from 0; 0 for other kinds */
+    uint32_t start;    /* bytes of the parts log */
+    uint32_t position; /* bytes of the response log that come before it */
+    uint32_t token;    /* number of the token with which it begins: its record has the time */
+    uint16_t n_id;     /* bytes of a call's id, and of its tool's name; 0 for other kinds */
+    uint16_t n_name;
+    uint32_t reserved[2];
+} lipc_part_record;
+
+/* lipc_part_record.kind. The numbers are those of lipc_part_kind. */
+#define LIPC_PARTS_MAX 65535 /* what `parts` can count */
+
+LIPC_LAYOUT_ASSERT(offsetof(lipc_part_record, n_id) == 20);
+LIPC_LAYOUT_ASSERT(sizeof(lipc_part_record) == 32);
 
 /* ---- Requests -----------------------------------------------------------------------------------------------------
  * What the request area holds: this header, then n_items items. NaN, LIPC_INT_DEFAULT and LIPC_SEED_DEFAULT leave a
@@ -375,6 +419,8 @@ typedef struct lipc_request_header {
 #define LIPC_FLAG_LOGPROBS 4u
 #define LIPC_FLAG_LOAD 8u /* no answer is wanted, but another model for the host: the only item is a message, the absolute
                              path of its file, of at most LIPC_MODEL_PATH_MAX bytes */
+#define LIPC_FLAG_RENDER 16u /* no answer is wanted, but what the request becomes for the model: the response is a JSON
+                                document that shows it, without tokens */
 #define LIPC_MODEL_PATH_MAX 4095
 
 /* An item: this header, n_bytes of UTF-8 without a zero byte, then one to eight zero bytes, so that the text is
@@ -388,6 +434,8 @@ typedef struct lipc_request_item {
 #define LIPC_ITEM_MESSAGE 1u
 #define LIPC_ITEM_STOP 2u    /* at most LIPC_STOPS_MAX, of 1 to LIPC_STOP_BYTES_MAX bytes */
 #define LIPC_ITEM_GRAMMAR 3u /* at most one */
+#define LIPC_ITEM_DOCUMENT 4u /* at most one, and then no message: a JSON object with the conversation, its tools and what
+                                 else the model is told; see docs/protocol.md */
 #define LIPC_STOPS_MAX 16
 #define LIPC_STOP_BYTES_MAX 256
 #define LIPC_ITEMS_MAX 4096

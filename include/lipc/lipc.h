@@ -184,7 +184,7 @@ LIPC_API void lipc_client_close(lipc_client *client);
 typedef struct lipc_stream lipc_stream;
 
 typedef struct lipc_message {
-    const char *role; /* "system", "user" or "assistant" */
+    const char *role; /* "system", "user" or "assistant"; a lipc_document has others, too */
     const char *text;
 } lipc_message;
 
@@ -215,7 +215,9 @@ typedef struct lipc_request {
     int32_t ignore_eos;      /* 1: the model cannot end its answer */
     int32_t logprobs;        /* 1: token records carry log probabilities, at a pass over the vocabulary for each token */
     int32_t load;            /* 1: not an answer but another model is wanted: see lipc_client_load */
-    int32_t reserved;        /* 0 */
+    int32_t render;          /* 1: not an answer is wanted, but what the request becomes for the model: the stream's text is
+                                a JSON document, {"text": ..., "tokens": [{"id", "text", "is_control", "is_input"}]} */
+    const char *document;    /* a JSON document in place of messages: see lipc_document; NULL: none */
 } lipc_request;
 
 /* Defaults: no messages, everything left to the host, not detachable. */
@@ -261,6 +263,37 @@ typedef struct lipc_delta {
  * before this is returned; or lipc_client_interrupt: the stream goes on), REFUSED, FAILED, HOST_GONE (what had
  * arrived has been read before), GONE (a followed stream whose place was given to another), INVALID. */
 LIPC_API int lipc_stream_read(lipc_stream *stream, int timeout_ms, lipc_delta *delta);
+
+/* What an answer consists of. */
+typedef enum lipc_part_kind {
+    LIPC_PART_TEXT = 0,    /* the answer itself */
+    LIPC_PART_THOUGHT = 1, /* what a model that thinks writes before it answers */
+    LIPC_PART_CALL = 2     /* the call of a tool; its text is the arguments, a JSON object once it is complete */
+} lipc_part_kind;
+
+typedef struct lipc_part_delta {
+    int32_t kind;        /* lipc_part_kind */
+    int32_t part;        /* number of the thought or call in the answer, from 0: all deltas of one have the same; text: -1 */
+    int32_t call;        /* number of a call among the calls, from 0; other kinds: -1 */
+    int32_t begins;      /* 1: the first delta of a thought or call; it may have no text yet */
+    const char *text;    /* what is new, whole characters, not zero-terminated; a copy, as in lipc_delta */
+    size_t n_bytes;
+    uint64_t offset;     /* where in the whole text of its part, or of the answer, it begins */
+    uint64_t position;   /* of a thought or call: bytes of the answer's text that come before it */
+    const char *call_id; /* of a call, with each of its deltas: what its result is sent back with; zero-terminated */
+    const char *name;    /* of a call, with each of its deltas: the tool; zero-terminated. Other kinds: "" */
+    int32_t first_token; /* of a thought or call: number of the token with which it begins; text: -1 */
+    int32_t reserved;
+} lipc_part_delta;
+
+/* Reads what is new like lipc_stream_read, but thoughts and calls, too, each delta of one of them or of the text, in the
+ * order in which they belong: a part is complete when a delta of another one comes, or the end. The end is 0 with n_bytes = 0
+ * and begins = 0. lipc_stream_read gives the text alone; both have the same place in it. From the first call of this
+ * function on, lipc_stream_wait_any waits for thoughts and calls of this stream, too.
+ *
+ * An answer that consists of calls ends with LIPC_END_TURN as any other. A host that knows no parts (before 1.4 of the layout)
+ * shows text alone. Stop strings are looked for in the text alone. Errors and time-outs as lipc_stream_read. */
+LIPC_API int lipc_stream_read_part(lipc_stream *stream, int timeout_ms, lipc_part_delta *delta);
 
 /* Called in the reading thread with each piece of new text. Return 0 to go on, anything else to cancel the stream. */
 typedef int (*lipc_delta_fn)(void *user_data, const lipc_delta *delta);
@@ -364,6 +397,80 @@ LIPC_API int lipc_stream_attach(lipc_client *client, const char *id, uint64_t of
 /* Frees the handle. The owner's close ends the work and gives the stream's place back; a follower's changes nothing.
  * Before or after lipc_client_close. NULL is allowed. Cannot fail. */
 LIPC_API void lipc_stream_close(lipc_stream *stream);
+
+/* ==== Documents ====================================================================================================
+ *
+ * What chat models are asked with, where plain messages are not enough: further roles, calls and thoughts of earlier
+ * answers, tools, a schema for the answer, thinking. A document is JSON, in the form that OpenAI's and llama-server's
+ * "chat completions" have (docs/protocol.md, section 15); these functions write one. Whoever has it as text already needs
+ * none of them: lipc_request.document takes it.
+ *
+ *     lipc_document *document;
+ *     lipc_document_new(&document);
+ *     lipc_document_add_message(document, "user", "What is 6 times 7?");
+ *     lipc_document_add_tool(document, "calculate", "Evaluates an expression.",
+ *                            "{\"type\":\"object\",\"properties\":{\"expression\":{\"type\":\"string\"}}}");
+ *     request.document = lipc_document_json(document);
+ *
+ * Nothing is checked against the model before the host sees it: what its template cannot do is REFUSED by the first read.
+ * All of them return INVALID for NULL, for text that is not UTF-8 and for JSON that is none, NO_MEMORY, and say so in
+ * lipc_error_message(); the document is then as it was. Threads: one at a time for each document. */
+typedef struct lipc_document lipc_document;
+
+/* An empty document. On error *document is NULL. */
+LIPC_API int lipc_document_new(lipc_document **document);
+
+/* One that begins as the JSON object `json`: its messages and tools can be added to, everything else can be set anew. */
+LIPC_API int lipc_document_parse(const char *json, lipc_document **document);
+
+/* Adds a message. Roles: "system", "developer", "user", "assistant", "tool" (see lipc_document_add_result). */
+LIPC_API int lipc_document_add_message(lipc_document *document, const char *role, const char *text);
+
+/* Add to the last message, which must be of the role "assistant": what it had thought, and a tool that it called. `arguments`
+ * is a JSON object as lipc_stream_read_part gave it. Errors: also INVALID if there is no such message. */
+LIPC_API int lipc_document_add_thought(lipc_document *document, const char *text);
+LIPC_API int lipc_document_add_call(lipc_document *document, const char *call_id, const char *name, const char *arguments);
+
+/* Adds what a tool returned: a message of the role "tool". */
+LIPC_API int lipc_document_add_result(lipc_document *document, const char *call_id, const char *name, const char *text);
+
+/* Adds a tool that the model may call. `description` may be NULL; `parameters` is a JSON schema, NULL: it takes none. */
+LIPC_API int lipc_document_add_tool(lipc_document *document, const char *name, const char *description,
+                                    const char *parameters);
+
+/* Which tool is called: "auto" (as the model likes; so it is initially), "none", "required" (some), or the name of one. */
+LIPC_API int lipc_document_set_tool_choice(lipc_document *document, const char *choice);
+
+/* Whether several tools may be called in one answer. */
+LIPC_API int lipc_document_set_parallel_calls(lipc_document *document, int are_allowed);
+
+/* The JSON schema that the answer's text must follow. It binds the sampler: a complete answer is valid. */
+LIPC_API int lipc_document_set_schema(lipc_document *document, const char *schema);
+
+/* Whether the model thinks before it answers: 1 yes, 0 no. Initially as its template has it. */
+LIPC_API int lipc_document_set_thinking(lipc_document *document, int is_on);
+
+/* How hard it thinks ("low", "medium", "high", or what its template knows), and how many tokens at most (-1: no limit). */
+LIPC_API int lipc_document_set_effort(lipc_document *document, const char *effort);
+LIPC_API int lipc_document_set_thinking_budget(lipc_document *document, int32_t n_tokens);
+
+/* The last message, of the role "assistant", is the beginning of the answer, which goes on behind it. */
+LIPC_API int lipc_document_set_continue(lipc_document *document, int is_on);
+
+/* In place of messages: a prompt that no template is put around, as text or as tokens of the model's vocabulary; or the
+ * text before and behind the place that is to be filled in, for models that were trained for that. */
+LIPC_API int lipc_document_set_prompt(lipc_document *document, const char *text);
+LIPC_API int lipc_document_set_prompt_tokens(lipc_document *document, const int32_t *tokens, size_t n_tokens);
+LIPC_API int lipc_document_set_infill(lipc_document *document, const char *prefix, const char *suffix);
+
+/* Any other member of the document, as JSON: "chat_template_kwargs", for instance. NULL takes it out. */
+LIPC_API int lipc_document_set(lipc_document *document, const char *name, const char *json);
+
+/* The document as it is now, zero-terminated; valid until the next call on it. NULL if there is not enough memory. */
+LIPC_API const char *lipc_document_json(lipc_document *document);
+
+/* NULL allowed. */
+LIPC_API void lipc_document_free(lipc_document *document);
 
 /* ==== The classic channel ===========================================================================================
  *

@@ -22,7 +22,13 @@ void hub_plan(hub_geometry *geometry, uint32_t n_streams, uint32_t request_size,
     g.request_offset = (uint32_t)round_up(sizeof(lipc_stream_header), PAGE);
     g.log_offset = g.request_offset + g.request_size;
     g.index_offset = g.log_offset + g.log_size;
-    g.stream_size = round_up(g.index_offset + (uint64_t)g.index_length * sizeof(lipc_token_record), PAGE);
+    g.parts_offset = (uint32_t)round_up(g.index_offset + (uint64_t)g.index_length * sizeof(lipc_token_record), PAGE);
+    g.parts_size = (uint32_t)round_up(g.log_size / 2, PAGE);
+    g.parts_length = g.parts_size / HUB_BYTES_PER_PART;
+    if (g.parts_length < HUB_PARTS_LEAST) g.parts_length = HUB_PARTS_LEAST;
+    if (g.parts_length > LIPC_PARTS_MAX) g.parts_length = LIPC_PARTS_MAX;
+    g.parts_index_offset = g.parts_offset + g.parts_size;
+    g.stream_size = round_up(g.parts_index_offset + (uint64_t)g.parts_length * sizeof(lipc_part_record), PAGE);
     g.segment_size = g.streams_offset + g.stream_size * n_streams;
     *geometry = g;
 }
@@ -33,7 +39,9 @@ bool hub_is_same_layout(const hub_geometry *a, const hub_geometry *b) {
            a->client_size == b->client_size && a->n_clients == b->n_clients && a->n_streams == b->n_streams &&
            a->request_offset == b->request_offset && a->request_size == b->request_size &&
            a->log_offset == b->log_offset && a->log_size == b->log_size && a->index_offset == b->index_offset &&
-           a->index_length == b->index_length;
+           a->index_length == b->index_length && a->parts_offset == b->parts_offset &&
+           a->parts_size == b->parts_size && a->parts_index_offset == b->parts_index_offset &&
+           a->parts_length == b->parts_length;
 }
 
 void hub_clear(const hub_view *view) {
@@ -57,6 +65,7 @@ void hub_begin(const hub_view *view, int host_pid, uint64_t host_start_time, con
         .layout_minor = LIPC_LAYOUT_MINOR,
         .host_pid = (uint32_t)host_pid,
         .host_start_time = host_start_time,
+        .features = LIPC_FEATURE_PARTS | LIPC_FEATURE_DOCUMENTS,
         .segment_size = g->segment_size,
         .hub_size = sizeof *hub,
         .epoch = hub->epoch + 1,
@@ -72,6 +81,10 @@ void hub_begin(const hub_view *view, int host_pid, uint64_t host_start_time, con
         .log_size = g->log_size,
         .index_offset = g->index_offset,
         .index_length = g->index_length,
+        .parts_offset = g->parts_offset,
+        .parts_size = g->parts_size,
+        .parts_index_offset = g->parts_index_offset,
+        .parts_length = g->parts_length,
     };
     /* Nobody may take the old numbers for new ones: the magic goes first and comes back when all else stands. Words
      * that sleepers and ringers use stay, and the epoch counts on, by which a successor knows that there were clients. */
@@ -131,6 +144,12 @@ static bool fits_together(const hub_geometry *g, uint64_t mapped_size) {
     if (g->n_streams == 0 || g->n_streams > LIPC_STREAMS_MAX || g->stream_size > mapped_size) return false;
     if (g->clients_offset % 64 || g->client_size % 64 || g->streams_offset % 64 || g->stream_size % 64) return false;
     if (g->request_offset % 8 || g->log_offset % 8 || g->index_offset % 8) return false;
+    if (g->parts_offset % 8 || g->parts_index_offset % 8 || g->parts_length > LIPC_PARTS_MAX) return false;
+    bool has_parts = g->parts_length > 0;
+    if (has_parts && (!lies_within(g->parts_offset, g->parts_size, sizeof(lipc_stream_header), g->stream_size) ||
+                      !lies_within(g->parts_index_offset, (uint64_t)g->parts_length * sizeof(lipc_part_record),
+                                   sizeof(lipc_stream_header), g->stream_size)))
+        return false;
     return lies_within(g->clients_offset, (uint64_t)g->client_size * g->n_clients, LIPC_HUB_END, g->segment_size) &&
            lies_within(g->streams_offset, g->stream_size * g->n_streams, LIPC_HUB_END, g->segment_size) &&
            lies_within(g->request_offset, g->request_size, sizeof(lipc_stream_header), g->stream_size) &&
@@ -154,7 +173,8 @@ hub_check hub_read(char *base, uint64_t mapped_size, hub_view *view, hub_identit
     if (__atomic_load_n(&shared->magic, __ATOMIC_RELAXED) != magic ||
         __atomic_load_n(&shared->epoch, __ATOMIC_RELAXED) != epoch)
         return HUB_NOT_YET;
-    *identity = (hub_identity){hub.layout_major, hub.layout_minor, (int)hub.host_pid, epoch, hub.host_start_time};
+    *identity = (hub_identity){hub.layout_major, hub.layout_minor, (int)hub.host_pid, epoch, hub.host_start_time,
+                               hub.features};
     if (hub.layout_major != LIPC_LAYOUT_MAJOR) return HUB_OTHER_VERSION;
     if (__atomic_load_n(&shared->state, __ATOMIC_ACQUIRE) == 0) return HUB_NOT_YET;
     view->base = base;
@@ -165,6 +185,12 @@ hub_check hub_read(char *base, uint64_t mapped_size, hub_view *view, hub_identit
         .log_offset = hub.log_offset, .log_size = hub.log_size, .index_offset = hub.index_offset,
         .index_length = hub.index_length,
     };
+    if (hub.features & LIPC_FEATURE_PARTS) {
+        view->at.parts_offset = hub.parts_offset;
+        view->at.parts_size = hub.parts_size;
+        view->at.parts_index_offset = hub.parts_index_offset;
+        view->at.parts_length = hub.parts_length;
+    }
     return fits_together(&view->at, mapped_size) ? HUB_OK : HUB_DAMAGED;
 }
 

@@ -18,6 +18,7 @@ typedef struct hub_geometry {
     uint64_t segment_size, clients_offset, streams_offset, stream_size;
     uint32_t client_size, n_clients, n_streams;
     uint32_t request_offset, request_size, log_offset, log_size, index_offset, index_length;
+    uint32_t parts_offset, parts_size, parts_index_offset, parts_length; /* 0: a host that has no parts */
 } hub_geometry;
 
 /* A mapped segment with its geometry. */
@@ -35,7 +36,13 @@ typedef struct hub_view {
 /* A token index has one record for each HUB_BYTES_PER_TOKEN bytes of log: tokens are rarely shorter on average. */
 #define HUB_BYTES_PER_TOKEN 4
 
-/* What a host is given that nobody tells otherwise. */
+/* The parts log has half the size of the response log, its index one record for each HUB_BYTES_PER_PART bytes of it:
+ * thoughts and calls are rarely shorter on average. */
+#define HUB_BYTES_PER_PART 512
+#define HUB_PARTS_LEAST 64u
+
+/* What a host is given that nobody tells otherwise. All of it together are 47 MB of the 64 MB that a container's /dev/shm
+ * often has. */
 #define HUB_STREAMS_DEFAULT 8u
 #define HUB_REQUEST_SIZE_DEFAULT (256u << 10)
 #define HUB_LOG_SIZE_DEFAULT (1u << 20)
@@ -68,6 +75,7 @@ typedef struct hub_identity {
     int host_pid;
     uint32_t epoch;
     uint64_t host_start_time;
+    uint64_t features;
 } hub_identity;
 
 /* Client: copies and checks. `mapped_size` is what is mapped at `base`, at least LIPC_HUB_END. */

@@ -2,6 +2,7 @@
  * reads. */
 #include "request.h"
 
+#include "../text/json.h"
 #include "../text/utf8.h"
 
 #include <math.h>
@@ -71,9 +72,19 @@ static bool check_stop(size_t number, const char *text, size_t n_bytes, char *me
     return check_text("stop string", number, text, n_bytes, message);
 }
 
+/* What it means is the engine's to say; that it is an object in one piece can be said here, where it costs nobody's turn. */
+static bool check_document(const char *text, size_t n_bytes, char *message) {
+    json_slice value;
+    size_t wrong;
+    if (!check_text("document", 1, text, n_bytes, message)) return false;
+    if (!json_check(text, n_bytes, &value, &wrong))
+        return refuse(message, "the document is not valid JSON: byte %zu of %zu is not what may stand there", wrong, n_bytes);
+    return json_kind(value) == '{' || refuse(message, "the document is JSON, but no object");
+}
+
 /* What a request with LIPC_FLAG_LOAD holds. It has a message, as every request: there is nothing beside it. */
 static bool check_load(const lipc_request_header *header, const char *path, char *message) {
-    if (header->n_items != 1)
+    if (header->n_items != 1 || header->flags & LIPC_FLAG_RENDER || !path)
         return refuse(message, "a request to load a model has one message, the model's path, and no other item");
     if (path[0] != '/') return refuse(message, "the path of a model to load is not absolute: it must begin with '/'");
     return strlen(path) <= LIPC_MODEL_PATH_MAX ||
@@ -92,7 +103,8 @@ static lipc_request_header header_of(const lipc_request *request, size_t n_bytes
     return (lipc_request_header){
         .n_bytes = (uint32_t)n_bytes,
         .flags = (request->detachable ? LIPC_FLAG_DETACHABLE : 0) | (request->ignore_eos ? LIPC_FLAG_IGNORE_EOS : 0) |
-                 (request->logprobs ? LIPC_FLAG_LOGPROBS : 0) | (request->load ? LIPC_FLAG_LOAD : 0),
+                 (request->logprobs ? LIPC_FLAG_LOGPROBS : 0) | (request->load ? LIPC_FLAG_LOAD : 0) |
+                 (request->render ? LIPC_FLAG_RENDER : 0),
         .n_predict = request->n_predict,
         .temperature = request->temperature,
         .min_p = request->min_p,
@@ -104,12 +116,16 @@ static lipc_request_header header_of(const lipc_request *request, size_t n_bytes
         .repeat_last_n = request->repeat_last_n,
         .priority = request->priority,
         .seed = request->seed,
-        .n_items = (uint32_t)(request->n_messages + request->n_stops + (request->grammar ? 1 : 0)),
+        .n_items = (uint32_t)(request->n_messages + request->n_stops + (request->grammar ? 1 : 0) +
+                              (request->document ? 1 : 0)),
     };
 }
 
 static bool measure(const lipc_request *request, size_t *n_bytes, char *message) {
-    if (request->n_messages < 1 || !request->messages) return refuse(message, "the request has no message");
+    if (request->document && request->n_messages != 0)
+        return refuse(message, "the request has a document and messages beside it: put them into the document");
+    if (!request->document && (request->n_messages < 1 || !request->messages))
+        return refuse(message, "the request has no message");
     if (request->n_messages > LIPC_ITEMS_MAX - LIPC_STOPS_MAX - 1)
         return refuse(message, "%d messages are too many: expected at most %d", request->n_messages,
                       LIPC_ITEMS_MAX - LIPC_STOPS_MAX - 1);
@@ -136,7 +152,12 @@ static bool measure(const lipc_request *request, size_t *n_bytes, char *message)
         if (!check_text("grammar", 1, request->grammar, length, message)) return false;
         *n_bytes += item_size(length);
     }
-    return !request->load || check_load(&header, request->messages[0].text, message);
+    if (request->document) {
+        size_t length = strlen(request->document);
+        if (!check_document(request->document, length, message)) return false;
+        *n_bytes += item_size(length);
+    }
+    return !request->load || check_load(&header, request->document ? NULL : request->messages[0].text, message);
 }
 
 int request_measure(const lipc_request *request, size_t *n_bytes, char message[REQUEST_MESSAGE_SIZE]) {
@@ -160,7 +181,8 @@ void request_write(const lipc_request *request, size_t n_bytes, char *area) {
     for (int32_t i = 0; i < request->n_messages; i++)
         at = write_item(at, LIPC_ITEM_MESSAGE, request->messages[i].role, request->messages[i].text);
     for (int32_t i = 0; i < request->n_stops; i++) at = write_item(at, LIPC_ITEM_STOP, "", request->stops[i]);
-    if (request->grammar) write_item(at, LIPC_ITEM_GRAMMAR, "", request->grammar);
+    if (request->grammar) at = write_item(at, LIPC_ITEM_GRAMMAR, "", request->grammar);
+    if (request->document) write_item(at, LIPC_ITEM_DOCUMENT, "", request->document);
 }
 
 /* ---- host -------------------------------------------------------------------------------------------------------- */
@@ -180,6 +202,10 @@ static bool read_item(const lipc_request_item *item, const char *text, request_v
         if (view->grammar) return refuse(message, "more than one grammar");
         view->grammar = text;
         return check_text("grammar", 1, text, item->n_bytes, message);
+    case LIPC_ITEM_DOCUMENT:
+        if (view->document) return refuse(message, "more than one document");
+        view->document = view->last_text = text;
+        return check_document(text, item->n_bytes, message);
     default:
         return refuse(message, "an item of the unknown kind %u", item->kind);
     }
@@ -192,7 +218,8 @@ static bool read_request(const char *bytes, size_t n_bytes, request_view *view, 
     memcpy(header, bytes, sizeof *header);
     if (header->n_bytes != n_bytes)
         return refuse(message, "the request says it has %u bytes, its stream %zu", header->n_bytes, n_bytes);
-    if (header->flags & ~(LIPC_FLAG_DETACHABLE | LIPC_FLAG_IGNORE_EOS | LIPC_FLAG_LOGPROBS | LIPC_FLAG_LOAD))
+    if (header->flags & ~(LIPC_FLAG_DETACHABLE | LIPC_FLAG_IGNORE_EOS | LIPC_FLAG_LOGPROBS | LIPC_FLAG_LOAD |
+                          LIPC_FLAG_RENDER))
         return refuse(message, "unknown flags 0x%X", header->flags);
     if (header->n_items > LIPC_ITEMS_MAX)
         return refuse(message, "%u items are too many: expected at most %d", header->n_items, LIPC_ITEMS_MAX);
@@ -210,8 +237,11 @@ static bool read_request(const char *bytes, size_t n_bytes, request_view *view, 
         at += item_size(item.n_bytes);
     }
     if (at != n_bytes) return refuse(message, "%zu bytes behind the last item", n_bytes - at);
-    if (view->n_messages == 0) return refuse(message, "the request has no message");
-    return !(header->flags & LIPC_FLAG_LOAD) || check_load(header, view->last_text, message);
+    if (view->document && view->n_messages > 0)
+        return refuse(message, "the request has a document and messages beside it");
+    if (!view->document && view->n_messages == 0) return refuse(message, "the request has no message");
+    return !(header->flags & LIPC_FLAG_LOAD) ||
+           check_load(header, view->document ? NULL : view->last_text, message);
 }
 
 int request_read(const char *bytes, size_t n_bytes, request_view *view, char message[REQUEST_MESSAGE_SIZE]) {

@@ -25,9 +25,11 @@ void request_write(const lipc_request *request, size_t n_bytes, char *area);
 typedef struct request_view {
     lipc_request_header header; /* values may still be "the host's own option" */
     const char *grammar;        /* NULL: none */
+    const char *document;       /* NULL: none; otherwise there are no messages */
     size_t n_messages, n_stops;
     const char *stops[LIPC_STOPS_MAX];
-    const char *last_text;      /* of the last message, for the log; with LIPC_FLAG_LOAD the path of a model */
+    const char *last_text;      /* of the last message, or the document, for the log; with LIPC_FLAG_LOAD the path of a
+                                   model */
 } request_view;
 
 /* Host: checks the private copy of a request area. `n_bytes` is what the stream's header said. Returns 0 or

@@ -141,14 +141,20 @@ static stream_writer writer_of(const hub_view *view, uint32_t index, uint32_t ge
     };
 }
 
+static void open_parts(stream_writer *writer, const hub_view *view, uint32_t index) {
+    parts_writer_open(&writer->parts, view, index, stream_sum_begin(writer->generation));
+}
+
 void stream_writer_begin(stream_writer *writer, const hub_view *view, uint32_t index, uint32_t generation,
                          uint64_t now_ns) {
     *writer = writer_of(view, index, generation);
+    open_parts(writer, view, index);
     /* Pairs with the fence in stream_is_current: a follower of the generation before, which copies bytes that are
      * written from here on, finds that the claim has changed. */
     __atomic_thread_fence(__ATOMIC_RELEASE);
     publish(writer);
     FAILPOINT("stream.begin.published");
+    parts_writer_publish(&writer->parts, 0);
     SHOW(n_cached, 0);
     FAILPOINT("stream.begin.n_cached");
     SHOW(queue_position, 0);
@@ -169,6 +175,8 @@ void stream_writer_begin(stream_writer *writer, const hub_view *view, uint32_t i
     FAILPOINT("stream.begin.ended");
     SHOW(answer_sum, 0);
     FAILPOINT("stream.begin.answer_sum");
+    SHOW(parts_sum, 0);
+    FAILPOINT("stream.begin.parts_sum");
     writer->header->message[0] = 0;
     FAILPOINT("stream.begin.message");
     set_status(writer, LIPC_STREAM_QUEUED, LIPC_END_NONE, 0);
@@ -218,8 +226,8 @@ static bool is_as_published(const stream_writer *writer, const char *text, size_
     return record.id == token->id && record.end == writer->n_bytes + n_bytes;
 }
 
-stream_room stream_writer_append(stream_writer *writer, const char *text, size_t n_bytes, const stream_token *token,
-                                 uint64_t now_ns) {
+static stream_room append_text(stream_writer *writer, const char *text, size_t n_bytes, const stream_token *token,
+                               uint64_t now_ns) {
     size_t room = writer->log_size - writer->n_bytes;
     size_t fitting = n_bytes <= room ? n_bytes : utf8_fit(text, n_bytes, room);
     bool has_record = token && writer->n_tokens < writer->index_length;
@@ -257,6 +265,25 @@ stream_room stream_writer_append(stream_writer *writer, const char *text, size_t
     return result;
 }
 
+stream_room stream_writer_append_all(stream_writer *writer, const char *text, size_t n_bytes, const part_delta *deltas,
+                                     size_t n_deltas, const stream_token *token, uint64_t now_ns) {
+    uint32_t text_bytes = writer->n_bytes, n_tokens = writer->n_tokens;
+    stream_room room = append_text(writer, text, n_bytes, token, now_ns);
+    if (room == STREAM_FITS && n_deltas > 0) {
+        parts_room added = parts_writer_add(&writer->parts, deltas, n_deltas, text_bytes, n_tokens);
+        room = added == PARTS_FIT ? STREAM_FITS : added == PARTS_FULL ? STREAM_FULL : STREAM_DAMAGED;
+    }
+    /* Not while tokens are retraced: what is shown stays. */
+    if (room != STREAM_DAMAGED && writer->n_tokens >= writer->published_tokens)
+        parts_writer_publish(&writer->parts, writer->n_tokens);
+    return room;
+}
+
+stream_room stream_writer_append(stream_writer *writer, const char *text, size_t n_bytes, const stream_token *token,
+                                 uint64_t now_ns) {
+    return stream_writer_append_all(writer, text, n_bytes, NULL, 0, token, now_ns);
+}
+
 void stream_writer_end(stream_writer *writer, uint32_t end, int error, const char *message, uint64_t now_ns) {
     SHOW(ended_ns, now_ns);
     FAILPOINT("stream.end.ended");
@@ -269,6 +296,8 @@ void stream_writer_end(stream_writer *writer, uint32_t end, int error, const cha
     FAILPOINT("stream.end.terminator");
     SHOW(answer_sum, writer->sum);
     FAILPOINT("stream.end.answer_sum");
+    SHOW(parts_sum, writer->parts.sum);
+    FAILPOINT("stream.end.parts_sum");
     set_status(writer, LIPC_STREAM_ENDED, end, error);
     FAILPOINT("stream.end.status");
 }
@@ -324,8 +353,13 @@ void stream_writer_resume(stream_writer *writer, const hub_view *view, uint32_t 
     writer->published_tokens = recovered->n_tokens;
     writer->started_ns = __atomic_load_n(&writer->header->started_ns, __ATOMIC_RELAXED);
     writer->status = __atomic_load_n(&writer->header->status, __ATOMIC_RELAXED);
-    if (recovered->has_ended) writer->sum = __atomic_load_n(&writer->header->answer_sum, __ATOMIC_RELAXED);
-    if (recovered->has_ended) return;
+    open_parts(writer, view, index);
+    parts_writer_resume(&writer->parts);
+    if (recovered->has_ended) {
+        writer->sum = __atomic_load_n(&writer->header->answer_sum, __ATOMIC_RELAXED);
+        writer->parts.sum = __atomic_load_n(&writer->header->parts_sum, __ATOMIC_RELAXED);
+        return;
+    }
     set_status(writer, LIPC_STREAM_RECOVERING, LIPC_END_NONE, 0);
     FAILPOINT("stream.resume.status");
 }
@@ -334,9 +368,13 @@ void stream_writer_restore(const stream_writer *writer) {
     uint64_t published = (uint64_t)writer->published_tokens << 32 | writer->published_bytes;
     __atomic_store_n(&writer->header->published, published, __ATOMIC_RELEASE);
     FAILPOINT("stream.restore.published");
-    if ((writer->status & 0xFF) == LIPC_STREAM_ENDED)
+    parts_writer_restore(&writer->parts);
+    if ((writer->status & 0xFF) == LIPC_STREAM_ENDED) {
         __atomic_store_n(&writer->header->answer_sum, writer->sum, __ATOMIC_RELAXED);
-    FAILPOINT("stream.restore.answer_sum");
+        FAILPOINT("stream.restore.answer_sum");
+        __atomic_store_n(&writer->header->parts_sum, writer->parts.sum, __ATOMIC_RELAXED);
+        FAILPOINT("stream.restore.parts_sum");
+    }
     __atomic_store_n(&writer->header->status, writer->status, __ATOMIC_RELEASE);
     FAILPOINT("stream.restore.status");
 }
@@ -346,8 +384,19 @@ void stream_writer_restore(const stream_writer *writer) {
 void stream_reader_begin(stream_reader *reader, const hub_view *view, uint32_t index, uint32_t generation) {
     *reader = (stream_reader){
         .header = hub_stream(view, index), .log = stream_log(view, index), .index = stream_index(view, index),
-        .log_size = view->at.log_size, .index_length = view->at.index_length, .generation = generation,
+        .log_size = view->at.log_size, .index_length = view->at.index_length, .parts_size = view->at.parts_size,
+        .parts_length = view->at.parts_length, .generation = generation,
     };
+}
+
+/* How much of the text has all parts before it that belong there. `parts` was loaded before `published`, and is stored
+ * behind it: it may lag, by so many tokens as the counts differ. */
+static uint32_t ordered_bytes(const stream_reader *reader, const stream_snapshot *snapshot, uint64_t parts) {
+    uint32_t n_behind = (snapshot->n_tokens - parts_word_tokens(parts)) & 0xFFFFu;
+    if (reader->parts_length == 0 || n_behind == 0 || snapshot->state == LIPC_STREAM_ENDED) return snapshot->n_bytes;
+    if (n_behind >= snapshot->n_tokens) return 0;
+    uint32_t end = reader->index[snapshot->n_tokens - n_behind - 1].end;
+    return end < snapshot->n_bytes ? end : snapshot->n_bytes;
 }
 
 void stream_read_snapshot(const stream_reader *reader, stream_snapshot *snapshot) {
@@ -355,6 +404,7 @@ void stream_read_snapshot(const stream_reader *reader, stream_snapshot *snapshot
     /* status before published: see stream.h. */
     uint64_t status = __atomic_load_n(&reader->header->status, __ATOMIC_ACQUIRE);
     if ((uint32_t)(status >> 32) != reader->generation || (status & 0xFF) == 0) return;
+    uint64_t parts = __atomic_load_n(&reader->header->parts, __ATOMIC_ACQUIRE);
     uint64_t published = __atomic_load_n(&reader->header->published, __ATOMIC_ACQUIRE);
     snapshot->state = (uint32_t)(status & 0xFF);
     snapshot->end = (uint32_t)(status >> 8) & 0xFF;
@@ -363,6 +413,9 @@ void stream_read_snapshot(const stream_reader *reader, stream_snapshot *snapshot
     snapshot->n_tokens = (uint32_t)(published >> 32);
     if (snapshot->n_bytes > reader->log_size) snapshot->n_bytes = reader->log_size;
     if (snapshot->n_tokens > reader->index_length) snapshot->n_tokens = reader->index_length;
+    snapshot->n_parts = parts_word_parts(parts) < reader->parts_length ? parts_word_parts(parts) : reader->parts_length;
+    snapshot->n_part_bytes = parts_word_bytes(parts) < reader->parts_size ? parts_word_bytes(parts) : reader->parts_size;
+    snapshot->n_ordered_bytes = ordered_bytes(reader, snapshot, parts);
 }
 
 bool stream_is_current(const stream_reader *reader) {

@@ -6,6 +6,7 @@
  *     1. bytes behind the published length     nobody looks there
  *     2. the token's record behind the index   likewise
  *     3. `published`: both new lengths         one release store: the reader's acquire makes 1 and 2 visible with it
+ *     4. thoughts and calls                    parts.h
  *
  * A writer that dies after 1 or 2 has published nothing; after 3 all of it. Its successor retraces the answer: it makes
  * every published token's text again, compares, and writes on behind it. A reader that dies was never waited for.
@@ -15,7 +16,7 @@
 #ifndef CHANNEL_STREAM_H
 #define CHANNEL_STREAM_H
 
-#include "hub.h"
+#include "parts.h"
 
 /* ---- claims ------------------------------------------------------------------------------------------------------ */
 
@@ -84,6 +85,7 @@ typedef struct stream_writer {
     uint64_t started_ns;                    /* of the answer; token times count from it */
     uint64_t status;                        /* as it is shown */
     uint64_t sum;                           /* of the text up to n_bytes */
+    parts_writer parts;                     /* thoughts and calls */
 } stream_writer;
 
 /* Begins the answer to the request of a generation: nothing published, state QUEUED. */
@@ -100,7 +102,8 @@ void stream_writer_position(stream_writer *writer, uint32_t position);
 
 /* A sum over the text of an answer: FNV-1a, 64 bits, over the generation's four bytes and the text's. A reader that has
  * read everything from byte 0 on finds out by it that somebody has written over the text, or over what was published of
- * it. Not against malice: whoever can write the text can write the sum. */
+ * it. Not against malice: whoever can write the text can write the sum. `parts_sum` is the same over the parts: of each
+ * its record, and what of the parts log belongs to it. */
 uint64_t stream_sum_begin(uint32_t generation);
 uint64_t stream_sum_add(uint64_t sum, const char *text, size_t n_bytes);
 
@@ -116,7 +119,12 @@ typedef enum stream_room {
     STREAM_DAMAGED /* retraced, and not what was published */
 } stream_room;
 
-/* Publishes text of whole characters, with its token's record; or, as far as a dead writer has published it, compares. */
+/* Publishes text of whole characters, with its token's record, and then what the token adds to thoughts and calls; or, as
+ * far as a dead writer has published it, compares. Where the text does not fit no part is added. */
+stream_room stream_writer_append_all(stream_writer *writer, const char *text, size_t n_bytes, const part_delta *deltas,
+                                     size_t n_deltas, const stream_token *token, uint64_t now_ns);
+
+/* The same for a token that adds nothing but text. */
 stream_room stream_writer_append(stream_writer *writer, const char *text, size_t n_bytes, const stream_token *token,
                                  uint64_t now_ns);
 
@@ -160,7 +168,7 @@ typedef struct stream_reader {
     const lipc_stream_header *header;
     const char *log;
     const lipc_token_record *index;
-    uint32_t log_size, index_length;
+    uint32_t log_size, index_length, parts_size, parts_length;
     uint32_t generation;
 } stream_reader;
 
@@ -173,6 +181,10 @@ typedef struct stream_snapshot {
     int error;       /* lipc_error */
     uint32_t n_bytes;
     uint32_t n_tokens;
+    uint32_t n_parts;
+    uint32_t n_part_bytes;    /* of the parts log */
+    uint32_t n_ordered_bytes; /* so much of the text has all its parts before it: n_bytes, but for the moment in which the
+                                 host has published a token's text and not yet its parts */
 } stream_snapshot;
 
 void stream_read_snapshot(const stream_reader *reader, stream_snapshot *snapshot);

@@ -99,6 +99,7 @@ static attempt attach_to(lipc_client *client, int pid, int *n_damaged, int *erro
     client->host_pid = pid;
     client->has_sums = identity.minor >= FIRST_MINOR_WITH_SUMS;
     client->can_load = identity.minor >= FIRST_MINOR_WITH_LOAD;
+    client->has_documents = (identity.features & LIPC_FEATURE_DOCUMENTS) != 0;
     result = take_record(client, error);
     if (result != ATTEMPT_ATTACHED) return result;
     result = watch_host(client, &identity, error);

@@ -31,6 +31,7 @@ struct lipc_client {
     int host_pid;
     bool has_sums;             /* the host shows a sum of each answer's text */
     bool can_load;             /* the host can change its model */
+    bool has_documents;        /* the host takes documents, and shows what requests become */
     uint32_t index;            /* of the client's record */
     uint64_t claim;            /* what that record holds as long as it is the client's own */
     plat_process_watch *watch;

@@ -12,20 +12,21 @@
 
 /* ---- reading ------------------------------------------------------------------------------------------------------- */
 
-
 /* The answer is complete; whether it was read as the host wrote it. */
-static int check_sum(const lipc_stream *stream) {
+static int check_sum(const lipc_stream *stream, bool reads_parts) {
     uint64_t sum = __atomic_load_n(&stream_header_of(stream)->answer_sum, __ATOMIC_RELAXED);
-    if (!stream->is_summed || sum == stream->sum) return LIPC_E_OK;
+    uint64_t parts_sum = __atomic_load_n(&stream_header_of(stream)->parts_sum, __ATOMIC_RELAXED);
+    bool are_parts_right = !reads_parts || stream->reader.parts_length == 0 || parts_sum == stream->parts_sum;
+    if ((!stream->is_summed || sum == stream->sum) && are_parts_right) return LIPC_E_OK;
     return lipc_fail(LIPC_E_FAILED, "the text that was read is not what the host wrote: a process has written over the "
                      "shared memory of '%s'", stream->client->name);
 }
 
 /* How the answer ended; everything of it has been read. */
-static int report_end(lipc_stream *stream, const stream_snapshot *snapshot) {
+static int report_end(lipc_stream *stream, const stream_snapshot *snapshot, bool reads_parts) {
     char message[sizeof stream_header_of(stream)->message];
     status_copy_text(message, sizeof message, stream_header_of(stream)->message, sizeof stream_header_of(stream)->message);
-    int damage = check_sum(stream);
+    int damage = check_sum(stream, reads_parts);
     if (!stream_is_current(&stream->reader)) return stream_fail_gone(stream);
     switch (snapshot->end) {
     case LIPC_END_TURN:
@@ -50,13 +51,34 @@ static int report_end(lipc_stream *stream, const stream_snapshot *snapshot) {
 typedef enum finding {
     FOUND_NOTHING,
     FOUND_TEXT,
+    FOUND_PART,      /* more of a thought or call, or the beginning of one */
     FOUND_END,       /* of the answer: snapshot.end says which */
     FOUND_WITHDRAWN, /* cancelled before it had a place */
     FOUND_LOST       /* it, or its client */
 } finding;
 
-/* Under the stream's lock. `takes_text`: text in the middle of an answer counts, too. */
-static finding find_news(lipc_stream *stream, bool takes_text, stream_snapshot *snapshot) {
+static part_view part_of(const lipc_stream *stream, const stream_snapshot *snapshot, uint32_t number) {
+    part_view part;
+    parts_view(&stream->client->view, stream->index, snapshot->n_part_bytes, snapshot->n_parts, number, &part);
+    return part;
+}
+
+/* Under the stream's lock: what is to be read next in the order of text, thoughts and calls. *snapshot says only so much of the
+ * text then as may be read before the next part. */
+static finding find_in_order(const lipc_stream *stream, bool is_final, stream_snapshot *snapshot) {
+    uint32_t next = stream->part + stream->is_in_part;
+    if (stream->is_in_part && part_of(stream, snapshot, stream->part).n_bytes > stream->part_offset) return FOUND_PART;
+    if (!is_final) snapshot->n_bytes = snapshot->n_ordered_bytes;
+    if (next < snapshot->n_parts) {
+        uint32_t position = part_of(stream, snapshot, next).position;
+        if (position <= stream->offset || (is_final && snapshot->n_bytes <= stream->offset)) return FOUND_PART;
+        if (position < snapshot->n_bytes) snapshot->n_bytes = position;
+    }
+    return snapshot->n_bytes > stream->offset ? FOUND_TEXT : FOUND_NOTHING;
+}
+
+/* Under the stream's lock. `takes_text`: what comes in the middle of an answer counts, too. */
+static finding find_news(lipc_stream *stream, bool takes_text, bool reads_parts, stream_snapshot *snapshot) {
     /* Before the look: a host that is dead now publishes nothing behind it. */
     bool is_lost = client_is_lost(stream->client);
     if (!stream_is_placed(stream)) {
@@ -64,9 +86,11 @@ static finding find_news(lipc_stream *stream, bool takes_text, stream_snapshot *
         return is_lost ? FOUND_LOST : FOUND_NOTHING;
     }
     stream_read_snapshot(&stream->reader, snapshot);
-    bool has_ended = snapshot->state == LIPC_STREAM_ENDED;
-    if (snapshot->n_bytes > stream->offset && (takes_text || has_ended || is_lost)) return FOUND_TEXT;
-    if (snapshot->n_bytes <= stream->offset && has_ended) return FOUND_END;
+    bool has_ended = snapshot->state == LIPC_STREAM_ENDED, is_final = has_ended || is_lost;
+    finding found = snapshot->n_bytes > stream->offset ? FOUND_TEXT : FOUND_NOTHING;
+    if (reads_parts) found = find_in_order(stream, is_final, snapshot);
+    if (found != FOUND_NOTHING && (takes_text || is_final)) return found;
+    if (found == FOUND_NOTHING && has_ended) return FOUND_END;
     return is_lost || !stream_is_current(&stream->reader) ? FOUND_LOST : FOUND_NOTHING;
 }
 
@@ -104,32 +128,78 @@ static bool reserve_copy(lipc_stream *stream, size_t n_bytes) {
 
 /* The text is copied: a host that is killed has a successor, which may give the place, and with it the bytes, to somebody
  * else before this client knows. */
-static int take_text(lipc_stream *stream, const stream_snapshot *snapshot, lipc_delta *delta) {
+static int take_text(lipc_stream *stream, const stream_snapshot *snapshot, lipc_part_delta *delta) {
     if (!stream->is_aligned) align(stream);
     size_t n_bytes = snapshot->n_bytes - stream->offset;
     if (!reserve_copy(stream, n_bytes))
         return lipc_fail(LIPC_E_NO_MEMORY, "not enough memory for %zu bytes of text", n_bytes);
     memcpy(stream->copy, stream->reader.log + stream->offset, n_bytes);
     if (!stream_is_current(&stream->reader)) return stream_fail_gone(stream);
-    *delta = (lipc_delta){stream->copy, n_bytes, stream->offset};
+    delta->text = stream->copy;
+    delta->n_bytes = n_bytes;
+    delta->offset = stream->offset;
     stream->offset = snapshot->n_bytes;
     if (stream->is_summed) stream->sum = stream_sum_add(stream->sum, stream->copy, n_bytes);
     begin_frame(stream);
     return LIPC_E_OK;
 }
 
+/* Under the stream's lock: the id and the name of the part that begins, as texts of their own. */
+static bool copy_words(lipc_stream *stream, const part_view *part) {
+    char *words = realloc(stream->part_words, (size_t)part->n_id + part->n_name + 2);
+    if (!words) return false;
+    stream->part_words = words;
+    status_copy_text(words, part->n_id + 1, part->id, part->n_id);
+    status_copy_text(words + strlen(words) + 1, part->n_name + 1, part->name, part->n_name);
+    return true;
+}
+
+/* More of the part that goes on; or the beginning of the next. */
+static int take_part(lipc_stream *stream, const stream_snapshot *snapshot, lipc_part_delta *delta) {
+    part_view part = part_of(stream, snapshot, stream->part);
+    if (stream->is_in_part && part.n_bytes <= stream->part_offset) {
+        part = part_of(stream, snapshot, ++stream->part);
+        stream->is_in_part = false;
+        stream->part_offset = 0;
+    }
+    bool begins = !stream->is_in_part, is_call = part.kind == LIPC_PART_CALL;
+    size_t n_bytes = part.n_bytes > stream->part_offset ? part.n_bytes - stream->part_offset : 0;
+    if (!reserve_copy(stream, n_bytes) || (begins && !copy_words(stream, &part)))
+        return lipc_fail(LIPC_E_NO_MEMORY, "not enough memory for %zu bytes of a thought or call", n_bytes);
+    if (n_bytes > 0) memcpy(stream->copy, part.bytes + stream->part_offset, n_bytes);
+    if (begins) {
+        stream->parts_sum = stream_sum_add(stream->parts_sum, (const char *)&part.record, sizeof part.record);
+        stream->parts_sum = stream_sum_add(stream->parts_sum, part.id, (size_t)part.n_id + part.n_name);
+    }
+    if (!stream_is_current(&stream->reader)) return stream_fail_gone(stream);
+    *delta = (lipc_part_delta){
+        .kind = (int32_t)part.kind, .part = (int32_t)stream->part, .call = is_call ? (int32_t)part.call : -1,
+        .begins = begins, .text = n_bytes > 0 ? stream->copy : "", .n_bytes = n_bytes, .offset = stream->part_offset,
+        .position = part.position, .call_id = stream->part_words,
+        .name = stream->part_words + strlen(stream->part_words) + 1, .first_token = (int32_t)part.token,
+    };
+    stream->parts_sum = stream_sum_add(stream->parts_sum, stream->copy, n_bytes);
+    stream->is_in_part = true;
+    stream->part_offset += (uint32_t)n_bytes;
+    begin_frame(stream);
+    return LIPC_E_OK;
+}
+
 /* One look. `takes_text`: also in the middle of the answer. False: there is nothing; otherwise *result is what the read
  * returns. */
-static bool look(lipc_stream *stream, bool takes_text, lipc_delta *delta, int *result) {
+static bool look(lipc_stream *stream, bool takes_text, bool reads_parts, lipc_part_delta *delta, int *result) {
     stream_snapshot snapshot;
     queue_advance(stream->client);
     pthread_mutex_lock(&stream->lock);
-    finding found = find_news(stream, takes_text, &snapshot);
-    *delta = (lipc_delta){"", 0, stream->offset};
+    stream->wants_parts = reads_parts;
+    finding found = find_news(stream, takes_text, reads_parts, &snapshot);
+    *delta = (lipc_part_delta){.kind = LIPC_PART_TEXT, .part = -1, .call = -1, .first_token = -1, .text = "",
+                               .offset = stream->offset, .call_id = "", .name = ""};
     switch (found) {
     case FOUND_NOTHING: break;
     case FOUND_TEXT: *result = take_text(stream, &snapshot, delta); break;
-    case FOUND_END: *result = report_end(stream, &snapshot); break;
+    case FOUND_PART: *result = take_part(stream, &snapshot, delta); break;
+    case FOUND_END: *result = report_end(stream, &snapshot, reads_parts); break;
     case FOUND_WITHDRAWN: *result = lipc_fail(LIPC_E_CANCELLED, "the stream was cancelled"); break;
     case FOUND_LOST: *result = stream_fail_gone(stream); break;
     }
@@ -145,7 +215,7 @@ static bool has_something(lipc_stream *stream, uint64_t now_ns, uint64_t *until_
     stream_snapshot snapshot;
     pthread_mutex_lock(&stream->lock);
     bool is_due = now_ns >= stream->due_ns;
-    finding found = find_news(stream, is_due, &snapshot);
+    finding found = find_news(stream, is_due, stream->wants_parts, &snapshot);
     if (!is_due && stream->due_ns < *until_ns) *until_ns = stream->due_ns;
     pthread_mutex_unlock(&stream->lock);
     return found != FOUND_NOTHING;
@@ -202,22 +272,36 @@ static bool is_due(lipc_stream *stream) {
 }
 
 /* The reading of one call, or a part of a longer one. */
-static int read_within(lipc_stream *stream, const client_wait *wait, lipc_delta *delta) {
+static int read_within(lipc_stream *stream, const client_wait *wait, bool reads_parts, lipc_part_delta *delta) {
     int result;
     size_t index;
     bool may_wait = wait->deadline_ns != 0;
-    if (look(stream, !may_wait || is_due(stream), delta, &result)) return result;
+    if (look(stream, !may_wait || is_due(stream), reads_parts, delta, &result)) return result;
     if (!may_wait) return lipc_fail(LIPC_E_TIMEOUT, "nothing new");
     do { /* again if another thread was faster */
         result = wait_for(&stream, 1, 0, wait, &index);
-    } while (result == LIPC_E_OK && !look(stream, true, delta, &result));
+    } while (result == LIPC_E_OK && !look(stream, true, reads_parts, delta, &result));
+    return result;
+}
+
+/* The same for the text alone. */
+static int read_text_within(lipc_stream *stream, const client_wait *wait, lipc_delta *delta) {
+    lipc_part_delta read;
+    int result = read_within(stream, wait, false, &read);
+    *delta = (lipc_delta){read.text, read.n_bytes, read.offset};
     return result;
 }
 
 int lipc_stream_read(lipc_stream *stream, int timeout_ms, lipc_delta *delta) {
     if (!stream || !delta) return lipc_fail(LIPC_E_INVALID, "the stream or the place for its text is NULL");
     client_wait wait = client_wait_begin(stream->client, timeout_ms);
-    return read_within(stream, &wait, delta);
+    return read_text_within(stream, &wait, delta);
+}
+
+int lipc_stream_read_part(lipc_stream *stream, int timeout_ms, lipc_part_delta *delta) {
+    if (!stream || !delta) return lipc_fail(LIPC_E_INVALID, "the stream or the place for its parts is NULL");
+    client_wait wait = client_wait_begin(stream->client, timeout_ms);
+    return read_within(stream, &wait, true, delta);
 }
 
 int lipc_stream_run(lipc_stream *stream, int timeout_ms, lipc_delta_fn on_delta, void *user_data) {
@@ -225,7 +309,7 @@ int lipc_stream_run(lipc_stream *stream, int timeout_ms, lipc_delta_fn on_delta,
     client_wait wait = client_wait_begin(stream->client, timeout_ms);
     for (;;) {
         lipc_delta delta;
-        int result = read_within(stream, &wait, &delta);
+        int result = read_text_within(stream, &wait, &delta);
         if (result < 0 || delta.n_bytes == 0) return result;
         if (on_delta(user_data, &delta) == 0) continue;
         lipc_stream_cancel(stream);

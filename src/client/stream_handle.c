@@ -22,6 +22,7 @@ void stream_free(lipc_stream *stream) {
     pthread_mutex_destroy(&stream->lock);
     free(stream->request);
     free(stream->copy);
+    free(stream->part_words);
     free(stream);
 }
 

@@ -42,6 +42,12 @@ struct lipc_stream {
     uint64_t due_ns;      /* pacing: text in the middle of an answer is not for waiting calls before this */
     char *copy;           /* the last delta */
     size_t copy_size;
+    bool wants_parts;     /* the last read was of parts: thoughts and calls are news for those who wait, too */
+    bool is_in_part;      /* the beginning of `part` was returned */
+    uint32_t part;        /* the thought or call that goes on, or is read next */
+    uint32_t part_offset; /* read up to here in it */
+    uint64_t parts_sum;   /* of all that was read of them */
+    char *part_words;     /* the last one's id and name, each terminated */
     lipc_progress progress; /* the last that was seen */
 };
 

@@ -15,6 +15,7 @@
 #include "journal.h"
 #include "options.h"
 
+#include "../channel/parts.h"
 #include "../engine/engine.h"
 #include "../text/stops.h"
 #include "lipc/lipc.h"
@@ -31,6 +32,14 @@ typedef enum answer_room {
     ANSWER_DAMAGED /* it was published before, by a worker that is dead, and is not what the segment holds now */
 } answer_room;
 
+/* What a token, or the end, adds to an answer. */
+typedef struct answer_addition {
+    const char *text;   /* of the answer itself; not terminated */
+    size_t n_bytes;     /* may be 0 */
+    part_delta *deltas; /* to its thoughts and calls; n_before counts in `text` */
+    size_t n_deltas;
+} answer_addition;
+
 /* What the channel is told. Times are plat_clock_ns. */
 typedef struct answer_channel {
     /* So many requests go first. */
@@ -39,9 +48,9 @@ typedef struct answer_channel {
     void (*started)(answer *answer, uint64_t now_ns);
     /* The prompt has been read so far. */
     void (*prompt)(answer *answer, const engine_progress *progress);
-    /* New text (n_bytes may be 0) after a token, or what was held back at the end (`progress` NULL). Resumed tokens come
-     * first: what they make of the answer was published before, and is only compared. */
-    answer_room (*append)(answer *answer, const char *text, size_t n_bytes, const engine_progress *progress, uint64_t now_ns);
+    /* What is new after a token, or what was held back at the end (`progress` NULL). Resumed tokens come first: what they
+     * make of the answer was published before, and is only compared. */
+    answer_room (*append)(answer *answer, const answer_addition *added, const engine_progress *progress, uint64_t now_ns);
     /* The answer is final. `error` is 0, or REFUSED or FAILED with a sentence in `message`. */
     void (*ended)(answer *answer, lipc_end end, int error, const char *message, uint64_t now_ns);
     /* Whether it is no longer wanted. A few loads; called in every step and inside evaluations. */
@@ -59,6 +68,7 @@ struct answer {
     engine_request request; /* what it points to lives until `ended` */
     stops *stops;           /* NULL: none; freed by the serving loop */
     const char *load_path;  /* not NULL: no answer is wanted but another model, from this file; lives as the request does */
+    bool wants_rendering;   /* no answer is wanted, but what the request becomes for the model */
     bool is_resumed;        /* a worker that is dead had begun it: it goes first, also when the host is to end */
     journal_entry *entry;     /* in the journal */
 

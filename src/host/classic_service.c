@@ -385,9 +385,12 @@ static answer_room add_token(classic_service *service, const char *text, size_t 
     return show_token(service, text, n_bytes);
 }
 
-static answer_room on_append(answer *answer, const char *text, size_t n_bytes, const engine_progress *progress,
+/* The block has room for the answer's text alone: thoughts and calls are not for its clients. */
+static answer_room on_append(answer *answer, const answer_addition *added, const engine_progress *progress,
                              uint64_t now_ns) {
     classic_service *service = service_of(answer);
+    const char *text = added->text;
+    size_t n_bytes = added->n_bytes;
     (void)now_ns;
     if (progress) service->n_tokens = progress->n_tokens;
     if (progress && !progress->is_resumed) return add_token(service, text, n_bytes, progress->token);
@@ -469,7 +472,7 @@ static answer *make_answer(classic_service *service) {
                               .entry = &service->journal->classic_entry};
     answer_request_defaults(&answer->request, service->options);
     answer->request.sampling.seed = record->seed;
-    answer->request.resumed = record->tokens;
+    answer->request.resumed = record->n_tokens > 0 ? record->tokens : NULL;
     answer->request.n_resumed = record->n_tokens;
     size_t n_messages = 0;
     const classic_request *request = &record->request;

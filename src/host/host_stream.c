@@ -88,7 +88,10 @@ static void wipe_log(host_stream *stream) {
     if (n_bytes < stream->n_found) n_bytes = stream->n_found;
     memset(stream_log(&stream->service->view, stream->index), 0, n_bytes);
     FAILPOINT("streams.free.log");
-    stream->n_found = 0;
+    n_bytes = stream->phase == HOST_STREAM_EMPTY ? 0 : stream->writer.parts.published_bytes;
+    if (n_bytes < stream->n_parts_found) n_bytes = stream->n_parts_found;
+    parts_wipe(&stream->service->view, stream->index, n_bytes);
+    stream->n_found = stream->n_parts_found = 0;
 }
 
 bool host_stream_free_from(host_stream *stream, const uint64_t *from) {

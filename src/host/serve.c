@@ -8,6 +8,7 @@
  */
 #include "serve.h"
 
+#include "gather.h"
 #include "log.h"
 #include "scheduler.h"
 
@@ -34,6 +35,7 @@ struct server {
     size_t n_running;
     answer **waiting;
     size_t n_waiting, waiting_size;
+    gather gather;             /* of one token at a time */
     answer *load;              /* whose turn it is: another model; NULL: none */
     uint32_t attended;         /* server_poll_clients has looked at what was rung for up to here */
     uint64_t polled_ns;      /* ... and when that was */
@@ -81,6 +83,7 @@ bool server_set_engine(server *server, engine *engine) {
 void server_free(server *server) {
     if (!server) return;
     forget_engine(server);
+    gather_free(&server->gather);
     free(server->waiting);
     free(server);
 }
@@ -144,16 +147,34 @@ static const char *why_failed(const server *server, const answer *answer) {
     return stops_has_failed(answer->stops) ? "not enough memory to look for the stop strings" : damaged;
 }
 
+static lipc_end put_rest(answer *answer, const answer_addition *added, lipc_end end) {
+    switch (answer->channel->append(answer, added, NULL, plat_clock_ns())) {
+    case ANSWER_FULL: return LIPC_END_FULL;
+    case ANSWER_DAMAGED: return answer->cut = LIPC_END_FAILED;
+    case ANSWER_FITS: break;
+    }
+    return end;
+}
+
+/* What was held back till the end: by the engine, and because it might have become a stop string. Returns how the answer
+ * ends, which would end with `end`. */
+static lipc_end append_rest(server *server, answer *answer, const engine_progress *progress, lipc_end end) {
+    answer_addition added;
+    if (!progress->has_token && (progress->n_bytes > 0 || progress->n_deltas > 0)) {
+        bool is_stopped = gather_take(&server->gather, answer->stops, progress, &added);
+        lipc_end now = put_rest(answer, &added, is_stopped ? LIPC_END_STOP : end);
+        if (is_stopped || now != end) return now;
+    }
+    added = (answer_addition){0};
+    stops_flush(answer->stops, &added.text, &added.n_bytes);
+    return added.n_bytes > 0 ? put_rest(answer, &added, end) : end;
+}
+
 /* The engine has let go of the answer. */
 static void end_running(server *server, answer *answer, const engine_progress *progress) {
     lipc_end end = answer->cut != LIPC_END_NONE ? answer->cut : end_of(progress->end);
     if (end == LIPC_END_CANCELLED && server->is_stopping) end = LIPC_END_HOST_ENDED;
-    if (answer->cut == LIPC_END_NONE) {
-        const char *text;
-        size_t n_bytes;
-        stops_flush(answer->stops, &text, &n_bytes);
-        if (n_bytes > 0) answer->channel->append(answer, text, n_bytes, NULL, plat_clock_ns());
-    }
+    if (answer->cut == LIPC_END_NONE) end = append_rest(server, answer, progress, end);
     bool has_failed = end == LIPC_END_FAILED;
     const char *reason = has_failed ? why_failed(server, answer) : "";
     if (has_failed) log_line(LOG_LEVEL_ERROR, "request %u: %s", answer->number, reason);
@@ -222,6 +243,23 @@ static size_t next_to_start(const server *server) {
     return must_wait ? server->n_waiting : next;
 }
 
+/* Shows what a request becomes, instead of answering it. */
+static void render(server *server, answer *answer, uint64_t turn_ns) {
+    char *json;
+    int error = engine_render(server->engine, &answer->request, &json);
+    if (error < 0) {
+        refuse(answer, error == ENGINE_E_NO_MEMORY ? LIPC_E_FAILED : LIPC_E_REFUSED, server->engine->message);
+        return;
+    }
+    answer->channel->started(answer, turn_ns);
+    const answer_addition added = {.text = json, .n_bytes = strlen(json)};
+    answer_room room = answer->channel->append(answer, &added, NULL, plat_clock_ns());
+    free(json);
+    bool is_damaged = room == ANSWER_DAMAGED;
+    finish(answer, is_damaged ? LIPC_END_FAILED : room == ANSWER_FULL ? LIPC_END_FULL : LIPC_END_TURN,
+           is_damaged ? LIPC_E_FAILED : 0, is_damaged ? damaged : "");
+}
+
 static void start(server *server, size_t place) {
     answer *answer = server->waiting[place];
     memmove(server->waiting + place, server->waiting + place + 1,
@@ -231,6 +269,10 @@ static void start(server *server, size_t place) {
     if (answer->load_path) {
         server->load = answer;
         answer->channel->started(answer, turn_ns);
+        return;
+    }
+    if (answer->wants_rendering) {
+        render(server, answer, turn_ns);
         return;
     }
     int error = engine_admit(server->engine, &answer->request, &answer->sequence);
@@ -283,17 +325,16 @@ static void cut(server *server, answer *answer, lipc_end end) {
     engine_cancel(server->engine, answer->sequence);
 }
 
-/* A token's text, as far as no stop string holds it back. Returns why the answer is to end here; NONE: it goes on. */
-static lipc_end append(answer *answer, const engine_progress *progress, uint64_t now_ns) {
-    const char *text;
-    size_t n_bytes;
-    bool is_stopped = stops_feed(answer->stops, progress->text, progress->n_bytes, &text, &n_bytes);
-    switch (answer->channel->append(answer, text, n_bytes, progress, now_ns)) {
+/* What a token adds, as far as no stop string holds it back. Returns why the answer is to end here; NONE: it goes on. */
+static lipc_end append(server *server, answer *answer, const engine_progress *progress, uint64_t now_ns) {
+    answer_addition added;
+    bool is_stopped = gather_take(&server->gather, answer->stops, progress, &added);
+    switch (answer->channel->append(answer, &added, progress, now_ns)) {
     case ANSWER_FULL: return LIPC_END_FULL;
     case ANSWER_DAMAGED: return LIPC_END_FAILED;
     case ANSWER_FITS: break;
     }
-    if (stops_has_failed(answer->stops)) return LIPC_END_FAILED;
+    if (server->gather.has_failed || stops_has_failed(answer->stops)) return LIPC_END_FAILED;
     return is_stopped ? LIPC_END_STOP : LIPC_END_NONE;
 }
 
@@ -306,7 +347,7 @@ static bool pass_on(server *server, answer *answer, const engine_progress *progr
         if (progress->n_tokens == 1)
             answer->channel->prompt(answer, progress);
         if (!progress->is_resumed) journal_progress(server->journal, answer->entry);
-        lipc_end end = append(answer, progress, now_ns);
+        lipc_end end = append(server, answer, progress, now_ns);
         if (end != LIPC_END_NONE && progress->end == ENGINE_END_NONE)
             cut(server, answer, end);
         else
@@ -328,7 +369,8 @@ static void cancel_unwanted(server *server) {
 static void name_those_at_work(const server *server) {
     for (size_t i = 0; i < server->n_running; i++) {
         const engine_request *request = &server->running[i]->request;
-        FAILPOINT_TEXT("serve.step.at_work", request->messages[request->n_messages - 1].text);
+        FAILPOINT_TEXT("serve.step.at_work",
+                  request->document ? request->document : request->messages[request->n_messages - 1].text);
         (void)request;
     }
 }

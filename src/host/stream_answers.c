@@ -18,6 +18,8 @@ static void on_started(answer *answer, uint64_t now_ns) {
     host_stream *stream = host_stream_of(answer);
     uint32_t seed = answer->request.sampling.seed;
     stream_writer_start(&stream->writer, seed, stream_request_sum(stream->bytes, stream->n_bytes, seed, stream->generation), now_ns);
+    /* The same request with the same seed has the same answer, with the same ids, wherever it is made. */
+    parts_writer_name_calls(&stream->writer.parts, stream_request_sum(stream->bytes, stream->n_bytes, seed, 0));
     host_stream_ring_watchers(stream, PLAT_BELL_ALL);
 }
 
@@ -27,12 +29,18 @@ static void on_prompt(answer *answer, const engine_progress *progress) {
     host_stream_ring_watchers(host_stream_of(answer), PLAT_BELL_NEWS);
 }
 
-static answer_room on_append(answer *answer, const char *text, size_t n_bytes, const engine_progress *progress,
+/* Something is shown for the first time, or the text begins behind a thought; or nothing is shown yet. */
+static bool is_for_the_impatient(const stream_writer *writer, const answer_addition *added) {
+    return !writer->is_generating || (writer->n_bytes == 0 && (writer->parts.n_bytes == 0 || added->n_bytes > 0));
+}
+
+static answer_room on_append(answer *answer, const answer_addition *added, const engine_progress *progress,
                              uint64_t now_ns) {
     host_stream *stream = host_stream_of(answer);
-    bool is_first = stream->writer.n_bytes == 0 || !stream->writer.is_generating;
+    bool is_first = is_for_the_impatient(&stream->writer, added);
     const stream_token token = progress ? (stream_token){progress->token, progress->logprob} : (stream_token){0};
-    stream_room room = stream_writer_append(&stream->writer, text, n_bytes, progress ? &token : NULL, now_ns);
+    stream_room room = stream_writer_append_all(&stream->writer, added->text, added->n_bytes, added->deltas, added->n_deltas,
+                                                progress ? &token : NULL, now_ns);
     if (!progress || !progress->is_resumed) host_stream_ring_watchers(stream, is_first ? PLAT_BELL_ALL : PLAT_BELL_NEWS);
     return room == STREAM_FITS ? ANSWER_FITS : room == STREAM_FULL ? ANSWER_FULL : ANSWER_DAMAGED;
 }

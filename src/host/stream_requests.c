@@ -47,8 +47,9 @@ static void apply_parameters(const lipc_request_header *header, const host_optio
 
 /* Fills stream->messages with what lies in stream->bytes. */
 static bool list_messages(host_stream *stream, size_t n_messages) {
-    lipc_message *listed = calloc(n_messages, sizeof *listed);
-    stream->messages = calloc(n_messages, sizeof *stream->messages);
+    size_t size = n_messages ? n_messages : 1; /* a document has none */
+    lipc_message *listed = calloc(size, sizeof *listed);
+    stream->messages = calloc(size, sizeof *stream->messages);
     bool is_listed = listed && stream->messages;
     if (is_listed) {
         request_messages(stream->bytes, listed, n_messages);
@@ -78,7 +79,9 @@ static int read_request(host_stream *stream, size_t n_bytes, char message[REQUES
     if (view.header.flags & LIPC_FLAG_LOAD && (error = read_load(stream, view.last_text, message)) < 0) return error;
     answer->priority = view.header.priority;
     apply_parameters(&view.header, stream->service->options, &answer->request);
+    answer->wants_rendering = (view.header.flags & LIPC_FLAG_RENDER) != 0;
     answer->request.grammar = view.grammar;
+    answer->request.document = view.document;
     answer->request.n_messages = view.n_messages;
     if (list_messages(stream, view.n_messages) && stops_new(view.stops, view.n_stops, &answer->stops)) {
         answer->request.messages = stream->messages;

@@ -45,6 +45,7 @@ host_exit stream_service_open(const instance *instance, const host_options *opti
         service->streams[i].index = i;
         host_stream_set_generation(&service->streams[i], first_generation(service, i));
         service->streams[i].n_found = text_found(service, i);
+        service->streams[i].n_parts_found = parts_found(&service->view, i);
     }
     service->registry = client_registry_open(&service->view, bell);
     if (!service->registry) {

@@ -297,6 +297,33 @@ static void check_classic(void) {
     if (shared->got) CHECK_TEXT(shared->text, "Grüße→");
 }
 
+/* A token that ends a thought and begins the text behind it. */
+static bool append_thought_and_text(void) {
+    const part_delta thought = {LIPC_PART_THOUGHT, true, 4, NULL, NULL, "Hm", 2};
+    const stream_token token = {7, 0};
+    return stream_writer_append_all(&shared->writer, "ße→", 6, &thought, 1, &token, 9000) == STREAM_FITS;
+}
+
+static void append_all(void) {
+    shared->other_got = append_thought_and_text();
+}
+
+static void append_all_and_end(void) {
+    CHECK(append_thought_and_text());
+    stream_writer_end(&shared->writer, LIPC_END_TURN, 0, "", 10000);
+}
+
+/* Text that is in order has the parts before it. */
+static void check_order(void) {
+    const stream_snapshot *snapshot = &shared->snapshot;
+    CHECK(shared->got);
+    CHECK(snapshot->n_ordered_bytes == 4 || snapshot->n_ordered_bytes == 10);
+    if (snapshot->n_ordered_bytes == 10) CHECK(snapshot->n_parts == 1 && snapshot->n_part_bytes == 2);
+    if (snapshot->n_parts == 0) CHECK_INT(snapshot->n_part_bytes, ==, 0);
+    if (snapshot->n_parts > 0) CHECK(parts_index(&view, 0)->position == 8 && memcmp(parts_log(&view, 0), "Hm", 2) == 0);
+    if (snapshot->state == LIPC_STREAM_ENDED) CHECK_INT(snapshot->n_ordered_bytes, ==, 10);
+}
+
 static const struct scenario {
     const char *what;
     void (*set_up)(void);
@@ -317,6 +344,8 @@ static const struct scenario {
     {"an answer is read, goes on and ends", begin_answer, read_answer, append_and_end, check_snapshot},
     {"an answer goes on and is read", begin_answer, append_more, read_answer, check_beginning},
     {"an answer is read, its stream is used again", begin_answer, read_answer, answer_another, check_own_text},
+    {"thoughts and text are read, and go on", begin_answer, read_answer, append_all_and_end, check_order},
+    {"thoughts and text go on and are read", begin_answer, append_all, read_answer, check_order},
     {"a classic answer goes on and is read", begin_classic, append_classic, read_classic, check_classic},
     {"a classic answer is read and goes on", begin_classic, read_classic, append_classic, check_classic},
 };

@@ -46,7 +46,11 @@ static void check_plan(void) {
     CHECK_INT(at.log_size, ==, 8192);
     CHECK_INT(at.index_offset, ==, 4096 + 8192 + 8192);
     CHECK_INT(at.index_length, ==, 2048);
-    CHECK_INT(at.stream_size, ==, 4096 + 8192 + 8192 + 2048 * 16);
+    CHECK_INT(at.parts_offset, ==, 4096 + 8192 + 8192 + 2048 * 16);
+    CHECK_INT(at.parts_size, ==, 4096);
+    CHECK_INT(at.parts_index_offset, ==, at.parts_offset + 4096);
+    CHECK_INT(at.parts_length, ==, 64);
+    CHECK_INT(at.stream_size, ==, at.parts_index_offset + 4096); /* 64 records, to the page */
     CHECK_INT(at.n_streams, ==, 3);
     CHECK_INT(at.segment_size, ==, at.streams_offset + 3 * at.stream_size);
     CHECK_INT(HUB_REQUEST_SIZE_MIN, ==, 4096);
@@ -74,6 +78,10 @@ static void check_plan(void) {
     CHECK_DIFFERS(request_size);
     CHECK_DIFFERS(log_offset);
     CHECK_DIFFERS(log_size);
+    CHECK_DIFFERS(parts_offset);
+    CHECK_DIFFERS(parts_size);
+    CHECK_DIFFERS(parts_index_offset);
+    CHECK_DIFFERS(parts_length);
     CHECK_DIFFERS(index_offset);
     CHECK_DIFFERS(index_length);
 }
@@ -157,6 +165,18 @@ static void check_numbers(void) {
     REFUSED(hub->index_offset = header - 8);
     BELIEVED(hub->index_offset = header, hub->index_length = (uint32_t)(stream - header) / 16);
     REFUSED(hub->index_offset = header, hub->index_length = (uint32_t)(stream - header) / 16 + 1);
+    BELIEVED(hub->parts_offset = header);
+    REFUSED(hub->parts_offset = header - 8);
+    REFUSED(hub->parts_offset = header + 4);
+    BELIEVED(hub->parts_offset = header, hub->parts_size = (uint32_t)stream - header);
+    REFUSED(hub->parts_offset = header, hub->parts_size = (uint32_t)stream - header + 1);
+    BELIEVED(hub->parts_index_offset = header);
+    REFUSED(hub->parts_index_offset = header - 8);
+    BELIEVED(hub->parts_index_offset = header, hub->parts_length = (uint32_t)(stream - header) / 32);
+    REFUSED(hub->parts_index_offset = header, hub->parts_length = (uint32_t)(stream - header) / 32 + 1);
+    REFUSED(hub->parts_length = LIPC_PARTS_MAX + 1);
+    /* A host that does not say it has parts may have anything there. */
+    BELIEVED(hub->features = LIPC_FEATURE_DOCUMENTS, hub->parts_offset = 1, hub->parts_length = UINT32_MAX);
 }
 
 /* ---- a host begins ---- */
@@ -166,8 +186,8 @@ static void check_begin(void) {
     make_segment(N_STREAMS);
     lipc_hub *hub = hub_of(&view);
     memset(&hub->load_per_mille, 0x55, offsetof(lipc_hub, bell) - offsetof(lipc_hub, load_per_mille));
-    memset(hub->reserved0, 0x55, sizeof hub->reserved0);
-    hub->features = 5;
+    hub->reserved0 = 0x55555555;
+    hub->features = 4;
     hub->shutdown = 1;
     hub->next_ticket = 77;
     hub->bell = (lipc_doorbell){3, 4};
@@ -179,8 +199,8 @@ static void check_begin(void) {
     CHECK(before != NULL);
     memcpy(before, view.base + LIPC_HUB_END, size);
     hub_begin(&view, PID, 100, "1");
-    CHECK(hub->load_per_mille == 0 && hub->n_ctx == 0 && hub->model[0] == 0 && hub->features == 0);
-    CHECK(hub->reserved0[0] == 0 && hub->reserved0[sizeof hub->reserved0 / sizeof hub->reserved0[0] - 1] == 0);
+    CHECK(hub->load_per_mille == 0 && hub->n_ctx == 0 && hub->model[0] == 0 && hub->reserved0 == 0);
+    CHECK_INT(hub->features, ==, LIPC_FEATURE_PARTS | LIPC_FEATURE_DOCUMENTS);
     CHECK(hub->shutdown == 0 && hub->next_ticket == 77 && hub->bell.rings == 3 && hub->bell.armed == 4);
     CHECK(hub->host_pid == PID && hub->host_start_time == 100 && hub->n_streams == N_STREAMS && hub->epoch == 2);
     CHECK_INT(hub->hub_size, ==, 1024);

@@ -59,7 +59,7 @@ static field fields[] = {
     F(magic), F(layout_major), F(layout_minor), F(host_pid), F(host_start_time), F(features), F(segment_size),
     F(hub_size), F(epoch), F(clients_offset), F(client_size), F(n_clients), F(streams_offset), F(stream_size),
     F(n_streams), F(request_offset), F(request_size), F(log_offset), F(log_size), F(index_offset), F(index_length),
-    F(reserved0), F(state), F(load_per_mille), F(n_attached), F(n_running), F(n_queued), F(worker_pid), F(n_recoveries), F(facts_version), F(reserved1),
+    F(parts_offset), F(parts_size), F(parts_index_offset), F(parts_length), F(reserved0), F(state), F(load_per_mille), F(n_attached), F(n_running), F(n_queued), F(worker_pid), F(n_recoveries), F(facts_version), F(reserved1),
     F(host_version), F(reserved2), F(model), F(n_ctx), F(n_ctx_trained), F(n_vocab), F(n_threads), F(n_parallel),
     F(reserved3), F(n_parameters), F(model_bytes), F(reserved4), F(bell), F(shutdown), F(reserved5), F(next_ticket),
     F(reserved6),
@@ -69,11 +69,14 @@ static field fields[] = {
 #undef F
 #define F(name) FIELD(lipc_stream_header, name)
     F(claim), F(cancel), F(id), F(request_bytes), F(reserved0), F(watchers), F(reserved1), F(published), F(status),
-    F(n_cached), F(reserved2), F(queue_position), F(n_prompt), F(n_prompt_done), F(seed), F(submitted_ns), F(started_ns),
+    F(n_cached), F(reserved3), F(parts), F(parts_sum), F(reserved2), F(queue_position), F(n_prompt), F(n_prompt_done), F(seed), F(submitted_ns), F(started_ns),
     F(first_token_ns), F(ended_ns), F(request_sum), F(answer_sum), F(message),
 #undef F
 #define F(name) FIELD(lipc_token_record, name)
     F(end), F(id), F(logprob), F(time_us),
+#undef F
+#define F(name) FIELD(lipc_part_record, name)
+    F(kind), F(call), F(start), F(position), F(token), F(n_id), F(n_name), F(reserved),
 #undef F
 #define F(name) FIELD(lipc_request_header, name)
     F(n_bytes), F(flags), F(n_predict), F(temperature), F(min_p), F(top_p), F(top_k), F(repeat_penalty),
@@ -90,6 +93,7 @@ static const struct {
 } structures[] = {
 #define S(name) {#name, sizeof(name)}
     S(lipc_doorbell), S(lipc_hub), S(lipc_client_record), S(lipc_stream_header), S(lipc_token_record),
+    S(lipc_part_record),
     S(lipc_request_header), S(lipc_request_item),
 #undef S
 };
@@ -116,6 +120,8 @@ static constant constants[] = {
     C(LIPC_CLAIM_CLAIMED), C(LIPC_CLAIM_SUBMITTED), C(LIPC_CLAIM_DETACHED), C(LIPC_CLAIM_RELEASED), C(LIPC_CLAIM_OFFERED), C(LIPC_NO_OWNER),
     C(LIPC_STREAM_QUEUED), C(LIPC_STREAM_READING), C(LIPC_STREAM_GENERATING), C(LIPC_STREAM_ENDED),
     C(LIPC_FLAG_DETACHABLE), C(LIPC_FLAG_IGNORE_EOS), C(LIPC_FLAG_LOGPROBS), C(LIPC_FLAG_LOAD), C(LIPC_MODEL_PATH_MAX),
+    C(LIPC_FLAG_RENDER), C(LIPC_FEATURE_PARTS), C(LIPC_FEATURE_DOCUMENTS), C(LIPC_PARTS_MAX), C(LIPC_PART_TEXT),
+    C(LIPC_PART_THOUGHT), C(LIPC_PART_CALL), C(LIPC_ITEM_DOCUMENT),
     C(LIPC_INT_DEFAULT), C(LIPC_SEED_RANDOM),
     C(LIPC_SEED_DEFAULT), C(LIPC_ITEM_MESSAGE), C(LIPC_ITEM_STOP), C(LIPC_ITEM_GRAMMAR), C(LIPC_STOPS_MAX),
     C(LIPC_STOP_BYTES_MAX), C(LIPC_ITEMS_MAX), C(LIPC_CLIENTS_MAX), C(LIPC_STREAMS_MAX), C(LIPC_E_REFUSED),

@@ -249,6 +249,18 @@ static void check_edges(void) {
            request.stops = &(const char *){"s"}; request.n_stops = 1);
     free(path);
 
+    test_step("a document in place of messages");
+#define DOCUMENT(text) request.document = (text); request.n_messages = 0; request.messages = NULL
+    ACCEPT(DOCUMENT("{}"));
+    ACCEPT(DOCUMENT(" {\"messages\": []} "); request.render = 1; request.grammar = "g");
+    REFUSE("messages beside it", request.document = "{}");
+    REFUSE("not valid JSON: byte 0", DOCUMENT(""));
+    REFUSE("not valid JSON: byte 4", DOCUMENT("{\"a\"}"));
+    REFUSE("no object", DOCUMENT("[]"));
+    REFUSE("UTF-8", DOCUMENT("{\"a\": \"\xff\"}"));
+    REFUSE("no other item", DOCUMENT("{}"); request.load = 1);
+    REFUSE("no other item", request.load = 1; request.render = 1; request.messages = &(lipc_message){"user", "/"});
+
     test_step("how a role is shown");
     REFUSE("the role ' ~?' is", request.messages = &(lipc_message){" ~\x7f", "t"});
     REFUSE("the role '?' is", request.messages = &(lipc_message){"\x1f", "t"});
@@ -300,7 +312,9 @@ static void check_lies(void) {
 
     lie_u32(IN_HEADER(n_bytes), (uint32_t)n_good + 8, "says it has");
     lie_u32(IN_HEADER(n_bytes), 0, "says it has");
-    lie_u32(IN_HEADER(flags), 16, "flags");
+    lie_u32(IN_HEADER(flags), 32, "flags");
+    lie_u32(IN_HEADER(flags), LIPC_FLAG_LOAD | LIPC_FLAG_RENDER, "no other item");
+    lie_u32(IN_ITEM(kind), LIPC_ITEM_DOCUMENT, "not valid JSON");
     lie_u32(IN_HEADER(flags), LIPC_FLAG_LOAD, "no other item");
     lie_u32(IN_HEADER(flags), UINT32_MAX, "flags");
     lie_u32(IN_HEADER(n_items), 4, "beyond");
