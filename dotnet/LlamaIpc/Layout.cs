@@ -25,7 +25,10 @@ internal static class Layout
 
     internal const ulong HubMagic = 0x425548204350494C;
     internal const int LayoutMajor = 1;
-    internal const int LayoutMinor = 3;
+    internal const int LayoutMinor = 4;
+
+    internal const ulong FeatureParts = 1;
+    internal const ulong FeatureDocuments = 2;
 
     internal const uint BellNews = 1;
     internal const uint BellEnds = 2;
@@ -59,16 +62,19 @@ internal static class Layout
     internal const uint NoOwner = 0xFFF;
     internal const int ClientsMax = 256;
     internal const int StreamsMax = 1024;
+    internal const int PartsMax = 65535;
 
     internal const uint FlagDetachable = 1;
     internal const uint FlagIgnoreEos = 2;
     internal const uint FlagLogprobs = 4;
     internal const uint FlagLoad = 8;
+    internal const uint FlagRender = 16;
     internal const int ModelPathMax = 4095;
 
     internal const uint ItemMessage = 1;
     internal const uint ItemStop = 2;
     internal const uint ItemGrammar = 3;
+    internal const uint ItemDocument = 4;
 
     internal const int StopsMax = 16;
     internal const int StopBytesMax = 256;
@@ -157,8 +163,16 @@ internal static class Layout
         internal const int IndexOffsetSize = 4;
         internal const int IndexLengthOffset = 104;
         internal const int IndexLengthSize = 4;
-        internal const int Reserved0Offset = 108;
-        internal const int Reserved0Size = 20;
+        internal const int PartsOffsetOffset = 108;
+        internal const int PartsOffsetSize = 4;
+        internal const int PartsSizeOffset = 112;
+        internal const int PartsSizeSize = 4;
+        internal const int PartsIndexOffsetOffset = 116;
+        internal const int PartsIndexOffsetSize = 4;
+        internal const int PartsLengthOffset = 120;
+        internal const int PartsLengthSize = 4;
+        internal const int Reserved0Offset = 124;
+        internal const int Reserved0Size = 4;
         internal const int StateOffset = 128;
         internal const int StateSize = 4;
         internal const int LoadPerMilleOffset = 132;
@@ -261,8 +275,14 @@ internal static class Layout
         internal const int StatusSize = 8;
         internal const int NCachedOffset = 144;
         internal const int NCachedSize = 4;
-        internal const int Reserved2Offset = 148;
-        internal const int Reserved2Size = 44;
+        internal const int Reserved3Offset = 148;
+        internal const int Reserved3Size = 4;
+        internal const int PartsOffset = 152;
+        internal const int PartsSize = 8;
+        internal const int PartsSumOffset = 160;
+        internal const int PartsSumSize = 8;
+        internal const int Reserved2Offset = 168;
+        internal const int Reserved2Size = 24;
         internal const int QueuePositionOffset = 192;
         internal const int QueuePositionSize = 4;
         internal const int NPromptOffset = 196;
@@ -302,6 +322,29 @@ internal static class Layout
         internal const int TimeUsSize = 4;
 
         internal const int Size = 16;
+    }
+
+    /// <summary>A thought, or the call of a tool.</summary>
+    internal static class PartRecord
+    {
+        internal const int KindOffset = 0;
+        internal const int KindSize = 4;
+        internal const int CallOffset = 4;
+        internal const int CallSize = 4;
+        internal const int StartOffset = 8;
+        internal const int StartSize = 4;
+        internal const int PositionOffset = 12;
+        internal const int PositionSize = 4;
+        internal const int TokenOffset = 16;
+        internal const int TokenSize = 4;
+        internal const int NIdOffset = 20;
+        internal const int NIdSize = 2;
+        internal const int NNameOffset = 22;
+        internal const int NNameSize = 2;
+        internal const int ReservedOffset = 24;
+        internal const int ReservedSize = 8;
+
+        internal const int Size = 32;
     }
 
     /// <summary>The beginning of a request area.</summary>

@@ -30,9 +30,9 @@ static void another_version(const char *instance, const script *script) {
     snprintf(pid, sizeof pid, "%d", (int)host.pid);
     hub->layout_major = LIPC_LAYOUT_MAJOR + 1;
     hub->layout_minor = 7;
-    expect_layout(instance, (const char *const[]){pid, "2.7", "1.3", NULL});
+    expect_layout(instance, (const char *const[]){pid, "2.7", "1.4", NULL});
     hub->layout_major = 0;
-    expect_layout(instance, (const char *const[]){pid, "0.7", "1.3", NULL});
+    expect_layout(instance, (const char *const[]){pid, "0.7", "1.4", NULL});
     /* A higher minor has only added. */
     hub->layout_major = LIPC_LAYOUT_MAJOR;
     hub->features = UINT64_MAX;

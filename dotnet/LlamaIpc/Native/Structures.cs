@@ -78,7 +78,8 @@ internal unsafe struct LipcRequest
     internal int IgnoreEos;
     internal int Logprobs;
     internal int Load;
-    internal int Reserved;
+    internal int Render;
+    internal byte* Document;
 }
 
 /// <summary>New text of an answer: <c>lipc_delta</c>.</summary>
