@@ -2,7 +2,8 @@
 #
 #   make            build the host, llamaipc, the library and the examples into build/
 #   make run        build, start the host on the embedded model and watch an answer stream in
-#   make test       all tests: release, sanitizers, .NET
+#   make test       all tests: release, sanitizers, .NET. On a busy machine: see tests/README.md
+#   make test-quick  the release build without the slow ones, two minutes at most
 #   make coverage   which lines of src/ the tests run
 #   make mutations  whether the tests of the channel notice when one of its checks or memory orders is not right
 #   make bench      the benchmark; rows also go to build/native/bench/results.json. BENCH="--only engine" for a part
@@ -22,7 +23,7 @@ JOBS ?= $(shell nproc)
 # auto, system, prebuilt or source: see cmake/Libllama.cmake
 export LIPC_LLAMA ?= auto
 
-.PHONY: all setup run test coverage bench profile performance crash-points soak fuzz kills mutations packages install clean release
+.PHONY: all setup run test test-quick coverage bench profile performance crash-points soak fuzz kills mutations packages install clean release
 
 all: release
 
@@ -39,6 +40,9 @@ run: setup
 test:
 	@scripts/setup.sh test
 	@scripts/test.sh
+
+test-quick: setup
+	@scripts/test.sh quick
 
 coverage: setup
 	@scripts/coverage.sh

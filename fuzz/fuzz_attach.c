@@ -26,6 +26,7 @@ const char *started_host_last_line(started_host *host) { (void)host; abort(); }
 bool started_host_is_with_me(const started_host *host) { (void)host; abort(); }
 void started_host_stop(started_host *host) { (void)host; abort(); }
 void started_host_close(started_host *host) { MUST(!host); }
+void started_hosts_reap(void) {}
 
 /* ---- the honest host ------------------------------------------------------------------------------------------------ */
 

@@ -5,6 +5,27 @@ here=$(cd "$(dirname "$0")" && pwd)
 . "$here/../cmake/libllama.pin"
 cache=${LIPC_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/lipc}
 
+# watched COMMAND... - runs it and says every few seconds how far it is: the last line that it wrote, without addresses.
+# All that it writes goes to $log.
+log=$(mktemp)
+trap 'rm -f "$log" "$log.code"' EXIT
+watched() {
+    rm -f "$log.code"
+    (if "$@" >>"$log" 2>&1; then echo 0; else echo $?; fi >"$log.code") &
+    seconds=0
+    while [ ! -s "$log.code" ]; do
+        sleep 1
+        seconds=$((seconds + 1))
+        [ $((seconds % 3)) -ne 0 ] ||
+            echo "setup: $seconds s  $(tail -n 1 "$log" | sed 's|[a-z]*://[^ ]* ||' | cut -c 1-60)" >&2
+    done
+    wait
+    return "$(cat "$log.code")"
+}
+install_packages() {
+    apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "$@"
+}
+
 missing=
 need() { command -v "$1" >/dev/null 2>&1 || missing="$missing $2"; }
 need cmake cmake
@@ -26,8 +47,7 @@ for tool in spin tmux; do
     if [ "${1:-}" = test ] && ! command -v $tool >/dev/null 2>&1 && [ "$(id -u)" = 0 ] &&
         command -v apt-get >/dev/null 2>&1; then
         echo "setup: installing $tool ..." >&2
-        { apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $tool; } \
-            >/dev/null 2>&1 || echo "setup: no $tool here; what needs it is not tested" >&2
+        watched install_packages $tool || echo "setup: no $tool here; what needs it is not tested" >&2
     fi
 done
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
@@ -49,11 +69,9 @@ if [ "$(id -u)" != 0 ]; then
     exit 1
 fi
 echo "setup: installing$missing ..." >&2
-export DEBIAN_FRONTEND=noninteractive
-log=$(mktemp)
-if ! { apt-get update && $install; } >"$log" 2>&1; then
+# shellcheck disable=SC2086 # a list
+if ! watched install_packages $missing; then
     tail -20 "$log" >&2
-    echo "setup: could not install$missing (log: $log)" >&2
+    echo "setup: could not install$missing" >&2
     exit 1
 fi
-rm -f "$log"

@@ -246,6 +246,7 @@ int lipc_client_open(const lipc_client_options *given, lipc_client **result) {
     lipc_client_options options;
     if (!result) return lipc_fail(LIPC_E_INVALID, "the place for the client is NULL");
     *result = NULL;
+    started_hosts_reap();
     int error = take_options(given, &options);
     if (error < 0) return error;
     lipc_client *client = calloc(1, sizeof *client);
@@ -385,6 +386,7 @@ void lipc_client_close(lipc_client *client) {
     if (client_is_own(client)) {
         leave(client);
         end_started(client);
+        started_hosts_reap();
         plat_process_watch_close(client->watch);
         client->watch = NULL;
     }

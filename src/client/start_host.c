@@ -1,7 +1,7 @@
 /* start_host.c - see start_host.h.
  *
- * A program that has ended stays in the system's table until its parent asks for its exit code. One that outlives its
- * handle is remembered, and asked when the next handle is opened or closed.
+ * A program that has ended stays in the system's table until its parent asks for its exit code, and we keep two
+ * descriptors of it. One that outlives its handle is remembered, and asked whenever a client is opened or closed.
  */
 #include "start_host.h"
 
@@ -38,7 +38,7 @@ static void release(started_host *host) {
     free(host);
 }
 
-static void reap_left(void) {
+void started_hosts_reap(void) {
     int exit_code;
     pthread_mutex_lock(&left_lock);
     for (started_host **at = &left_first; *at;) {
@@ -64,7 +64,6 @@ void started_host_close(started_host *host) {
         left_first = host;
         pthread_mutex_unlock(&left_lock);
     }
-    reap_left();
 }
 
 /* ---- starting ------------------------------------------------------------------------------------------------------ */
@@ -88,7 +87,6 @@ int started_host_open(const lipc_client_options *options, const char *name, star
     const char *path = options->host_path;
     size_t n_further = count(options->host_arguments), n = 0;
     *result = NULL;
-    reap_left();
     if (!path) {
         if (plat_program_find(HOST_PROGRAM, found, sizeof found) < 0)
             return lipc_fail(LIPC_E_NO_HOST, "no host runs as '%s', and there is no program " HOST_PROGRAM " beside "

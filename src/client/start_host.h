@@ -33,4 +33,7 @@ void started_host_stop(started_host *host);
 /* Lets go of it, also while it runs. NULL allowed. */
 void started_host_close(started_host *host);
 
+/* Releases what is held of those that were let go of while they ran and have ended since. No waiting. Any thread. */
+void started_hosts_reap(void);
+
 #endif

@@ -152,6 +152,16 @@ static bool try_classic(const board *board) {
     return error == 0;
 }
 
+/* A call that finds no host. */
+static void open_nobody(void) {
+    lipc_client_options options;
+    lipc_client *client;
+    lipc_client_options_init(&options);
+    options.name = "lipctest_nobody";
+    options.timeout_ms = 0;
+    CHECK(lipc_client_open(&options, &client) < 0);
+}
+
 static void use_few(void *data, int number) {
     board *board = data;
     rlim_t n_free = (rlim_t)number;
@@ -163,7 +173,9 @@ static void use_few(void *data, int number) {
     limit.rlim_cur = (rlim_t)fd + n_free;
     CHECK(setrlimit(RLIMIT_NOFILE, &limit) == 0);
     bool works[2] = {try_modern(board), board->host_path || try_classic(board)};
-    CHECK_SAY(descriptors_open() == before, "%d descriptors are open, there were %d", descriptors_open(), before);
+    /* Of a host that was asked to end and has not done so yet, the library keeps two, until it is called after its end. */
+    CHECK_SAY(WAITED(SOON_MS, (open_nobody(), descriptors_open() == before)), "%d descriptors are open, there were %d",
+              descriptors_open(), before);
     /* Once there are enough again, the same process works. */
     limit.rlim_cur = 256;
     CHECK(setrlimit(RLIMIT_NOFILE, &limit) == 0);

@@ -64,7 +64,7 @@ int main(void) {
         chmod(file("private.gguf"), 0);
         fails(instance, 3, "private.gguf", (const char *const[]){"-m", file("private.gguf"), NULL});
     } else {
-        printf("  not tested: root may read everything, and nobody may not run the host here\n");
+        test_leave_out("an unreadable model: root may read everything, and nobody may not run the host here");
     }
 
     test_step("empty");
