@@ -31,7 +31,7 @@ public enum LipcError
     /// <summary>Another thread uses this handle.</summary>
     Busy = -8,
 
-    /// <summary>The host belongs to another user.</summary>
+    /// <summary>The host belongs to another user, or cannot be used from here (another container).</summary>
     Access = -9,
 
     /// <summary>The shared memory is not of the expected form.</summary>

@@ -59,7 +59,7 @@ extern "C" {
     X(-6, TIMEOUT, "the time-out passed")                                                                              \
     X(-7, CANCELLED, "cancelled")                                                                                      \
     X(-8, BUSY, "another thread uses this handle")                                                                     \
-    X(-9, ACCESS, "the host belongs to another user")                                                                  \
+    X(-9, ACCESS, "the host belongs to another user, or cannot be used from here")                                     \
     X(-10, LAYOUT, "the shared memory is not of the expected form")                                                    \
     X(-11, REFUSED, "the host cannot serve this request")                                                              \
     X(-12, FAILED, "the model failed while answering")                                                                 \
@@ -539,8 +539,8 @@ LIPC_API void lipc_classic_cancel(lipc_classic *handle);
  * Errors: NO_HOST (none is running), TIMEOUT, CANCELLED, ACCESS, BUSY, SYSTEM. */
 LIPC_API int lipc_classic_shutdown(lipc_classic *handle, int timeout_ms);
 
-/* The process id of the host this handle is connected to; 0 before connect and once a call has found the host gone. Any
- * thread. */
+/* The process id of the host this handle is connected to; 0 before connect, once a call has found the host gone, and for
+ * a host in another pid namespace, which has none here. Any thread. */
 LIPC_API int lipc_classic_host_pid(lipc_classic *handle);
 
 /* Frees the handle; the host goes on. NULL is allowed. Cannot fail. No other call on the handle may be under way. */

@@ -23,7 +23,9 @@
     X(OTHER_VERSION, "other-version", "shared memory of another version of the channel")                               \
     X(DAMAGED, "damaged", "shared memory that is no hub of ours, or has been written over")                            \
     X(NO_SEMAPHORES, "no-semaphores", "a running host's semaphores are gone or damaged")                               \
-    X(STOPPED, "stopped", "a running host's process has been stopped")
+    X(STOPPED, "stopped", "a running host's process has been stopped")                                                 \
+    X(ELSEWHERE, "elsewhere", "the host lives in another pid namespace")                                               \
+    X(FOREIGN_LOCK, "foreign-lock", "a process that is no host holds the lock of a host's shared memory")
 
 typedef enum doctor_fault {
     DOCTOR_NONE,

@@ -25,6 +25,9 @@ static const char *const suffixes[N_SEMAPHORES] = {LIPC_SUFFIX_READY, LIPC_SUFFI
 #define KILLED_MS 5000
 /* A worker dies with its host, but its memory takes a while to give back. */
 #define DYING_MS 500
+/* A host that lives writes its hub anew within a second, whatever somebody has written over it. */
+#define MENDED_MS 2000
+#define MENDED_SLICE_MS 20
 
 static void pause_ms(int ms) {
     nanosleep(&(struct timespec){.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000L}, NULL);
@@ -165,10 +168,40 @@ static int count_detached(const hub_view *view) {
     return n;
 }
 
+static void look_into(examination *on) {
+    on->check = HUB_DAMAGED;
+    if (plat_segment_size(on->found) < LIPC_HUB_END) return;
+    on->inspection.segment = on->found;
+    on->check = hub_read(plat_segment_base(on->found), plat_segment_size(on->found), &on->inspection.view, &on->inspection.identity);
+    on->inspection.is_alive = inspect_is_alive(&on->inspection);
+}
+
 /* ---- with a live host ---------------------------------------------------------------------------------------------- */
+
+/* Whether the hub is that of the lock's holder. */
+static bool is_holders(const examination *on, int pid) {
+    return on->check == HUB_NOT_YET || (on->check == HUB_OK && on->inspection.identity.host_pid == pid);
+}
+
+static void report_foreign_lock(examination *on, int pid) {
+    char text[320];
+    snprintf(text, sizeof text, "process %d holds the lock of '%s', but has not begun as its host; the host before it is "
+                                "dead", pid, on->name);
+    doctor_advise(wrong(on, DOCTOR_FOREIGN_LOCK, false, text),
+                  "find out what it is (ps %d); when it ends, start chatbot%s, which takes the shared memory over", pid,
+                  on->option);
+}
 
 static void examine_live_hub(examination *on, int pid) {
     char text[320];
+    for (int waited_ms = 0; !is_holders(on, pid) && waited_ms < MENDED_MS; waited_ms += MENDED_SLICE_MS) {
+        pause_ms(MENDED_SLICE_MS);
+        look_into(on);
+    }
+    if (on->check == HUB_OK && !is_holders(on, pid)) {
+        report_foreign_lock(on, pid);
+        return;
+    }
     switch (on->check) {
     case HUB_OK: break;
     case HUB_NOT_YET: break;
@@ -372,14 +405,6 @@ static void mend(examination *on) {
 
 /* ---- examining ----------------------------------------------------------------------------------------------------- */
 
-static void look_into(examination *on) {
-    on->check = HUB_DAMAGED;
-    if (plat_segment_size(on->found) < LIPC_HUB_END) return;
-    on->inspection.segment = on->found;
-    on->check = hub_read(plat_segment_base(on->found), plat_segment_size(on->found), &on->inspection.view, &on->inspection.identity);
-    on->inspection.is_alive = inspect_is_alive(&on->inspection);
-}
-
 /* Whether what lies under another name is our business: a hub of ours, whoever made it. */
 static bool is_ours(const examination *on) {
     const lipc_hub *hub = plat_segment_size(on->found) < LIPC_HUB_END
@@ -399,10 +424,22 @@ static void report_unusable(examination *on, int error) {
     doctor_advise(wrong(on, DOCTOR_DAMAGED, false, text), "use another --name, or remove it if nobody needs it");
 }
 
+static void report_elsewhere(examination *on) {
+    char text[320];
+    snprintf(text, sizeof text, "the host of '%s' runs in another pid namespace (another container or sandbox): clients of "
+                                "the modern channel cannot use it from here", on->name);
+    doctor_advise(wrong(on, DOCTOR_ELSEWHERE, false, text),
+                  "run llamaipc where that host runs, or start one here under another --name");
+}
+
 static void examine_segment(examination *on) {
     look_into(on);
     int owner = plat_segment_owner_pid(on->found);
     if (!on->is_named && !is_ours(on)) return;
+    if (owner == PLAT_PID_ELSEWHERE) {
+        if (on->is_named) report_elsewhere(on);
+        return;
+    }
     if (owner > 0) {
         if (on->is_named) examine_live(on, owner);
         return;

@@ -113,8 +113,8 @@ static int find(const cli_options *options, lipc_client **client) {
     how.name = options->name;
     how.timeout_ms = 0;
     int error = lipc_client_open(&how, client);
-    if (error != LIPC_E_TIMEOUT) return error;
-    how.timeout_ms = START_TIMEOUT_MS; /* one is just beginning */
+    if (error != LIPC_E_TIMEOUT && error != LIPC_E_LAYOUT) return error;
+    how.timeout_ms = START_TIMEOUT_MS; /* one is just beginning, or mends what was written over its hub */
     return lipc_client_open(&how, client);
 }
 

@@ -18,8 +18,10 @@ typedef struct inspection {
     bool is_alive;         /* when it was opened; inspect_is_alive says it again */
 } inspection;
 
-/* Maps what there is under the name. Errors, with the sentence in `message`: NO_HOST (no segment), TIMEOUT (a host is
- * just beginning), ACCESS, LAYOUT (damaged, of another version, or without the modern channel), NO_MEMORY, SYSTEM. */
+/* Maps what there is under the name. What a host that lives would mend is given two seconds for that. Errors, with the
+ * sentence in `message`: NO_HOST (no segment, or a process that is no host has its lock), TIMEOUT (a host is just
+ * beginning), ACCESS (another user's, or in another pid namespace), LAYOUT (damaged, of another version, or without the
+ * modern channel), NO_MEMORY, SYSTEM. */
 #define INSPECT_MESSAGE_SIZE 512
 int inspect_open(inspection *inspection, const char *name, char message[INSPECT_MESSAGE_SIZE]);
 void inspect_close(inspection *inspection);

@@ -113,8 +113,13 @@ static void set_host_pid(lipc_classic *handle, int pid) {
     __atomic_store_n(&handle->host_pid, pid, __ATOMIC_RELAXED);
 }
 
+/* PLAT_PID_ELSEWHERE: it is there, and cannot be watched; the locks tell. */
+static int host_pid(const lipc_classic *handle) {
+    return __atomic_load_n(&handle->host_pid, __ATOMIC_RELAXED);
+}
+
 int lipc_classic_host_pid(lipc_classic *handle) {
-    return handle ? __atomic_load_n(&handle->host_pid, __ATOMIC_RELAXED) : 0;
+    return handle && host_pid(handle) > 0 ? host_pid(handle) : 0;
 }
 
 /* In the watch's thread. */
@@ -176,6 +181,7 @@ static bool has_live_host(lipc_classic *handle) {
     __atomic_store_n(&handle->is_host_dead, false, __ATOMIC_RELAXED);
     set_host_pid(handle, pid);
     if (pid == 0) return false;
+    if (pid == PLAT_PID_ELSEWHERE) return true;
     if (plat_process_watch_open(on_host_death, handle, &handle->watch) == PLAT_OK) {
         int error = plat_process_watch_add(handle->watch, pid, 0, 0);
         if (error == PLAT_E_NOT_FOUND) return false;
@@ -191,8 +197,8 @@ static bool has_live_host(lipc_classic *handle) {
 /* Whether that host has taken the objects over. Until it has, the permits in them are a dead host's: whoever took one
  * would write a request that the new host resets. */
 static bool has_taken_over(lipc_classic *handle) {
-    return plat_segment_size(handle->segment) < LIPC_HUB_END ||
-           hub_is_of(plat_segment_base(handle->segment), lipc_classic_host_pid(handle));
+    return plat_segment_size(handle->segment) < LIPC_HUB_END || host_pid(handle) == PLAT_PID_ELSEWHERE ||
+           hub_is_of(plat_segment_base(handle->segment), host_pid(handle));
 }
 
 /* ---- waiting ------------------------------------------------------------------------------------------------------- */
@@ -202,8 +208,11 @@ static uint64_t earlier(uint64_t a, uint64_t b) {
 }
 
 static int fail_host_gone(lipc_classic *handle) {
-    int pid = lipc_classic_host_pid(handle);
+    int pid = host_pid(handle);
     set_host_pid(handle, 0);
+    if (pid == PLAT_PID_ELSEWHERE)
+        return lipc_fail(LIPC_E_HOST_GONE, "the host of '%s', in another pid namespace, ended or was killed; connect again",
+                         handle->name);
     return lipc_fail(LIPC_E_HOST_GONE, "the host of '%s', process %d, ended or was killed; connect again", handle->name,
                      pid);
 }
@@ -226,7 +235,7 @@ static int wait_permit(lipc_classic *handle, plat_semaphore *semaphore, int slic
         __atomic_store_n(&handle->waiting_on, NULL, __ATOMIC_SEQ_CST);
         if (is_host_gone(handle)) return fail_host_gone(handle);
         if (taken) return LIPC_E_OK;
-        if (plat_segment_owner_pid(handle->segment) != lipc_classic_host_pid(handle)) return fail_host_gone(handle);
+        if (plat_segment_owner_pid(handle->segment) != host_pid(handle)) return fail_host_gone(handle);
         if (plat_clock_ns() >= deadline_ns || (handle->is_answering && !has_turn(handle)))
             return lipc_fail(LIPC_E_TIMEOUT, "the time-out passed");
     }
@@ -287,8 +296,8 @@ int lipc_classic_connect(lipc_classic *handle, int timeout_ms) {
     uint64_t deadline_ns = plat_deadline_ns(timeout_ms);
     int result = enter(handle);
     if (result < 0) return result;
-    if (handle->segment && lipc_classic_host_pid(handle) != 0 &&
-        plat_segment_owner_pid(handle->segment) == lipc_classic_host_pid(handle) &&
+    if (handle->segment && host_pid(handle) != 0 &&
+        plat_segment_owner_pid(handle->segment) == host_pid(handle) &&
         plat_segment_is_current(handle->segment))
         return leave(handle, LIPC_E_OK);
     close_objects(handle);
@@ -303,7 +312,7 @@ int lipc_classic_connect(lipc_classic *handle, int timeout_ms) {
             FAILPOINT("classic_client.connect.ready");
         } else if (result == LIPC_E_TIMEOUT) {
             lipc_fail(result, "the host of '%s', process %d, was not ready within %d ms: it is loading its model or busy",
-                      handle->name, lipc_classic_host_pid(handle), timeout_ms);
+                      handle->name, host_pid(handle), timeout_ms);
         }
         if (result < 0) close_objects(handle);
     }
@@ -400,9 +409,9 @@ static int perform(lipc_classic *handle, request *request, bool stream, int time
     uint64_t deadline_ns = plat_deadline_ns(timeout_ms);
     int result = check_request(request);
     if (result < 0) return result;
-    if (!handle->segment || lipc_classic_host_pid(handle) == 0)
+    if (!handle->segment || host_pid(handle) == 0)
         return lipc_fail(LIPC_E_NO_HOST, "not connected to a host: call lipc_classic_connect first");
-    if (plat_segment_owner_pid(handle->segment) != lipc_classic_host_pid(handle)) return fail_host_gone(handle);
+    if (plat_segment_owner_pid(handle->segment) != host_pid(handle)) return fail_host_gone(handle);
     answer->prompt_cut = request->is_cut;
     handle->is_stopping = false;
     result = wait_permit(handle, handle->ready, SLICE_MS, deadline_ns);
@@ -455,7 +464,7 @@ int lipc_classic_stream(lipc_classic *handle, const char *system_prompt, const c
 /* ---- shutdown ------------------------------------------------------------------------------------------------------ */
 
 static int wait_until_gone(lipc_classic *handle, uint64_t deadline_ns) {
-    int pid = lipc_classic_host_pid(handle);
+    int pid = host_pid(handle);
     int slice_ms = handle->watch ? SLICE_MS : UNWATCHED_SLICE_MS;
     for (;;) {
         uint32_t seen = plat_doorbell_arm(&handle->death_bell, PLAT_BELL_ALL);

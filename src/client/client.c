@@ -21,8 +21,9 @@
 #define FIRST_MINOR_WITH_SUMS 1
 /* LIPC_FLAG_LOAD */
 #define FIRST_MINOR_WITH_LOAD 3
-/* A hub that is written at this moment can look damaged for a moment. */
-#define DAMAGED_LOOKS 20
+/* For how long a hub may not be the one that it should be: a host that lives writes it anew within a second, whatever somebody
+ * has written over it. */
+#define DAMAGED_NS UINT64_C(2000000000)
 
 static uint64_t earlier(uint64_t a, uint64_t b) {
     return a < b ? a : b;
@@ -42,24 +43,35 @@ static attempt fail_attempt(int *error, int recorded) {
     return ATTEMPT_FAILED;
 }
 
-/* Reads the hub of the live host `pid`. */
-static attempt read_hub(lipc_client *client, int pid, int *n_damaged, hub_identity *identity, int *error) {
+/* The hub cannot be used as it is: not yet, or, if that lasts, not at all. *since_ns: since when; 0: it could be used. */
+static bool has_lasted(uint64_t *since_ns) {
+    uint64_t now_ns = plat_clock_ns();
+    if (*since_ns == 0) *since_ns = now_ns;
+    return now_ns - *since_ns >= DAMAGED_NS;
+}
+
+/* Reads the hub of the live host `pid`. If it is not yet what it should be, *error may say how. */
+static attempt read_hub(lipc_client *client, int pid, uint64_t *damaged_since_ns, hub_identity *identity, int *error) {
     if (plat_segment_size(client->segment) < LIPC_HUB_END)
         return fail_attempt(error, lipc_fail(LIPC_E_LAYOUT, "the host of '%s', process %d, is an older one without the "
                                              "modern channel: use the classic one, or start a newer host",
                                              client->name, pid));
     hub_check check = hub_read(plat_segment_base(client->segment), plat_segment_size(client->segment), &client->view,
                                identity);
-    if (check == HUB_DAMAGED && ++*n_damaged >= DAMAGED_LOOKS)
-        return fail_attempt(error, lipc_fail(LIPC_E_LAYOUT, "the shared memory of the host of '%s', process %d, is "
-                                             "damaged: restart the host", client->name, pid));
-    /* What a dead host left, before its successor has written its own. */
-    if (check == HUB_NOT_YET || check == HUB_DAMAGED || identity->host_pid != pid) return ATTEMPT_NOT_YET;
-    if (check == HUB_OTHER_VERSION)
-        return fail_attempt(error, lipc_fail(LIPC_E_LAYOUT, "the host of '%s', process %d, speaks version %u.%u of the "
-                                             "channel, this library %d.%d: use the library of the host's release",
-                                             client->name, pid, identity->major, identity->minor, LIPC_LAYOUT_MAJOR,
-                                             LIPC_LAYOUT_MINOR));
+    if (check == HUB_NOT_YET) return ATTEMPT_NOT_YET;
+    bool is_holders = identity->host_pid == pid, has_failed = has_lasted(damaged_since_ns);
+    if (check == HUB_DAMAGED)
+        *error = lipc_fail(LIPC_E_LAYOUT, "the shared memory of '%s' is damaged: its host, process %d, mends that within a "
+                           "second if it is not stopped; if it does not, restart it", client->name, pid);
+    else if (!is_holders && has_failed) /* else: what a dead host left, before its successor has written its own */
+        *error = lipc_fail(LIPC_E_NO_HOST, "no host runs as '%s': process %d holds the lock of its shared memory, but has "
+                           "not begun as its host", client->name, pid);
+    else if (is_holders && check == HUB_OTHER_VERSION)
+        *error = lipc_fail(LIPC_E_LAYOUT, "the host of '%s', process %d, speaks version %u.%u of the channel, this library "
+                           "%d.%d: use the library of the host's release", client->name, pid, identity->major,
+                           identity->minor, LIPC_LAYOUT_MAJOR, LIPC_LAYOUT_MINOR);
+    if (check != HUB_OK || !is_holders) return has_failed ? ATTEMPT_FAILED : ATTEMPT_NOT_YET;
+    *damaged_since_ns = 0;
     return ATTEMPT_ATTACHED;
 }
 
@@ -92,9 +104,9 @@ static attempt take_record(lipc_client *client, int *error) {
                                          client->view.at.n_clients));
 }
 
-static attempt attach_to(lipc_client *client, int pid, int *n_damaged, int *error) {
-    hub_identity identity;
-    attempt result = read_hub(client, pid, n_damaged, &identity, error);
+static attempt attach_to(lipc_client *client, int pid, uint64_t *damaged_since_ns, int *error) {
+    hub_identity identity = {0};
+    attempt result = read_hub(client, pid, damaged_since_ns, &identity, error);
     if (result != ATTEMPT_ATTACHED) return result;
     client->host_pid = pid;
     client->has_sums = identity.minor >= FIRST_MINOR_WITH_SUMS;
@@ -104,14 +116,21 @@ static attempt attach_to(lipc_client *client, int pid, int *n_damaged, int *erro
     if (result != ATTEMPT_ATTACHED) return result;
     result = watch_host(client, &identity, error);
     /* If it ended before the watch was there, the pid may be somebody else's by now, and the record a successor's. */
-    if (result == ATTEMPT_ATTACHED && (plat_segment_owner_pid(client->segment) != pid || client_is_lost(client)))
-        result = ATTEMPT_NO_HOST;
+    bool is_owner = plat_segment_owner_pid(client->segment) == pid;
+    if (result == ATTEMPT_ATTACHED && (!is_owner || client_is_lost(client))) result = ATTEMPT_NO_HOST;
+    /* The owner is there: its start time in the hub was not, or the record is taken away. */
+    if (result == ATTEMPT_NO_HOST && is_owner) result = ATTEMPT_NOT_YET;
     if (result != ATTEMPT_ATTACHED) hub_client_leave(&client->view, client->index, client->claim);
     client_ring_host(client);
     return result;
 }
 
-static attempt try_attach(lipc_client *client, int *n_damaged, int *error) {
+static int fail_elsewhere(const lipc_client *client) {
+    return lipc_fail(LIPC_E_ACCESS, "the host of '%s' lives in another pid namespace (another container or sandbox), where "
+                     "neither could see the other end: start both in the same one", client->name);
+}
+
+static attempt try_attach(lipc_client *client, uint64_t *damaged_since_ns, int *error) {
     char object_name[NAMES_OBJECT_SIZE];
     names_object(object_name, client->name, LIPC_SUFFIX_SEGMENT);
     int failed = plat_segment_open(object_name, 0, &client->segment);
@@ -120,11 +139,14 @@ static attempt try_attach(lipc_client *client, int *n_damaged, int *error) {
         return failed == PLAT_E_NOT_FOUND ? ATTEMPT_NO_HOST : ATTEMPT_FAILED;
     }
     int pid = plat_segment_is_current(client->segment) ? plat_segment_owner_pid(client->segment) : 0;
-    attempt result = pid ? attach_to(client, pid, n_damaged, error) : ATTEMPT_NO_HOST;
+    attempt result = ATTEMPT_NO_HOST;
+    *error = LIPC_E_OK;
+    if (pid == PLAT_PID_ELSEWHERE) result = fail_attempt(error, fail_elsewhere(client));
+    else if (pid != 0) result = attach_to(client, pid, damaged_since_ns, error);
     if (result == ATTEMPT_NO_HOST)
         *error = lipc_fail(LIPC_E_NO_HOST, "the objects of '%s' are there, but their host is dead; start it again",
                            client->name);
-    if (result == ATTEMPT_NOT_YET)
+    if (result == ATTEMPT_NOT_YET && *error == LIPC_E_OK)
         *error = lipc_fail(LIPC_E_TIMEOUT, "the host of '%s', process %d, could not be attached to in time: it has not "
                            "come so far", client->name, pid);
     if (result != ATTEMPT_ATTACHED) client_close_segment(client);
@@ -185,10 +207,11 @@ static void settle_started(lipc_client *client) {
  * close may wait for all of the machine's processors, some milliseconds. */
 static int find_host(lipc_client *client, const lipc_client_options *options, plat_namespace_watch **objects) {
     uint64_t deadline_ns = plat_deadline_ns(options->timeout_ms);
-    for (int n_damaged = 0, error = LIPC_E_OK, exit_code = 0;;) {
+    uint64_t damaged_since_ns = 0;
+    for (int error = LIPC_E_OK, exit_code = 0;;) {
         /* Before the look: if ours has ended because another was faster, that one is found. */
         bool has_ended = client->started && started_host_has_ended(client->started, &exit_code);
-        attempt result = try_attach(client, &n_damaged, &error);
+        attempt result = try_attach(client, &damaged_since_ns, &error);
         if (result == ATTEMPT_ATTACHED) {
             settle_started(client);
             return LIPC_E_OK;

@@ -74,6 +74,24 @@ static int own_segment(const char *object_name, const hub_geometry *geometry, pl
     return plat_segment_own(object_name, geometry->segment_size, segment, adopted, owner_pid);
 }
 
+/* Somebody else has the lock. A host that lives has its own hub there. */
+static host_exit explain_owner(const char *object_name, int owner_pid, char *message, size_t message_size) {
+    plat_segment *segment;
+    hub_view found;
+    hub_identity identity;
+    bool is_host = true;
+    if (owner_pid > 0 && plat_segment_look(object_name, &segment) == PLAT_OK) {
+        is_host = plat_segment_size(segment) < LIPC_HUB_END ||
+                  hub_read(plat_segment_base(segment), plat_segment_size(segment), &found, &identity) != HUB_OK ||
+                  identity.host_pid == owner_pid;
+        plat_segment_close(segment);
+    }
+    if (is_host) return instance_explain(PLAT_E_OWNED, object_name, owner_pid, message, message_size);
+    snprintf(message, message_size, "process %d holds the lock of %s, but has not begun as its host: end it if it is none, "
+             "or choose another --name", owner_pid, object_name);
+    return HOST_EXIT_NAME_OWNED;
+}
+
 host_exit instance_open(instance *instance, const host_options *options, char *message, size_t message_size) {
     char object_name[NAMES_OBJECT_SIZE];
     bool adopted;
@@ -82,6 +100,7 @@ host_exit instance_open(instance *instance, const host_options *options, char *m
     hub_plan(&geometry, (uint32_t)options->n_streams, options->request_size, options->response_size);
     names_object(object_name, options->name, LIPC_SUFFIX_SEGMENT);
     int error = own_segment(object_name, &geometry, &instance->segment, &adopted, &owner_pid);
+    if (error == PLAT_E_OWNED) return explain_owner(object_name, owner_pid, message, message_size);
     if (error < 0) return instance_explain(error, object_name, owner_pid, message, message_size);
     instance->name = options->name;
     instance->block = plat_segment_base(instance->segment);
