@@ -49,6 +49,8 @@ void journal_entry_end(journal_entry *entry) {
 void journal_progress(journal *journal, journal_entry *entry) {
     entry->is_quarantined = false;
     FAILPOINT("journal.progress.quarantine");
+    entry->n_crashes = 0;
+    FAILPOINT("journal.progress.n_crashes");
     journal->n_fruitless = 0;
     FAILPOINT("journal.progress.fruitless");
 }
