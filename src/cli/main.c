@@ -152,6 +152,8 @@ static cli_exit with_command(int argc, char *argv[], int place, const char **ite
 int main(int argc, char *argv[]) {
     plat_streams_ensure();
     plat_signals_ensure();
+    plat_faults_say("llamaipc: the shared memory was truncated by another program: the host makes it whole again; try once "
+                    "more\n", CLI_EXIT_HOST_GONE);
     /* For the width of characters. A machine whose locale is not set up still has UTF-8 in its terminals. */
     setlocale(LC_CTYPE, "");
     if (MB_CUR_MAX == 1) setlocale(LC_CTYPE, "C.UTF-8");

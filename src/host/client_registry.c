@@ -19,11 +19,14 @@ typedef struct entry {
     bool is_known;
     bool is_gone;
     bool is_unwatched; /* the system would not watch it */
+    bool is_stranger_checked;
     int has_died;   /* atomic: set by the watch's thread */
 } entry;
 
 struct client_registry {
     hub_view view;
+    const plat_segment *segment;
+    int host_pid;
     plat_process_watch *watch;
     plat_doorbell *host_bell;
     entry entries[LIPC_CLIENTS_MAX];
@@ -54,10 +57,13 @@ static void on_death(void *user_data, uint32_t client) {
     plat_doorbell_ring(registry->host_bell, PLAT_BELL_ALL);
 }
 
-client_registry *client_registry_open(const hub_view *view, plat_doorbell *host_bell) {
+client_registry *client_registry_open(const hub_view *view, const plat_segment *segment, int host_pid,
+                                      plat_doorbell *host_bell) {
     client_registry *registry = calloc(1, sizeof *registry);
     if (!registry) return NULL;
     registry->view = *view;
+    registry->segment = segment;
+    registry->host_pid = host_pid;
     registry->host_bell = host_bell;
     /* The one time that the segment is believed: a host that begins knows no better. */
     for (uint32_t i = 0; i < view->at.n_clients; i++)
@@ -90,6 +96,14 @@ static void watch_holder(client_registry *registry, uint32_t client, uint64_t cl
     if (entry->is_unwatched && !was_unwatched)
         log_line(LOG_LEVEL_WARN, "client %u, process %u, cannot be watched (%s): its death is noticed up to a second late",
                  client, pid, plat_os_error());
+}
+
+/* Whether the holder of an attached record cannot be a client: somebody has claimed the record in the name of a process
+ * that has no part in it. Only then nobody would ever free it. */
+static bool is_stranger(const client_registry *registry, uint64_t claim) {
+    int pid = (int)client_claim_pid(claim);
+    return pid == registry->host_pid || pid == plat_process_own_pid() ||
+           plat_segment_is_used_by(registry->segment, pid) == PLAT_E_NOT_FOUND;
 }
 
 /* Begins to know the holder of a record. */
@@ -130,6 +144,12 @@ static void look_at(client_registry *registry, uint32_t client) {
         watch_holder(registry, client, claim);
     }
     if (!has_record(entry, claim) || client_registry_has_died(registry, client)) entry->is_gone = true;
+    if (entry->is_gone || entry->is_stranger_checked || entry->attaching_until_ns != 0) return;
+    entry->is_stranger_checked = true; /* once: it looks at all that the process has mapped */
+    if (!is_stranger(registry, claim)) return;
+    entry->is_gone = true;
+    log_line(LOG_LEVEL_WARN, "client record %u was claimed in the name of process %u, which has no part in it: it is freed",
+             client, client_claim_pid(claim));
 }
 
 void client_registry_scan(client_registry *registry) {

@@ -10,8 +10,10 @@
 
 typedef struct client_registry client_registry;
 
-/* `host_bell` is rung when a client has died. NULL if it cannot be made: plat_os_error() says why. */
-client_registry *client_registry_open(const hub_view *view, plat_doorbell *host_bell);
+/* `segment` is the one that clients have mapped, `host_pid` the host's, which is no client. `host_bell` is rung when a
+ * client has died. NULL if it cannot be made: plat_os_error() says why. */
+client_registry *client_registry_open(const hub_view *view, const plat_segment *segment, int host_pid,
+                                      plat_doorbell *host_bell);
 
 /* Looks at all records: watches those who came, finds those who left or died. */
 void client_registry_scan(client_registry *registry);

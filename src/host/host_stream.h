@@ -56,6 +56,8 @@ typedef struct seen_reservation {
 
 struct stream_service {
     hub_view view;
+    const plat_segment *segment;
+    bool is_name_lost;   /* the segment's name does not lead to it any more, which was said */
     const host_options *options;
     journal *journal;
     client_registry *registry;

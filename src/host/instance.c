@@ -117,6 +117,21 @@ void instance_begin(instance *instance) {
     instance->hub = *hub_of(&instance->view);
 }
 
+bool instance_mend(instance *instance) {
+    size_t n_bytes;
+    if (plat_segment_is_whole(instance->segment)) return false;
+    if (plat_segment_mend(instance->segment, &n_bytes) < 0) {
+        log_line(LOG_LEVEL_ERROR, "another program has truncated the shared memory to %zu bytes, and it cannot be made %zu "
+                 "again: %s", n_bytes, plat_segment_size(instance->segment), plat_os_error());
+        return true;
+    }
+    log_line(LOG_LEVEL_ERROR, "another program has truncated the shared memory from %zu to %zu bytes: it is as long as "
+             "before again; clients and answers that were in the rest are lost", plat_segment_size(instance->segment),
+             n_bytes);
+    hub_restore(&instance->view, &instance->hub);
+    return true;
+}
+
 void instance_remove(instance *instance) {
     if (instance->segment) plat_segment_remove(instance->segment);
 }

@@ -30,7 +30,8 @@ static void on_signal(int number) {
         host_parts_remove(&parts);
         _exit(128 + number);
     }
-    if (bell) plat_doorbell_ring(bell, PLAT_BELL_ALL);
+    /* Not into a segment that somebody has truncated: its worker dies of that, and the next one looks. */
+    if (bell && plat_segment_is_whole(parts.instance.segment)) plat_doorbell_ring(bell, PLAT_BELL_ALL);
 }
 
 /* Fills in the signals that end the host. */
@@ -84,6 +85,8 @@ static void close_parts(void) {
 
 static host_exit work(const sigset_t *ending) {
     if (!parts.options.no_supervise) return supervise(&parts, ending);
+    plat_faults_say("chatbot: error: memory that was mapped is gone: another program has truncated the shared memory or "
+                    "the model's file\n", HOST_EXIT_FAILURE);
     parts.journal->n_workers = 1;
     return worker_run(&parts);
 }

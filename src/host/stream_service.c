@@ -30,6 +30,7 @@ host_exit stream_service_open(const instance *instance, const host_options *opti
     stream_service *service = calloc(1, sizeof *service);
     if (service) {
         service->view = instance->view;
+        service->segment = instance->segment;
         service->options = options;
         service->journal = journal;
         service->shown = instance->hub;
@@ -47,7 +48,7 @@ host_exit stream_service_open(const instance *instance, const host_options *opti
         service->streams[i].n_found = text_found(service, i);
         service->streams[i].n_parts_found = parts_found(&service->view, i);
     }
-    service->registry = client_registry_open(&service->view, bell);
+    service->registry = client_registry_open(&service->view, instance->segment, (int)instance->hub.host_pid, bell);
     if (!service->registry) {
         snprintf(message, message_size, "cannot watch the clients' processes: %s", plat_os_error());
         stream_service_close(service);

@@ -2,6 +2,8 @@
 #include "host_stream.h"
 #include "stream_service.h"
 
+#include "log.h"
+
 #include "../platform/failpoint.h"
 
 #include <stdio.h>
@@ -88,11 +90,21 @@ static void restore_empty(host_stream *stream) {
     if (bits != 0 && stream_claim_phase(claim) == LIPC_CLAIM_FREE) host_stream_free_from(stream, &claim);
 }
 
+/* Somebody removed the name, or gave it to something else: said once, by each worker. The names of new hosts are no
+ * business of this one, which serves the clients that it has. */
+static void look_at_name(stream_service *service) {
+    if (service->is_name_lost || plat_segment_is_current(service->segment)) return;
+    service->is_name_lost = true;
+    log_line(LOG_LEVEL_WARN, "the shared memory has lost its name, removed by another program: new clients do not find this "
+             "host, process %u, and another may start in its place; start it again", service->shown.host_pid);
+}
+
 /* For clients that would otherwise wait for words that somebody scribbled over. */
 void stream_service_restore(stream_service *service) {
     uint64_t now_ns = plat_clock_ns();
     if (now_ns < service->restore_ns) return;
     service->restore_ns = now_ns + RESTORE_NS;
+    look_at_name(service);
     hub_restore(&service->view, &service->shown);
     for (uint32_t i = 0; i < service->view.at.n_streams; i++) {
         host_stream *stream = &service->streams[i];

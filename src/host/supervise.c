@@ -55,7 +55,8 @@ host_exit supervise(host_parts *parts, const sigset_t *ending) {
             log_line(LOG_LEVEL_ERROR, "cannot wait for the worker, process %d: %s", pid, plat_os_error());
             return HOST_EXIT_FAILURE;
         }
-        journal_blame(journal, killer, plat_signal_is_crash(killer));
+        bool is_truncated = instance_mend(&parts->instance); /* nobody's request is to blame for that */
+        journal_blame(journal, killer, plat_signal_is_crash(killer) && !is_truncated);
         log_line(LOG_LEVEL_WARN, "the worker, process %d, was killed by signal %d (%s)", pid, killer, strsignal(killer));
         if (journal->n_unready >= JOURNAL_UNREADY_MOST) {
             log_line(LOG_LEVEL_ERROR, "%u workers in a row were killed before they could serve: giving up",

@@ -86,6 +86,18 @@ int plat_segment_worker_pid(const plat_segment *segment);
 /* Whether the name still leads to this very object. Any thread. */
 bool plat_segment_is_current(const plat_segment *segment);
 
+/* Whether the object is still as long as it was mapped: another program of the user may truncate it, and a look at what
+ * is gone ends the process. Any thread; async-signal-safe. */
+bool plat_segment_is_whole(const plat_segment *segment);
+
+/* Makes a truncated object as long as it was again: what is new of it is zero. *n_bytes is how long it was found. Errors:
+ * as plat_segment_own. Owner or its worker. */
+int plat_segment_mend(plat_segment *segment, size_t *n_bytes);
+
+/* Whether a process has the segment mapped: OK, NOT_FOUND (it has not), SYSTEM (this user may not know). Takes longer the
+ * more that process has mapped: some milliseconds at most. Any thread. */
+int plat_segment_is_used_by(const plat_segment *segment, int pid);
+
 /* Takes the name away if it still leads to this object (somebody may have put another in its place). Owner only. */
 void plat_segment_remove(plat_segment *segment);
 
@@ -145,6 +157,11 @@ int plat_objects_visit(void (*visit)(void *user_data, const char *name, bool is_
 
 /* A process other than this one that has the object mapped, as far as this user may know; 0 if there is none. */
 int plat_object_user_pid(const char *name, bool is_semaphore);
+
+/* A process that owns a segment of this name to which the name does not lead here; 0: none that this user may know of.
+ * *is_nameless: the name was taken away; otherwise the segment lies in another place of objects, as in a container. Looks
+ * at all processes: some 10 ms. */
+int plat_segment_stray_owner(const char *name, bool *is_nameless);
 
 /* Takes the name away of a plain object of this user's. Errors: NOT_FOUND, FOREIGN_USER, READ_ONLY, UNEXPECTED, SYSTEM. */
 int plat_object_discard(const char *name, bool is_semaphore);
@@ -274,6 +291,10 @@ void plat_streams_ensure(void);
  * shells end or stop programs stay as they are, as nohup means it. A write beyond a limit on the size of files is an error
  * from then on, and no signal. Early in main. */
 void plat_signals_ensure(void);
+
+/* If memory that this program has mapped turns out to be gone (another program has truncated the file behind it) it says
+ * this line to standard error and ends with the code, instead of being killed without a word. `line` is static. */
+void plat_faults_say(const char *line, int exit_code);
 
 /* Bytes that nobody can guess. */
 void plat_random(void *bytes, size_t size_bytes);

@@ -37,36 +37,126 @@ static int path_of(const char *name, bool is_semaphore, char path[PLAT_PATH_SIZE
 
 /* ---- who uses an object -------------------------------------------------------------------------------------------- */
 
-/* Whether one of the process's mappings is of this file: "address rights offset device:minor inode path". */
-static bool has_mapped(const char *pid, const struct stat *status) {
-    char path[300], *line = NULL;
+/* A mapped file, as a line of /proc/PID/maps tells of it: "address rights offset device:minor inode   path". */
+typedef struct mapping {
+    dev_t device;
+    ino_t inode;
+    const char *path;
+} mapping;
+
+/* Calls `visit` with each mapped file until it returns true; then that is returned. NOT_FOUND: it never did. */
+static int visit_mappings(int pid, bool (*visit)(void *user_data, const mapping *mapping), void *user_data) {
+    char path[32], *line = NULL;
     size_t size = 0;
-    unsigned int major_number, minor_number;
-    unsigned long long inode;
     bool is_found = false;
-    snprintf(path, sizeof path, "/proc/%s/maps", pid);
+    snprintf(path, sizeof path, "/proc/%d/maps", pid);
     FILE *maps = fopen(path, "re");
-    while (maps && !is_found && getline(&line, &size, maps) > 0)
-        is_found = sscanf(line, "%*s %*s %*s %x:%x %llu", &major_number, &minor_number, &inode) == 3 &&
-                   inode == status->st_ino && makedev(major_number, minor_number) == status->st_dev;
-    if (maps) fclose(maps);
+    if (!maps) return plat_fail(errno == ENOENT || errno == ESRCH ? PLAT_E_NOT_FOUND : PLAT_E_SYSTEM);
+    while (!is_found && getline(&line, &size, maps) > 0) {
+        unsigned int major_number, minor_number;
+        unsigned long long inode;
+        int at = 0;
+        line[strcspn(line, "\n")] = 0;
+        if (sscanf(line, "%*s %*s %*s %x:%x %llu %n", &major_number, &minor_number, &inode, &at) < 3 || inode == 0) continue;
+        const mapping found = {makedev(major_number, minor_number), (ino_t)inode, line + at};
+        is_found = visit(user_data, &found);
+    }
     free(line);
-    return is_found;
+    fclose(maps);
+    return is_found ? PLAT_OK : PLAT_E_NOT_FOUND;
+}
+
+static bool is_file(void *user_data, const mapping *mapping) {
+    const struct mapping *wanted = user_data;
+    return mapping->inode == wanted->inode && mapping->device == wanted->device;
+}
+
+int plat_segment_is_used_by(const plat_segment *segment, int pid) {
+    mapping wanted = {.path = ""};
+    plat_segment_identity(segment, &wanted.device, &wanted.inode);
+    return visit_mappings(pid, is_file, &wanted);
+}
+
+/* The next process but this one; 0 behind the last. */
+static int next_process(DIR *processes) {
+    const struct dirent *entry;
+    while (processes && (entry = readdir(processes))) {
+        int pid = isdigit((unsigned char)entry->d_name[0]) ? atoi(entry->d_name) : 0;
+        if (pid > 0 && pid != getpid()) return pid;
+    }
+    return 0;
 }
 
 int plat_object_user_pid(const char *name, bool is_semaphore) {
     char path[PLAT_PATH_SIZE];
     struct stat status;
-    const struct dirent *entry;
-    int found = 0;
+    int pid;
     if (path_of(name, is_semaphore, path) < 0 || lstat(path, &status) < 0) return 0;
+    mapping wanted = {status.st_dev, status.st_ino, ""};
     DIR *processes = opendir("/proc");
-    while (processes && !found && (entry = readdir(processes))) {
-        int pid = isdigit((unsigned char)entry->d_name[0]) ? atoi(entry->d_name) : 0;
-        if (pid > 0 && pid != getpid() && has_mapped(entry->d_name, &status)) found = pid;
+    while ((pid = next_process(processes)) != 0 && visit_mappings(pid, is_file, &wanted) != PLAT_OK) {
     }
     if (processes) closedir(processes);
-    return found;
+    return pid;
+}
+
+/* ---- who owns a segment that the name does not lead to ------------------------------------------------------------- */
+
+typedef struct stray {
+    const char *suffix;  /* "/name", as paths end with it */
+    dev_t device;        /* of what the name leads to; 0: nothing */
+    ino_t inode;
+    mapping found;
+    bool is_nameless;
+} stray;
+
+static bool is_stray(void *user_data, const mapping *mapping) {
+    static const char deleted[] = " (deleted)";
+    stray *stray = user_data;
+    size_t length = strlen(mapping->path), n_deleted = sizeof deleted - 1, n_suffix = strlen(stray->suffix);
+    stray->is_nameless = length > n_deleted && strcmp(mapping->path + length - n_deleted, deleted) == 0;
+    if (stray->is_nameless) length -= n_deleted;
+    if (length < n_suffix || strncmp(mapping->path + length - n_suffix, stray->suffix, n_suffix) != 0) return false;
+    if (mapping->inode == stray->inode && mapping->device == stray->device) return false;
+    stray->found = *mapping;
+    return true;
+}
+
+/* Whether the process holds the owner's lock of that file, as /proc/locks tells: "number: POSIX ADVISORY WRITE pid
+ * major:minor:inode first last". */
+static bool is_owner(int pid, const mapping *file) {
+    FILE *locks = fopen("/proc/locks", "re");
+    char line[256];
+    bool is_found = false;
+    while (locks && !is_found && fgets(line, sizeof line, locks)) {
+        unsigned int major_number, minor_number;
+        unsigned long long inode, first;
+        int holder;
+        is_found = sscanf(line, "%*s POSIX %*s WRITE %d %x:%x:%llu %llu", &holder, &major_number, &minor_number, &inode,
+                          &first) == 5 &&
+                   holder == pid && first == 0 && inode == file->inode &&
+                   makedev(major_number, minor_number) == file->device;
+    }
+    if (locks) fclose(locks);
+    return is_found;
+}
+
+int plat_segment_stray_owner(const char *name, bool *is_nameless) {
+    char path[PLAT_PATH_SIZE];
+    struct stat status;
+    stray stray = {.suffix = name};
+    int pid;
+    if (path_of(name, false, path) == PLAT_OK && lstat(path, &status) == 0) {
+        stray.device = status.st_dev;
+        stray.inode = status.st_ino;
+    }
+    DIR *processes = opendir("/proc");
+    while ((pid = next_process(processes)) != 0 &&
+           (visit_mappings(pid, is_stray, &stray) != PLAT_OK || !is_owner(pid, &stray.found))) {
+    }
+    if (processes) closedir(processes);
+    *is_nameless = stray.is_nameless;
+    return pid;
 }
 
 /* ---- removing, room ------------------------------------------------------------------------------------------------ */

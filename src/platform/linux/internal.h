@@ -36,6 +36,9 @@ int plat_object_make(const char *path, size_t size_bytes, plat_object_completion
 /* Whether the path leads to the file with this identity. */
 bool plat_object_is(const char *path, dev_t device, ino_t inode);
 
+/* Which file a segment is. */
+void plat_segment_identity(const plat_segment *segment, dev_t *device, ino_t *inode);
+
 /* Whether a process that this one sees lives in its pid namespace, too; true where the system does not say. */
 bool plat_process_is_near(int pid);
 

@@ -255,6 +255,24 @@ bool plat_segment_is_current(const plat_segment *segment) {
     return plat_object_is(segment->path, segment->device, segment->inode);
 }
 
+bool plat_segment_is_whole(const plat_segment *segment) {
+    struct stat status;
+    return fstat(segment->descriptor, &status) < 0 || status.st_size >= (off_t)segment->size_bytes;
+}
+
+int plat_segment_mend(plat_segment *segment, size_t *n_bytes) {
+    struct stat status;
+    *n_bytes = 0;
+    if (fstat(segment->descriptor, &status) < 0) return plat_fail(PLAT_E_SYSTEM);
+    *n_bytes = (size_t)status.st_size;
+    return plat_object_reserve(segment->descriptor, segment->size_bytes);
+}
+
+void plat_segment_identity(const plat_segment *segment, dev_t *device, ino_t *inode) {
+    *device = segment->device;
+    *inode = segment->inode;
+}
+
 void plat_segment_remove(plat_segment *segment) {
     if (plat_segment_is_current(segment)) unlink(segment->path);
 }
