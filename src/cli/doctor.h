@@ -25,6 +25,7 @@
     X(NO_SEMAPHORES, "no-semaphores", "a running host's semaphores are gone or damaged")                               \
     X(STOPPED, "stopped", "a running host's process has been stopped")                                                 \
     X(ELSEWHERE, "elsewhere", "the host lives in another pid namespace")                                               \
+    X(STRAY, "stray", "a host that cannot be found by its name: it lost it, or lies in another /dev/shm")               \
     X(FOREIGN_LOCK, "foreign-lock", "a process that is no host holds the lock of a host's shared memory")
 
 typedef enum doctor_fault {

@@ -176,6 +176,14 @@ static void look_into(examination *on) {
     on->inspection.is_alive = inspect_is_alive(&on->inspection);
 }
 
+/* A host of this name that the name does not lead to. */
+static void examine_stray(examination *on) {
+    char sentence[INSPECT_MESSAGE_SIZE];
+    if (!inspect_stray(on->name, sentence)) return;
+    doctor_advise(wrong(on, DOCTOR_STRAY, false, sentence),
+                  "it serves only the clients that it has; whoever comes here finds another host, or none");
+}
+
 /* ---- with a live host ---------------------------------------------------------------------------------------------- */
 
 /* Whether the hub is that of the lock's holder. */
@@ -463,6 +471,7 @@ static void examine(doctor *doctor, const struct instance_entry *entry) {
     else if (error != PLAT_E_NOT_FOUND) report_unusable(&on, error);
     /* One semaphore of such a name may be anybody's. */
     else if (on.is_named ? entry->n_semaphores > 0 : entry->n_semaphores > 1) examine_orphans(&on);
+    if (on.is_named) examine_stray(&on);
     /* Before mending: a process gives its locks on a file up with any descriptor of it. */
     plat_segment_close(on.found);
     if (doctor->options->fix) mend(&on);

@@ -1,6 +1,7 @@
 /* host.c - see host.h. */
 #include "host.h"
 
+#include "inspect.h"
 #include "interrupt.h"
 #include "terminal.h"
 
@@ -139,6 +140,7 @@ int cli_slice_ms(uint64_t deadline_ns) {
 }
 
 static int start(const cli_options *options, lipc_client **client) {
+    char stray[INSPECT_MESSAGE_SIZE];
     host_arguments arguments;
     lipc_client_options how;
     lipc_client_options_init(&how);
@@ -147,6 +149,7 @@ static int start(const cli_options *options, lipc_client **client) {
     how.start = LIPC_START_DETACHED;
     how.timeout_ms = START_TIMEOUT_MS;
     how.host_arguments = arguments.items;
+    if (inspect_stray(options->name, stray)) terminal_say("%s: another is started here", stray);
     terminal_progress("no host runs as '%s': starting one ...", options->name);
     int error = lipc_client_open(&how, client);
     terminal_progress_clear();

@@ -23,10 +23,32 @@ __attribute__((format(printf, 3, 4))) static int fail(char message[INSPECT_MESSA
     return error;
 }
 
+bool inspect_stray(const char *name, char sentence[INSPECT_MESSAGE_SIZE]) {
+    char object[NAMES_OBJECT_SIZE];
+    bool is_nameless;
+    names_object(object, name, LIPC_SUFFIX_SEGMENT);
+    int pid = plat_segment_stray_owner(object, &is_nameless);
+    if (pid > 0 && is_nameless)
+        snprintf(sentence, INSPECT_MESSAGE_SIZE, "process %d is a host of '%s' whose shared memory has lost its name: nobody "
+                 "finds it any more; kill %d ends it", pid, name, pid);
+    else if (pid > 0)
+        snprintf(sentence, INSPECT_MESSAGE_SIZE, "process %d is a host of '%s' in another /dev/shm (a container or sandbox), "
+                 "which cannot be used from here", pid, name);
+    return pid > 0;
+}
+
+/* There is no host, and perhaps one that cannot be found. */
+static int fail_no_host(char message[INSPECT_MESSAGE_SIZE], const char *name) {
+    char sentence[INSPECT_MESSAGE_SIZE];
+    bool has_stray = inspect_stray(name, sentence);
+    return fail(message, LIPC_E_NO_HOST, "no host runs as '%s'%s%.400s", name, has_stray ? "; " : "",
+                has_stray ? sentence : "");
+}
+
 static int fail_open(char message[INSPECT_MESSAGE_SIZE], int error, const char *name, const char *object) {
     char user[64];
     switch (error) {
-    case PLAT_E_NOT_FOUND: return fail(message, LIPC_E_NO_HOST, "no host runs as '%s'", name);
+    case PLAT_E_NOT_FOUND: return fail_no_host(message, name);
     case PLAT_E_FOREIGN_USER:
         plat_object_user(object, user, sizeof user);
         return fail(message, LIPC_E_ACCESS, "the host of '%s' belongs to another user, %s", name, user);

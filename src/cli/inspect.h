@@ -26,6 +26,10 @@ typedef struct inspection {
 int inspect_open(inspection *inspection, const char *name, char message[INSPECT_MESSAGE_SIZE]);
 void inspect_close(inspection *inspection);
 
+/* A host of that name which cannot be found by it: its name was taken away, or it lies in another /dev/shm. Writes a
+ * sentence about it; false: there is none that this user may know of. Looks at all processes: some 10 ms. */
+bool inspect_stray(const char *name, char sentence[INSPECT_MESSAGE_SIZE]);
+
 /* Whether the host that was found lives and still owns the segment. */
 bool inspect_is_alive(const inspection *inspection);
 

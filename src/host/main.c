@@ -10,6 +10,7 @@
 #include "supervise.h"
 #include "worker.h"
 
+#include "../channel/names.h"
 #include "../engine/engine.h"
 #include "../platform/platform.h"
 
@@ -92,9 +93,10 @@ static host_exit work(const sigset_t *ending) {
 }
 
 static host_exit run(void) {
-    char message[MESSAGE_SIZE];
+    char message[MESSAGE_SIZE], object_name[NAMES_OBJECT_SIZE];
     sigset_t ending;
-    parts.journal = plat_memory_shared(sizeof *parts.journal);
+    names_object(object_name, parts.options.name, LIPC_SUFFIX_SEGMENT);
+    parts.journal = plat_memory_shared(object_name, sizeof *parts.journal);
     if (!parts.journal) {
         log_line(LOG_LEVEL_ERROR, "not enough memory");
         return HOST_EXIT_FAILURE;

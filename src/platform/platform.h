@@ -270,8 +270,9 @@ int plat_worker_wait(int pid, int *exit_code);
 /* Whether a process that was killed by this signal has probably itself to blame. */
 bool plat_signal_is_crash(int signal);
 
-/* Zeroed memory that this process shares with its workers; NULL if there is none. Never given back. */
-void *plat_memory_shared(size_t size_bytes);
+/* Zeroed memory that the owner of the segment `segment_name`, or who is going to be, shares with its workers; NULL if there
+ * is none. Never given back. By its label plat_segment_stray_owner knows whose segment a process has. */
+void *plat_memory_shared(const char *segment_name, size_t size_bytes);
 
 /* Where the program `name` is: beside the running one, or on the PATH. Errors: NOT_FOUND. */
 int plat_program_find(const char *name, char *path, size_t size_bytes);

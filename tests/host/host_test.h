@@ -42,13 +42,6 @@ static inline int count_lines(const char *text) {
     return n;
 }
 
-static inline int count_of(const char *text, const char *part) {
-    int n = 0;
-    for (const char *at = text; (at = strstr(at, part)) != NULL; at += strlen(part))
-        n++;
-    return n;
-}
-
 /* The failed host ended with the code, said why in exactly one error line that holds `reason`, and left nothing. */
 static inline void check_failure(test_host *host, int exit_code, const char *reason) {
     host_expect_exit(host, exit_code, FAIL_WITHIN_MS);

@@ -301,6 +301,13 @@ bool test_is_utf8(const char *text, size_t n_bytes) {
     return true;
 }
 
+int count_of(const char *text, const char *part) {
+    int n = 0;
+    for (const char *at = text; (at = strstr(at, part)) != NULL; at += strlen(part))
+        n++;
+    return n;
+}
+
 bool test_is_prefix(const char *text, size_t n_bytes, const char *of) {
     return strncmp(text, of, n_bytes) == 0;
 }

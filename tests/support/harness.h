@@ -85,6 +85,8 @@ bool test_private_shm(const char *options);
 /* Strictly valid UTF-8: no half characters, no overlong forms, no surrogates. Written for the tests alone. */
 bool test_is_utf8(const char *text, size_t n_bytes);
 bool test_is_prefix(const char *text, size_t n_bytes, const char *of);
+/* How often a part occurs in a text. */
+int count_of(const char *text, const char *part);
 
 /* A file of the model directory. */
 const char *test_model_path(char path[4096], const char *file);

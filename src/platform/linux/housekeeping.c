@@ -71,10 +71,23 @@ static bool is_file(void *user_data, const mapping *mapping) {
     return mapping->inode == wanted->inode && mapping->device == wanted->device;
 }
 
+/* Whether the process is another user's, who cannot have opened the object of this one. False if that is not known. */
+static bool is_foreign(int pid) {
+    char path[32], line[256];
+    unsigned int user = geteuid();
+    snprintf(path, sizeof path, "/proc/%d/status", pid);
+    FILE *file = fopen(path, "re");
+    while (file && fgets(line, sizeof line, file) && sscanf(line, "Uid: %*u %u", &user) != 1) {
+    }
+    if (file) fclose(file);
+    return user != geteuid();
+}
+
 int plat_segment_is_used_by(const plat_segment *segment, int pid) {
     mapping wanted = {.path = ""};
     plat_segment_identity(segment, &wanted.device, &wanted.inode);
-    return visit_mappings(pid, is_file, &wanted);
+    int result = visit_mappings(pid, is_file, &wanted);
+    return result == PLAT_E_SYSTEM && is_foreign(pid) ? PLAT_E_NOT_FOUND : result;
 }
 
 /* The next process but this one; 0 behind the last. */
@@ -102,60 +115,46 @@ int plat_object_user_pid(const char *name, bool is_semaphore) {
 
 /* ---- who owns a segment that the name does not lead to ------------------------------------------------------------- */
 
-typedef struct stray {
-    const char *suffix;  /* "/name", as paths end with it */
-    dev_t device;        /* of what the name leads to; 0: nothing */
-    ino_t inode;
-    mapping found;
-    bool is_nameless;
-} stray;
-
-static bool is_stray(void *user_data, const mapping *mapping) {
-    static const char deleted[] = " (deleted)";
-    stray *stray = user_data;
-    size_t length = strlen(mapping->path), n_deleted = sizeof deleted - 1, n_suffix = strlen(stray->suffix);
-    stray->is_nameless = length > n_deleted && strcmp(mapping->path + length - n_deleted, deleted) == 0;
-    if (stray->is_nameless) length -= n_deleted;
-    if (length < n_suffix || strncmp(mapping->path + length - n_suffix, stray->suffix, n_suffix) != 0) return false;
-    if (mapping->inode == stray->inode && mapping->device == stray->device) return false;
-    stray->found = *mapping;
-    return true;
+/* A new object comes into being without a name, and is called by that among the mappings for good; so the owner is known
+ * by the label of another mapping, and its segment by the lock. */
+static bool has_label(void *user_data, const mapping *mapping) {
+    return strcmp(mapping->path, user_data) == 0;
 }
 
-/* Whether the process holds the owner's lock of that file, as /proc/locks tells: "number: POSIX ADVISORY WRITE pid
- * major:minor:inode first last". */
-static bool is_owner(int pid, const mapping *file) {
+/* The file on which the process holds the owner's lock, as /proc/locks tells: "number: POSIX ADVISORY WRITE pid
+ * major:minor:inode first last". False: there is none. */
+static bool find_owned(int pid, mapping *file) {
     FILE *locks = fopen("/proc/locks", "re");
     char line[256];
     bool is_found = false;
     while (locks && !is_found && fgets(line, sizeof line, locks)) {
         unsigned int major_number, minor_number;
-        unsigned long long inode, first;
+        unsigned long long inode, first, last;
         int holder;
-        is_found = sscanf(line, "%*s POSIX %*s WRITE %d %x:%x:%llu %llu", &holder, &major_number, &minor_number, &inode,
-                          &first) == 5 &&
-                   holder == pid && first == 0 && inode == file->inode &&
-                   makedev(major_number, minor_number) == file->device;
+        is_found = sscanf(line, "%*s POSIX %*s WRITE %d %x:%x:%llu %llu %llu", &holder, &major_number, &minor_number,
+                          &inode, &first, &last) == 6 &&
+                   holder == pid && first == 0 && last == 0;
+        if (is_found) *file = (mapping){makedev(major_number, minor_number), (ino_t)inode, ""};
     }
     if (locks) fclose(locks);
     return is_found;
 }
 
 int plat_segment_stray_owner(const char *name, bool *is_nameless) {
-    char path[PLAT_PATH_SIZE];
-    struct stat status;
-    stray stray = {.suffix = name};
+    char path[PLAT_PATH_SIZE], label[PLAT_PATH_SIZE + 32];
+    struct stat folder = {.st_dev = 0}, status = {.st_dev = 0};
+    mapping owned = {.path = ""};
     int pid;
-    if (path_of(name, false, path) == PLAT_OK && lstat(path, &status) == 0) {
-        stray.device = status.st_dev;
-        stray.inode = status.st_ino;
-    }
+    if (path_of(name, false, path) == PLAT_OK) lstat(path, &status);
+    stat(PLAT_OBJECT_FOLDER, &folder);
+    snprintf(label, sizeof label, "/memfd:" PLAT_OWNER_LABEL "%s (deleted)", name);
     DIR *processes = opendir("/proc");
-    while ((pid = next_process(processes)) != 0 &&
-           (visit_mappings(pid, is_stray, &stray) != PLAT_OK || !is_owner(pid, &stray.found))) {
-    }
+    do {
+        pid = next_process(processes);
+    } while (pid != 0 && (visit_mappings(pid, has_label, label) != PLAT_OK || !find_owned(pid, &owned) ||
+                          (owned.inode == status.st_ino && owned.device == status.st_dev)));
     if (processes) closedir(processes);
-    *is_nameless = stray.is_nameless;
+    *is_nameless = owned.device == folder.st_dev;
     return pid;
 }
 

@@ -36,6 +36,9 @@ int plat_object_make(const char *path, size_t size_bytes, plat_object_completion
 /* Whether the path leads to the file with this identity. */
 bool plat_object_is(const char *path, dev_t device, ino_t inode);
 
+/* What the memory of a segment's owner is called, with the segment's name behind it. */
+#define PLAT_OWNER_LABEL "owner of "
+
 /* Which file a segment is. */
 void plat_segment_identity(const plat_segment *segment, dev_t *device, ino_t *inode);
 

@@ -4,13 +4,22 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stdio.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-void *plat_memory_shared(size_t size_bytes) {
-    void *memory = mmap(NULL, size_bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+/* A file without a place has a name that people and tools see among the process's mappings. Where it is refused, memory
+ * without a name does as well. */
+void *plat_memory_shared(const char *segment_name, size_t size_bytes) {
+    char label[PLAT_PATH_SIZE];
+    snprintf(label, sizeof label, PLAT_OWNER_LABEL "%s", segment_name);
+    int descriptor = memfd_create(label, MFD_CLOEXEC);
+    bool is_labelled = descriptor >= 0 && ftruncate(descriptor, (off_t)size_bytes) == 0;
+    void *memory = mmap(NULL, size_bytes, PROT_READ | PROT_WRITE, MAP_SHARED | (is_labelled ? 0 : MAP_ANONYMOUS),
+                        is_labelled ? descriptor : -1, 0);
+    if (descriptor >= 0) close(descriptor);
     if (memory != MAP_FAILED) return memory;
     plat_fail(PLAT_E_NO_MEMORY);
     return NULL;
