@@ -24,7 +24,8 @@ void answer_request_defaults(engine_request *request, const host_options *option
 bool answer_is_rejected(const journal_entry *entry, int signal, char *reason, size_t reason_size) {
     if (!entry->is_rejected) return false;
     snprintf(reason, reason_size, "the host's worker crashed %u times while it was at work on this request, the last time "
-             "by signal %d: it is not tried again", entry->n_crashes, signal);
+             "by signal %d: it is not tried again",
+             entry->n_crashes > entry->n_alone ? entry->n_crashes : entry->n_alone, signal);
     return true;
 }
 

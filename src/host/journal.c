@@ -59,6 +59,12 @@ static journal_entry *note_at(journal *journal, uint32_t i) {
     return i < LIPC_STREAMS_MAX ? &journal->entries[i] : &journal->classic_entry;
 }
 
+static unsigned count_at_work(journal *journal) {
+    unsigned n = 0;
+    for (uint32_t i = 0; i <= LIPC_STREAMS_MAX; i++) n += note_at(journal, i)->is_at_work;
+    return n;
+}
+
 static bool has_quarantined_at_work(journal *journal) {
     for (uint32_t i = 0; i <= LIPC_STREAMS_MAX; i++)
         if (note_at(journal, i)->is_at_work && note_at(journal, i)->is_quarantined) return true;
@@ -70,14 +76,16 @@ void journal_blame(journal *journal, int signal, bool is_crash) {
     journal->n_unready = journal->is_ready ? 0 : journal->n_unready + 1;
     journal->is_ready = false;
     if (++journal->n_fruitless >= JOURNAL_FRUITLESS_MOST) is_crash = true;
-    bool is_tried = has_quarantined_at_work(journal);
+    bool is_tried = has_quarantined_at_work(journal), is_alone = count_at_work(journal) == 1;
     for (uint32_t i = 0; i <= LIPC_STREAMS_MAX; i++) {
         journal_entry *entry = note_at(journal, i);
         if (!entry->is_at_work) continue;
         entry->is_at_work = false;
         if (!is_crash) continue;
         if (entry->n_crashes < JOURNAL_CRASHES_MOST) entry->n_crashes++;
-        if ((is_tried && entry->is_quarantined) || entry->n_crashes == JOURNAL_CRASHES_MOST) entry->is_rejected = true;
+        if (is_alone && entry->n_alone < JOURNAL_CRASHES_MOST) entry->n_alone++;
+        bool is_often = entry->n_crashes == JOURNAL_CRASHES_MOST || entry->n_alone == JOURNAL_CRASHES_MOST;
+        if (is_often || (is_tried && entry->is_quarantined)) entry->is_rejected = true;
         if (!is_tried) entry->is_quarantined = true;
     }
 }

@@ -34,6 +34,7 @@ typedef struct journal_entry {
     bool is_quarantined;     /* it was at work when a worker crashed, and has made no token since */
     bool is_rejected;   /* it is not tried again */
     uint8_t n_crashes;   /* that it was there at since it last made a token */
+    uint8_t n_alone;     /* that it was alone at, whatever it made in between */
 } journal_entry;
 
 /* A process that the host ends with. */
@@ -95,14 +96,14 @@ void journal_entry_begin(journal_entry *entry);
 void journal_entry_pause(journal_entry *entry);
 void journal_entry_end(journal_entry *entry);
 
-/* A new token was made: whatever brought workers down before, it was not this request that stood there then. One that
- * would bring each worker down can do so only as often as it has tokens. */
+/* A new token was made: of the crashes at which others were at work, too, this request is acquitted. */
 void journal_progress(journal *journal, journal_entry *entry);
 
 /* Supervisor: a worker was killed by this signal. Finds out who may be to blame:
  *   - a request that was quarantined and alone at work is rejected;
  *   - else all that were at work are in quarantine from now on;
- *   - who was there at JOURNAL_CRASHES_MOST crashes without having made a token is rejected anyway.
+ *   - who was there at JOURNAL_CRASHES_MOST crashes without having made a token in between, or was alone at as many, is
+ *     rejected anyway.
  * A signal from outside is nobody's fault, unless JOURNAL_FRUITLESS_MOST workers in a row ended like that without a token:
  * then it is taken for a crash (a request that makes the system kill the worker for its memory). */
 #define JOURNAL_CRASHES_MOST 8
