@@ -24,12 +24,12 @@ host_exit instance_explain(int plat_error, const char *object_name, int owner_pi
         snprintf(message, message_size, "%s belongs to the user '%s'; choose another --name", object_name, user);
         return HOST_EXIT_NAME_FOREIGN;
     case PLAT_E_NO_SPACE:
-        snprintf(message, message_size, "no room for %s (%s): start with fewer --slots, free some of /dev/shm, or make it "
+        snprintf(message, message_size, "no room for %s (%s): start with fewer --streams, free some of /dev/shm, or make it "
                  "larger (in a container --shm-size)", object_name, plat_os_error());
         return HOST_EXIT_NO_OBJECTS;
     case PLAT_E_FILE_LIMIT:
         snprintf(message, message_size, "cannot make %s (%s): this process may not make files so large; raise the limit "
-                 "(ulimit -f), or start with fewer --slots", object_name, plat_os_error());
+                 "(ulimit -f), or start with fewer --streams", object_name, plat_os_error());
         return HOST_EXIT_NO_OBJECTS;
     case PLAT_E_CONFINED:
         snprintf(message, message_size, "cannot make or open %s (%s), although this user may: the process seems to be "

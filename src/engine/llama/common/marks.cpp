@@ -190,10 +190,16 @@ void marks::add_characters(const std::string &text, size_t offset, std::vector<p
 void marks::add_text(const rendered &rendered, const fragment &fragment, std::vector<piece> &pieces) const {
     size_t n_bytes = fragment.end - fragment.begin;
     const char *bytes = rendered.text.data() + fragment.begin;
+    if (n_bytes > INT32_MAX / 4) throw std::runtime_error("the prompt is too long to be turned into tokens");
     std::vector<llama_token> found(n_bytes + 8);
-    if (found.size() > INT32_MAX) throw std::runtime_error("the prompt is too long to be turned into tokens");
-    int32_t n = llama_tokenize(vocab, bytes, static_cast<int32_t>(n_bytes), found.data(),
-                               static_cast<int32_t>(found.size()), false, false);
+    auto tokenize = [&] {
+        return llama_tokenize(vocab, bytes, static_cast<int32_t>(n_bytes), found.data(), static_cast<int32_t>(found.size()), false, false);
+    };
+    int32_t n = tokenize();
+    if (n < 0 && n != INT32_MIN) { /* a space counts three bytes where the vocabulary writes it as a character of its own */
+        found.resize(static_cast<size_t>(-n));
+        n = tokenize();
+    }
     if (n < 0) throw std::runtime_error("the prompt cannot be turned into tokens");
     size_t at = fragment.begin;
     for (int32_t i = 0; i < n; i++) {
