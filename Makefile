@@ -14,6 +14,7 @@
 #   make kills      processes killed at random moments, in the thousands; KILLS=10 for a tenth of them
 #   make fuzz       the long form of the fuzz targets, FUZZ_SECONDS (600) for each
 #   make packages   the NuGet packages, into build/packages
+#   make generated  the files that are made of include/lipc/parameters.h: documentation and C#
 #   make install    into PREFIX (default /usr/local), DESTDIR honoured
 #   make setup      install what the build needs and this machine lacks (root, Debian)
 #   make clean      remove build/
@@ -23,7 +24,7 @@ JOBS ?= $(shell nproc)
 # auto, system, prebuilt or source: see cmake/Libllama.cmake
 export LIPC_LLAMA ?= auto
 
-.PHONY: all setup run test test-quick coverage bench profile performance crash-points soak fuzz kills mutations packages install clean release
+.PHONY: all generated setup run test test-quick coverage bench profile performance crash-points soak fuzz kills mutations packages install clean release
 
 all: release
 
@@ -76,6 +77,10 @@ fuzz: setup
 packages: setup
 	@command -v dotnet >/dev/null || { echo "make packages needs the .NET SDK" >&2; exit 1; }
 	@scripts/packages.sh
+
+generated: setup
+	@scripts/build.sh release test_parameter_files
+	@build/tests/parameter_files . --write
 
 install: release
 	@cmake --install build --prefix "$(PREFIX)"

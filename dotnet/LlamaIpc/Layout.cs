@@ -29,6 +29,7 @@ internal static class Layout
 
     internal const ulong FeatureParts = 1;
     internal const ulong FeatureDocuments = 2;
+    internal const ulong FeatureParameters = 4;
 
     internal const uint BellNews = 1;
     internal const uint BellEnds = 2;
@@ -75,6 +76,7 @@ internal static class Layout
     internal const uint ItemStop = 2;
     internal const uint ItemGrammar = 3;
     internal const uint ItemDocument = 4;
+    internal const uint ItemParameter = 5;
 
     internal const int StopsMax = 16;
     internal const int StopBytesMax = 256;

@@ -25,7 +25,7 @@ public sealed record LlamaMessage(LlamaRole Role, string Text)
 /// A request: a conversation whose next message the model writes, and how. Every number that is null is left to the
 /// host's own option of that name.
 /// </summary>
-public sealed record LlamaRequest
+public sealed partial record LlamaRequest
 {
     /// <summary>The value of <see cref="Seed"/> that stands for a random one.</summary>
     public const long RandomSeed = LipcRequest.SeedRandom;
@@ -52,30 +52,6 @@ public sealed record LlamaRequest
 
     /// <summary>The tokens of answer at most (n_predict); -1: as many as fit.</summary>
     public int? MaxTokens { get; init; }
-
-    /// <summary>0: always the likeliest token; the higher, the more freely it chooses.</summary>
-    public float? Temperature { get; init; }
-
-    /// <summary>Chooses among the K likeliest tokens; 0: off.</summary>
-    public int? TopK { get; init; }
-
-    /// <summary>Chooses among the likeliest tokens that reach P together, 0 to 1; 1: off.</summary>
-    public float? TopP { get; init; }
-
-    /// <summary>Chooses among tokens at least P times as likely as the best, 0 to 1; 0: off.</summary>
-    public float? MinP { get; init; }
-
-    /// <summary>Divides the logits of recent tokens, 0.01 to 100; 1: off.</summary>
-    public float? RepeatPenalty { get; init; }
-
-    /// <summary>Subtracts so much for each recent occurrence of a token, -100 to 100; 0: off.</summary>
-    public float? FrequencyPenalty { get; init; }
-
-    /// <summary>Subtracts so much if a token occurred recently, -100 to 100; 0: off.</summary>
-    public float? PresencePenalty { get; init; }
-
-    /// <summary>How many tokens are recent; 0: none, -1: all.</summary>
-    public int? RepeatLastN { get; init; }
 
     /// <summary>
     /// The seed of the choices, 0 to 4,294,967,294, or <see cref="RandomSeed"/>. The seed that was used is in
@@ -114,7 +90,7 @@ public sealed record LlamaRequest
         LipcRequest native;
         NativeMethods.RequestInit(&native);
         FillMessages(&native, text);
-        FillNumbers(&native);
+        FillNumbers(&native, text);
         native.Grammar = text.Add(Grammar, nameof(Grammar));
         ArgumentNullException.ThrowIfNull(Stops);
         native.Stops = text.Add(Stops, nameof(Stops));
@@ -148,18 +124,14 @@ public sealed record LlamaRequest
         }
     }
 
-    private unsafe void FillNumbers(LipcRequest* native)
+    private unsafe void FillNumbers(LipcRequest* native, NativeText text)
     {
         // The values that stand for "the host's own" in C are null here, and otherwise numbers like any other.
         native->NPredict = Number(MaxTokens, nameof(MaxTokens));
-        native->TopK = Number(TopK, nameof(TopK));
-        native->RepeatLastN = Number(RepeatLastN, nameof(RepeatLastN));
-        native->Temperature = Number(Temperature, nameof(Temperature));
-        native->MinP = Number(MinP, nameof(MinP));
-        native->TopP = Number(TopP, nameof(TopP));
-        native->RepeatPenalty = Number(RepeatPenalty, nameof(RepeatPenalty));
-        native->FrequencyPenalty = Number(FrequencyPenalty, nameof(FrequencyPenalty));
-        native->PresencePenalty = Number(PresencePenalty, nameof(PresencePenalty));
+        ParameterList parameters = new();
+        AddSampling(parameters);
+        native->Parameters = text.Add(parameters);
+        native->NParameters = parameters.Count;
         native->Priority = Priority;
         if (Seed == LipcRequest.SeedDefault)
         {
@@ -171,8 +143,4 @@ public sealed record LlamaRequest
     private static int Number(int? value, string parameter) => value != LipcRequest.IntDefault
         ? value ?? LipcRequest.IntDefault
         : throw new ArgumentOutOfRangeException(parameter, value, "Out of bounds; null leaves the value to the host.");
-
-    private static float Number(float? value, string parameter) => value is not float.NaN
-        ? value ?? float.NaN
-        : throw new ArgumentOutOfRangeException(parameter, value, "Not a number; null leaves the value to the host.");
 }

@@ -112,6 +112,7 @@ LIPC_LAYOUT_ASSERT(LIPC_CLASSIC_REGION_SIZE % 4096 == 0);
 /* Bits of `features`. */
 #define LIPC_FEATURE_PARTS UINT64_C(1)     /* parts log and parts index, `parts`, `parts_sum` */
 #define LIPC_FEATURE_DOCUMENTS UINT64_C(2) /* LIPC_ITEM_DOCUMENT, LIPC_FLAG_RENDER */
+#define LIPC_FEATURE_PARAMETERS UINT64_C(4) /* LIPC_ITEM_PARAMETER */
 
 /* ---- Doorbell -----------------------------------------------------------------------------------------------------
  * A hint "look again" to whoever sleeps. State is elsewhere. `rings` is the word that a sleeper gives to the kernel.
@@ -436,6 +437,8 @@ typedef struct lipc_request_item {
 #define LIPC_ITEM_GRAMMAR 3u /* at most one */
 #define LIPC_ITEM_DOCUMENT 4u /* at most one, and then no message: a JSON object with the conversation, its tools and what
                                  else the model is told; see docs/protocol.md */
+#define LIPC_ITEM_PARAMETER 5u /* LIPC_FEATURE_PARAMETERS: "name=value": one of lipc/parameters.h; numbers are decimal, with a
+                                  point. The later wins, also over the header's field */
 #define LIPC_STOPS_MAX 16
 #define LIPC_STOP_BYTES_MAX 256
 #define LIPC_ITEMS_MAX 4096

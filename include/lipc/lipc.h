@@ -188,6 +188,13 @@ typedef struct lipc_message {
     const char *text;
 } lipc_message;
 
+/* A parameter by its name in lipc/parameters.h, which says what there is, with its bounds; docs/parameters.md as a table. */
+typedef struct lipc_parameter {
+    const char *name; /* "top_k" */
+    double number;    /* its value, where that is a number */
+    const char *text; /* its value, where that is a text; otherwise NULL */
+} lipc_parameter;
+
 /* Leaves a number to the host's own option of that name. */
 #define LIPC_INT_DEFAULT INT32_MIN
 #define LIPC_SEED_RANDOM INT64_C(-1)
@@ -218,6 +225,9 @@ typedef struct lipc_request {
     int32_t render;          /* 1: not an answer is wanted, but what the request becomes for the model: the stream's text is
                                 a JSON document, {"text": ..., "tokens": [{"id", "text", "is_control", "is_input"}]} */
     const char *document;    /* a JSON document in place of messages: see lipc_document; NULL: none */
+    const lipc_parameter *parameters; /* more, by name; what is said here and in a field is taken from here. May be NULL */
+    int32_t n_parameters;
+    int32_t reserved;        /* 0 */
 } lipc_request;
 
 /* Defaults: no messages, everything left to the host, not detachable. */

@@ -75,7 +75,7 @@ typedef struct hub_identity {
     int host_pid;
     uint32_t epoch;
     uint64_t host_start_time;
-    uint64_t features;
+    uint64_t features; /* LIPC_FEATURE_* */
 } hub_identity;
 
 /* Client: copies and checks. `mapped_size` is what is mapped at `base`, at least LIPC_HUB_END. */

@@ -5,7 +5,6 @@
 #include "../text/json.h"
 #include "../text/utf8.h"
 
-#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -22,30 +21,9 @@ __attribute__((format(printf, 2, 3))) static bool refuse(char message[REQUEST_ME
 
 /* ---- the rules --------------------------------------------------------------------------------------------------- */
 
-static bool check_real(const char *name, float value, float low, float high, char *message) {
-    if (isnan(value) || (value >= low && value <= high)) return true;
-    return refuse(message, "%s is %g: expected a number from %g to %g", name, (double)value, (double)low, (double)high);
-}
-
-static bool check_integer(const char *name, int32_t value, int32_t low, char *message) {
-    if (value == LIPC_INT_DEFAULT || value >= low) return true;
-    return refuse(message, "%s is %d: expected %d or more", name, value, low);
-}
-
-static bool check_numbers(const lipc_request_header *header, char *message) {
-    if (header->priority < -100 || header->priority > 100)
-        return refuse(message, "priority is %d: expected a number from -100 to 100", header->priority);
-    if (header->seed < LIPC_SEED_DEFAULT || header->seed >= UINT32_MAX)
-        return refuse(message, "seed is %lld: expected 0 to 4294967294, -1 (random) or -2 (the host's)",
-                      (long long)header->seed);
-    return check_integer("n_predict", header->n_predict, -1, message) &&
-           check_integer("top_k", header->top_k, 0, message) &&
-           check_integer("repeat_last_n", header->repeat_last_n, -1, message) &&
-           check_real("temperature", header->temperature, 0, 100, message) &&
-           check_real("min_p", header->min_p, 0, 1, message) && check_real("top_p", header->top_p, 0, 1, message) &&
-           check_real("repeat_penalty", header->repeat_penalty, 0.01f, 100, message) &&
-           check_real("frequency_penalty", header->frequency_penalty, -100, 100, message) &&
-           check_real("presence_penalty", header->presence_penalty, -100, 100, message);
+static bool check_priority(int32_t priority, char *message) {
+    return (priority >= -100 && priority <= 100) ||
+           refuse(message, "priority is %d: expected a number from -100 to 100", priority);
 }
 
 /* A role comes from the other side and is shown: as much of it as is harmless. */
@@ -99,25 +77,24 @@ static size_t item_size(size_t n_bytes) {
     return sizeof(lipc_request_item) + (n_bytes + 8) / 8 * 8;
 }
 
-static lipc_request_header header_of(const lipc_request *request, size_t n_bytes) {
+static size_t n_named(const parameters *values) {
+    size_t n = 0;
+    while (parameters_item(values, n, NULL, 0) > 0) n++;
+    return n;
+}
+
+static lipc_request_header header_of(const lipc_request *request, const parameters *values, size_t n_bytes) {
     return (lipc_request_header){
         .n_bytes = (uint32_t)n_bytes,
         .flags = (request->detachable ? LIPC_FLAG_DETACHABLE : 0) | (request->ignore_eos ? LIPC_FLAG_IGNORE_EOS : 0) |
                  (request->logprobs ? LIPC_FLAG_LOGPROBS : 0) | (request->load ? LIPC_FLAG_LOAD : 0) |
                  (request->render ? LIPC_FLAG_RENDER : 0),
-        .n_predict = request->n_predict,
-        .temperature = request->temperature,
-        .min_p = request->min_p,
-        .top_p = request->top_p,
-        .top_k = request->top_k,
-        .repeat_penalty = request->repeat_penalty,
-        .frequency_penalty = request->frequency_penalty,
-        .presence_penalty = request->presence_penalty,
-        .repeat_last_n = request->repeat_last_n,
+#define HEADER_FIELD(name, ...) .name = values->name,
+        LIPC_HEADER_PARAMETER_MAP(HEADER_FIELD)
+#undef HEADER_FIELD
         .priority = request->priority,
-        .seed = request->seed,
         .n_items = (uint32_t)(request->n_messages + request->n_stops + (request->grammar ? 1 : 0) +
-                              (request->document ? 1 : 0)),
+                              (request->document ? 1 : 0)) + (uint32_t)n_named(values),
     };
 }
 
@@ -131,8 +108,11 @@ static bool measure(const lipc_request *request, size_t *n_bytes, char *message)
                       LIPC_ITEMS_MAX - LIPC_STOPS_MAX - 1);
     if (request->n_stops < 0 || (request->n_stops > 0 && !request->stops))
         return refuse(message, "n_stops is %d, stops is %p", request->n_stops, (const void *)request->stops);
-    lipc_request_header header = header_of(request, 0);
-    if (!check_numbers(&header, message)) return false;
+    parameters values;
+    if (!parameters_take(&values, request, message) || !check_priority(request->priority, message)) return false;
+    lipc_request_header header = header_of(request, &values, 0);
+    if (header.n_items > LIPC_ITEMS_MAX)
+        return refuse(message, "%u items are too many: expected at most %d", header.n_items, LIPC_ITEMS_MAX);
     *n_bytes = sizeof header;
     for (int32_t i = 0; i < request->n_messages; i++) {
         const lipc_message *item = &request->messages[i];
@@ -157,11 +137,30 @@ static bool measure(const lipc_request *request, size_t *n_bytes, char *message)
         if (!check_document(request->document, length, message)) return false;
         *n_bytes += item_size(length);
     }
+    for (size_t i = 0, length; (length = parameters_item(&values, i, NULL, 0)) > 0; i++) *n_bytes += item_size(length);
     return !request->load || check_load(&header, request->document ? NULL : request->messages[0].text, message);
 }
 
 int request_measure(const lipc_request *request, size_t *n_bytes, char message[REQUEST_MESSAGE_SIZE]) {
     return measure(request, n_bytes, message) ? LIPC_E_OK : LIPC_E_INVALID;
+}
+
+bool request_has_named(const lipc_request *request) {
+    char message[REQUEST_MESSAGE_SIZE];
+    parameters values;
+    parameters_take(&values, request, message);
+    return n_named(&values) > 0;
+}
+
+static char *write_parameters(char *at, const parameters *values) {
+    for (size_t i = 0, length; (length = parameters_item(values, i, NULL, 0)) > 0; i++) {
+        lipc_request_item item = {.kind = LIPC_ITEM_PARAMETER, .n_bytes = (uint32_t)length};
+        memset(at, 0, item_size(length));
+        memcpy(at, &item, sizeof item);
+        parameters_item(values, i, at + sizeof item, length + 1);
+        at += item_size(length);
+    }
+    return at;
 }
 
 static char *write_item(char *at, uint32_t kind, const char *role, const char *text) {
@@ -175,14 +174,18 @@ static char *write_item(char *at, uint32_t kind, const char *role, const char *t
 }
 
 void request_write(const lipc_request *request, size_t n_bytes, char *area) {
-    lipc_request_header header = header_of(request, n_bytes);
+    char message[REQUEST_MESSAGE_SIZE];
+    parameters values;
+    parameters_take(&values, request, message); /* was found good by request_measure */
+    lipc_request_header header = header_of(request, &values, n_bytes);
     memcpy(area, &header, sizeof header);
     char *at = area + sizeof header;
     for (int32_t i = 0; i < request->n_messages; i++)
         at = write_item(at, LIPC_ITEM_MESSAGE, request->messages[i].role, request->messages[i].text);
     for (int32_t i = 0; i < request->n_stops; i++) at = write_item(at, LIPC_ITEM_STOP, "", request->stops[i]);
     if (request->grammar) at = write_item(at, LIPC_ITEM_GRAMMAR, "", request->grammar);
-    if (request->document) write_item(at, LIPC_ITEM_DOCUMENT, "", request->document);
+    if (request->document) at = write_item(at, LIPC_ITEM_DOCUMENT, "", request->document);
+    write_parameters(at, &values);
 }
 
 /* ---- host -------------------------------------------------------------------------------------------------------- */
@@ -206,6 +209,9 @@ static bool read_item(const lipc_request_item *item, const char *text, request_v
         if (view->document) return refuse(message, "more than one document");
         view->document = view->last_text = text;
         return check_document(text, item->n_bytes, message);
+    case LIPC_ITEM_PARAMETER:
+        return check_text("parameter", 1, text, item->n_bytes, message) &&
+               parameters_read_item(&view->parameters, text, message);
     default:
         return refuse(message, "an item of the unknown kind %u", item->kind);
     }
@@ -223,7 +229,12 @@ static bool read_request(const char *bytes, size_t n_bytes, request_view *view, 
         return refuse(message, "unknown flags 0x%X", header->flags);
     if (header->n_items > LIPC_ITEMS_MAX)
         return refuse(message, "%u items are too many: expected at most %d", header->n_items, LIPC_ITEMS_MAX);
-    if (!check_numbers(header, message)) return false;
+    if (!check_priority(header->priority, message)) return false;
+    parameters_init(&view->parameters);
+#define FROM_HEADER(name, ...) view->parameters.name = header->name;
+    LIPC_HEADER_PARAMETER_MAP(FROM_HEADER)
+#undef FROM_HEADER
+    if (!parameters_check(&view->parameters, message)) return false;
     size_t at = sizeof *header;
     for (uint32_t i = 0; i < header->n_items; i++) {
         lipc_request_item item;

@@ -5,6 +5,8 @@
 #ifndef CHANNEL_REQUEST_H
 #define CHANNEL_REQUEST_H
 
+#include "parameters.h"
+
 #include "lipc/layout.h"
 #include "lipc/lipc.h"
 
@@ -12,18 +14,23 @@
 #include <stddef.h>
 
 /* Sentences say what was wrong, with which value. */
-#define REQUEST_MESSAGE_SIZE 256
+#define REQUEST_MESSAGE_SIZE PARAMETERS_MESSAGE_SIZE
 
 /* Client: checks a request and computes the bytes it needs. Returns 0 or LIPC_E_INVALID, with a sentence in
  * `message`. */
 int request_measure(const lipc_request *request, size_t *n_bytes, char message[REQUEST_MESSAGE_SIZE]);
+
+/* Client: whether it says something that travels by name: a host before LIPC_FEATURE_PARAMETERS refuses it. Of a request that
+ * request_measure found good. */
+bool request_has_named(const lipc_request *request);
 
 /* Client: writes a request that request_measure found good into `area`, which has the room, aligned to 8. */
 void request_write(const lipc_request *request, size_t n_bytes, char *area);
 
 /* A request in the host's own memory, checked. The texts point into the bytes that it was read from. */
 typedef struct request_view {
-    lipc_request_header header; /* values may still be "the host's own option" */
+    lipc_request_header header; /* its numbers as they were written: see `parameters` */
+    parameters parameters;      /* what is not set is left to the host's own option; texts likewise point */
     const char *grammar;        /* NULL: none */
     const char *document;       /* NULL: none; otherwise there are no messages */
     size_t n_messages, n_stops;

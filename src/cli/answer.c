@@ -15,7 +15,11 @@
 /* ---- the answer ---------------------------------------------------------------------------------------------------- */
 
 void answer_request(const cli_options *options, const lipc_message *messages, int n_messages, lipc_request *request) {
-    *request = options->request;
+    static lipc_parameter parameters[PARAMETERS_COUNT]; /* as long as the request, of which there is one at a time */
+    lipc_request_init(request);
+    request->n_parameters = parameters_list(&options->parameters, parameters);
+    request->parameters = parameters;
+    request->priority = options->priority;
     request->messages = messages;
     request->n_messages = n_messages;
     request->ignore_eos = options->ignore_eos;

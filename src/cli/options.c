@@ -3,7 +3,7 @@
 
 #include "commands.h"
 
-#include "../options/sampling.h"
+#include "../options/start.h"
 
 #include "lipc/layout.h"
 
@@ -18,14 +18,15 @@
 #define HOST_ROW(brief, name, other, argument, environment, kind, field, low, high, initial, help, is_rare)            \
     {brief, name, other, argument, NULL, kind, FIELD(field), low, high, NULL, help, FIELD(field) != FIELD(model_path), \
      FIELD(field) == FIELD(model_path) ? STARTING | CLI_BIT(DOCTOR) : STARTING, NULL},
-#define SAMPLING_ROW(brief, name, other, argument, environment, kind, field, low, high, initial, help, is_rare)        \
-    {brief, name, other, argument, environment, kind, FIELD(request.field), low, high, NULL, help, is_rare, ASKING, NULL},
+#define PARAMETER_ROW(field, kind, low, high, initial, words, brief, name, other, argument, environment, is_rare)      \
+    {brief, name, other, argument, environment, OPTION_##kind, FIELD(parameters.field), low, high, NULL, words, is_rare,  \
+     ASKING, NULL},
 
 static const option_spec specs[] = {
     {"-sys", "--system", "--system-prompt", "TEXT", NULL, OPTION_TEXT, FIELD(system), 0, 0, NULL,
      "what the model is told first", false, ASKING, NULL},
     HOST_START_OPTIONS(HOST_ROW)
-    SAMPLING_OPTIONS(SAMPLING_ROW)
+    LIPC_PARAMETER_MAP(PARAMETER_ROW)
     {NULL, "--ignore-eos", NULL, NULL, NULL, OPTION_FLAG, FIELD(ignore_eos), 0, 0, NULL,
      "the model cannot end its answer", true, ASKING, NULL},
     {"-r", "--stop", "--reverse-prompt", "TEXT", NULL, OPTION_TEXTS, FIELD(stops), 0, LIPC_STOPS_MAX, NULL,
@@ -34,7 +35,7 @@ static const option_spec specs[] = {
      "the answer follows this grammar", true, ASKING, NULL},
     {NULL, "--grammar-file", NULL, "FILE", NULL, OPTION_FILE, FIELD(grammar_path), 0, 0, NULL,
      "the answer follows the grammar in FILE", true, ASKING, NULL},
-    {NULL, "--priority", NULL, "N", NULL, OPTION_INTEGER, FIELD(request.priority), -100, 100, NULL,
+    {NULL, "--priority", NULL, "N", NULL, OPTION_INTEGER, FIELD(priority), -100, 100, NULL,
      "of requests that wait the highest goes first", true, ASKING, NULL},
     {"-p", "--prompt", NULL, "TEXT", NULL, OPTION_TEXT, FIELD(prompt), 0, 0, NULL,
      "the question; the same as TEXT behind the options", true, IN_ASK, NULL},
@@ -79,5 +80,5 @@ option_table cli_option_table(const char *program) {
 void cli_options_init(cli_options *options) {
     *options = (cli_options){
         .n_ctx = LIPC_INT_DEFAULT, .n_threads = LIPC_INT_DEFAULT, .n_gpu_layers = LIPC_INT_DEFAULT};
-    lipc_request_init(&options->request);
+    parameters_init(&options->parameters);
 }

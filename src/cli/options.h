@@ -2,6 +2,7 @@
 #ifndef CLI_OPTIONS_H
 #define CLI_OPTIONS_H
 
+#include "../channel/parameters.h"
 #include "../options/options.h"
 
 #include "lipc/lipc.h"
@@ -10,7 +11,8 @@ typedef struct cli_options {
     const char *name;          /* the instance */
     const char *const *words;  /* what is no option, up to NULL */
     int n_words;
-    lipc_request request;      /* its numbers: what was not said is left to the host */
+    parameters parameters;     /* of a request: what was not said is left to the host */
+    int32_t priority;
     bool ignore_eos, logprobs;
     const char *prompt;        /* -p; NULL: the words, or standard input */
     const char *prompt_path;

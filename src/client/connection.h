@@ -32,6 +32,7 @@ struct lipc_client {
     bool has_sums;             /* the host shows a sum of each answer's text */
     bool can_load;             /* the host can change its model */
     bool has_documents;        /* the host takes documents, and shows what requests become */
+    bool has_parameters;       /* the host takes parameters by name */
     uint32_t index;            /* of the client's record */
     uint64_t claim;            /* what that record holds as long as it is the client's own */
     plat_process_watch *watch;

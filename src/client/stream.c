@@ -4,20 +4,20 @@
 
 #include "../channel/request.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 /* ---- opening ------------------------------------------------------------------------------------------------------- */
 
 void lipc_request_init(lipc_request *request) {
+    parameters unset;
     if (!request) return;
+    parameters_init(&unset);
     *request = (lipc_request){
         .struct_size = sizeof *request,
-        .n_predict = LIPC_INT_DEFAULT, .top_k = LIPC_INT_DEFAULT, .repeat_last_n = LIPC_INT_DEFAULT,
-        .temperature = NAN, .min_p = NAN, .top_p = NAN,
-        .repeat_penalty = NAN, .frequency_penalty = NAN, .presence_penalty = NAN,
-        .seed = LIPC_SEED_DEFAULT,
+#define UNSET(name, ...) .name = unset.name,
+        LIPC_HEADER_PARAMETER_MAP(UNSET)
+#undef UNSET
     };
 }
 
@@ -31,9 +31,15 @@ static int encode(const lipc_client *client, const lipc_request *given, char **b
     lipc_request_init(&request);
     memcpy(&request, given, size < sizeof request ? size : sizeof request);
     if (request_measure(&request, n_bytes, message) < 0) return lipc_fail(LIPC_E_INVALID, "%s", message);
+    if (!client->has_parameters && request_has_named(&request))
+        return lipc_fail(LIPC_E_REFUSED, "the host of '%s' is of an older version, which does not know all of these parameters: "
+                         "end it, and let a newer one start", client->name);
     if (request.load && !client->can_load)
         return lipc_fail(LIPC_E_REFUSED, "the host of '%s' is of an older version, which cannot change its model: end it, "
                          "and start another with it", client->name);
+    if ((request.document || request.render) && !client->has_documents)
+        return lipc_fail(LIPC_E_REFUSED, "the host of '%s' is of an older version, which takes plain messages only: end it, "
+                         "and start this version's", client->name);
     if (*n_bytes > client->view.at.request_size)
         return lipc_fail(LIPC_E_REFUSED, "the request needs %zu bytes, the host of '%s' takes %u: start it with a "
                          "larger --request-size", *n_bytes, client->name, client->view.at.request_size);

@@ -11,6 +11,8 @@
 #ifndef ENGINE_ENGINE_H
 #define ENGINE_ENGINE_H
 
+#include "lipc/parameters.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -69,15 +71,9 @@ typedef struct engine_message {
 } engine_message;
 
 typedef struct engine_sampling {
-    float temperature;       /* 0 or less: always the likeliest token */
-    float min_p;             /* 0: off */
-    float top_p;             /* 1: off */
-    int32_t top_k;           /* 0: off */
-    float repeat_penalty;    /* 1: off. The three penalties look at the last repeat_last_n tokens,
-                                those of the prompt among them */
-    float frequency_penalty; /* 0: off */
-    float presence_penalty;  /* 0: off */
-    int32_t repeat_last_n;   /* 0: none, -1: the whole context */
+    /* lipc/parameters.h says what they are. The three penalties look at the last repeat_last_n tokens, those of the prompt
+     * among them. */
+    LIPC_SAMPLING_MAP(LIPC_PARAMETER_FIELD)
     uint32_t seed;           /* with a token's place in the answer it decides the draw, whatever came before */
     bool ignore_eos;         /* the model cannot end its answer */
 } engine_sampling;

@@ -8,14 +8,10 @@
 void answer_request_defaults(engine_request *request, const host_options *options) {
     *request = (engine_request){
         .n_predict = options->n_predict,
-        .sampling = {.temperature = options->temperature,
-                     .min_p = options->min_p,
-                     .top_p = options->top_p,
-                     .top_k = options->top_k,
-                     .repeat_penalty = options->repeat_penalty,
-                     .repeat_last_n = options->repeat_last_n,
-                     .frequency_penalty = options->frequency_penalty,
-                     .presence_penalty = options->presence_penalty,
+        .sampling = {
+#define FROM_OPTIONS(name, ...) .name = options->name,
+                     LIPC_SAMPLING_MAP(FROM_OPTIONS)
+#undef FROM_OPTIONS
                      .seed = answer_seed(options->seed),
                      .ignore_eos = options->ignore_eos},
     };

@@ -5,13 +5,15 @@
 
 #include "../channel/hub.h"
 #include "../options/options.h"
-#include "../options/sampling.h"
+#include "../options/start.h"
 
 #include <string.h>
 
 #define FIELD(name) offsetof(host_options, name)
 #define SHARED_ROW(brief, name, other, argument, environment, kind, field, low, high, initial, help, is_rare)          \
     {brief, name, other, argument, environment, kind, FIELD(field), low, high, initial, help, is_rare, 0, NULL},
+#define PARAMETER_ROW(field, kind, low, high, initial, words, brief, name, other, argument, environment, is_rare)      \
+    {brief, name, other, argument, environment, OPTION_##kind, FIELD(field), low, high, initial, words, is_rare, 0, NULL},
 
 static const option_spec options_specs[] = {
     HOST_START_OPTIONS(SHARED_ROW)
@@ -31,7 +33,7 @@ static const option_spec options_specs[] = {
      "read every prompt anew, in the same slices: large models round alike", true, 0, NULL},
     {NULL, "--no-warmup", NULL, NULL, NULL, OPTION_FLAG, FIELD(no_warmup), 0, 0, NULL,
      "ready sooner; the first request reads the weights", true, 0, NULL},
-    SAMPLING_OPTIONS(SHARED_ROW)
+    LIPC_PARAMETER_MAP(PARAMETER_ROW)
     {NULL, "--ignore-eos", NULL, NULL, NULL, OPTION_FLAG, FIELD(ignore_eos), 0, 0, NULL,
      "the model cannot end its answer", true, 0, NULL},
     {NULL, "--chat-template", NULL, "T", "LLAMA_ARG_CHAT_TEMPLATE", OPTION_TEXT, FIELD(chat_template), 0, 0, NULL,

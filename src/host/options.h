@@ -5,6 +5,7 @@
 #include "log.h"
 
 #include "lipc/layout.h"
+#include "lipc/parameters.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -17,17 +18,8 @@ typedef struct host_options {
     int32_t n_ctx;          /* 0: as trained; -1: as trained, but at most HOST_CTX_DEFAULT_MAX */
     int32_t n_threads;      /* 0: one for each physical core */
     int32_t n_gpu_layers;   /* negative: all */
-    int32_t n_predict;      /* negative: as many as fit */
-    float temperature;
-    float min_p;
-    float top_p;
-    int32_t top_k;
-    float repeat_penalty;
-    int32_t repeat_last_n;
-    float frequency_penalty;
-    float presence_penalty;
-    int64_t seed;           /* negative: another one for each request */
-    int32_t n_streams;        /* streams in the segment */
+    LIPC_PARAMETER_MAP(LIPC_PARAMETER_FIELD) /* what requests leave to the host */
+    int32_t n_streams;      /* streams in the segment */
     int32_t n_parallel;     /* answers made at a time; 0: as the engine sees fit, with a replay as many as streams */
     uint32_t request_size;  /* bytes of each stream's request area and of its response log */
     uint32_t response_size;

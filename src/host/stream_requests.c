@@ -6,7 +6,6 @@
 
 #include "../channel/request.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,30 +18,17 @@ static void refuse(host_stream *stream, int error, const char *message) {
              plat_clock_ns());
 }
 
-static int32_t integer_or(int32_t wanted, int32_t otherwise) {
-    return wanted == LIPC_INT_DEFAULT ? otherwise : wanted;
-}
-
-static float real_or(float wanted, float otherwise) {
-    return isnan(wanted) ? otherwise : wanted;
-}
-
 /* What the request wants, where it says so; otherwise what the host's options say. */
-static void apply_parameters(const lipc_request_header *header, const host_options *options, engine_request *request) {
-    engine_sampling *sampling = &request->sampling;
+static void apply_parameters(const request_view *view, const host_options *options, engine_request *request) {
+    const parameters *wanted = &view->parameters;
     answer_request_defaults(request, options);
-    request->n_predict = integer_or(header->n_predict, request->n_predict);
-    request->wants_logprobs = (header->flags & LIPC_FLAG_LOGPROBS) != 0;
-    sampling->temperature = real_or(header->temperature, sampling->temperature);
-    sampling->min_p = real_or(header->min_p, sampling->min_p);
-    sampling->top_p = real_or(header->top_p, sampling->top_p);
-    sampling->top_k = integer_or(header->top_k, sampling->top_k);
-    sampling->repeat_penalty = real_or(header->repeat_penalty, sampling->repeat_penalty);
-    sampling->frequency_penalty = real_or(header->frequency_penalty, sampling->frequency_penalty);
-    sampling->presence_penalty = real_or(header->presence_penalty, sampling->presence_penalty);
-    sampling->repeat_last_n = integer_or(header->repeat_last_n, sampling->repeat_last_n);
-    sampling->ignore_eos |= (header->flags & LIPC_FLAG_IGNORE_EOS) != 0;
-    if (header->seed != LIPC_SEED_DEFAULT) sampling->seed = answer_seed(header->seed);
+    request->wants_logprobs = (view->header.flags & LIPC_FLAG_LOGPROBS) != 0;
+    request->sampling.ignore_eos |= (view->header.flags & LIPC_FLAG_IGNORE_EOS) != 0;
+    if (PARAMETER_IS_SET(INTEGER, wanted->n_predict)) request->n_predict = wanted->n_predict;
+    if (PARAMETER_IS_SET(WIDE, wanted->seed)) request->sampling.seed = answer_seed(wanted->seed);
+#define APPLY(name, kind, ...) if (PARAMETER_IS_SET(kind, wanted->name)) request->sampling.name = wanted->name;
+    LIPC_SAMPLING_MAP(APPLY)
+#undef APPLY
 }
 
 /* Fills stream->messages with what lies in stream->bytes. */
@@ -78,7 +64,7 @@ static int read_request(host_stream *stream, size_t n_bytes, char message[REQUES
     stream->is_detachable = (view.header.flags & LIPC_FLAG_DETACHABLE) != 0;
     if (view.header.flags & LIPC_FLAG_LOAD && (error = read_load(stream, view.last_text, message)) < 0) return error;
     answer->priority = view.header.priority;
-    apply_parameters(&view.header, stream->service->options, &answer->request);
+    apply_parameters(&view, stream->service->options, &answer->request);
     answer->wants_rendering = (view.header.flags & LIPC_FLAG_RENDER) != 0;
     answer->request.grammar = view.grammar;
     answer->request.document = view.document;

@@ -297,6 +297,33 @@ static void lie_real(size_t at, float value, const char *word) {
 #define IN_HEADER(field) offsetof(lipc_request_header, field)
 #define IN_ITEM(field) (sizeof(lipc_request_header) + offsetof(lipc_request_item, field))
 
+/* Any parameter may come by its name, whatever the header says; the later wins. */
+static void check_named(void) {
+    char bytes[512] = {0};
+    request_view view;
+    size_t n_bytes;
+    test_step("parameters by name, in the segment");
+    const lipc_request request = simple();
+    request_measure(&request, &n_bytes, message);
+    CHECK(!request_has_named(&request) && n_bytes + 2 * (24 + 24) <= sizeof bytes);
+    request_write(&request, n_bytes, bytes);
+    lipc_request_header *header = (lipc_request_header *)(void *)bytes;
+    static const char *const named[] = {"top_k=40", "top_k=41"};
+    for (int i = 0; i < 2; i++) {
+        lipc_request_item item = {.kind = LIPC_ITEM_PARAMETER, .n_bytes = (uint32_t)strlen(named[i])};
+        memcpy(bytes + n_bytes, &item, sizeof item);
+        memcpy(bytes + n_bytes + sizeof item, named[i], item.n_bytes);
+        n_bytes += 24 + (item.n_bytes + 8) / 8 * 8;
+        header->n_items++;
+        header->n_bytes = (uint32_t)n_bytes;
+    }
+    header->top_k = 3;
+    CHECK_SAY(request_read(bytes, n_bytes, &view, message) == 0, "%s", message);
+    CHECK(view.parameters.top_k == 41 && view.header.top_k == 3);
+    bytes[n_bytes - 12] = '!';
+    CHECK_INT(request_read(bytes, n_bytes, &view, message), ==, LIPC_E_REFUSED);
+}
+
 static void check_lies(void) {
     static const char *const stops[] = {"stop"};
     const size_t first = sizeof(lipc_request_header), second = first + 24 + 8, third = second + 24 + 8;
@@ -393,6 +420,7 @@ int main(void) {
     check_round_trip();
     check_refusals();
     check_edges();
+    check_named();
     check_lies();
     return test_end();
 }

@@ -65,6 +65,18 @@ internal sealed unsafe class NativeText : IDisposable
     /// <summary>Room for so many messages.</summary>
     internal LipcMessage* AddMessages(int count) => (LipcMessage*)Allocate((nuint)count * (nuint)sizeof(LipcMessage));
 
+    /// <summary>The parameters as the library takes them.</summary>
+    internal LipcParameter* Add(ParameterList list)
+    {
+        LipcParameter* native = (LipcParameter*)Allocate((nuint)list.Count * (nuint)sizeof(LipcParameter));
+        for (int i = 0; i < list.Count; i++)
+        {
+            (string name, double number, string? value) = list[i];
+            native[i] = new() { Name = Add(name, name), Number = number, Text = Add(value, name) };
+        }
+        return native;
+    }
+
     private void* Allocate(nuint size)
     {
         void* block = NativeMemory.Alloc(size);

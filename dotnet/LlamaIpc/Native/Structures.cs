@@ -49,6 +49,15 @@ internal unsafe struct LipcMessage
     internal byte* Text;
 }
 
+/// <summary>One parameter by its name: <c>lipc_parameter</c>.</summary>
+[StructLayout(LayoutKind.Sequential)]
+internal unsafe struct LipcParameter
+{
+    internal byte* Name;
+    internal double Number;
+    internal byte* Text;
+}
+
 /// <summary>A request: <c>lipc_request</c>.</summary>
 [StructLayout(LayoutKind.Sequential)]
 internal unsafe struct LipcRequest
@@ -80,6 +89,9 @@ internal unsafe struct LipcRequest
     internal int Load;
     internal int Render;
     internal byte* Document;
+    internal LipcParameter* Parameters;
+    internal int NParameters;
+    internal int Reserved;
 }
 
 /// <summary>New text of an answer: <c>lipc_delta</c>.</summary>
