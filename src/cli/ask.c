@@ -8,6 +8,7 @@
 #include "text.h"
 
 #include <ctype.h>
+#include <errno.h>
 #include <jansson.h>
 #include <math.h>
 #include <stdlib.h>
@@ -37,14 +38,14 @@ static cli_exit add_input(text *question) {
     int error = text_add_file(question, STDIN_FILENO);
     if (interrupt_take()) return CLI_EXIT_CANCELLED;
     if (error == 0) return CLI_EXIT_OK;
-    terminal_fail("cannot read standard input: %s", strerror(error));
-    return CLI_EXIT_FAILURE;
+    terminal_fail("cannot read standard input: %s", text_reason(error));
+    return error == EILSEQ ? CLI_EXIT_USAGE : CLI_EXIT_FAILURE;
 }
 
 static cli_exit add_path(text *question, const char *path) {
     int error = text_add_path(question, path);
     if (error == 0) return CLI_EXIT_OK;
-    terminal_fail("cannot read %s: %s", path, strerror(error));
+    terminal_fail("cannot read %s: %s", path, text_reason(error));
     return CLI_EXIT_USAGE;
 }
 
@@ -178,7 +179,7 @@ static cli_exit tell_end(asking *asking, lipc_stream *stream, int error, const c
     const cli_options *options = asking->options;
     bool is_written = options->json ? print_end(asking, stream, error, message) : end_text(asking, error);
     if (!is_written || error == LIPC_E_INVALID) {
-        terminal_fail("cannot write to standard output");
+        terminal_fail("cannot write to standard output: %s", terminal_write_reason());
         return CLI_EXIT_FAILURE;
     }
     if (error < 0)

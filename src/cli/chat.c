@@ -24,6 +24,7 @@ typedef struct chat {
     lipc_progress last;   /* of the last answer */
     int n_answers, n_tokens;
     cli_exit code;        /* of the last answer: how a chat without a person ends */
+    char model[sizeof((lipc_host_status *)0)->model]; /* that the host had when it was last looked at */
     bool is_over;
 } chat;
 
@@ -41,13 +42,28 @@ static void forget_host(chat *chat) {
     chat->client = NULL;
 }
 
+/* Whoever talked with one model should know when the next answer is another's. */
+static void say_changed_model(chat *chat) {
+    lipc_host_status status;
+    if (!chat->client || lipc_client_status(chat->client, &status) < 0 || !status.model[0]) return;
+    if (chat->model[0] && strcmp(chat->model, status.model) != 0)
+        terminal_fail("another model answers from here on: %s; before it was %s. llamaipc load FILE changes it", status.model,
+                      chat->model);
+    snprintf(chat->model, sizeof chat->model, "%s", status.model);
+}
+
 /* A host that can answer: the one that is there, or, if that has ended, another. */
 static cli_exit ensure_host(chat *chat) {
     lipc_host_status status;
-    if (chat->client && lipc_client_status(chat->client, &status) == LIPC_E_OK && status.state != LIPC_HOST_GONE)
-        return CLI_EXIT_OK;
-    if (chat->client) forget_host(chat);
-    return cli_host_open(chat->options, cli_deadline(chat->options), &chat->client);
+    cli_exit code = CLI_EXIT_OK;
+    bool is_there = chat->client && lipc_client_status(chat->client, &status) == LIPC_E_OK &&
+                    status.state != LIPC_HOST_GONE;
+    if (!is_there) {
+        if (chat->client) forget_host(chat);
+        code = cli_host_open(chat->options, cli_deadline(chat->options), &chat->client);
+    }
+    if (code == CLI_EXIT_OK) say_changed_model(chat);
+    return code;
 }
 
 static int open_stream(chat *chat, lipc_stream **stream) {
@@ -86,7 +102,7 @@ static void end_line(const chat *chat) {
     if (answer->n_bytes > 0 && line_is_interactive()) terminal_write("\n", 1);
 }
 
-static int answer(chat *chat) {
+static cli_exit answer(chat *chat) {
     lipc_stream *stream;
     text_free(&chat->answer);
     int error = open_stream(chat, &stream);
@@ -96,16 +112,21 @@ static int answer(chat *chat) {
         lipc_progress last;
         end_line(chat);
         char numbers[ANSWER_NUMBERS_SIZE];
-        tell_failure(chat, error);
+        if (error == LIPC_E_INVALID) /* on_text's: nobody reads what is written */
+            terminal_fail("cannot write to standard output: %s", terminal_write_reason());
+        else
+            tell_failure(chat, error);
         if (lipc_stream_progress(stream, &last) == LIPC_E_OK || last.n_tokens > 0) chat->last = last;
         if (chat->options->verbose) terminal_say("%s", answer_numbers(&chat->last, numbers));
         chat->n_answers++;
         chat->n_tokens += chat->last.n_tokens;
         lipc_stream_close(stream);
-    } else {
-        tell_failure(chat, error);
+        if (error != LIPC_E_INVALID) return cli_exit_for(error);
+        chat->is_over = true;
+        return CLI_EXIT_FAILURE;
     }
-    return error;
+    tell_failure(chat, error);
+    return cli_exit_for(error);
 }
 
 static void say(chat *chat, const char *message) {
@@ -117,11 +138,9 @@ static void say(chat *chat, const char *message) {
         return;
     }
     line_hush(true);
-    int error = answer(chat);
+    chat->code = answer(chat);
     line_hush(false);
     keep(chat);
-    chat->code = cli_exit_for(error);
-    if (error == LIPC_E_INVALID) chat->is_over = true; /* nobody reads what is written */
 }
 
 /* ---- commands ------------------------------------------------------------------------------------------------------ */
@@ -166,7 +185,7 @@ static void do_save(chat *chat, const char *rest) {
     if (!find_path(rest, "/save", path)) return;
     if (chat->client) lipc_client_status(chat->client, &status);
     if (conversation_save(&chat->said, path, status.model, message))
-        terminal_say("saved %zu messages to %s", chat->said.n_messages, path);
+        terminal_say("saved %zu message%s to %s", chat->said.n_messages, chat->said.n_messages == 1 ? "" : "s", path);
     else
         terminal_fail("%s", message);
 }
@@ -175,7 +194,8 @@ static void do_load(chat *chat, const char *rest) {
     char path[PATH_SIZE], message[CONVERSATION_MESSAGE_SIZE];
     if (!find_path(rest, "/load", path)) return;
     if (conversation_load(&chat->said, path, message))
-        terminal_say("loaded %zu messages from %s", chat->said.n_messages, path);
+        terminal_say("loaded %zu message%s from %s", chat->said.n_messages, chat->said.n_messages == 1 ? "" : "s",
+                     path);
     else
         terminal_fail("%s", message);
 }
@@ -185,8 +205,9 @@ static void do_stats(chat *chat, const char *rest) {
     lipc_host_status status = {.state = LIPC_HOST_GONE};
     (void)rest;
     if (chat->client) lipc_client_status(chat->client, &status);
-    terminal_say("conversation: %zu messages; %d answers of %d tokens in all", chat->said.n_messages, chat->n_answers,
-                 chat->n_tokens);
+    terminal_say("conversation: %zu message%s; %d answer%s of %d token%s in all", chat->said.n_messages,
+                 chat->said.n_messages == 1 ? "" : "s", chat->n_answers, chat->n_answers == 1 ? "" : "s", chat->n_tokens,
+                 chat->n_tokens == 1 ? "" : "s");
     if (chat->n_answers > 0) {
         terminal_say("last answer: %s", answer_numbers(&chat->last, numbers));
         terminal_say("context: %d of %d tokens", chat->last.n_prompt + chat->last.n_tokens, status.n_ctx);
@@ -217,6 +238,15 @@ static void do_help(chat *chat, const char *rest) {
 #define CHAT_KEY_LINE(key, text) fprintf(stderr, "  %-*s%s\n", HELP_COLUMN, key, text);
     CHAT_KEY_MAP(CHAT_KEY_LINE)
 #undef CHAT_KEY_LINE
+}
+
+/* What somebody types who wants to leave, or to know how. In a pipe it is a message like any other. */
+static const char *command_meant(const char *line) {
+    static const struct { const char *word, *command; } meant[] = {
+        {"exit", "/quit"}, {"quit", "/quit"}, {"bye", "/quit"}, {"help", "/help"}, {"?", "/help"}};
+    for (size_t i = 0; line_is_interactive() && i < sizeof meant / sizeof meant[0]; i++)
+        if (strcmp(line, meant[i].word) == 0) return meant[i].command;
+    return line;
 }
 
 static void command(chat *chat, const char *line) {
@@ -264,10 +294,16 @@ static void converse(chat *chat) {
         if (result == LINE_DROPPED) continue;
         if (result != LINE_GIVEN) break;
         if (line.n_bytes == 0) continue;
-        if (line.bytes[0] == '/')
-            command(chat, line.bytes);
+        const char *meant = command_meant(line.bytes);
+        if (strlen(line.bytes) < line.n_bytes) {
+            terminal_fail("a message holds a zero byte, so it is not text");
+            chat->code = CLI_EXIT_USAGE;
+            break;
+        }
+        if (meant[0] == '/')
+            command(chat, meant);
         else
-            say(chat, line.bytes + strspn(line.bytes, " \n"));
+            say(chat, meant + strspn(meant, " \n"));
     }
     text_free(&line);
 }
@@ -297,7 +333,7 @@ cli_exit cli_chat(const cli_options *options) {
     int error = options->grammar_path ? text_add_path(&grammar, options->grammar_path) : 0;
     cli_exit code = CLI_EXIT_USAGE;
     if (error != 0)
-        terminal_fail("cannot read %s: %s", options->grammar_path, strerror(error));
+        terminal_fail("cannot read %s: %s", options->grammar_path, text_reason(error));
     else
         code = with_grammar(options, grammar.bytes);
     text_free(&grammar);

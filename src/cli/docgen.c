@@ -150,6 +150,11 @@ static void print_bash_value(FILE *file, const option_spec *spec, const char *sp
     fprintf(file, "return ;;\n");
 }
 
+/* Whether its word is a file. */
+static bool takes_file(const cli_command *command) {
+    return strcmp(command->words, "FILE") == 0;
+}
+
 void docgen_bash(FILE *file) {
     fprintf(file, "# bash completion for llamaipc\n_llamaipc() {\n"
                   "  local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} word command= options=\n"
@@ -167,7 +172,13 @@ void docgen_bash(FILE *file) {
     fprintf(file, "  *) options='");
     for (int i = 0; i < CLI_N_COMMANDS; i++) fprintf(file, " %s", cli_commands[i].name);
     for_spellings(OPTIONS_NO_COMMAND, file, print_word);
-    fprintf(file, "' ;;\n  esac\n  COMPREPLY=($(compgen -W \"$options\" -- \"$cur\"))\n}\n"
+    fprintf(file, "' ;;\n  esac\n");
+    for (int i = 0; i < CLI_N_COMMANDS; i++)
+        if (takes_file(&cli_commands[i]))
+            fprintf(file, "  if [[ $command = %s && $cur != -* ]]; then\n"
+                          "    compopt -o filenames 2>/dev/null; COMPREPLY=($(compgen -f -- \"$cur\")); return\n  fi\n",
+                    cli_commands[i].name);
+    fprintf(file, "  COMPREPLY=($(compgen -W \"$options\" -- \"$cur\"))\n}\n"
                   "complete -F _llamaipc llamaipc\n");
 }
 
@@ -208,6 +219,7 @@ void docgen_zsh(FILE *file) {
     for (int i = 0; i < CLI_N_COMMANDS; i++) {
         fprintf(file, "        %s) _arguments", cli_commands[i].name);
         for_spellings(1u << i, file, print_zsh_option);
+        if (takes_file(&cli_commands[i])) fprintf(file, " \\\n        '*:FILE:_files'");
         fprintf(file, " ;;\n");
     }
     fprintf(file, "        esac ;;\n    esac\n}\n_llamaipc \"$@\"\n");
@@ -238,6 +250,7 @@ void docgen_fish(FILE *file) {
         if (table.specs[i].commands == 0) print_fish_option(file, &table.specs[i], "");
     for (int i = 0; i < CLI_N_COMMANDS; i++) {
         snprintf(condition, sizeof condition, " -n '__fish_seen_subcommand_from %s'", cli_commands[i].name);
+        if (takes_file(&cli_commands[i])) fprintf(file, "complete -c llamaipc%s -F\n", condition);
         for (size_t j = 0; j < table.n_specs; j++)
             if (table.specs[j].commands & 1u << i) print_fish_option(file, &table.specs[j], condition);
     }

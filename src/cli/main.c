@@ -6,9 +6,12 @@
 
 #include "../platform/platform.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <locale.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define MESSAGE_SIZE 512
 #define PROGRAM_SIZE 32
@@ -149,8 +152,25 @@ static cli_exit with_command(int argc, char *argv[], int place, const char **ite
     return run(command, &options);
 }
 
-int main(int argc, char *argv[]) {
+/* As plat_streams_ensure. Standard output that was closed is not one that swallows what is written: it stays an error. */
+static void begin_streams(void) {
+    bool is_closed = fcntl(STDOUT_FILENO, F_GETFD) < 0;
     plat_streams_ensure();
+    int nowhere = is_closed ? open("/dev/null", O_RDONLY) : -1;
+    if (nowhere < 0) return;
+    dup2(nowhere, STDOUT_FILENO);
+    close(nowhere);
+}
+
+/* What was printed is there, or it is said that it is not. */
+static cli_exit end_output(cli_exit code) {
+    if (fflush(stdout) == 0 && !ferror(stdout)) return code;
+    terminal_fail("cannot write to standard output: %s", strerror(errno));
+    return CLI_EXIT_FAILURE;
+}
+
+int main(int argc, char *argv[]) {
+    begin_streams();
     plat_signals_ensure();
     plat_faults_say("llamaipc: the shared memory was truncated by another program: the host makes it whole again; try once "
                     "more\n", CLI_EXIT_HOST_GONE);
@@ -166,5 +186,5 @@ int main(int argc, char *argv[]) {
     }
     cli_exit code = with_command(argc, argv, options_first_word(&table, argc, argv), items);
     free(items);
-    return code;
+    return end_output(code);
 }

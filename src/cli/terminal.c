@@ -190,6 +190,12 @@ void terminal_progress_clear(void) {
 
 /* ---- answers ------------------------------------------------------------------------------------------------------- */
 
+static int write_error; /* errno of the last write that failed */
+
+const char *terminal_write_reason(void) {
+    return strerror(write_error);
+}
+
 static bool write_all(const char *text, size_t n_bytes) {
     while (n_bytes > 0) {
         ssize_t n = write(STDOUT_FILENO, text, n_bytes);
@@ -198,7 +204,10 @@ static bool write_all(const char *text, size_t n_bytes) {
             signal(SIGPIPE, SIG_DFL);
             raise(SIGPIPE);
         }
-        if (n < 0) return false;
+        if (n < 0) {
+            write_error = errno;
+            return false;
+        }
         text += n;
         n_bytes -= (size_t)n;
     }

@@ -50,6 +50,8 @@ void terminal_field(FILE *file, const char *text, size_t n_columns, terminal_sid
  * characters, but for newline and tab, are shown as U+FFFD: a model must not steer it. Returns false if it could not be
  * written; where nobody reads any more, that ends the program, as SIGPIPE does. */
 bool terminal_write(const char *text, size_t n_bytes);
+/* Why the last write failed. */
+const char *terminal_write_reason(void);
 
 /* Writes what is ours, control sequences included, to standard output, as it is. Returns as terminal_write does. */
 bool terminal_write_raw(const char *text);

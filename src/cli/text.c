@@ -42,10 +42,16 @@ int text_add_file(text *text, int descriptor) {
         if (!reserve(text, READ_SIZE)) return ENOMEM;
         ssize_t n_bytes = read(descriptor, text->bytes + text->n_bytes, READ_SIZE);
         if (n_bytes < 0) return errno;
+        bool is_text = !memchr(text->bytes + text->n_bytes, 0, (size_t)n_bytes);
         text->n_bytes += (size_t)n_bytes;
         text->bytes[text->n_bytes] = 0;
+        if (!is_text) return EILSEQ;
         if (n_bytes == 0) return 0;
     }
+}
+
+const char *text_reason(int error) {
+    return error == EILSEQ ? "it holds a zero byte, so it is not text" : strerror(error);
 }
 
 int text_add_path(text *text, const char *path) {

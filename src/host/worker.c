@@ -212,10 +212,10 @@ static int open_engine(worker *worker, const char *path, engine **engine, char *
                                            : open_model(worker, path, &callbacks, engine, message, message_size);
     if (error < 0) return error;
     const engine_model_facts *facts = &(*engine)->facts;
-    log_line(LOG_LEVEL_INFO, "ready after %.2f s: %s, %.1f M parameters, context %u, %d at a time, %d threads, "
+    log_line(LOG_LEVEL_INFO, "ready after %.2f s: %s, %.1f M parameters, context %u, %d at a time, %d thread%s, "
                              "template: %s; name %s",
              (double)(plat_clock_ns() - started_ns) / 1e9, facts->description, (double)facts->n_parameters / 1e6,
-             facts->n_ctx, facts->n_sequences, facts->n_threads, facts->template_name, parts->options.name);
+             facts->n_ctx, facts->n_sequences, facts->n_threads, facts->n_threads == 1 ? "" : "s", facts->template_name, parts->options.name);
     if (facts->n_ctx_trained && facts->n_ctx > facts->n_ctx_trained)
         log_line(LOG_LEVEL_WARN, "the context of %u tokens is larger than the %u the model was trained with",
                  facts->n_ctx, facts->n_ctx_trained);
@@ -382,7 +382,7 @@ static host_exit open_services(worker *worker, char *message, size_t message_siz
         return HOST_EXIT_FAILURE;
     }
     size_t n_resumed = stream_service_recover(worker->streams);
-    if (n_resumed > 0) log_line(LOG_LEVEL_INFO, "%zu answers go on when the model is loaded", n_resumed);
+    if (n_resumed > 0) log_line(LOG_LEVEL_INFO, "%zu answer%s when the model is loaded", n_resumed, n_resumed == 1 ? " goes on" : "s go on");
     worker->has_answers = n_resumed > 0 ||
                           __atomic_load_n(&parts->journal->classic.phase, __ATOMIC_ACQUIRE) == CLASSIC_ANSWERING;
     worker->is_successor = n_resumed > 0 || parts->journal->n_workers > 1;

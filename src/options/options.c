@@ -209,9 +209,15 @@ bool options_begin(const option_table *table, uint32_t command, void *fields, ch
     return true;
 }
 
+/* A file that stands by itself, as `program FILE` in the shell. */
+static bool is_model_file(const char *word) {
+    size_t length = strlen(word);
+    return word[0] != '-' && length > 5 && strcmp(word + length - 5, ".gguf") == 0;
+}
+
 /* Says that a word is not an option here, and what may have been meant. */
 static void say_unknown(const option_table *table, uint32_t command, const char *word, char *message, size_t size) {
-    char text[OPTIONS_SHOWN_SIZE], name[SIMILAR_MAX + 1];
+    char text[OPTIONS_SHOWN_SIZE], name_shown[OPTIONS_SHOWN_SIZE], name[SIMILAR_MAX + 1];
     const char *known[128];
     size_t n_known = 0;
     for (size_t i = 0; i < table->n_specs && n_known < 126; i++) {
@@ -222,11 +228,19 @@ static void say_unknown(const option_table *table, uint32_t command, const char 
     known[n_known] = NULL;
     snprintf(name, sizeof name, "%.*s", (int)least(spelling_length(word), SIMILAR_MAX), word);
     const char *similar = strncmp(word, "--", 2) == 0 && word[2] ? options_similar(name, known) : NULL;
-    if (similar)
+    if (is_model_file(word))
+        snprintf(message, size, "'%s' stands alone: did you mean -m %s? See %s --help", options_shown(word, text),
+                 options_shown(word, name_shown), table->program);
+    else if (similar)
         snprintf(message, size, "unknown option '%s': did you mean %s? See %s --help", options_shown(word, text),
                  similar, table->program);
     else
         snprintf(message, size, "unknown option '%s': see %s --help", options_shown(word, text), table->program);
+}
+
+/* A number alone does not say what it counts; the option's help does. */
+static bool has_unit(const option_spec *spec) {
+    return spec->kind == OPTION_INTEGER || spec->kind == OPTION_WIDE || spec->kind == OPTION_REAL;
 }
 
 bool options_parse(const option_table *table, uint32_t command, int argc, char *const argv[], void *fields,
@@ -259,7 +273,8 @@ bool options_parse(const option_table *table, uint32_t command, int argc, char *
             value = argv[++i];
         }
         if ((allowed = store(spec, value, fields)) != NULL) {
-            snprintf(message, message_size, "%s is '%s': expected %s", spec->name, options_shown(value, text), allowed);
+            snprintf(message, message_size, "%s is '%s': expected %s%s%s%s", spec->name, options_shown(value, text), allowed,
+                     has_unit(spec) ? " (" : "", has_unit(spec) ? spec->help : "", has_unit(spec) ? ")" : "");
             return false;
         }
     }

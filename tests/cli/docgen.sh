@@ -39,5 +39,7 @@ expect "$(complete llamaipc ask --te)" "--temp --temperature"
 expect "$(complete llamaipc --name x ask --no-s)" --no-stream
 expect "$(complete llamaipc status --temp)" ""
 expect "$(complete llamaipc status --wa)" --wait
+expect "$(cd "$folder" && complete llamaipc load llamaipc.ba)" llamaipc.bash
+grep -q "_files'" "$folder/llamaipc.zsh" && grep -q "from load' -F" "$folder/llamaipc.fish" || fail "load does not complete files"
 expect "$(complete llamaipc ask --temp '')" ""
 expect "$(cd "$folder" && complete llamaipc ask -m llamaipc.ba)" llamaipc.bash

@@ -271,6 +271,17 @@ static void chat_keys(const char *folder) {
     SHOWS(">>> a line that is rather long for a narrow window!?");
     screen_key("C-c");
 
+    test_step("chat: help and exit, as people type them");
+    screen_enter("help");
+    SHOWS("/reset");
+    screen_enter("exit");
+    SHOWS("code 0");
+    screen_clear();
+    screen_enter("$CLI chat; echo code $?");
+    SHOWS(">>>");
+    screen_type("a window!?");
+    screen_key("C-c");
+
     test_step("chat: Ctrl-C at an empty prompt leaves; the history is this user's alone");
     SHOWS("window!?^C\n>>>");
     screen_key("C-c");
@@ -284,7 +295,7 @@ static void chat_keys(const char *folder) {
     SHOWS(" echo\n");
     SHOWS(">>>");
     screen_key("Up");
-    SHOWS(">>> /load /no/such/file");
+    SHOWS(">>> exit");
     screen_key("C-u");
     screen_key("C-d");
     SHOWS("code 0");

@@ -305,6 +305,21 @@ int model_check(struct llama_engine *engine) {
     return engine->model ? ENGINE_OK : say_damaged(engine);
 }
 
+/* The library's description. It knows the usual sizes by name, and calls the others "?B": those get their number. */
+static void describe(const struct llama_model *model, char *text, size_t size) {
+    char words[sizeof((engine_model_facts *)0)->description];
+    double n_parameters = (double)llama_model_n_params(model);
+    llama_model_desc(model, words, sizeof words);
+    char *unknown = strstr(words, "?B");
+    if (!unknown) {
+        snprintf(text, size, "%s", words);
+        return;
+    }
+    *unknown = 0;
+    double unit = n_parameters < 1e9 ? 1e6 : 1e9;
+    snprintf(text, size, "%.64s%.3g%s%.32s", words, n_parameters / unit, unit < 1e9 ? "M" : "B", unknown + 2);
+}
+
 int model_context(struct llama_engine *engine) {
     engine_model_facts *facts = &engine->base.facts;
     engine->n_rows = model_is_small(engine->model) && can_rewind(engine->model) ? 2 : 1;
@@ -321,7 +336,7 @@ int model_context(struct llama_engine *engine) {
     facts->n_vocab = llama_vocab_n_tokens(engine->vocab);
     facts->n_parameters = llama_model_n_params(engine->model);
     facts->n_bytes = llama_model_size(engine->model);
-    llama_model_desc(engine->model, facts->description, sizeof facts->description);
+    describe(engine->model, facts->description, sizeof facts->description);
     decide_about_cells(engine);
     return ENGINE_OK;
 }
