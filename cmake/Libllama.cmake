@@ -83,12 +83,23 @@ if(LIPC_LLAMA MATCHES "^(auto|system)$")
 endif()
 
 set(kind ${LIPC_LLAMA})
-if(kind STREQUAL "auto")
+if(WIN32)
+    set(kind windows) # the pinned release, cross-built once into that cache
+elseif(kind STREQUAL "auto")
     set(kind prebuilt)
 endif()
 fetch_libllama(${kind} LIPC_LLAMA_FOLDER)
 message(STATUS "libllama: ${kind}, in ${LIPC_LLAMA_FOLDER}")
 set(LIPC_LLAMA_BUNDLED ON)
+if(WIN32)
+    file(GLOB libraries "${LIPC_LLAMA_FOLDER}/lib/libllama.dll.a" "${LIPC_LLAMA_FOLDER}/lib/libggml.dll.a"
+                        "${LIPC_LLAMA_FOLDER}/lib/libggml-base.dll.a")
+    target_include_directories(lipc_llama_common SYSTEM INTERFACE "${LIPC_LLAMA_FOLDER}/include/common")
+    target_link_libraries(lipc_llama_common INTERFACE "${LIPC_LLAMA_FOLDER}/lib/libllama-common.dll.a")
+    target_include_directories(lipc_libllama SYSTEM INTERFACE "${LIPC_LLAMA_FOLDER}/include")
+    target_link_libraries(lipc_libllama INTERFACE ${libraries})
+    return()
+endif()
 # Prebuilt libraries have the release in their names, built ones have not.
 file(GLOB libraries "${LIPC_LLAMA_FOLDER}/lib/libllama*.so" "${LIPC_LLAMA_FOLDER}/lib/libggml.so"
                     "${LIPC_LLAMA_FOLDER}/lib/libggml.v*.so" "${LIPC_LLAMA_FOLDER}/lib/libggml-base.so")

@@ -162,6 +162,14 @@ int plat_fail(int error) {
     return error;
 }
 
+int plat_fail_errno(void) {
+    return PLAT_E_NOT_FOUND;
+}
+
+void plat_death_words(int death, char *words, size_t size_bytes) {
+    snprintf(words, size_bytes, "died of %d", death);
+}
+
 int plat_core_count(void) {
     return 1;
 }

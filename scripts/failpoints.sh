@@ -237,4 +237,4 @@ END {
     if (n_failed) { print n_failed " faults: see the head of scripts/failpoints.sh for the rules" > "/dev/stderr"; exit 1 }
     print n_found " stores, " n_failpoints " failpoints"
 }
-' src/channel/*.[ch] src/client/*.[ch] src/platform/linux/doorbell.c src/host/*.[ch]
+' src/channel/*.[ch] src/client/*.[ch] src/platform/doorbell.c src/host/*.[ch]

@@ -1,10 +1,12 @@
 #!/bin/sh
-# fetch-libllama.sh prebuilt|source|peer|headers|testdata - provides the pinned libllama and prints the folder that holds
+# fetch-libllama.sh prebuilt|source|windows|peer|headers|testdata - provides the pinned libllama and prints the folder that holds
 # its include/ and lib/, or for `peer` its bin/.
 #
 # prebuilt: the libraries as the npm package @node-llama-cpp/<platform> carries them, with the headers of the same release:
 #           libllama's and ggml's in include/, those of llama.cpp's common (C++) in include/common/.
 # source:   built here from the source bundle inside the npm package node-llama-cpp (native code, OpenMP, RPC backend).
+# windows:  cross-built of the same source for Windows x64 with mingw-w64; the DLLs, and those of the compiler that they
+#           need, in bin/. For processors with AVX2 (since 2013).
 # headers:  the headers alone, for an installed library of the same release: installing llama.cpp leaves out common's.
 # testdata: the vocabularies (vocab/*.gguf) and chat templates (templates/*.jinja) that llama.cpp itself tests with.
 # peer:     for the benchmark: llama-server, llama-bench and llama-batched-bench of that source, running on the very
@@ -13,7 +15,7 @@
 # Everything lands in a cache outside the checkout ($LIPC_CACHE, else $XDG_CACHE_HOME/lipc, else ~/.cache/lipc), verified
 # by checksum, and is there for good: later runs need no network. A folder appears in the cache only when it is complete.
 set -eu
-kind=${1:?usage: fetch-libllama.sh prebuilt|source|peer|headers|testdata}
+kind=${1:?usage: fetch-libllama.sh prebuilt|source|windows|peer|headers|testdata}
 here=$(cd "$(dirname "$0")" && pwd)
 . "$here/../cmake/libllama.pin"
 cache=${LIPC_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/lipc}
@@ -30,8 +32,8 @@ esac
     fail "there is no prebuilt libllama for $(uname -s) on $(uname -m): configure with -DLIPC_LLAMA=source"
 
 case $kind in
-prebuilt | source | peer | headers | testdata) ;;
-*) fail "there is no '$kind': prebuilt, source, peer, headers or testdata" ;;
+prebuilt | source | windows | peer | headers | testdata) ;;
+*) fail "there is no '$kind': prebuilt, source, windows, peer, headers or testdata" ;;
 esac
 release=$LIBLLAMA_VERSION-$LIBLLAMA_LAYOUT
 source_result=$cache/libllama-$release-source
@@ -88,6 +90,31 @@ build_library() {
     copy_common_headers
 }
 
+# build_for_windows - ggml's C knows a call that mingw's headers lack, unless it is built for Windows 7.
+build_for_windows() {
+    compiler=x86_64-w64-mingw32-g++-posix
+    say "building libllama $LIBLLAMA_VERSION for Windows: some minutes ..."
+    command -v $compiler >/dev/null || fail "$compiler is needed: run 'make windows' as root, or install g++-mingw-w64-x86-64"
+    mkdir "$work/source"
+    git -C "$work/bundle.git" archive HEAD | tar x -C "$work/source"
+    cmake -S "$work/source" -B "$work/build" -DCMAKE_TOOLCHAIN_FILE="$here/../cmake/toolchains/windows-x64.cmake" \
+        -DCMAKE_BUILD_TYPE=Release -DCMAKE_INSTALL_PREFIX="$work/result" -DCMAKE_C_FLAGS=-D_WIN32_WINNT=0x0601 \
+        -DCMAKE_CXX_FLAGS=-D_WIN32_WINNT=0x0A00 -DBUILD_SHARED_LIBS=ON -DGGML_NATIVE=OFF -DGGML_OPENMP=OFF \
+        -DLLAMA_BUILD_COMMON=ON -DLLAMA_OPENSSL=OFF -DLLAMA_BUILD_TESTS=OFF -DLLAMA_BUILD_EXAMPLES=OFF \
+        -DLLAMA_BUILD_APP=OFF -DLLAMA_BUILD_TOOLS=OFF -DLLAMA_BUILD_SERVER=OFF >&2
+    cmake --build "$work/build" --parallel "${JOBS:-$(nproc)}" --target llama llama-common >&2
+    mkdir -p "$work/result/bin" "$work/result/lib"
+    find "$work/build" -name '*.dll' -exec cp {} "$work/result/bin/" \;
+    find "$work/build" -name '*.dll.a' -exec cp {} "$work/result/lib/" \;
+    x86_64-w64-mingw32-strip "$work/result/bin"/*.dll
+    for file in libstdc++-6.dll libgcc_s_seh-1.dll libwinpthread-1.dll; do
+        found=$($compiler -print-file-name=$file)
+        [ -f "$found" ] || found=/usr/x86_64-w64-mingw32/lib/$file
+        cp "$found" "$work/result/bin/"
+    done
+    copy_headers
+}
+
 # copy_headers - of libllama, ggml and common. Those of common have names like log.h, and so a folder of their own.
 copy_headers() {
     mkdir -p "$work/result/include"
@@ -141,6 +168,7 @@ testdata)
     cp "$work"/models/ggml-vocab-*.gguf "$work/result/vocab/"
     cp -r "$work/models/templates" "$work/result/templates"
     ;;
+windows) build_for_windows ;;
 source | peer)
     build_library
     if [ "$kind" = peer ]; then

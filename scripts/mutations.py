@@ -253,7 +253,7 @@ class Source:
 def sources():
     folder = os.path.join(ROOT, "src", "channel")
     paths = ["src/channel/" + name for name in sorted(os.listdir(folder)) if name.endswith((".c", ".h"))]
-    return paths + ["src/platform/linux/doorbell.c"]
+    return paths + ["src/platform/doorbell.c"]
 
 
 # ---- how mutants are built and tested --------------------------------------------------------------------------------

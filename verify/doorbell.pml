@@ -1,4 +1,4 @@
-/* doorbell.pml - the bell of src/platform/linux/doorbell.c: arm, look, sleep against change, ring, wake.
+/* doorbell.pml - the bell of src/platform/doorbell.c: arm, look, sleep against change, ring, wake.
  *
  * Sleepers look at words that ringers change; a ringer may be killed between any two of its steps, and then somebody
  * else rings for its death (for a client the host's watch, for a host the client's watch, for a worker its successor).

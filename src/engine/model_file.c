@@ -1,20 +1,18 @@
 /* model_file.c - what can be said about a model's file before a library tries it, in better words than the library's. */
-#define _GNU_SOURCE
 #include "engine.h"
+
+#include "../platform/platform.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 
 int engine_check_file(const char *path, char *message, size_t message_size) {
-    struct stat status;
-    /* Looked at before it is opened: opening a pipe would wait for its other end. */
-    if (stat(path, &status) == 0 && !S_ISREG(status.st_mode)) {
+    if (plat_file_size(path, NULL) == PLAT_E_UNEXPECTED) {
         snprintf(message, message_size, "the model '%s' is not a file; give a GGUF file", path);
         return ENGINE_E_MODEL_MISSING;
     }
-    FILE *file = fopen(path, "rbe");
+    FILE *file = plat_file_open(path, "rb");
     if (!file) {
         snprintf(message, message_size, "cannot read the model file '%s': %s; give another", path, strerror(errno));
         return ENGINE_E_MODEL_MISSING;

@@ -22,7 +22,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <time.h>
 
 /* Larger files are refused: offsets and token numbers have 32 bits. */
@@ -375,23 +374,23 @@ static int out_of_memory(struct replay_engine *replay) {
 /* The text, zero-terminated, which the caller frees. */
 static int read_text(struct replay_engine *replay, char **text, size_t *n_bytes) {
     const char *path = replay->options.text_path;
-    struct stat status;
+    uint64_t size_bytes;
     *text = NULL;
-    /* Looked at before it is opened: opening a pipe would wait for its other end. */
-    if (stat(path, &status) < 0) return read_failed(replay, strerror(errno));
-    if (!S_ISREG(status.st_mode)) return read_failed(replay, "it is not a file");
-    if (status.st_size >= TEXT_LIMIT_BYTES) {
+    int failed = plat_file_size(path, &size_bytes);
+    if (failed == PLAT_E_UNEXPECTED) return read_failed(replay, "it is not a file");
+    if (failed < 0) return read_failed(replay, plat_os_error());
+    if (size_bytes >= TEXT_LIMIT_BYTES) {
         say(replay, "the text '%s' is longer than %d bytes; give a shorter one", path, TEXT_LIMIT_BYTES);
         return ENGINE_E_MODEL_BAD;
     }
-    FILE *file = fopen(path, "rbe");
+    FILE *file = plat_file_open(path, "rb");
     if (!file) return read_failed(replay, strerror(errno));
     int error = ENGINE_OK;
-    *text = calloc(1, (size_t)status.st_size + 1);
+    *text = calloc(1, (size_t)size_bytes + 1);
     if (!*text) {
         error = out_of_memory(replay);
     } else {
-        *n_bytes = fread(*text, 1, (size_t)status.st_size, file);
+        *n_bytes = fread(*text, 1, (size_t)size_bytes, file);
         if (ferror(file)) error = read_failed(replay, strerror(errno));
     }
     fclose(file);

@@ -17,11 +17,13 @@ void answer_request_defaults(engine_request *request, const host_options *option
     };
 }
 
-bool answer_is_rejected(const journal_entry *entry, int signal, char *reason, size_t reason_size) {
+bool answer_is_rejected(const journal_entry *entry, int death, char *reason, size_t reason_size) {
+    char words[128];
     if (!entry->is_rejected) return false;
+    plat_death_words(death, words, sizeof words);
     snprintf(reason, reason_size, "the host's worker crashed %u times while it was at work on this request, the last time "
-             "by signal %d: it is not tried again",
-             entry->n_crashes > entry->n_alone ? entry->n_crashes : entry->n_alone, signal);
+             "it %s: it is not tried again",
+             entry->n_crashes > entry->n_alone ? entry->n_crashes : entry->n_alone, words);
     return true;
 }
 

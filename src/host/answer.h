@@ -84,7 +84,7 @@ struct answer {
 void answer_request_defaults(engine_request *request, const host_options *options);
 
 /* Whether the request may not be tried again; `reason` then says why. `signal` killed the last worker. */
-bool answer_is_rejected(const journal_entry *entry, int signal, char *reason, size_t reason_size);
+bool answer_is_rejected(const journal_entry *entry, int death, char *reason, size_t reason_size);
 
 /* A seed to use: the wanted one, or, if that is negative, a random one. */
 uint32_t answer_seed(int64_t wanted);

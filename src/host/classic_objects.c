@@ -4,27 +4,40 @@
 #include "../channel/names.h"
 #include "../platform/failpoint.h"
 
-host_exit classic_objects_open(classic_objects *objects, const instance *instance, char *message, size_t message_size) {
-    const struct { const char *suffix; plat_semaphore **semaphore; } wanted[] = {
-        {LIPC_SUFFIX_READY, &objects->ready},
-        {LIPC_SUFFIX_PROMPTS_WRITTEN, &objects->prompts_written},
-        {LIPC_SUFFIX_RESPONSE_WRITTEN, &objects->response_written},
-        {LIPC_SUFFIX_CHUNK_READY, &objects->chunk_ready},
+#include <limits.h>
+
+/* The guide's limits, which systems have that let a semaphore have one. */
+static host_exit obtain(classic_objects *objects, const instance *instance, bool may_make, char *message,
+                        size_t message_size) {
+    const struct { const char *suffix; int most; plat_semaphore **semaphore; } wanted[] = {
+        {LIPC_SUFFIX_READY, 1, &objects->ready},
+        {LIPC_SUFFIX_PROMPTS_WRITTEN, 1, &objects->prompts_written},
+        {LIPC_SUFFIX_RESPONSE_WRITTEN, 1, &objects->response_written},
+        {LIPC_SUFFIX_CHUNK_READY, INT_MAX, &objects->chunk_ready},
     };
     for (size_t i = 0; i < sizeof wanted / sizeof wanted[0]; i++) {
         char name[NAMES_OBJECT_SIZE];
         names_object(name, instance->name, wanted[i].suffix);
-        int error = plat_semaphore_own(name, wanted[i].semaphore);
+        int error = may_make ? plat_semaphore_own(name, wanted[i].most, wanted[i].semaphore)
+                             : plat_semaphore_open(name, wanted[i].semaphore);
         if (error < 0) {
             host_exit code = instance_explain(error, name, 0, message, message_size);
-            classic_objects_remove(objects);
+            if (may_make) classic_objects_remove(objects);
             classic_objects_close(objects);
             return code;
         }
-        plat_semaphore_drain(*wanted[i].semaphore);
+        if (may_make) plat_semaphore_drain(*wanted[i].semaphore);
         FAILPOINT("objects.open.drained");
     }
     return HOST_EXIT_OK;
+}
+
+host_exit classic_objects_open(classic_objects *objects, const instance *instance, char *message, size_t message_size) {
+    return obtain(objects, instance, true, message, message_size);
+}
+
+host_exit classic_objects_join(classic_objects *objects, const instance *instance, char *message, size_t message_size) {
+    return obtain(objects, instance, false, message, message_size);
 }
 
 void classic_objects_remove(const classic_objects *objects) {

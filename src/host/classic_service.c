@@ -492,7 +492,7 @@ static bool is_answered_at_once(classic_service *service) {
         finish(service);
         return true;
     }
-    if (!answer_is_rejected(&service->journal->classic_entry, service->journal->last_signal, reason, sizeof reason))
+    if (!answer_is_rejected(&service->journal->classic_entry, service->journal->last_death, reason, sizeof reason))
         return false;
     log_line(LOG_LEVEL_WARN, "the classic client's request: %s", reason);
     classic_writer_resume_behind(&service->writer, service->block);

@@ -24,8 +24,8 @@ host_exit instance_explain(int plat_error, const char *object_name, int owner_pi
         snprintf(message, message_size, "%s belongs to the user '%s'; choose another --name", object_name, user);
         return HOST_EXIT_NAME_FOREIGN;
     case PLAT_E_NO_SPACE:
-        snprintf(message, message_size, "no room for %s (%s): start with fewer --streams, free some of /dev/shm, or make it "
-                 "larger (in a container --shm-size)", object_name, plat_os_error());
+        snprintf(message, message_size, "no room for %s (%s): start with fewer --streams, free some of %s, or make it "
+                 "larger (in a container --shm-size)", object_name, plat_os_error(), plat_objects_place());
         return HOST_EXIT_NO_OBJECTS;
     case PLAT_E_FILE_LIMIT:
         snprintf(message, message_size, "cannot make %s (%s): this process may not make files so large; raise the limit "
@@ -36,7 +36,8 @@ host_exit instance_explain(int plat_error, const char *object_name, int owner_pi
                  "confined by a sandbox, a security module or the file's own mode", object_name, plat_os_error());
         return HOST_EXIT_NO_OBJECTS;
     case PLAT_E_READ_ONLY:
-        snprintf(message, message_size, "cannot make %s (%s): /dev/shm must be there and writable", object_name, plat_os_error());
+        snprintf(message, message_size, "cannot make %s (%s): %s must be there and writable", object_name, plat_os_error(),
+                 plat_objects_place());
         return HOST_EXIT_NO_OBJECTS;
     case PLAT_E_UNEXPECTED:
         snprintf(message, message_size, "%s exists but is something else (%s): remove it, or choose another --name",
@@ -71,7 +72,12 @@ static int own_segment(const char *object_name, const hub_geometry *geometry, pl
              object_name);
     plat_segment_remove(*segment);
     plat_segment_close(*segment);
-    return plat_segment_own(object_name, geometry->segment_size, segment, adopted, owner_pid);
+    error = plat_segment_own(object_name, geometry->segment_size, segment, adopted, owner_pid);
+    if (error < 0 || !*adopted || find_recovered(*segment, geometry) != RECOVERED_UNUSABLE) return error;
+    log_line(LOG_LEVEL_ERROR, "%s is still held by programs that were attached to that host: close them", object_name);
+    plat_segment_close(*segment);
+    *segment = NULL;
+    return PLAT_E_UNEXPECTED;
 }
 
 /* Somebody else has the lock. A host that lives has its own hub there. */
@@ -107,6 +113,21 @@ host_exit instance_open(instance *instance, const host_options *options, char *m
     instance->view = (hub_view){plat_segment_base(instance->segment), geometry};
     if (adopted) classic_block_reset(instance->block);
     if (!adopted || find_recovered(instance->segment, &geometry) != RECOVERED_STREAMS) hub_clear(&instance->view);
+    return HOST_EXIT_OK;
+}
+
+host_exit instance_join(instance *instance, const host_options *options, const lipc_hub *hub, char *message,
+                        size_t message_size) {
+    char object_name[NAMES_OBJECT_SIZE];
+    hub_geometry geometry;
+    hub_plan(&geometry, (uint32_t)options->n_streams, options->request_size, options->response_size);
+    names_object(object_name, options->name, LIPC_SUFFIX_SEGMENT);
+    int error = plat_segment_open(object_name, geometry.segment_size, &instance->segment);
+    if (error < 0) return instance_explain(error, object_name, 0, message, message_size);
+    instance->name = options->name;
+    instance->block = plat_segment_base(instance->segment);
+    instance->view = (hub_view){plat_segment_base(instance->segment), geometry};
+    instance->hub = *hub;
     return HOST_EXIT_OK;
 }
 

@@ -26,6 +26,10 @@ typedef struct instance {
  * Returns HOST_EXIT_OK, or the code to end with; `message` then holds the line to say. */
 host_exit instance_open(instance *instance, const host_options *options, char *message, size_t message_size);
 
+/* In a worker that began in main: the segment of its supervisor, whose hub is `hub`. Returns as instance_open. */
+host_exit instance_join(instance *instance, const host_options *options, const lipc_hub *hub, char *message,
+                        size_t message_size);
+
 /* Shows clients of both channels that this host is there, in its hub: when everything that a dead host left has been taken
  * over or taken back. */
 void instance_begin(instance *instance);

@@ -71,8 +71,8 @@ static bool has_quarantined_at_work(journal *journal) {
     return false;
 }
 
-void journal_blame(journal *journal, int signal, bool is_crash) {
-    journal->last_signal = signal;
+void journal_blame(journal *journal, int death, bool is_crash) {
+    journal->last_death = death;
     journal->n_unready = journal->is_ready ? 0 : journal->n_unready + 1;
     journal->is_ready = false;
     if (++journal->n_fruitless >= JOURNAL_FRUITLESS_MOST) is_crash = true;

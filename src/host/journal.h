@@ -65,8 +65,9 @@ typedef struct classic_record {
 
 typedef struct journal {
     stop_request stop;
+    lipc_hub hub;        /* as the host wrote it when it began; before the first worker */
     unsigned n_workers;  /* started so far */
-    int last_signal;     /* that killed the last worker; 0: none was killed */
+    int last_death;      /* how the last worker was killed (plat_worker_wait); 0: none was */
     bool is_ready;       /* this worker serves */
     unsigned n_unready;  /* workers in a row that were killed before they served */
     unsigned n_fruitless;/* workers in a row that were killed without having made a token */
@@ -108,6 +109,6 @@ void journal_progress(journal *journal, journal_entry *entry);
  * then it is taken for a crash (a request that makes the system kill the worker for its memory). */
 #define JOURNAL_CRASHES_MOST 8
 #define JOURNAL_FRUITLESS_MOST 20
-void journal_blame(journal *journal, int signal, bool is_crash);
+void journal_blame(journal *journal, int death, bool is_crash);
 
 #endif

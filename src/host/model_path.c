@@ -4,17 +4,16 @@
 #include "../platform/platform.h"
 
 #include <stdio.h>
-#include <unistd.h>
 
 bool model_path_embedded(char *path, size_t size_bytes) {
-    /* build/chatbot, build/asan/chatbot, PREFIX/bin/chatbot */
+    /* build/chatbot, build/asan/chatbot, PREFIX/bin/chatbot, and a folder that holds all */
     static const char *const places[] = {"../models/tutor.gguf", "../../models/tutor.gguf",
-                                         "../share/lipc/models/tutor.gguf"};
+                                         "../share/lipc/models/tutor.gguf", "models/tutor.gguf"};
     char folder[2048];
     if (plat_program_folder(folder, sizeof folder) < 0) snprintf(folder, sizeof folder, ".");
     for (size_t i = 0; i < sizeof places / sizeof places[0]; i++) {
         snprintf(path, size_bytes, "%s/%s", folder, places[i]);
-        if (access(path, R_OK) == 0) return true;
+        if (plat_file_size(path, NULL) == PLAT_OK) return true;
     }
     snprintf(path, size_bytes, "%s/%s", folder, places[0]);
     return false;

@@ -108,7 +108,7 @@ static void begin_slot(host_stream *stream, uint64_t claim) {
 
 /* Copies the request, checks the copy and makes the answer of it. Returns 0 or the error, with a sentence. */
 static int load_request(host_stream *stream, char message[REQUEST_MESSAGE_SIZE]) {
-    if (answer_is_rejected(stream->answer.entry, stream->service->journal->last_signal, message, REQUEST_MESSAGE_SIZE))
+    if (answer_is_rejected(stream->answer.entry, stream->service->journal->last_death, message, REQUEST_MESSAGE_SIZE))
         return LIPC_E_FAILED;
     journal_entry_begin(stream->answer.entry);
     int error = copy_request(stream, message);

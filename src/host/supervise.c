@@ -5,34 +5,23 @@
 
 #include "../platform/platform.h"
 
-#include <stdlib.h>
-#include <string.h>
-
 /* What a worker that is killed before it serves is followed by: the first ones at once, the others after a pause. */
 #define UNREADY_AT_ONCE 3
 #define PAUSE_MS 100
 
-/* The worker's whole life. */
-static _Noreturn void work(host_parts *parts, const sigset_t *ending) {
-    for (int number = 1; number < NSIG; number++)
-        if (sigismember(ending, number) == 1) signal(number, SIG_IGN);
-    sigprocmask(SIG_UNBLOCK, ending, NULL);
+_Noreturn void supervised_work(host_parts *parts) {
     host_exit code = HOST_EXIT_FAILURE;
     if (plat_segment_work(parts->instance.segment) == PLAT_OK)
         code = worker_run(parts);
     else
         log_line(LOG_LEVEL_ERROR, "another worker of this host is still alive");
-    exit(code);
+    plat_worker_end(code);
 }
 
-static int start_worker(host_parts *parts, const sigset_t *ending) {
-    sigset_t before;
-    /* Its first instructions must not run this process's handlers. */
-    sigprocmask(SIG_BLOCK, ending, &before);
+static int start_worker(host_parts *parts) {
     parts->journal->n_workers++;
     int pid = plat_worker_start("chatbot-worker");
-    if (pid == 0) work(parts, ending);
-    sigprocmask(SIG_SETMASK, &before, NULL);
+    if (pid == 0) supervised_work(parts);
     return pid;
 }
 
@@ -41,23 +30,25 @@ static void pause_before_next(unsigned n_unready) {
     if (n_unready > UNREADY_AT_ONCE) plat_doorbell_wait(&nobody_rings, 0, plat_deadline_ns(PAUSE_MS));
 }
 
-host_exit supervise(host_parts *parts, const sigset_t *ending) {
+host_exit supervise(host_parts *parts) {
     journal *journal = parts->journal;
     for (;;) {
-        int exit_code, pid = start_worker(parts, ending);
+        char words[128];
+        int exit_code, pid = start_worker(parts);
         if (pid < 0) {
             log_line(LOG_LEVEL_ERROR, "cannot start a worker process: %s", plat_os_error());
             return HOST_EXIT_FAILURE;
         }
-        int killer = plat_worker_wait(pid, &exit_code);
-        if (killer == 0) return (host_exit)exit_code;
-        if (killer < 0) {
+        int death = plat_worker_wait(pid, &exit_code);
+        if (death == 0) return (host_exit)exit_code;
+        if (death < 0) {
             log_line(LOG_LEVEL_ERROR, "cannot wait for the worker, process %d: %s", pid, plat_os_error());
             return HOST_EXIT_FAILURE;
         }
         bool is_truncated = instance_mend(&parts->instance); /* nobody's request is to blame for that */
-        journal_blame(journal, killer, plat_signal_is_crash(killer) && !is_truncated);
-        log_line(LOG_LEVEL_WARN, "the worker, process %d, was killed by signal %d (%s)", pid, killer, strsignal(killer));
+        journal_blame(journal, death, plat_death_is_crash(death) && !is_truncated);
+        plat_death_words(death, words, sizeof words);
+        log_line(LOG_LEVEL_WARN, "the worker, process %d, %s", pid, words);
         if (journal->n_unready >= JOURNAL_UNREADY_MOST) {
             log_line(LOG_LEVEL_ERROR, "%u workers in a row were killed before they could serve: giving up",
                      journal->n_unready);

@@ -4,10 +4,11 @@
 
 #include "worker.h"
 
-#include <signal.h>
+/* Starts a worker, and another whenever one is killed, until one ends by itself; returns its code. A worker takes no notice
+ * of what asks a program to end: it learns of that from the journal. One thread. */
+host_exit supervise(host_parts *parts);
 
-/* Starts a worker, and another whenever one is killed, until one ends by itself; returns its code. In the worker the
- * signals of `ending` are ignored: it learns of them from the journal. One thread. */
-host_exit supervise(host_parts *parts, const sigset_t *ending);
+/* A worker's whole life. */
+_Noreturn void supervised_work(host_parts *parts);
 
 #endif

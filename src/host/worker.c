@@ -18,6 +18,7 @@
 #include <string.h>
 
 #define MESSAGE_SIZE 640
+#define TEMPLATE_BYTES_MAX (1 << 20)
 
 typedef struct worker {
     host_parts *parts;
@@ -140,14 +141,16 @@ static int read_template(const host_options *options, char **text, char *message
         *text = options->chat_template ? strdup(options->chat_template) : NULL;
         return ENGINE_OK;
     }
-    FILE *file = fopen(path, "re");
-    if (file && getdelim(text, &n_bytes, 0, file) < 0) {
-        free(*text);
-        *text = NULL;
-    }
+    uint64_t size_bytes = 0;
+    int failed = plat_file_size(path, &size_bytes);
+    FILE *file = failed == PLAT_OK && size_bytes < TEMPLATE_BYTES_MAX ? plat_file_open(path, "rb") : NULL;
+    if (file && (*text = calloc(1, (size_t)size_bytes + 1)) != NULL) n_bytes = fread(*text, 1, (size_t)size_bytes, file);
     if (file) fclose(file);
-    if (*text) return ENGINE_OK;
-    snprintf(message, message_size, "cannot read the chat template '%s': %s", path, file ? "it is empty" : strerror(errno));
+    if (n_bytes > 0) return ENGINE_OK;
+    free(*text);
+    *text = NULL;
+    const char *why = failed < 0 ? plat_os_error() : size_bytes == 0 ? "it is empty" : "it is too long, or cannot be opened";
+    snprintf(message, message_size, "cannot read the chat template '%s': %s", path, why);
     return ENGINE_E_MODEL_MISSING;
 }
 

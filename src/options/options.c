@@ -2,6 +2,7 @@
 #include "options.h"
 
 #include "../channel/names.h"
+#include "../platform/platform.h"
 
 #include <errno.h>
 #include <math.h>
@@ -198,7 +199,7 @@ bool options_begin(const option_table *table, uint32_t command, void *fields, ch
         if (table->specs[i].initial) store(&table->specs[i], table->specs[i].initial, fields);
     for (size_t i = 0; i < table->n_specs; i++) {
         const option_spec *spec = &table->specs[i];
-        const char *value = spec->environment && option_belongs(spec, command) ? getenv(spec->environment) : NULL;
+        const char *value = spec->environment && option_belongs(spec, command) ? plat_environment(spec->environment) : NULL;
         if (!value || !value[0]) continue;
         if ((allowed = store(spec, value, fields)) != NULL) {
             snprintf(message, message_size, "the environment's %s is '%s': expected %s", spec->environment,

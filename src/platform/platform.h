@@ -1,6 +1,6 @@
 /* platform.h - what the project asks of an operating system, and nothing else.
  *
- * The files of one port lie in one folder (linux/) and are named after the parts below. Code above this line of the
+ * The files of one port lie in one folder (linux/, windows/) and are named after the parts below. Code above this line of the
  * house contains no system call and no #ifdef for a system.
  *
  * Errors: functions that can fail return 0 or a negative plat_error; plat_os_error() tells the calling thread the
@@ -13,6 +13,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 typedef enum plat_error {
     PLAT_OK = 0,
@@ -45,12 +46,14 @@ uint64_t plat_deadline_ns(int timeout_ms);
 
 /* ---- segment -------------------------------------------------------------------------------------------------------
  * A named piece of shared memory with at most one owner. Ownership ends with the process, at whatever instruction it
- * dies, and is never inherited by a child. Names are POSIX ones: "/llama_cpp_shared_mem". */
+ * dies, and is never inherited by a child. Names are POSIX ones: "/llama_cpp_shared_mem". On Windows that is
+ * "Local\\llama_cpp_shared_mem", and lives only as long as somebody has it open: see windows/segment.c. */
 typedef struct plat_segment plat_segment;
 
 /* Creates the segment, or adopts one whose owner is dead, and becomes its owner. A new one is complete the moment
  * others can open it: full size, zeroed, memory reserved, owned. An adopted one is the same object, grown to
- * `size_bytes` if it is shorter, its memory reserved, its content untouched (*adopted is set). A worker of the dead
+ * `size_bytes` if it is shorter (UNEXPECTED where the system cannot do that), its memory reserved, its content untouched
+ * (*adopted is set). A worker of the dead
  * owner that is still on its way out is waited for, some seconds at most.
  * Errors: OWNED (*owner_pid tells by whom), FOREIGN_USER, NO_SPACE, READ_ONLY, CONFINED, FILE_LIMIT, UNEXPECTED,
  * NO_MEMORY, SYSTEM. */
@@ -71,7 +74,7 @@ int plat_segment_take(const char *name, plat_segment **segment, int *owner_pid);
 
 /* In a worker of the owner (see below): as long as this process lives, whoever wants to own the segment waits for it,
  * also when the owner is dead. Errors: OWNED (another worker still lives). */
-int plat_segment_work(const plat_segment *segment);
+int plat_segment_work(plat_segment *segment);
 
 void *plat_segment_base(const plat_segment *segment);
 size_t plat_segment_size(const plat_segment *segment);
@@ -98,7 +101,8 @@ int plat_segment_mend(plat_segment *segment, size_t *n_bytes);
  * more that process has mapped: some milliseconds at most. Any thread. */
 int plat_segment_is_used_by(const plat_segment *segment, int pid);
 
-/* Takes the name away if it still leads to this object (somebody may have put another in its place). Owner only. */
+/* Takes the name away if it still leads to this object (somebody may have put another in its place). Where a name stays as
+ * long as somebody holds it, nobody finds it any more through this contract. Owner and its worker only. */
 void plat_segment_remove(plat_segment *segment);
 
 /* Unmaps; an owner also gives up its ownership. NULL allowed. Does not remove the name. */
@@ -116,9 +120,10 @@ void plat_namespace_watch_close(plat_namespace_watch *watch);
 typedef struct plat_semaphore plat_semaphore;
 
 /* Creates the semaphore with value 0, or opens the one that is there; a file that is no semaphore, or a damaged one, is
- * replaced. A new one is complete the moment others can open it, and a death in between leaves nothing behind. Errors:
+ * replaced. It holds `most` permits where the system has such a limit (Windows). A new one is complete the moment others
+ * can open it, and a death in between leaves nothing behind. Errors:
  * FOREIGN_USER, NO_SPACE, READ_ONLY, CONFINED, FILE_LIMIT, UNEXPECTED, NO_MEMORY, SYSTEM. */
-int plat_semaphore_own(const char *name, plat_semaphore **semaphore);
+int plat_semaphore_own(const char *name, int most, plat_semaphore **semaphore);
 
 /* Opens an existing semaphore. Errors: NOT_FOUND, FOREIGN_USER, UNEXPECTED, NO_MEMORY, SYSTEM. */
 int plat_semaphore_open(const char *name, plat_semaphore **semaphore);
@@ -260,15 +265,26 @@ void plat_child_stop(plat_child *child);
 /* Lets go: it goes on. NULL allowed. */
 void plat_child_close(plat_child *child);
 
-/* A copy of this process, which must have one thread only, that works for it: it has everything that this one has at
- * that moment, but for the ownership of segments, and dies at once if this one dies. `title` is its name for people (at
- * most 15 bytes). Returns its pid here, 0 in the copy. Errors: NO_MEMORY, SYSTEM. */
+/* A process that works for this one, which must have one thread only, and dies at once if this one dies. It takes no
+ * notice of what asks a program to end. `title` is its name for people (at most 15 bytes).
+ *
+ * Linux: a copy, with everything that this one has at that moment but for the ownership of segments; 0 is returned in it.
+ * Windows: the same program, started with the same arguments. plat_worker_began is true there, plat_memory_shared gives it
+ * the same pieces if asked in the same order, and objects it opens by their names.
+ *
+ * Returns its pid. Errors: NO_MEMORY, SYSTEM. */
 int plat_worker_start(const char *title);
-/* Waits until it has ended. Returns 0 if it ended by itself, with *exit_code, or the number of the signal that killed
- * it. Errors: SYSTEM. */
+/* Whether this is a worker that began in main. */
+bool plat_worker_began(void);
+/* How a worker ends by itself. */
+_Noreturn void plat_worker_end(int exit_code);
+/* Waits until it has ended. Returns 0 if it ended by itself, with *exit_code, or a positive number that says how it was
+ * killed. Errors: SYSTEM. */
 int plat_worker_wait(int pid, int *exit_code);
-/* Whether a process that was killed by this signal has probably itself to blame. */
-bool plat_signal_is_crash(int signal);
+/* Whether a process that was killed in this way has probably itself to blame. */
+bool plat_death_is_crash(int death);
+/* In words that go on behind "the process": "was killed by signal 9 (Killed)". */
+void plat_death_words(int death, char *words, size_t size_bytes);
 
 /* Zeroed memory that the owner of the segment `segment_name`, or who is going to be, shares with its workers; NULL if there
  * is none. Never given back. By its label plat_segment_stray_owner knows whose segment a process has. */
@@ -283,8 +299,33 @@ int plat_parent_pid(void);
 /* ---- program and machine -------------------------------------------------------------------------------------------
  * All of this is for programs at their start; not for libraries. */
 
-/* Makes sure that descriptors 0 to 2 are open, so that no object gets one of them and with it the program's output.
- * First thing in main. */
+/* Replaces the arguments of main by UTF-8 ones, for good. First thing in main. */
+void plat_arguments(int *argc, char ***argv);
+
+/* A variable of the environment, as UTF-8; NULL if there is none. Valid for good. */
+const char *plat_environment(const char *name);
+
+/* Calls `on_stop` whenever this program is asked to end, with the exit code that says so: by a signal (INT, TERM, HUP unless
+ * they are ignored), or by the console, plat_child_stop or the end of the session. It may run at any instruction of any
+ * thread: only what is async-signal-safe. In a worker it is not called. Nothing else that comes to a program by itself ends
+ * it from then on (a pipe that nobody reads). Once. */
+void plat_stop_watch(void (*on_stop)(int exit_code));
+
+/* Ends the process at once. Async-signal-safe. */
+_Noreturn void plat_exit_now(int exit_code);
+
+/* fopen for a UTF-8 path of any length, in binary; no child inherits it. NULL: errno says why. */
+FILE *plat_file_open(const char *path, const char *mode);
+
+/* The size of a plain file. Looked at before it is opened: opening a pipe would wait for its other end. `n_bytes` may be
+ * NULL. Errors: NOT_FOUND, UNEXPECTED (no plain file), FOREIGN_USER, SYSTEM. */
+int plat_file_size(const char *path, uint64_t *n_bytes);
+
+/* Where named objects take their memory from, for people: "/dev/shm", "the page file". */
+const char *plat_objects_place(void);
+
+/* Makes sure that descriptors 0 to 2 are open, so that no object gets one of them and with it the program's output,
+ * and that bytes pass through them as they are. First thing in main. */
 void plat_streams_ensure(void);
 
 /* Takes back what the program that started this one may have left in force, and what would change how this one works:
@@ -308,6 +349,9 @@ uint64_t plat_memory_available_bytes(void);
 
 /* Folder of the running program, without a slash at its end, into `path`. Errors: SYSTEM (also if too long). */
 int plat_program_folder(char *path, size_t size_bytes);
+
+/* The folder of the library that holds a symbol, likewise. Errors: SYSTEM. */
+int plat_library_folder(const void *symbol, char *path, size_t size_bytes);
 
 /* A path that does not depend on this process's current folder, into `absolute`. Errors: SYSTEM (the folder is not there
  * any more, or the result too long). */

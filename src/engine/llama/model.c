@@ -2,7 +2,6 @@
 #define _GNU_SOURCE
 #include "internal.h"
 
-#include <dlfcn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,16 +31,9 @@ static bool has_gpu(void) {
 /* Backends lie beside the library that loads them; where the system packages put them elsewhere, the library knows. */
 static void load_backends(void) {
     if (has_cpu()) return; /* linked in, or an engine was open before */
-    Dl_info info;
-    if (dladdr((const void *)(uintptr_t)ggml_backend_load_all_from_path, &info) && info.dli_fname) {
-        char folder[4096];
-        snprintf(folder, sizeof folder, "%s", info.dli_fname);
-        char *slash = strrchr(folder, '/');
-        if (slash) {
-            *slash = 0;
-            ggml_backend_load_all_from_path(folder);
-        }
-    }
+    char folder[4096];
+    if (plat_library_folder((const void *)(uintptr_t)ggml_backend_load_all_from_path, folder, sizeof folder) == PLAT_OK)
+        ggml_backend_load_all_from_path(folder);
     if (!has_cpu()) ggml_backend_load_all();
 }
 

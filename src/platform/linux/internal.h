@@ -4,6 +4,7 @@
 
 #include "../platform.h"
 
+#include <signal.h>
 #include <sys/stat.h>
 #include <time.h>
 
@@ -46,5 +47,9 @@ void plat_segment_identity(const plat_segment *segment, dev_t *device, ino_t *in
 bool plat_process_is_near(int pid);
 
 struct timespec plat_timespec(uint64_t ns);
+
+/* What asks a program to end: held back for now, with the mask of before in *before; and ignored from here on. */
+void plat_stop_hold(sigset_t *before);
+void plat_stop_ignore(void);
 
 #endif

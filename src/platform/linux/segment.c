@@ -65,7 +65,7 @@ static int outlive_worker(int descriptor, int patience_ms, int *owner_pid) {
     return error;
 }
 
-int plat_segment_work(const plat_segment *segment) {
+int plat_segment_work(plat_segment *segment) {
     int pid;
     return claim(segment->descriptor, BYTE_OF_WORKER, &pid);
 }

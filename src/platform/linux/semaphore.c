@@ -119,7 +119,8 @@ static int obtain(const char *name, bool may_create, plat_semaphore **result) {
     return PLAT_OK;
 }
 
-int plat_semaphore_own(const char *name, plat_semaphore **semaphore) {
+int plat_semaphore_own(const char *name, int most, plat_semaphore **semaphore) {
+    (void)most;
     return obtain(name, true, semaphore);
 }
 

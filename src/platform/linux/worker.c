@@ -5,6 +5,8 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
@@ -26,13 +28,26 @@ void *plat_memory_shared(const char *segment_name, size_t size_bytes) {
 }
 
 int plat_worker_start(const char *title) {
+    sigset_t before;
+    plat_stop_hold(&before); /* its first instructions must not run this process's handlers */
     pid_t starter = getpid(), pid = fork();
-    if (pid < 0) return plat_fail(errno == ENOMEM || errno == EAGAIN ? PLAT_E_NO_MEMORY : PLAT_E_SYSTEM);
+    int error = pid < 0 ? plat_fail(errno == ENOMEM || errno == EAGAIN ? PLAT_E_NO_MEMORY : PLAT_E_SYSTEM) : PLAT_OK;
+    if (pid != 0) sigprocmask(SIG_SETMASK, &before, NULL);
+    if (pid < 0) return error;
     if (pid > 0) return (int)pid;
+    plat_stop_ignore();
     prctl(PR_SET_NAME, title);
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != starter) _exit(0); /* it died before it could be followed */
     return 0;
+}
+
+bool plat_worker_began(void) {
+    return false; /* it is a copy, and goes on where its starter was */
+}
+
+_Noreturn void plat_worker_end(int exit_code) {
+    exit(exit_code);
 }
 
 int plat_worker_wait(int pid, int *exit_code) {
@@ -43,6 +58,10 @@ int plat_worker_wait(int pid, int *exit_code) {
     return WIFSIGNALED(status) ? WTERMSIG(status) : 0;
 }
 
-bool plat_signal_is_crash(int signal) {
-    return signal != SIGKILL;
+bool plat_death_is_crash(int death) {
+    return death != SIGKILL;
+}
+
+void plat_death_words(int death, char *words, size_t size_bytes) {
+    snprintf(words, size_bytes, "was killed by signal %d (%s)", death, strsignal(death));
 }
