@@ -105,7 +105,7 @@ typedef enum lipc_start {
 typedef struct lipc_client_options {
     uint32_t struct_size;  /* set by lipc_client_options_init */
     int32_t start;         /* lipc_start; initially NEVER */
-    const char *name;      /* instance; NULL: the default, "llama_cpp" */
+    const char *name;      /* instance; NULL: the environment's LIPC_NAME, and without it "llama_cpp" */
     const char *host_path; /* the host program; NULL: `chatbot` beside this program, then on the PATH */
     const char *const *host_arguments; /* further arguments up to NULL, e.g. {"-m", "model.gguf", NULL}; may be NULL */
     int32_t timeout_ms;    /* for finding or starting a host and attaching; initially 10,000. Not for loading the model */
@@ -494,8 +494,8 @@ LIPC_API void lipc_document_free(lipc_document *document);
  */
 typedef struct lipc_classic lipc_classic;
 
-/* Makes a handle for the host of instance `name` (NULL: the default, "llama_cpp"). Connects to nothing yet; no
- * blocking. Errors: INVALID (a name longer than 63 bytes, empty, or with other characters than letters, digits, '_',
+/* Makes a handle for the host of instance `name` (NULL: the environment's LIPC_NAME, and without it "llama_cpp"). Connects
+ * to nothing yet; no blocking. Errors: INVALID (a name longer than 63 bytes, empty, or with other characters than letters, digits, '_',
  * '-', '.'), NO_MEMORY, SYSTEM. On error *handle is NULL. */
 LIPC_API int lipc_classic_open(const char *name, lipc_classic **handle);
 

@@ -11,6 +11,7 @@
  * Waiting in slices instead, with a look at the host between two of them, was measured: at 3 ms it took 7 % off the speed
  * of a model with 6 ms a token, because each wake-up takes a core from the model while its other threads spin.
  */
+#include "default_name.h"
 #include "error.h"
 
 #include "../channel/classic_block.h"
@@ -273,7 +274,7 @@ static int wait_objects(lipc_classic *handle, uint64_t deadline_ns) {
 int lipc_classic_open(const char *name, lipc_classic **result) {
     if (!result) return lipc_fail(LIPC_E_INVALID, "the place for the handle is NULL");
     *result = NULL;
-    if (!name) name = LIPC_DEFAULT_NAME;
+    if (!name) name = client_default_name();
     if (!names_is_instance(name))
         return lipc_fail(LIPC_E_INVALID, "the name '%.64s' is not valid: " NAMES_RULE, name);
     lipc_classic *handle = calloc(1, sizeof *handle);

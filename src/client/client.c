@@ -1,5 +1,6 @@
 /* client.c - a process's place in a host: finding or starting one, attaching, watching, waiting, leaving. */
 #include "connection.h"
+#include "default_name.h"
 #include "error.h"
 #include "queue.h"
 #include "start_host.h"
@@ -256,7 +257,7 @@ static int take_options(const lipc_client_options *given, lipc_client_options *o
             return lipc_fail(LIPC_E_INVALID, "struct_size is %zu: call lipc_client_options_init first", size);
         memcpy(options, given, size < sizeof *options ? size : sizeof *options);
     }
-    if (!options->name) options->name = LIPC_DEFAULT_NAME;
+    if (!options->name) options->name = client_default_name();
     if (!names_is_instance(options->name))
         return lipc_fail(LIPC_E_INVALID, "the name '%.64s' is not valid: " NAMES_RULE, options->name);
     if (options->start < LIPC_START_NEVER || options->start > LIPC_START_DETACHED)

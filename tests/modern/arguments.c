@@ -117,6 +117,22 @@ static void check_full(const segment *segment) {
     for (int i = 0; i < LIPC_CLIENTS_MAX; i++) lipc_client_close(clients[i]);
 }
 
+/* Who names no instance means LIPC_NAME, in both channels. */
+static void check_default_name(void) {
+    lipc_client *client;
+    lipc_classic *handle;
+    test_step("LIPC_NAME");
+    setenv("LIPC_NAME", instance, 1);
+    CHECK_LIPC(lipc_client_open(NULL, &client), LIPC_E_OK);
+    lipc_client_close(client);
+    CHECK_LIPC(lipc_classic_open(NULL, &handle), LIPC_E_OK);
+    CHECK_LIPC(lipc_classic_connect(handle, soon()), LIPC_E_OK);
+    lipc_classic_close(handle);
+    setenv("LIPC_NAME", "a/b", 1);
+    INVALID(lipc_client_open(NULL, &client), "'a/b'");
+    unsetenv("LIPC_NAME");
+}
+
 int main(void) {
     char name[64];
     test_host host;
@@ -130,6 +146,7 @@ int main(void) {
     lipc_client *client = client_of(instance);
     check_streams(client);
     lipc_client_close(client);
+    check_default_name();
     check_full(&segment);
     end_host(&host, &segment);
     free(script.text);
