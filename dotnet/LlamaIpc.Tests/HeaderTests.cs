@@ -79,6 +79,7 @@ public class HeaderTests
     {
         AssertSame<LlamaHostState>(Regex.Matches(ApiHeader, @"LIPC_HOST_(?<name>\w+) = (?<number>\d+)"));
         AssertSame<LlamaStreamState>(Regex.Matches(ApiHeader, @"LIPC_STREAM_(?<name>\w+) = (?<number>\d+)"));
+        AssertSame<LlamaPartKind>(Regex.Matches(ApiHeader, @"LIPC_PART_(?<name>\w+) = (?<number>\d+)"));
         AssertSame<HostStart>(Regex.Matches(ApiHeader, @"LIPC_START_(?<name>\w+) = (?<number>\d+)"));
     }
 
@@ -132,14 +133,15 @@ public class HeaderTests
         // function.
         string source = File.ReadAllText(Path.Combine(TestEnvironment.Root, "dotnet", "LlamaIpc", "Native", "NativeMethods.cs"));
         string[] imported = [.. Regex.Matches(source, @"EntryPoint = ""(\w+)""").Select(match => match.Groups[1].Value).Order()];
-        Assert.Equal(inHeader.Except(["lipc_stream_ask", "lipc_stream_run"]), imported);
+        string[] shorten = ["lipc_stream_ask", "lipc_stream_run"];
+        Assert.Equal(inHeader.Except(shorten).Where(name => !name.StartsWith("lipc_document_", StringComparison.Ordinal)), imported);
     }
 
     [Fact]
     public void Every_structure_of_the_library_is_the_same()
     {
         Dictionary<string, Structure> inHeader = Structures(ApiHeader);
-        Assert.Equal(9, inHeader.Count);
+        Assert.Equal(10, inHeader.Count);
         foreach ((string name, Structure structure) in inHeader)
         {
             Type here =

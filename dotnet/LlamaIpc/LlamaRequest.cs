@@ -19,6 +19,25 @@ public sealed record LlamaMessage(LlamaRole Role, string Text)
     /// <summary>What the model answered earlier.</summary>
     /// <param name="text">The text.</param>
     public static LlamaMessage Assistant(string text) => new(LlamaRole.Assistant, text);
+
+    /// <summary>What a tool found that the model had called.</summary>
+    /// <param name="callId">The call's id.</param>
+    /// <param name="toolName">The tool.</param>
+    /// <param name="text">What it found.</param>
+    public static LlamaMessage ToolResult(string callId, string toolName, string text) =>
+        new(LlamaRole.Tool, text) { CallId = callId, ToolName = toolName };
+
+    /// <summary>Of an earlier answer: what the model had thought before it; null: nothing.</summary>
+    public string? Thought { get; init; }
+
+    /// <summary>Of an earlier answer: the tools that it called.</summary>
+    public IReadOnlyList<LlamaCall> Calls { get; init; } = [];
+
+    /// <summary>Of a tool's result: the id of the call.</summary>
+    public string? CallId { get; init; }
+
+    /// <summary>Of a tool's result: the tool.</summary>
+    public string? ToolName { get; init; }
 }
 
 /// <summary>
@@ -83,13 +102,52 @@ public sealed partial record LlamaRequest
     /// </summary>
     public bool LogProbabilities { get; init; }
 
+    /// <summary>
+    /// Tools that the model may call. Read the answer with <see cref="LlamaStream.ReadPartsAsync"/> then.
+    /// </summary>
+    public IReadOnlyList<LlamaTool> Tools { get; init; } = [];
+
+    /// <summary>"auto" (the default with tools), "none", "required", or the name of the tool to call.</summary>
+    public string? ToolChoice { get; init; }
+
+    /// <summary>Whether one answer may call several tools; null: as the model's template has it.</summary>
+    public bool? ParallelToolCalls { get; init; }
+
+    /// <summary>The JSON schema that the answer's text must follow; null: none.</summary>
+    public string? JsonSchema { get; init; }
+
+    /// <summary>Whether the model thinks before it answers; null: as its template has it.</summary>
+    public bool? Thinking { get; init; }
+
+    /// <summary>How hard it thinks: "low", "medium", "high", or what its template knows; "none": not at all.</summary>
+    public string? ReasoningEffort { get; init; }
+
+    /// <summary>The tokens of thought at most; -1: no limit.</summary>
+    public int? ThinkingBudget { get; init; }
+
+    /// <summary>Whether the last message, the assistant's, is the beginning of the answer, which goes on behind it.</summary>
+    public bool ContinueLastMessage { get; init; }
+
+    /// <summary>A prompt in place of messages that no template is put around; null: none.</summary>
+    public string? RawPrompt { get; init; }
+
+    /// <summary>
+    /// A JSON document in place of messages, tools and the like, as docs/protocol.md describes it in its section
+    /// "Documents"; null: none.
+    /// </summary>
+    public string? Document { get; init; }
+
     /// <summary>Sends the request. The caller owns the handle.</summary>
     internal unsafe LipcStreamHandle Open(LipcClientHandle client)
     {
         using NativeText text = new();
         LipcRequest native;
         NativeMethods.RequestInit(&native);
-        FillMessages(&native, text);
+        native.Document = text.Add(RequestDocument.Of(this), nameof(Document));
+        if (native.Document == null)
+        {
+            FillMessages(&native, text);
+        }
         FillNumbers(&native, text);
         native.Grammar = text.Add(Grammar, nameof(Grammar));
         ArgumentNullException.ThrowIfNull(Stops);

@@ -26,6 +26,12 @@ public readonly struct LlamaRole : IEquatable<LlamaRole>
     /// <summary>The model.</summary>
     public static LlamaRole Assistant { get; } = new("assistant");
 
+    /// <summary>Who instructs the model in the application's name; some models know it besides <see cref="System"/>.</summary>
+    public static LlamaRole Developer { get; } = new("developer");
+
+    /// <summary>A tool that was called, and says what it found.</summary>
+    public static LlamaRole Tool { get; } = new("tool");
+
     /// <summary>Its name, in lower case.</summary>
     public string Name => name ?? "";
 

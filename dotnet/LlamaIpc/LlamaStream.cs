@@ -1,6 +1,7 @@
 // One request and its answer.
 using System.Diagnostics.CodeAnalysis;
 using System.Runtime.CompilerServices;
+using System.Text;
 using LlamaIpc.Native;
 
 namespace LlamaIpc;
@@ -173,8 +174,20 @@ public class LlamaStream : IAsyncEnumerable<string>, IDisposable
     /// <exception cref="HostGoneException">The host ended.</exception>
     /// <exception cref="LlamaIpcException">The model failed, or the stream that was followed is gone.</exception>
     /// <exception cref="InvalidOperationException">Another loop is reading.</exception>
-    public virtual async IAsyncEnumerable<string> ReadAllAsync(
-        [EnumeratorCancellation] CancellationToken cancellationToken = default)
+    public virtual IAsyncEnumerable<string> ReadAllAsync(CancellationToken cancellationToken = default) =>
+        ReadEachAsync(ReadNew, cancellationToken);
+
+    /// <summary>
+    /// The same with thoughts and calls of tools, each piece with what it belongs to, in their order.
+    /// <see cref="Text"/> and <see cref="Offset"/> are about the answer's text alone.
+    /// </summary>
+    /// <param name="cancellationToken">As with <see cref="ReadAllAsync"/>, which has the exceptions, too.</param>
+    public virtual IAsyncEnumerable<LlamaPart> ReadPartsAsync(CancellationToken cancellationToken = default) =>
+        ReadEachAsync(ReadNewPart, cancellationToken);
+
+    private async IAsyncEnumerable<T> ReadEachAsync<T>(
+        Func<CancellationToken, T?> readNew, [EnumeratorCancellation] CancellationToken cancellationToken)
+        where T : class
     {
         ObjectDisposedException.ThrowIf(closedBecause != null, this);
         if (Interlocked.Exchange(ref readers, 1) != 0)
@@ -190,7 +203,7 @@ public class LlamaStream : IAsyncEnumerable<string>, IDisposable
             while (!isComplete)
             {
                 ThrowIfCancelled(cancellationToken);
-                if (ReadNew(cancellationToken) is string piece)
+                if (readNew(cancellationToken) is T piece)
                 {
                     pace.Deliver();
                     yield return piece;
@@ -399,6 +412,50 @@ public class LlamaStream : IAsyncEnumerable<string>, IDisposable
         text = text.Append(new ReadOnlySpan<byte>(delta.Text, checked((int)delta.NBytes)));
         offset = (long)(delta.Offset + delta.NBytes);
         return text.Substring(before);
+    }
+
+    /// <summary>As <see cref="ReadNew"/>, with thoughts and calls.</summary>
+    private unsafe LlamaPart? ReadNewPart(CancellationToken cancellationToken)
+    {
+        lock (gate)
+        {
+            LipcPartDelta delta;
+            int error;
+            try
+            {
+                error = NativeMethods.StreamReadPart(handle, 0, &delta);
+            }
+            catch (ObjectDisposedException)
+            {
+                throw Cancelled(cancellationToken);
+            }
+            if (error == (int)LipcError.Timeout)
+            {
+                return null;
+            }
+            if (error == (int)LipcError.Ok && (delta.NBytes > 0 || delta.Begins != 0))
+            {
+                return PartOf(delta);
+            }
+            string message = error == (int)LipcError.Ok ? "" : NativeMethods.LastErrorMessage(error);
+            result ??= new LlamaResult(text.Substring(0), Progress, limitWasAskedFor);
+            return error == (int)LipcError.Ok ? null : throw Failure((LipcError)error, message, cancellationToken);
+        }
+    }
+
+    private unsafe LlamaPart PartOf(in LipcPartDelta delta)
+    {
+        LlamaPartKind kind = (LlamaPartKind)delta.Kind;
+        string added = kind == LlamaPartKind.Text
+            ? Append(new LipcDelta { Text = delta.Text, NBytes = delta.NBytes, Offset = delta.Offset })
+            : Encoding.UTF8.GetString(delta.Text, checked((int)delta.NBytes));
+        return new LlamaPart(kind, added, delta.Part, delta.Begins != 0)
+        {
+            CallIndex = delta.Call,
+            CallId = NativeMethods.Text(delta.CallId),
+            ToolName = NativeMethods.Text(delta.Name),
+            Position = (long)(kind == LlamaPartKind.Text ? delta.Offset : delta.Position),
+        };
     }
 
     private void ThrowIfCancelled(CancellationToken cancellationToken)

@@ -29,6 +29,13 @@ void answer_request(const cli_options *options, const lipc_message *messages, in
     if (options->grammar) request->grammar = options->grammar;
 }
 
+void answer_set_document(lipc_request *request, const char *document) {
+    if (!document) return;
+    request->document = document;
+    request->messages = NULL;
+    request->n_messages = 0;
+}
+
 static void show_progress(lipc_stream *stream) {
     lipc_progress progress;
     if (lipc_stream_progress(stream, &progress) < 0) return;
@@ -47,42 +54,46 @@ static void show_progress(lipc_stream *stream) {
     }
 }
 
+static bool is_news(const lipc_part_delta *delta) {
+    return delta->n_bytes > 0 || delta->begins;
+}
+
 /* Reads what there is after a cancel, for a while: the host takes a step at most. Whoever presses Ctrl-C again does not
  * wait. */
-static int read_rest(lipc_stream *stream, answer_fn on_text, void *user_data) {
+static int read_rest(lipc_stream *stream, answer_fn on_part, void *user_data) {
     uint64_t deadline_ns = plat_deadline_ns(CANCEL_MS);
-    lipc_delta delta;
+    lipc_part_delta delta;
     int result;
     do {
-        result = lipc_stream_read(stream, cli_slice_ms(deadline_ns), &delta);
-        if (result == LIPC_E_OK && delta.n_bytes > 0 && on_text && !on_text(user_data, stream, &delta)) on_text = NULL;
-    } while (!interrupt_is_there() && ((result == LIPC_E_OK && delta.n_bytes > 0) ||
+        result = lipc_stream_read_part(stream, cli_slice_ms(deadline_ns), &delta);
+        if (result == LIPC_E_OK && is_news(&delta) && on_part && !on_part(user_data, stream, &delta)) on_part = NULL;
+    } while (!interrupt_is_there() && ((result == LIPC_E_OK && is_news(&delta)) ||
                                        (result == LIPC_E_TIMEOUT && plat_clock_ns() < deadline_ns)));
     return result;
 }
 
-static int give_up(lipc_stream *stream, answer_fn on_text, void *user_data, int error) {
+static int give_up(lipc_stream *stream, answer_fn on_part, void *user_data, int error) {
     terminal_progress_clear();
     lipc_stream_cancel(stream);
-    int result = read_rest(stream, on_text, user_data);
+    int result = read_rest(stream, on_part, user_data);
     return result == LIPC_E_HOST_GONE ? result : error;
 }
 
-int answer_read(lipc_stream *stream, uint64_t deadline_ns, answer_fn on_text, void *user_data) {
+int answer_read(lipc_stream *stream, uint64_t deadline_ns, answer_fn on_part, void *user_data) {
     uint64_t begin_ns = plat_clock_ns();
-    lipc_delta delta;
+    lipc_part_delta delta;
     for (;;) {
-        int result = lipc_stream_read(stream, cli_slice_ms(deadline_ns), &delta);
-        if (interrupt_take()) return give_up(stream, on_text, user_data, LIPC_E_CANCELLED);
-        if (result == LIPC_E_OK && delta.n_bytes > 0) {
-            if (!on_text(user_data, stream, &delta)) return give_up(stream, NULL, NULL, LIPC_E_INVALID);
+        int result = lipc_stream_read_part(stream, cli_slice_ms(deadline_ns), &delta);
+        if (interrupt_take()) return give_up(stream, on_part, user_data, LIPC_E_CANCELLED);
+        if (result == LIPC_E_OK && is_news(&delta)) {
+            if (!on_part(user_data, stream, &delta)) return give_up(stream, NULL, NULL, LIPC_E_INVALID);
             continue;
         }
         if (result != LIPC_E_TIMEOUT) {
             terminal_progress_clear();
             return result;
         }
-        if (plat_clock_ns() >= deadline_ns) return give_up(stream, on_text, user_data, LIPC_E_TIMEOUT);
+        if (plat_clock_ns() >= deadline_ns) return give_up(stream, on_part, user_data, LIPC_E_TIMEOUT);
         if (plat_clock_ns() - begin_ns >= QUIET_NS) show_progress(stream);
     }
 }

@@ -1,11 +1,13 @@
 /* ask.c - llamaipc ask: one question, its answer on standard output as it comes, everything else on standard error. */
 #define _GNU_SOURCE
 #include "answer.h"
+#include "document.h"
 #include "host.h"
 #include "interrupt.h"
 #include "inspect.h"
 #include "terminal.h"
 #include "text.h"
+#include "thoughts.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -22,6 +24,7 @@
 typedef struct asking {
     const cli_options *options;
     text answer;     /* all of it, for --no-stream and the last line */
+    thoughts beside; /* what is shown of thoughts and calls */
     size_t n_tokens; /* that have been told of */
 } asking;
 
@@ -50,9 +53,9 @@ static cli_exit add_path(text *question, const char *path) {
 }
 
 /* -p and -f, the words, and standard input where a word is "-" or where there is nothing else. */
-static cli_exit collect(const cli_options *options, text *question) {
+static cli_exit collect(const cli_options *options, bool has_messages, text *question) {
     cli_exit code = CLI_EXIT_OK;
-    bool has_any = options->prompt || options->prompt_path || options->n_words > 0;
+    bool has_any = options->prompt || options->prompt_path || options->n_words > 0 || has_messages;
     if (options->prompt) text_add_word(question, options->prompt);
     if (options->prompt_path) {
         begin_line(question);
@@ -68,7 +71,7 @@ static cli_exit collect(const cli_options *options, text *question) {
     if (!has_any) code = add_input(question);
     text_trim(question);
     if (code != CLI_EXIT_OK) return code;
-    if (question->n_bytes > 0) return CLI_EXIT_OK;
+    if (question->n_bytes > 0 || has_messages) return CLI_EXIT_OK;
     terminal_fail("no question: llamaipc ask \"...\", or text on standard input");
     return CLI_EXIT_USAGE;
 }
@@ -115,9 +118,19 @@ static json_t *new_tokens(asking *asking, lipc_stream *stream) {
     return list;
 }
 
-static bool print_delta(asking *asking, lipc_stream *stream, const lipc_delta *delta) {
-    return print_line(json_pack("{s:s, s:s%, s:I, s:o}", "type", "delta", "text", delta->text, delta->n_bytes, "offset",
-                                (json_int_t)delta->offset, "tokens", new_tokens(asking, stream)));
+/* Text is a "delta", as it was before there were thoughts and calls. */
+static bool print_delta(asking *asking, lipc_stream *stream, const lipc_part_delta *delta) {
+    static const char *const types[] = {"delta", "thought", "call"};
+    bool is_known = delta->kind >= 0 && delta->kind < (int)(sizeof types / sizeof types[0]);
+    json_t *line = json_pack("{s:s, s:s%, s:I, s:o}", "type", is_known ? types[delta->kind] : "unknown", "text", delta->text,
+                             delta->n_bytes, "offset", (json_int_t)delta->offset, "tokens", new_tokens(asking, stream));
+    if (delta->part >= 0) json_object_set_new(line, "part", json_integer(delta->part));
+    if (delta->kind == LIPC_PART_CALL) {
+        json_object_set_new(line, "call", json_integer(delta->call));
+        json_object_set_new(line, "id", json_string(delta->call_id));
+        json_object_set_new(line, "name", json_string(delta->name));
+    }
+    return print_line(line);
 }
 
 static const char *end_name(int end) {
@@ -156,9 +169,11 @@ static bool print_end(asking *asking, lipc_stream *stream, int error, const char
 
 /* ---- the answer ---------------------------------------------------------------------------------------------------- */
 
-static bool on_text(void *user_data, lipc_stream *stream, const lipc_delta *delta) {
+static bool on_part(void *user_data, lipc_stream *stream, const lipc_part_delta *delta) {
     asking *asking = user_data;
     const cli_options *options = asking->options;
+    if (!options->json && !options->quiet) thoughts_take(&asking->beside, delta, options->verbose);
+    if (delta->kind != LIPC_PART_TEXT) return !options->json || options->no_stream || print_delta(asking, stream, delta);
     if (options->no_stream || !options->json) text_add(&asking->answer, delta->text, delta->n_bytes);
     if (options->no_stream) return true;
     return options->json ? print_delta(asking, stream, delta) : terminal_write(delta->text, delta->n_bytes);
@@ -196,49 +211,65 @@ static cli_exit ask(asking *asking, lipc_client *client, const lipc_request *req
     char message[512];
     lipc_stream *stream;
     int error = lipc_stream_open(client, request, &stream);
-    if (error == LIPC_E_OK) error = answer_read(stream, deadline_ns, on_text, asking);
+    if (error == LIPC_E_OK) error = answer_read(stream, deadline_ns, on_part, asking);
     snprintf(message, sizeof message, "%s", answer_failure(error));
     if (error == LIPC_E_INVALID && !stream) error = LIPC_E_REFUSED;
     cli_exit code = tell_end(asking, stream, error, message);
+    thoughts_end(&asking->beside, asking->options->verbose);
     lipc_stream_close(stream);
     return code;
 }
 
-static cli_exit with_question(const cli_options *options, const char *question, const char *grammar) {
+static cli_exit with_question(const cli_options *options, const cli_document *document, const char *question,
+                              const char *grammar) {
     asking asking = {.options = options};
     lipc_message messages[2];
     lipc_request request;
     lipc_client *client;
     int n_messages = 0;
     if (options->system && options->system[0]) messages[n_messages++] = (lipc_message){"system", options->system};
-    messages[n_messages++] = (lipc_message){"user", question};
+    if (question) messages[n_messages++] = (lipc_message){"user", question};
     answer_request(options, messages, n_messages, &request);
     if (grammar) request.grammar = grammar;
+    bool has_failed;
+    char *json = cli_document_write(document, messages, (size_t)n_messages, &has_failed);
+    if (has_failed) {
+        terminal_fail("not enough memory for the question");
+        return CLI_EXIT_FAILURE;
+    }
+    answer_set_document(&request, json);
     uint64_t deadline_ns = cli_deadline(options);
     cli_exit code = cli_host_open(options, deadline_ns, &client);
     if (code != CLI_EXIT_OK) {
         const char *reason;
         int error = cli_failure(&reason);
         if (options->json) print_end(&asking, NULL, error, reason);
+        free(json);
         return code;
     }
     code = ask(&asking, client, &request, deadline_ns);
     cli_host_close(client);
+    free(json);
     text_free(&asking.answer);
+    thoughts_free(&asking.beside);
     say_unread_input(options);
     return code;
 }
 
 cli_exit cli_ask(const cli_options *options) {
     text question = {0}, grammar = {0};
+    cli_document *document;
     interrupt_catch();
-    cli_exit code = collect(options, &question);
+    cli_exit code = cli_document_read(options, &document);
+    if (code == CLI_EXIT_OK) code = collect(options, cli_document_has_messages(document), &question);
     if (code == CLI_EXIT_OK && options->grammar_path) code = add_path(&grammar, options->grammar_path);
     if (code == CLI_EXIT_OK && (question.is_short_of_memory || grammar.is_short_of_memory)) {
         terminal_fail("not enough memory for the question");
         code = CLI_EXIT_FAILURE;
     }
-    if (code == CLI_EXIT_OK) code = with_question(options, question.bytes, grammar.bytes);
+    if (code == CLI_EXIT_OK)
+        code = with_question(options, document, question.n_bytes > 0 ? question.bytes : NULL, grammar.bytes);
+    cli_document_free(document);
     text_free(&question);
     text_free(&grammar);
     return code;

@@ -2,11 +2,13 @@
 #include "answer.h"
 #include "chat_commands.h"
 #include "conversation.h"
+#include "document.h"
 #include "host.h"
 #include "interrupt.h"
 #include "line.h"
 #include "inspect.h"
 #include "terminal.h"
+#include "thoughts.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -19,8 +21,10 @@ typedef struct chat {
     const cli_options *options;
     lipc_client *client;  /* NULL: the host has ended, and none is needed yet */
     const char *grammar;
+    const cli_document *document; /* what goes before, and tools; NULL: nothing */
     conversation said;
     text answer;          /* the one at hand */
+    thoughts beside;      /* of the last answer */
     lipc_progress last;   /* of the last answer */
     int n_answers, n_tokens;
     cli_exit code;        /* of the last answer: how a chat without a person ends */
@@ -30,9 +34,11 @@ typedef struct chat {
 
 /* ---- one answer ---------------------------------------------------------------------------------------------------- */
 
-static bool on_text(void *user_data, lipc_stream *stream, const lipc_delta *delta) {
+static bool on_part(void *user_data, lipc_stream *stream, const lipc_part_delta *delta) {
     chat *chat = user_data;
     (void)stream;
+    thoughts_take(&chat->beside, delta, true);
+    if (delta->kind != LIPC_PART_TEXT) return true;
     text_add(&chat->answer, delta->text, delta->n_bytes);
     return terminal_write(delta->text, delta->n_bytes);
 }
@@ -68,11 +74,18 @@ static cli_exit ensure_host(chat *chat) {
 
 static int open_stream(chat *chat, lipc_stream **stream) {
     lipc_request request;
+    bool has_failed;
+    *stream = NULL;
     answer_request(chat->options, chat->said.messages, (int)chat->said.n_messages, &request);
     if (chat->grammar) request.grammar = chat->grammar;
+    char *json = cli_document_write(chat->document, chat->said.messages, chat->said.n_messages, &has_failed);
+    if (has_failed) return LIPC_E_NO_MEMORY;
+    answer_set_document(&request, json);
     int error = lipc_stream_open(chat->client, &request, stream);
-    if (error != LIPC_E_HOST_GONE || ensure_host(chat) != CLI_EXIT_OK) return error;
-    return lipc_stream_open(chat->client, &request, stream); /* it went between the look and the request */
+    if (error == LIPC_E_HOST_GONE && ensure_host(chat) == CLI_EXIT_OK) /* it went between the look and the request */
+        error = lipc_stream_open(chat->client, &request, stream);
+    free(json);
+    return error;
 }
 
 /* What a person should know of an answer that did not end by itself. */
@@ -105,8 +118,10 @@ static void end_line(const chat *chat) {
 static cli_exit answer(chat *chat) {
     lipc_stream *stream;
     text_free(&chat->answer);
+    thoughts_free(&chat->beside);
     int error = open_stream(chat, &stream);
-    if (error == LIPC_E_OK) error = answer_read(stream, cli_deadline(chat->options), on_text, chat);
+    if (error == LIPC_E_OK) error = answer_read(stream, cli_deadline(chat->options), on_part, chat);
+    thoughts_end(&chat->beside, true);
     if (stream) {
         /* Closing forgets the sentence, so it is told first. */
         lipc_progress last;
@@ -216,6 +231,19 @@ static void do_stats(chat *chat, const char *rest) {
                  status.host_pid, cli_host_state(status.state), status.n_running, status.n_queued);
 }
 
+static void do_thoughts(chat *chat, const char *rest) {
+    const text *thought = &chat->beside.thought;
+    (void)rest;
+    if (thought->n_bytes == 0) {
+        terminal_say("the last answer came without a thought");
+        return;
+    }
+    terminal_write_raw(terminal_style_on(stdout, STYLE_DIM));
+    terminal_write(thought->bytes, thought->n_bytes);
+    terminal_write_raw(terminal_style_on(stdout, STYLE_PLAIN));
+    terminal_write("\n", 1);
+}
+
 static void do_quit(chat *chat, const char *rest) {
     (void)rest;
     chat->is_over = true;
@@ -308,9 +336,9 @@ static void converse(chat *chat) {
     text_free(&line);
 }
 
-static cli_exit with_grammar(const cli_options *options, const char *grammar) {
+static cli_exit with_grammar(const cli_options *options, const cli_document *document, const char *grammar) {
     const char *names[N_COMMANDS + 1] = {NULL};
-    chat chat = {.options = options, .grammar = grammar};
+    chat chat = {.options = options, .document = document, .grammar = grammar};
     cli_exit code = ensure_host(&chat);
     if (code != CLI_EXIT_OK) return code;
     for (size_t i = 0; i < N_COMMANDS; i++) names[i] = commands[i].name;
@@ -324,18 +352,22 @@ static cli_exit with_grammar(const cli_options *options, const char *grammar) {
     if (chat.client) cli_host_close(chat.client);
     conversation_free(&chat.said);
     text_free(&chat.answer);
+    thoughts_free(&chat.beside);
     return is_interactive ? CLI_EXIT_OK : chat.code;
 }
 
 cli_exit cli_chat(const cli_options *options) {
     text grammar = {0};
+    cli_document *document;
     interrupt_catch();
     int error = options->grammar_path ? text_add_path(&grammar, options->grammar_path) : 0;
-    cli_exit code = CLI_EXIT_USAGE;
-    if (error != 0)
+    cli_exit code = cli_document_read(options, &document);
+    if (error != 0) {
         terminal_fail("cannot read %s: %s", options->grammar_path, text_reason(error));
-    else
-        code = with_grammar(options, grammar.bytes);
+        code = CLI_EXIT_USAGE;
+    }
+    if (code == CLI_EXIT_OK) code = with_grammar(options, document, grammar.bytes);
+    cli_document_free(document);
     text_free(&grammar);
     return code;
 }

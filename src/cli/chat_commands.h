@@ -12,6 +12,7 @@
     X("/reset", "/clear", "", "forgets what was said", do_reset)                                                       \
     X("/save", NULL, " FILE", "writes the conversation to FILE (JSON)", do_save)                                       \
     X("/load", NULL, " FILE", "goes on with the conversation in FILE", do_load)                                        \
+    X("/thoughts", NULL, "", "what the model thought before its last answer", do_thoughts)                             \
     X("/stats", NULL, "", "numbers of the last answer, the talk and the host", do_stats)                               \
     X("/help", "/?", "", "this list", do_help)                                                                         \
     X("/quit", "/bye", "", "leaves, as Ctrl-D does", do_quit)

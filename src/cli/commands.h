@@ -22,6 +22,11 @@ struct cli_options;
       "Talks with the model, TEXT being what is said first. Ctrl-C stops an answer and leaves at an empty prompt, "    \
       "/help lists the commands. If no host runs, one is started, which stays.",                                       \
       "llamaipc chat -m ~/models/your-model.gguf", "talks with a model of one's own")                                  \
+    X(PROMPT, prompt, "[TEXT ...]", 0, -1, "what a conversation becomes for the model",                                 \
+      "Prints the prompt that the model's template makes of TEXT or of --messages, without an answer to it. With "      \
+      "--json also its tokens: id, text, whether it is a control token, and whether a user, tool or document wrote it. " \
+      "If no host runs, one is started, which stays.",                                                                 \
+      "llamaipc prompt --messages conversation.json --json", "a conversation's tokens")                                \
     X(STATUS, status, "", 0, 0, "what the host is doing",                                                              \
       "Shows the host's state, model, clients and streams. It only looks, at a read-only mapping, and disturbs nobody. " \
       "With --wait it first waits until the host is there and has loaded its model.",                                  \

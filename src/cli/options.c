@@ -11,8 +11,9 @@
 #define EVERYWHERE 0u
 
 #define ASKING (CLI_BIT(ASK) | CLI_BIT(CHAT))
+#define TELLING (ASKING | CLI_BIT(PROMPT))
 #define IN_ASK CLI_BIT(ASK)
-#define STARTING (ASKING | CLI_BIT(BENCH))
+#define STARTING (TELLING | CLI_BIT(BENCH))
 
 /* The host's own, in the same words; here what was not said is left to the host. */
 #define HOST_ROW(brief, name, other, argument, environment, kind, field, low, high, initial, help, is_rare)            \
@@ -24,7 +25,18 @@
 
 static const option_spec specs[] = {
     {"-sys", "--system", "--system-prompt", "TEXT", NULL, OPTION_TEXT, FIELD(system), 0, 0, NULL,
-     "what the model is told first", false, ASKING, NULL},
+     "what the model is told first", false, TELLING, NULL},
+    {NULL, "--messages", NULL, "FILE", NULL, OPTION_FILE, FIELD(messages_path), 0, 0, NULL,
+     "the conversation: JSON as for chat completions, with messages, tools, tool_choice, response_format", false, TELLING,
+     NULL},
+    {NULL, "--tools", NULL, "FILE", NULL, OPTION_FILE, FIELD(tools_path), 0, 0, NULL,
+     "tools that the model may call: a JSON list; nothing is run", false, TELLING, NULL},
+    {NULL, "--json-schema", "--json-schema-file", "FILE", NULL, OPTION_FILE, FIELD(schema_path), 0, 0, NULL,
+     "the answer follows the JSON schema in FILE", false, TELLING, NULL},
+    {NULL, "--think", NULL, NULL, NULL, OPTION_FLAG, FIELD(think), 0, 0, NULL, "the model thinks before it answers", false,
+     TELLING, NULL},
+    {NULL, "--no-think", NULL, NULL, NULL, OPTION_FLAG, FIELD(no_think), 0, 0, NULL, "it answers at once", false, TELLING,
+     NULL},
     HOST_START_OPTIONS(HOST_ROW)
     LIPC_PARAMETER_MAP(PARAMETER_ROW)
     {NULL, "--ignore-eos", NULL, NULL, NULL, OPTION_FLAG, FIELD(ignore_eos), 0, 0, NULL,
@@ -46,7 +58,7 @@ static const option_spec specs[] = {
     {NULL, "--wait", NULL, NULL, NULL, OPTION_FLAG, FIELD(wait), 0, 0, NULL,
      "wait until there is a host that has loaded its model", false, CLI_BIT(STATUS), NULL},
     {NULL, "--json", NULL, NULL, NULL, OPTION_FLAG, FIELD(json), 0, 0, NULL, "JSON, for programs", false,
-     IN_ASK | CLI_BIT(STATUS) | CLI_BIT(DOCTOR) | CLI_BIT(BENCH), NULL},
+     IN_ASK | CLI_BIT(STATUS) | CLI_BIT(DOCTOR) | CLI_BIT(BENCH) | CLI_BIT(PROMPT), NULL},
     {NULL, "--logprobs", NULL, NULL, NULL, OPTION_FLAG, FIELD(logprobs), 0, 0, NULL,
      "with --json: how likely each token was", true, IN_ASK, NULL},
     {NULL, "--fix", NULL, NULL, NULL, OPTION_FLAG, FIELD(fix), 0, 0, NULL, "mend what can be mended safely", false,
@@ -60,11 +72,11 @@ static const option_spec specs[] = {
      "pid|stream|state|queue|prompt|cached|tokens|rate|first|program"},
     {NULL, "--timeout", NULL, "S", NULL, OPTION_INTEGER, FIELD(timeout_s), -1, 1000000, "-1",
      "seconds that it may take at most; -1: any time", false,
-     ASKING | CLI_BIT(STATUS) | CLI_BIT(STOP) | CLI_BIT(LOAD), NULL},
+     TELLING | CLI_BIT(STATUS) | CLI_BIT(STOP) | CLI_BIT(LOAD), NULL},
     {"-v", "--verbose", NULL, NULL, NULL, OPTION_FLAG, FIELD(verbose), 0, 0, NULL, "numbers and times at the end", false,
      ASKING, NULL},
     {"-q", "--quiet", NULL, NULL, NULL, OPTION_FLAG, FIELD(quiet), 0, 0, NULL, "no notes, only what failed", true,
-     ASKING | CLI_BIT(LOAD), NULL},
+     TELLING | CLI_BIT(LOAD), NULL},
     {NULL, "--name", NULL, "X", "LIPC_NAME", OPTION_NAME, FIELD(name), 0, 0, LIPC_DEFAULT_NAME,
      "instance: which host", false, EVERYWHERE, NULL},
     {NULL, "--version", NULL, NULL, NULL, OPTION_FLAG, FIELD(show_version), 0, 0, NULL, "the version, and end", true,

@@ -19,6 +19,8 @@ typedef struct cli_options {
     const char *system;        /* NULL: none */
     option_texts stops;
     const char *grammar, *grammar_path;
+    const char *messages_path, *tools_path, *schema_path; /* NULL: none */
+    bool think, no_think;
     const char *model_path;    /* for a host that is started, as the next three; NULL: its own default */
     int32_t n_ctx;             /* LIPC_INT_DEFAULT: likewise, as the next two */
     int32_t n_threads;

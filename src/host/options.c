@@ -18,9 +18,11 @@
 static const option_spec options_specs[] = {
     HOST_START_OPTIONS(SHARED_ROW)
     {NULL, "--replay", NULL, "FILE", NULL, OPTION_FILE, FIELD(replay_path), 0, 0, NULL,
-     "no model: every answer is the text of FILE", false, 0, NULL},
+     "no model: answers are the text of FILE, or its script", false, 0, NULL},
     {NULL, "--rate", NULL, "R", NULL, OPTION_REAL, FIELD(replay_rate), 0, 1e6, "0",
      "its tokens per second; 0: as fast as possible", false, 0, NULL},
+    {NULL, "--record", NULL, "FILE", NULL, OPTION_FILE, FIELD(record_path), 0, 0, NULL,
+     "adds every answer to FILE, as a script for --replay", false, 0, NULL},
     {"-np", "--parallel", NULL, "N", "LLAMA_ARG_N_PARALLEL", OPTION_INTEGER, FIELD(n_parallel), 0, 256, "0",
      "answers at a time, each with its context; 0: up to 4", false, 0, NULL},
     {NULL, "--lookup", NULL, NULL, NULL, OPTION_FLAG, FIELD(lookup), 0, 0, NULL,

@@ -23,6 +23,7 @@ typedef struct host_options {
     int32_t n_parallel;     /* answers made at a time; 0: as the engine sees fit, with a replay as many as streams */
     uint32_t request_size;  /* bytes of each stream's request area and of its response log */
     uint32_t response_size;
+    const char *record_path;/* NULL: nothing is kept */
     const char *replay_path;/* NULL: a model. Points into argv or the environment */
     float replay_rate;      /* tokens per second of each answer; 0: as fast as possible */
     const char *chat_template;        /* NULL: the model's own. Points into argv or the environment, as the next ones */

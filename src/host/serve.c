@@ -36,6 +36,7 @@ struct server {
     answer **waiting;
     size_t n_waiting, waiting_size;
     gather gather;             /* of one token at a time */
+    recorder *recorder;        /* NULL: nothing is kept */
     answer *load;              /* whose turn it is: another model; NULL: none */
     uint32_t attended;         /* server_poll_clients has looked at what was rung for up to here */
     uint64_t polled_ns;      /* ... and when that was */
@@ -78,6 +79,10 @@ bool server_set_engine(server *server, engine *engine) {
     if (has_room) server->engine = engine;
     else forget_engine(server);
     return has_room;
+}
+
+void server_record(server *server, recorder *recorder) {
+    server->recorder = recorder;
 }
 
 void server_free(server *server) {
@@ -147,7 +152,8 @@ static const char *why_failed(const server *server, const answer *answer) {
     return stops_has_failed(answer->stops) ? "not enough memory to look for the stop strings" : damaged;
 }
 
-static lipc_end put_rest(answer *answer, const answer_addition *added, lipc_end end) {
+static lipc_end put_rest(server *server, answer *answer, const answer_addition *added, lipc_end end) {
+    recorder_rest(server->recorder, answer->sequence, added);
     switch (answer->channel->append(answer, added, NULL, plat_clock_ns())) {
     case ANSWER_FULL: return LIPC_END_FULL;
     case ANSWER_DAMAGED: return answer->cut = LIPC_END_FAILED;
@@ -162,12 +168,17 @@ static lipc_end append_rest(server *server, answer *answer, const engine_progres
     answer_addition added;
     if (!progress->has_token && (progress->n_bytes > 0 || progress->n_deltas > 0)) {
         bool is_stopped = gather_take(&server->gather, answer->stops, progress, &added);
-        lipc_end now = put_rest(answer, &added, is_stopped ? LIPC_END_STOP : end);
+        lipc_end now = put_rest(server, answer, &added, is_stopped ? LIPC_END_STOP : end);
         if (is_stopped || now != end) return now;
     }
     added = (answer_addition){0};
     stops_flush(answer->stops, &added.text, &added.n_bytes);
-    return added.n_bytes > 0 ? put_rest(answer, &added, end) : end;
+    return added.n_bytes > 0 ? put_rest(server, answer, &added, end) : end;
+}
+
+static void record_end(server *server, const answer *answer, lipc_end end, const char *reason) {
+    int error = recorder_end(server->recorder, answer->sequence, end, reason, plat_clock_ns());
+    if (error != 0) log_line(LOG_LEVEL_WARN, "request %u is not recorded: %s", answer->number, strerror(error));
 }
 
 /* The engine has let go of the answer. */
@@ -185,6 +196,7 @@ static void end_running(server *server, answer *answer, const engine_progress *p
              answer->number, progress->n_prompt, progress->n_cached, (double)progress->prompt_ns / 1e6,
              per_second(progress->n_prompt_done - progress->n_cached, progress->prompt_ns), progress->n_tokens,
              (double)progress->generate_ns / 1e6, per_second(n_timed, progress->generate_ns), words_of(end));
+    record_end(server, answer, end, reason);
     server->by_sequence[answer->sequence] = NULL;
     for (size_t i = 0; i < server->n_running; i++)
         if (server->running[i] == answer) server->running[i] = server->running[--server->n_running];
@@ -283,6 +295,7 @@ static void start(server *server, size_t place) {
     }
     server->by_sequence[answer->sequence] = answer;
     server->running[server->n_running++] = answer;
+    recorder_begin(server->recorder, answer->sequence);
     answer->channel->started(answer, turn_ns);
 }
 
@@ -329,6 +342,7 @@ static void cut(server *server, answer *answer, lipc_end end) {
 static lipc_end append(server *server, answer *answer, const engine_progress *progress, uint64_t now_ns) {
     answer_addition added;
     bool is_stopped = gather_take(&server->gather, answer->stops, progress, &added);
+    recorder_token(server->recorder, answer->sequence, progress, &added, now_ns);
     switch (answer->channel->append(answer, &added, progress, now_ns)) {
     case ANSWER_FULL: return LIPC_END_FULL;
     case ANSWER_DAMAGED: return LIPC_END_FAILED;
@@ -341,8 +355,10 @@ static lipc_end append(server *server, answer *answer, const engine_progress *pr
 /* Passes on what a step made of one answer. Returns whether others may have their turn now. */
 static bool pass_on(server *server, answer *answer, const engine_progress *progress, uint64_t now_ns) {
     bool is_cut = answer->cut != LIPC_END_NONE, was_quarantined = answer->entry->is_quarantined;
-    if (!progress->has_token && !is_cut && progress->n_tokens == 0)
+    if (!progress->has_token && !is_cut && progress->n_tokens == 0) {
+        recorder_prompt(server->recorder, answer->sequence, progress, now_ns);
         answer->channel->prompt(answer, progress);
+    }
     if (progress->has_token && !is_cut) {
         if (progress->n_tokens == 1)
             answer->channel->prompt(answer, progress);

@@ -3,6 +3,7 @@
 #define HOST_SERVE_H
 
 #include "classic_service.h"
+#include "record.h"
 #include "journal.h"
 #include "stream_service.h"
 
@@ -36,6 +37,9 @@ void server_abandon(server *server);
 bool server_is_interrupted(const server *server);
 
 /* NULL allowed. */
+/* Has it keep what answers show; the recorder stays the caller's. */
+void server_record(server *server, recorder *recorder);
+
 void server_free(server *server);
 
 #endif

@@ -348,6 +348,15 @@ static void announce(worker *worker) {
     classic_service_announce(worker->classic);
 }
 
+/* What --record wants; without it, or if the file cannot be written, NULL: answers are more important. */
+static recorder *open_recorder(const worker *worker) {
+    recorder *recorder = NULL;
+    const char *path = worker->parts->options.record_path;
+    int error = path ? recorder_open(path, &recorder) : 0;
+    if (error != 0) log_line(LOG_LEVEL_ERROR, "nothing is recorded: cannot write %s: %s", path, strerror(error));
+    return recorder;
+}
+
 /* Loads the model and serves. */
 static host_exit serve(worker *worker) {
     engine *engine = NULL;
@@ -356,6 +365,8 @@ static host_exit serve(worker *worker) {
         log_line(LOG_LEVEL_ERROR, "not enough memory for the serving loop");
         return HOST_EXIT_FAILURE;
     }
+    recorder *recorder = open_recorder(worker);
+    server_record(worker->server, recorder);
     int error = open_first(worker, &engine);
     host_exit code = exit_code_of(error);
     if (error == ENGINE_OK) {
@@ -367,6 +378,7 @@ static host_exit serve(worker *worker) {
      * next host at once. */
     host_parts_remove(worker->parts);
     server_free(worker->server);
+    recorder_close(recorder);
     engine_close(engine);
     return code;
 }

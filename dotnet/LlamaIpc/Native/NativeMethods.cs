@@ -1,6 +1,6 @@
 // The functions of include/lipc/lipc.h, one declaration each, in the header's order. A test checks that none is
-// missing but those that only shorten programs in C, lipc_stream_ask and lipc_stream_run, and lipc_client_cancel, which is
-// for tools that look after a host.
+// missing but those that only shorten programs in C: lipc_stream_ask, lipc_stream_run, and lipc_document_*, in whose place
+// RequestDocument writes JSON.
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 
@@ -84,6 +84,10 @@ internal static unsafe partial class NativeMethods
     [LibraryImport(Library, EntryPoint = "lipc_stream_read")]
     [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
     internal static partial int StreamRead(LipcStreamHandle stream, int timeoutMs, LipcDelta* delta);
+
+    [LibraryImport(Library, EntryPoint = "lipc_stream_read_part")]
+    [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
+    internal static partial int StreamReadPart(LipcStreamHandle stream, int timeoutMs, LipcPartDelta* delta);
 
     [LibraryImport(Library, EntryPoint = "lipc_stream_wait_any")]
     [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]

@@ -103,6 +103,24 @@ internal unsafe struct LipcDelta
     internal ulong Offset;
 }
 
+/// <summary>A piece of a thought, of a call, or of the text: <c>lipc_part_delta</c>.</summary>
+[StructLayout(LayoutKind.Sequential)]
+internal unsafe struct LipcPartDelta
+{
+    internal int Kind;
+    internal int Part;
+    internal int Call;
+    internal int Begins;
+    internal byte* Text;
+    internal nuint NBytes;
+    internal ulong Offset;
+    internal ulong Position;
+    internal byte* CallId;
+    internal byte* Name;
+    internal int FirstToken;
+    internal int Reserved;
+}
+
 /// <summary>How far a stream is: <c>lipc_progress</c>.</summary>
 [StructLayout(LayoutKind.Sequential)]
 internal struct LipcProgress
