@@ -15,8 +15,8 @@ struct cli_options;
 
 #define CLI_COMMAND_MAP(X)                                                                                             \
     X(ASK, ask, "[TEXT ... | -]", 0, -1, "one question, one answer",                                                   \
-      "Answers TEXT, or what comes on standard input, which also goes where a TEXT is \"-\". The answer goes to "      \
-      "standard output, all else to standard error. If no host runs, one is started, which stays.",                    \
+      "Answers TEXT, or standard input, which also goes where a TEXT is \"-\", on standard output; all else goes to "   \
+      "standard error. If no host runs, one is started, which stays.",                                                 \
       "llamaipc ask \"Sum this up:\" - < notes.txt", "asks about a file")                                               \
     X(CHAT, chat, "[TEXT ...]", 0, -1, "a conversation",                                                                \
       "Talks with the model, TEXT being what is said first. Ctrl-C stops an answer and leaves at an empty prompt, "    \

@@ -22,7 +22,7 @@ static const option_spec options_specs[] = {
     {NULL, "--rate", NULL, "R", NULL, OPTION_REAL, FIELD(replay_rate), 0, 1e6, "0",
      "its tokens per second; 0: as fast as possible", false, 0, NULL},
     {NULL, "--record", NULL, "FILE", NULL, OPTION_FILE, FIELD(record_path), 0, 0, NULL,
-     "adds every answer to FILE, as a script for --replay", false, 0, NULL},
+     "adds every answer to FILE, as a script for --replay", true, 0, NULL},
     {"-np", "--parallel", NULL, "N", "LLAMA_ARG_N_PARALLEL", OPTION_INTEGER, FIELD(n_parallel), 0, 256, "0",
      "answers at a time, each with its context; 0: up to 4", false, 0, NULL},
     {NULL, "--lookup", NULL, NULL, NULL, OPTION_FLAG, FIELD(lookup), 0, 0, NULL,
