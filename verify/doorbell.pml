@@ -18,7 +18,7 @@
  * bug: BUG_DISARM_BLIND    host_bell
  * bug: BUG_DEATH_UNHEARD   host_bell
  * bug: BUG_ARM_ONE_LOAD    client_bell
- * bug: BUG_RESERVATION_REPLACED   client_bell
+ * bug: BUG_REQUEST_REPLACED   client_bell
  */
 #define NEWS 1
 #define ENDS 2
@@ -133,7 +133,7 @@ inline arm() {
         atomic {
             arming == 0 ->
             mine = seen * 4 + wanted[s];
-#ifndef BUG_RESERVATION_REPLACED
+#ifndef BUG_REQUEST_REPLACED
             if :: before / 4 == seen -> mine = mine | before :: else fi;
 #endif
             if

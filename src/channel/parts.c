@@ -1,7 +1,7 @@
 /* parts.c - see parts.h. */
 #include "parts.h"
 
-#include "stream.h"
+#include "sum.h"
 
 #include "../platform/failpoint.h"
 #include "../text/utf8.h"

@@ -100,21 +100,6 @@ void stream_write_request(const hub_view *view, uint32_t index, const uint8_t id
     FAILPOINT("stream.request.bytes");
 }
 
-/* ---- sums -------------------------------------------------------------------------------------------------------- */
-
-/* http://www.isthe.com/chongo/tech/comp/fnv/ */
-#define FNV_BASIS UINT64_C(0xCBF29CE484222325)
-#define FNV_PRIME UINT64_C(0x100000001B3)
-
-uint64_t stream_sum_add(uint64_t sum, const char *text, size_t n_bytes) {
-    for (size_t i = 0; i < n_bytes; i++) sum = (sum ^ (unsigned char)text[i]) * FNV_PRIME;
-    return sum;
-}
-
-uint64_t stream_sum_begin(uint32_t generation) {
-    return stream_sum_add(FNV_BASIS, (const char *)&generation, sizeof generation);
-}
-
 /* ---- writing ----------------------------------------------------------------------------------------------------- */
 
 static void set_status(stream_writer *writer, uint32_t state, uint32_t end, int error) {
@@ -329,21 +314,6 @@ void stream_recovered_read(const hub_view *view, uint32_t index, uint32_t genera
 void stream_recovered_tokens(const hub_view *view, uint32_t index, int32_t *tokens, uint32_t n_tokens) {
     const lipc_token_record *records = stream_index(view, index);
     for (uint32_t i = 0; i < n_tokens; i++) tokens[i] = records[i].id;
-}
-
-/* FNV-1a, 64 bits, over words of eight bytes. */
-static uint64_t add_to_sum(uint64_t sum, uint64_t word) {
-    return (sum ^ word) * FNV_PRIME;
-}
-
-uint64_t stream_request_sum(const char *request, size_t n_bytes, uint32_t seed, uint32_t generation) {
-    uint64_t sum = add_to_sum(FNV_BASIS, (uint64_t)generation << 32 | seed);
-    for (size_t at = 0; at < n_bytes; at += sizeof(uint64_t)) {
-        uint64_t word = 0;
-        memcpy(&word, request + at, n_bytes - at < sizeof word ? n_bytes - at : sizeof word);
-        sum = add_to_sum(sum ^ sum >> 32, word);
-    }
-    return add_to_sum(sum ^ sum >> 32, n_bytes);
 }
 
 void stream_writer_resume(stream_writer *writer, const hub_view *view, uint32_t index, uint32_t generation,

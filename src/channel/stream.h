@@ -100,13 +100,6 @@ void stream_writer_start(stream_writer *writer, uint32_t seed, uint64_t request_
 void stream_writer_prompt(stream_writer *writer, uint32_t n_prompt, uint32_t n_prompt_done, uint32_t n_cached);
 void stream_writer_position(stream_writer *writer, uint32_t position);
 
-/* A sum over the text of an answer: FNV-1a, 64 bits, over the generation's four bytes and the text's. A reader that has
- * read everything from byte 0 on finds out by it that somebody has written over the text, or over what was published of
- * it. Not against malice: whoever can write the text can write the sum. `parts_sum` is the same over the parts: of each
- * its record, and what of the parts log belongs to it. */
-uint64_t stream_sum_begin(uint32_t generation);
-uint64_t stream_sum_add(uint64_t sum, const char *text, size_t n_bytes);
-
 /* A token to be recorded with a text; NULL: text without one. */
 typedef struct stream_token {
     int32_t id;
@@ -149,10 +142,6 @@ void stream_recovered_read(const hub_view *view, uint32_t index, uint32_t genera
 
 /* The ids of the first n tokens of the index. */
 void stream_recovered_tokens(const hub_view *view, uint32_t index, int32_t *tokens, uint32_t n_tokens);
-
-/* A sum over a request, its seed and its generation, by which a successor finds out that they are not what they were
- * when work on them began. Not against malice: whoever can write the request can write the sum. */
-uint64_t stream_request_sum(const char *request, size_t n_bytes, uint32_t seed, uint32_t generation);
 
 /* Takes over the answer of a dead writer: state RECOVERING (or what it was, if it has ended). What is published stays; the
  * first published_tokens tokens and their texts are to be appended again. */

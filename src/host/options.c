@@ -52,7 +52,7 @@ static const option_spec options_specs[] = {
      "0", "tokens of thoughts at most; 0: any number", 2, 0, NULL},
     {NULL, "--name", NULL, "X", "LIPC_NAME", OPTION_NAME, FIELD(name), 0, 0, LIPC_DEFAULT_NAME,
      "instance: objects /X_shared_mem, /X_sem_*", false, 0, NULL},
-    {NULL, "--streams", "--slots", "N", "LIPC_STREAMS", OPTION_INTEGER, FIELD(n_streams), 1, LIPC_STREAMS_MAX, "8",
+    {NULL, "--streams", "--slots", "N", "LIPC_STREAMS|LIPC_SLOTS", OPTION_INTEGER, FIELD(n_streams), 1, LIPC_STREAMS_MAX, "8",
      "streams there is room for; further requests wait", false, 0, NULL},
     {NULL, "--request-size", NULL, "B", NULL, OPTION_SIZE, FIELD(request_size), HUB_REQUEST_SIZE_MIN,
      HUB_REQUEST_SIZE_MAX, "256K", "bytes of a request at most; K and M are understood", true, 0, NULL},

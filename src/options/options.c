@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define ENVIRONMENT_NAME_SIZE 64
 #define COLUMNS 79
 #define LEFT_COLUMN 21
 #define LEFT_SIZE 64
@@ -192,17 +193,27 @@ const char *options_similar(const char *text, const char *const *known) {
 
 /* ---- the command line ---------------------------------------------------------------------------------------------- */
 
+/* What the environment says: under the first of the names, separated by bars, that is there. */
+static const char *environment_value(const option_spec *spec, char name[ENVIRONMENT_NAME_SIZE]) {
+    for (const char *at = spec->environment; at && *at; at += strcspn(at, "|"), at += *at == '|') {
+        snprintf(name, ENVIRONMENT_NAME_SIZE, "%.*s", (int)strcspn(at, "|"), at);
+        const char *value = plat_environment(name);
+        if (value && value[0]) return value;
+    }
+    return NULL;
+}
+
 bool options_begin(const option_table *table, uint32_t command, void *fields, char *message, size_t message_size) {
     const char *allowed;
-    char text[OPTIONS_SHOWN_SIZE];
+    char text[OPTIONS_SHOWN_SIZE], name[ENVIRONMENT_NAME_SIZE];
     for (size_t i = 0; i < table->n_specs; i++)
         if (table->specs[i].initial) store(&table->specs[i], table->specs[i].initial, fields);
     for (size_t i = 0; i < table->n_specs; i++) {
         const option_spec *spec = &table->specs[i];
-        const char *value = spec->environment && option_belongs(spec, command) ? plat_environment(spec->environment) : NULL;
-        if (!value || !value[0]) continue;
+        const char *value = option_belongs(spec, command) ? environment_value(spec, name) : NULL;
+        if (!value) continue;
         if ((allowed = store(spec, value, fields)) != NULL) {
-            snprintf(message, message_size, "the environment's %s is '%s': expected %s", spec->environment,
+            snprintf(message, message_size, "the environment's %s is '%s': expected %s", name,
                      options_shown(value, text), allowed);
             return false;
         }
@@ -362,7 +373,8 @@ void options_print_manual(const option_table *table, uint32_t command, bool with
             options_print_roff(file, spec->initial);
             fprintf(file, ")");
         }
-        if (spec->environment) fprintf(file, ". Environment: %s", spec->environment);
+        if (spec->environment)
+            fprintf(file, ". Environment: %.*s", (int)strcspn(spec->environment, "|"), spec->environment);
         fprintf(file, "\n");
     }
 }

@@ -36,7 +36,7 @@ typedef struct option_spec {
     const char *name;        /* "--model" */
     const char *other;       /* another spelling, or NULL */
     const char *argument;    /* "FILE"; NULL for a flag */
-    const char *environment; /* or NULL */
+    const char *environment; /* variable, or several with bars between them, the first being its name today; or NULL */
     option_kind kind;
     size_t field;            /* offset in the structure */
     double low, high;        /* bounds of numbers; of OPTION_TEXTS: at most `high` of them */

@@ -8,7 +8,7 @@
 set -eu
 root=$(cd "$(dirname "$0")/../.." && pwd)
 cache=${LIPC_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/lipc}/nuget
-version=0.1.0-test$(date +%s)$$
+version=$(cat "$root/VERSION")-test$(date +%s)$$
 work=$(mktemp -d)
 export NUGET_PACKAGES="$cache" LIPC_NAME="packages_$$" LLAMA_ARG_TEMPERATURE=0 DOTNET_CLI_TELEMETRY_OPTOUT=1 DOTNET_NOLOGO=1
 unset LIPC_LIBRARY LIPC_CHATBOT

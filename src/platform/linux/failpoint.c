@@ -42,7 +42,7 @@ static int signal_of(const char *action) {
     return 0;
 }
 
-static void read_reservation(const char *text) {
+static void read_request(const char *text) {
     char action[8];
     if (sscanf(text, "%63[^:]:%u:%7s", wanted.name, &wanted.nth, action) == 3) wanted.signal = signal_of(action);
     wanted.n_come = map_shared(-1, sizeof *wanted.n_come);
@@ -57,10 +57,10 @@ static void open_counts(const char *path) {
 }
 
 __attribute__((constructor)) static void read_environment(void) {
-    const char *reservation = getenv("LIPC_FAILPOINT"), *counts = getenv("LIPC_FAILPOINT_COUNTS");
+    const char *request = getenv("LIPC_FAILPOINT"), *counts = getenv("LIPC_FAILPOINT_COUNTS");
     wanted.mark = getenv("LIPC_FAILPOINT_MARK");
     wanted.word = getenv("LIPC_FAILPOINT_TEXT");
-    if (reservation) read_reservation(reservation);
+    if (request) read_request(request);
     if (counts) open_counts(counts);
 }
 
