@@ -112,7 +112,7 @@ void play_host(const host_play *play) {
     MUST(stream_service_open(&instance, &play_options, play->journal, bell, &streams, message, sizeof message) == HOST_EXIT_OK);
     stream_service_recover(streams);
     stream_service_show_worker(streams, plat_process_own_pid(), 0);
-    stream_service_show_model(streams, &play->engine->facts);
+    stream_service_show_model(streams, &play->engine->facts, "/model.gguf");
     /* As if it had had another model before, that made fewer answers at a time. */
     struct engine narrow = {.facts = {.n_sequences = 1, .n_progress = 1}};
     server *server = server_new(NULL, streams, play->journal, bell);

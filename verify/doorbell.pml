@@ -92,7 +92,7 @@ inline ring(r, about) {
     saw = 0
 }
 
-/* Makes `n` changes at most. If it is killed, somebody hears of its death (client_registry.c on_death, client.c on_host_death,
+/* Makes `n` changes at most. If it is killed, somebody hears of its death (client_registry.c on_death, connection.c client_on_host_death,
  * a worker's successor), notes that and rings. The kernel has written a killed process's stores out long before. */
 proctype ringer(byte r; byte n) {
     byte saw, about;

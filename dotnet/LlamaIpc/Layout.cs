@@ -227,8 +227,10 @@ internal static class Layout
         internal const int NextTicketSize = 8;
         internal const int Reserved6Offset = 584;
         internal const int Reserved6Size = 440;
+        internal const int ModelPathOffset = 1024;
+        internal const int ModelPathSize = 1024;
 
-        internal const int Size = 1024;
+        internal const int Size = 2048;
     }
 
     /// <summary>One attached process.</summary>

@@ -54,7 +54,7 @@ public class LlamaClient : IDisposable, IAsyncDisposable
         get
         {
             LipcHostStatus native;
-            int error = NativeMethods.ClientStatus(handle, &native);
+            int error = NativeMethods.ClientStatus(handle, &native, (nuint)sizeof(LipcHostStatus));
             return error == (int)LipcError.Ok
                 ? new LlamaHostStatus(native)
                 : throw LlamaIpcException.Of((LipcError)error, NativeMethods.LastErrorMessage(error));

@@ -57,10 +57,11 @@ public sealed record LlamaHostStatus
         ModelBytes = (long)native.ModelBytes;
         RequestBytes = (long)native.RequestSize;
         ResponseBytes = (long)native.ResponseSize;
-        fixed (byte* model = native.Model, version = native.HostVersion)
+        fixed (byte* model = native.Model, version = native.HostVersion, path = native.ModelPath)
         {
             Model = NativeMethods.Text(model);
             HostVersion = NativeMethods.Text(version);
+            ModelPath = NativeMethods.Text(path);
         }
     }
 
@@ -116,6 +117,9 @@ public sealed record LlamaHostStatus
 
     /// <summary>What the model is, in words.</summary>
     public string Model { get; init; } = "";
+
+    /// <summary>The model's file, an absolute path; empty if it is unknown.</summary>
+    public string ModelPath { get; init; } = "";
 
     /// <summary>The version of the host program.</summary>
     public string HostVersion { get; init; } = "";

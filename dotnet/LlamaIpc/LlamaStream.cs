@@ -91,7 +91,7 @@ public class LlamaStream : IAsyncEnumerable<string>, IDisposable
             LipcProgress native;
             try
             {
-                int error = NativeMethods.StreamProgress(handle, &native);
+                int error = NativeMethods.StreamProgress(handle, &native, (nuint)sizeof(LipcProgress));
                 if (error is (int)LipcError.Ok or (int)LipcError.HostGone)
                 {
                     progress = new LlamaProgress(native);
@@ -257,7 +257,7 @@ public class LlamaStream : IAsyncEnumerable<string>, IDisposable
         nuint copied;
         do
         {
-            int error = NativeMethods.StreamTokens(handle, (nuint)(first + tokens.Count), portion, Portion, &copied);
+            int error = NativeMethods.StreamTokens(handle, (nuint)(first + tokens.Count), portion, (nuint)sizeof(LipcToken), Portion, &copied);
             if (error != (int)LipcError.Ok)
             {
                 throw LlamaIpcException.Of((LipcError)error, NativeMethods.LastErrorMessage(error));
@@ -359,7 +359,7 @@ public class LlamaStream : IAsyncEnumerable<string>, IDisposable
         LipcProgress now;
         try
         {
-            return NativeMethods.StreamProgress(handle, &now) == (int)LipcError.Ok
+            return NativeMethods.StreamProgress(handle, &now, (nuint)sizeof(LipcProgress)) == (int)LipcError.Ok
                 && now.State == (int)LlamaStreamState.Ended && (long)now.NBytes <= Offset;
         }
         catch (ObjectDisposedException)

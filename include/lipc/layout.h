@@ -190,6 +190,8 @@ typedef struct lipc_hub {
     uint8_t reserved5[52];
     uint64_t next_ticket;     /* 576: any client, fetch-add: the order of those who wait for a stream */
     uint8_t reserved6[440];
+    char model_path[1024];    /* 1024: host, with the model facts: absolute, zero-terminated; empty if it is longer. Only where
+                                 `hub_size` reaches behind it */
 } lipc_hub;
 
 /* lipc_hub.state. The numbers are those of lipc_host_state. */
@@ -236,7 +238,8 @@ LIPC_LAYOUT_ASSERT(offsetof(lipc_hub, model) == 256);
 LIPC_LAYOUT_ASSERT(offsetof(lipc_hub, n_ctx) == 384);
 LIPC_LAYOUT_ASSERT(offsetof(lipc_hub, bell) == 512);
 LIPC_LAYOUT_ASSERT(offsetof(lipc_hub, next_ticket) == 576);
-LIPC_LAYOUT_ASSERT(sizeof(lipc_hub) == 1024);
+LIPC_LAYOUT_ASSERT(offsetof(lipc_hub, model_path) == 1024);
+LIPC_LAYOUT_ASSERT(sizeof(lipc_hub) == 2048);
 
 /* ---- Client records -----------------------------------------------------------------------------------------------
  * claim     bits 0 to 3    LIPC_CLIENT_*

@@ -22,7 +22,8 @@
  *               long as the function that returns it says.
  *   Time-outs   Milliseconds; negative waits without limit, 0 only looks. Clock jumps do not disturb them.
  *   Structures  Those that you fill begin with the default values that their _init function writes. Fields are only
- *               ever added at the end, and `struct_size` tells the library which ones you know.
+ *               ever added at the end, and `struct_size` tells the library which ones you know. Those that the library fills
+ *               grow in the same way: the macros around its functions pass their size.
  *   Silence     The library never prints, exits, installs signal handlers or changes the locale. It reaps no child
  *               but a host that it started itself. An attached client has one thread, which sleeps until the host's
  *               process ends and takes no signals.
@@ -91,7 +92,8 @@ LIPC_API const char *lipc_error_message(void);
  *
  * Threads: every function may be called from any thread at any time, several at once, except that lipc_client_close may
  * not run at the same time as another call on the same client, and lipc_stream_close not at the same time as another
- * call on the same stream.
+ * call on the same stream. Several threads may read one stream, each getting other pieces; but the text of a piece is valid
+ * only until the next read on that stream, by whichever thread: threads that share a stream agree on who reads when.
  */
 typedef struct lipc_client lipc_client;
 
@@ -151,10 +153,12 @@ typedef struct lipc_host_status {
     uint64_t response_size;  /* bytes that an answer may have, from the start */
     char model[128];         /* what the model is, in words */
     char host_version[16];
+    char model_path[1024];   /* the file of the model, or of the text that is played back: absolute; "" if unknown or longer */
 } lipc_host_status;
 
 /* Looks at the host; no blocking, no system call. Errors: INVALID. */
-LIPC_API int lipc_client_status(lipc_client *client, lipc_host_status *status);
+LIPC_API int lipc_client_status_sized(lipc_client *client, lipc_host_status *status, size_t status_size);
+#define lipc_client_status(client, status) lipc_client_status_sized(client, status, sizeof *(status))
 
 /* Called in the waiting thread when the state or the progress of loading has changed. Return 0 to go on waiting. */
 typedef int (*lipc_status_fn)(void *user_data, const lipc_host_status *status);
@@ -365,7 +369,8 @@ typedef struct lipc_progress {
 } lipc_progress;
 
 /* How far a stream is; no blocking. Errors: INVALID, HOST_GONE (*progress holds the last that was seen), GONE. */
-LIPC_API int lipc_stream_progress(lipc_stream *stream, lipc_progress *progress);
+LIPC_API int lipc_stream_progress_sized(lipc_stream *stream, lipc_progress *progress, size_t progress_size);
+#define lipc_stream_progress(stream, progress) lipc_stream_progress_sized(stream, progress, sizeof *(progress))
 
 typedef struct lipc_token {
     uint64_t end;     /* bytes of the answer up to the end of this token's text. A token that ends inside a character, or
@@ -377,7 +382,10 @@ typedef struct lipc_token {
 
 /* Copies the records of tokens `first`, `first` + 1, ... as far as they exist, at most n_tokens; *n_copied says how
  * many. No blocking. Errors: INVALID, HOST_GONE, GONE. */
-LIPC_API int lipc_stream_tokens(lipc_stream *stream, size_t first, lipc_token *tokens, size_t n_tokens, size_t *n_copied);
+LIPC_API int lipc_stream_tokens_sized(lipc_stream *stream, size_t first, lipc_token *tokens, size_t token_size,
+                                      size_t n_tokens, size_t *n_copied);
+#define lipc_stream_tokens(stream, first, tokens, n_tokens, n_copied)                                                  \
+    lipc_stream_tokens_sized(stream, first, tokens, sizeof *(tokens), n_tokens, n_copied)
 
 /* Ends the work on a stream; reads then return the text there is and CANCELLED. Does nothing to one that has ended or
  * that is only followed. Never blocks, cannot fail. */

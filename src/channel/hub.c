@@ -95,6 +95,7 @@ void hub_begin(const hub_view *view, int host_pid, uint64_t host_start_time, con
     /* What follows must not be seen before these two: pairs with the fence in hub_read. */
     __atomic_thread_fence(__ATOMIC_RELEASE);
     memset(&hub->load_per_mille, 0, offsetof(lipc_hub, bell) - offsetof(lipc_hub, load_per_mille));
+    memset(hub->model_path, 0, sizeof hub->model_path);
     FAILPOINT("hub.begin.cleared");
     __atomic_store_n(&hub->shutdown, 0, __ATOMIC_RELAXED);
     FAILPOINT("hub.begin.shutdown");
@@ -124,8 +125,9 @@ void hub_request_shutdown(const hub_view *view) {
 
 void hub_restore(const hub_view *view, const lipc_hub *shown) {
     uint32_t *words = (uint32_t *)(void *)hub_of(view);
-    for (size_t i = 0; i < offsetof(lipc_hub, bell) / sizeof *words; i++) {
+    for (size_t i = 0; i < sizeof *shown / sizeof *words; i++) {
         uint32_t word;
+        if (i == offsetof(lipc_hub, bell) / sizeof *words) i = offsetof(lipc_hub, model_path) / sizeof *words;
         memcpy(&word, (const char *)shown + i * sizeof word, sizeof word);
         if (i == offsetof(lipc_hub, n_attached) / sizeof word) continue;
         if (__atomic_load_n(&words[i], __ATOMIC_RELAXED) != word) __atomic_store_n(&words[i], word, __ATOMIC_RELEASE);

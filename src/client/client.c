@@ -304,9 +304,11 @@ static void read_status(lipc_client *client, lipc_host_status *status) {
     if (client_is_lost(client)) status->state = LIPC_HOST_GONE;
 }
 
-int lipc_client_status(lipc_client *client, lipc_host_status *status) {
+int lipc_client_status_sized(lipc_client *client, lipc_host_status *status, size_t status_size) {
+    lipc_host_status now;
     if (!client || !status) return lipc_fail(LIPC_E_INVALID, "the client or the place for its status is NULL");
-    read_status(client, status);
+    read_status(client, &now);
+    lipc_give(status, status_size, &now, sizeof now);
     return LIPC_E_OK;
 }
 

@@ -5,6 +5,7 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 static _Thread_local char last_message[512];
 
@@ -73,4 +74,10 @@ int lipc_fail_object(int plat_error, const char *object_name) {
     default:
         return lipc_fail(LIPC_E_SYSTEM, "cannot open %s: %s", object_name, plat_os_error());
     }
+}
+
+void lipc_give(void *given, size_t given_size, const void *ours, size_t our_size) {
+    size_t n_bytes = given_size < our_size ? given_size : our_size;
+    memcpy(given, ours, n_bytes);
+    memset((char *)given + n_bytes, 0, given_size - n_bytes);
 }

@@ -11,7 +11,7 @@
 #define SHOWN(field) __atomic_load_n(&hub->field, __ATOMIC_RELAXED)
 
 void status_copy_text(char *text, size_t size_bytes, const char *shared, size_t shared_size) {
-    char copy[256];
+    char copy[sizeof((lipc_hub *)0)->model_path];
     if (shared_size > sizeof copy) shared_size = sizeof copy;
     memcpy(copy, shared, shared_size);
     text[utf8_repair(copy, strnlen(copy, shared_size), text, size_bytes - 1)] = 0;
@@ -45,6 +45,8 @@ static void read_once(const hub_view *view, int host_pid, lipc_host_status *stat
     status->n_parameters = SHOWN(n_parameters);
     status->model_bytes = SHOWN(model_bytes);
     status_copy_text(status->model, sizeof status->model, hub->model, sizeof hub->model);
+    if (SHOWN(hub_size) >= sizeof *hub)
+        status_copy_text(status->model_path, sizeof status->model_path, hub->model_path, sizeof hub->model_path);
 }
 
 /* Until the facts are of one model: the host may change it meanwhile. */

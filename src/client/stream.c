@@ -175,17 +175,18 @@ static int update_progress(lipc_stream *stream) {
     return is_lost && now.state != LIPC_STREAM_ENDED ? client_fail_lost(stream->client) : LIPC_E_OK;
 }
 
-int lipc_stream_progress(lipc_stream *stream, lipc_progress *progress) {
+int lipc_stream_progress_sized(lipc_stream *stream, lipc_progress *progress, size_t progress_size) {
     if (!stream || !progress) return lipc_fail(LIPC_E_INVALID, "the stream or the place for its progress is NULL");
     queue_advance(stream->client);
     pthread_mutex_lock(&stream->lock);
     int result = update_progress(stream);
-    *progress = stream->progress;
+    lipc_give(progress, progress_size, &stream->progress, sizeof stream->progress);
     pthread_mutex_unlock(&stream->lock);
     return result;
 }
 
-int lipc_stream_tokens(lipc_stream *stream, size_t first, lipc_token *tokens, size_t n_tokens, size_t *n_copied) {
+int lipc_stream_tokens_sized(lipc_stream *stream, size_t first, lipc_token *tokens, size_t token_size, size_t n_tokens,
+                             size_t *n_copied) {
     if (!stream || !n_copied || (n_tokens > 0 && !tokens))
         return lipc_fail(LIPC_E_INVALID, "the stream or the place for its tokens is NULL");
     *n_copied = 0;
@@ -198,7 +199,8 @@ int lipc_stream_tokens(lipc_stream *stream, size_t first, lipc_token *tokens, si
     for (; n < n_tokens && first < snapshot.n_tokens && n < snapshot.n_tokens - first; n++) {
         lipc_token_record record = stream->reader.index[first + n];
         uint64_t end = record.end < snapshot.n_bytes ? record.end : snapshot.n_bytes;
-        tokens[n] = (lipc_token){end, record.id, record.logprob, (uint64_t)record.time_us * 1000};
+        lipc_token token = {end, record.id, record.logprob, (uint64_t)record.time_us * 1000};
+        lipc_give((char *)tokens + n * token_size, token_size, &token, sizeof token);
     }
     if (!stream_is_current(&stream->reader)) return stream_fail_gone(stream);
     *n_copied = n;

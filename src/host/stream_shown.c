@@ -31,7 +31,7 @@ void stream_service_show_loading(stream_service *service, int per_mille) {
     client_registry_ring_all(service->registry, PLAT_BELL_ALL);
 }
 
-void stream_service_show_model(stream_service *service, const engine_model_facts *facts) {
+void stream_service_show_model(stream_service *service, const engine_model_facts *facts, const char *path) {
     lipc_hub *hub = hub_of(&service->view);
     SHOW(service, facts_version, ++service->journal->facts_version);
     FAILPOINT("streams.show.facts_version");
@@ -40,6 +40,11 @@ void stream_service_show_model(stream_service *service, const engine_model_facts
     snprintf(service->shown.model, sizeof service->shown.model, "%s", facts->description);
     memcpy(hub->model, service->shown.model, sizeof hub->model);
     FAILPOINT("streams.show.model");
+    memset(service->shown.model_path, 0, sizeof service->shown.model_path);
+    if (plat_path_absolute(path, service->shown.model_path, sizeof service->shown.model_path) < 0)
+        service->shown.model_path[0] = 0;
+    memcpy(hub->model_path, service->shown.model_path, sizeof hub->model_path);
+    FAILPOINT("streams.show.model_path");
     SHOW(service, load_per_mille, 1000);
     FAILPOINT("streams.show.loaded");
     SHOW(service, n_ctx, facts->n_ctx);

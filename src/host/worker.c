@@ -222,7 +222,7 @@ static int open_engine(worker *worker, const char *path, engine **engine, char *
     if (facts->n_ctx_trained && facts->n_ctx > facts->n_ctx_trained)
         log_line(LOG_LEVEL_WARN, "the context of %u tokens is larger than the %u the model was trained with",
                  facts->n_ctx, facts->n_ctx_trained);
-    stream_service_show_model(worker->streams, facts);
+    stream_service_show_model(worker->streams, facts, worker->model_path);
     return ENGINE_OK;
 }
 

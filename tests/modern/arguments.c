@@ -42,7 +42,7 @@ static void check_streams(lipc_client *client) {
     size_t n;
     test_step("clients and requests");
     INVALID(lipc_client_status(NULL, &status), "NULL");
-    INVALID(lipc_client_status(client, NULL), "NULL");
+    INVALID(lipc_client_status(client, (lipc_host_status *)NULL), "NULL");
     INVALID(lipc_client_wait_ready(NULL, 0, NULL, NULL), "NULL");
     INVALID(lipc_client_shutdown(NULL, 0), "NULL");
     lipc_client_interrupt(NULL);
@@ -67,9 +67,9 @@ static void check_streams(lipc_client *client) {
     INVALID(lipc_stream_wait_any(&stream, 1, 0, NULL), "no streams");
     INVALID(lipc_stream_wait_any((lipc_stream *[]){stream, NULL}, 2, 0, &n), "stream 1 is NULL");
     INVALID(lipc_stream_progress(NULL, &progress), "NULL");
-    INVALID(lipc_stream_progress(stream, NULL), "NULL");
+    INVALID(lipc_stream_progress(stream, (lipc_progress *)NULL), "NULL");
     INVALID(lipc_stream_tokens(NULL, 0, &token, 1, &n), "NULL");
-    INVALID(lipc_stream_tokens(stream, 0, NULL, 1, &n), "NULL");
+    INVALID(lipc_stream_tokens(stream, 0, (lipc_token *)NULL, 1, &n), "NULL");
     INVALID(lipc_stream_tokens(stream, 0, &token, 1, NULL), "NULL");
     INVALID(lipc_stream_id(NULL, id), "NULL");
     INVALID(lipc_stream_id(stream, NULL), "NULL");

@@ -58,6 +58,16 @@ static void loading(const char *instance) {
     /* Once ready it stays so, and the facts are there. */
     CHECK_LIPC(lipc_client_wait_ready(client, 0, NULL, NULL), LIPC_E_OK);
     CHECK_LIPC(lipc_client_status(client, &status), LIPC_E_OK);
+    CHECK_SAY(status.model_path[0] == '/' && strstr(status.model_path, ".gguf"), "'%s'", status.model_path);
+    /* A program that knows less of the structure, and one that knows more. */
+    struct { lipc_host_status status; char more[8]; } larger = {.more = "1234567"};
+    lipc_host_status smaller = {.host_version = "old"};
+    CHECK_LIPC(lipc_client_status_sized(client, &smaller, offsetof(lipc_host_status, host_version)), LIPC_E_OK);
+    CHECK_INT(smaller.n_ctx, ==, status.n_ctx);
+    CHECK_TEXT(smaller.host_version, "old");
+    CHECK_LIPC(lipc_client_status_sized(client, &larger.status, sizeof larger), LIPC_E_OK);
+    CHECK_TEXT(larger.status.model_path, status.model_path);
+    CHECK_INT(larger.more[0], ==, 0);
     CHECK_INT(status.load_per_mille, ==, 1000);
     CHECK_INT(status.n_ctx, >, 0);
     CHECK_INT(status.n_vocab, ==, 1280);

@@ -41,9 +41,9 @@ internal static unsafe partial class NativeMethods
     [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
     internal static partial int ClientOpen(LipcClientOptions* options, out LipcClientHandle client);
 
-    [LibraryImport(Library, EntryPoint = "lipc_client_status")]
+    [LibraryImport(Library, EntryPoint = "lipc_client_status_sized")]
     [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
-    internal static partial int ClientStatus(LipcClientHandle client, LipcHostStatus* status);
+    internal static partial int ClientStatus(LipcClientHandle client, LipcHostStatus* status, nuint statusSize);
 
     [LibraryImport(Library, EntryPoint = "lipc_client_wait_ready")]
     [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
@@ -97,14 +97,14 @@ internal static unsafe partial class NativeMethods
     [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
     private static partial byte* EndTextText(int end);
 
-    [LibraryImport(Library, EntryPoint = "lipc_stream_progress")]
+    [LibraryImport(Library, EntryPoint = "lipc_stream_progress_sized")]
     [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
-    internal static partial int StreamProgress(LipcStreamHandle stream, LipcProgress* progress);
+    internal static partial int StreamProgress(LipcStreamHandle stream, LipcProgress* progress, nuint progressSize);
 
-    [LibraryImport(Library, EntryPoint = "lipc_stream_tokens")]
+    [LibraryImport(Library, EntryPoint = "lipc_stream_tokens_sized")]
     [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
     internal static partial int StreamTokens(
-        LipcStreamHandle stream, nuint first, LipcToken* tokens, nuint nTokens, nuint* nCopied);
+        LipcStreamHandle stream, nuint first, LipcToken* tokens, nuint tokenSize, nuint nTokens, nuint* nCopied);
 
     [LibraryImport(Library, EntryPoint = "lipc_stream_cancel")]
     [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]

@@ -39,6 +39,7 @@ internal unsafe struct LipcHostStatus
     internal ulong ResponseSize;
     internal fixed byte Model[128];
     internal fixed byte HostVersion[16];
+    internal fixed byte ModelPath[1024];
 }
 
 /// <summary>One message of a conversation: <c>lipc_message</c>.</summary>
