@@ -6,4 +6,5 @@ cd "$(dirname "$0")/.."
 scripts/bench.sh --only engine --results build/native/engine.json "$@"
 scripts/profile.sh >build/native/profile.txt
 python3 scripts/performance.py build/native/engine.json build/native/profile.txt
+python3 docs/pictures/comparison.py docs/pictures
 echo "performance: docs/performance.md has the figures" >&2

@@ -225,10 +225,12 @@ typedef struct lipc_request {
     int32_t detachable;      /* 1: the work goes on without this client: see lipc_stream_id */
     int32_t ignore_eos;      /* 1: the model cannot end its answer */
     int32_t logprobs;        /* 1: token records carry log probabilities, at a pass over the vocabulary for each token */
-    int32_t load;            /* 1: not an answer but another model is wanted: see lipc_client_load */
+    int32_t reserved0;       /* 0 */
     int32_t render;          /* 1: not an answer is wanted, but what the request becomes for the model: the stream's text is
                                 a JSON document, {"text": ..., "tokens": [{"id", "text", "is_control", "is_input"}]} */
     const char *document;    /* a JSON document in place of messages: see lipc_document; NULL: none */
+    const char *load_path;   /* not an answer is wanted, but another model for the host, from this file: an absolute path, and
+                                no messages: see lipc_client_load; NULL: an answer */
     const lipc_parameter *parameters; /* more, by name; what is said here and in a field is taken from here. May be NULL */
     int32_t n_parameters;
     int32_t reserved;        /* 0 */
@@ -254,8 +256,8 @@ LIPC_API int lipc_stream_ask(lipc_client *client, const char *text, lipc_stream 
  *
  * The old model stays, or comes back, if the stream is cancelled or closed before that, if this process dies, or if the
  * new one cannot be used. The path is made absolute from this process's current folder; the host must be able to read it.
- * With lipc_stream_open, the same is a request whose only message is an absolute path, with `load` = 1: it may have a
- * priority, and with `detachable` = 1 it goes on without this client.
+ * With lipc_stream_open, the same is a request with an absolute `load_path` and no messages: it may have a priority, and with
+ * `detachable` = 1 it goes on without this client.
  *
  * Errors, here: INVALID (no path, one that is too long or not UTF-8), REFUSED (a host before 1.3 of the layout),
  * HOST_GONE, NO_MEMORY; by the first read: REFUSED (no such file, no GGUF model, a host that plays a text back), FAILED

@@ -87,18 +87,31 @@ static lipc_request_header header_of(const lipc_request *request, const paramete
     return (lipc_request_header){
         .n_bytes = (uint32_t)n_bytes,
         .flags = (request->detachable ? LIPC_FLAG_DETACHABLE : 0) | (request->ignore_eos ? LIPC_FLAG_IGNORE_EOS : 0) |
-                 (request->logprobs ? LIPC_FLAG_LOGPROBS : 0) | (request->load ? LIPC_FLAG_LOAD : 0) |
+                 (request->logprobs ? LIPC_FLAG_LOGPROBS : 0) | (request->load_path ? LIPC_FLAG_LOAD : 0) |
                  (request->render ? LIPC_FLAG_RENDER : 0),
 #define HEADER_FIELD(name, ...) .name = values->name,
         LIPC_HEADER_PARAMETER_MAP(HEADER_FIELD)
 #undef HEADER_FIELD
         .priority = request->priority,
         .n_items = (uint32_t)(request->n_messages + request->n_stops + (request->grammar ? 1 : 0) +
-                              (request->document ? 1 : 0)) + (uint32_t)n_named(values),
+                              (request->document || request->load_path ? 1 : 0)) + (uint32_t)n_named(values),
     };
 }
 
+/* A request for another model: in the segment its path is a message, as layout 1.3 has it. */
+static bool measure_load(const lipc_request *request, size_t *n_bytes, char *message) {
+    parameters values;
+    size_t length = strlen(request->load_path);
+    if (request->n_messages || request->document || request->n_stops || request->grammar || request->render)
+        return refuse(message, "a request to load a model has a path, load_path, and nothing else");
+    if (!parameters_take(&values, request, message) || !check_priority(request->priority, message)) return false;
+    lipc_request_header header = header_of(request, &values, 0);
+    *n_bytes = sizeof header + item_size(length);
+    return check_text("load_path", 1, request->load_path, length, message) && check_load(&header, request->load_path, message);
+}
+
 static bool measure(const lipc_request *request, size_t *n_bytes, char *message) {
+    if (request->load_path) return measure_load(request, n_bytes, message);
     if (request->document && request->n_messages != 0)
         return refuse(message, "the request has a document and messages beside it: put them into the document");
     if (!request->document && (request->n_messages < 1 || !request->messages))
@@ -138,7 +151,7 @@ static bool measure(const lipc_request *request, size_t *n_bytes, char *message)
         *n_bytes += item_size(length);
     }
     for (size_t i = 0, length; (length = parameters_item(&values, i, NULL, 0)) > 0; i++) *n_bytes += item_size(length);
-    return !request->load || check_load(&header, request->document ? NULL : request->messages[0].text, message);
+    return true;
 }
 
 int request_measure(const lipc_request *request, size_t *n_bytes, char message[REQUEST_MESSAGE_SIZE]) {
@@ -180,6 +193,7 @@ void request_write(const lipc_request *request, size_t n_bytes, char *area) {
     lipc_request_header header = header_of(request, &values, n_bytes);
     memcpy(area, &header, sizeof header);
     char *at = area + sizeof header;
+    if (request->load_path) at = write_item(at, LIPC_ITEM_MESSAGE, "user", request->load_path);
     for (int32_t i = 0; i < request->n_messages; i++)
         at = write_item(at, LIPC_ITEM_MESSAGE, request->messages[i].role, request->messages[i].text);
     for (int32_t i = 0; i < request->n_stops; i++) at = write_item(at, LIPC_ITEM_STOP, "", request->stops[i]);

@@ -52,7 +52,7 @@ struct cli_options;
       "/dev/shm, the instance, and at what dead hosts of any name have left; says what is wrong and what to do. With " \
       "--fix it removes what dead hosts left, and ends workers that outlived them. It never touches what belongs to a " \
       "live host, answers that the next host would go on with, or what a program still waits for.",                    \
-      "llamaipc doctor --fix", "mends what can be mended safely")                                                      \
+      "llamaipc doctor --fix", "fixes what can be fixed safely")                                                      \
     X(BENCH, bench, "", 0, 0, "how fast this machine is",                                                              \
       "Measures, in a few seconds: waking a sleeper with a bare futex and through the channel, publishing a token, and a " \
       "host of its own, on the embedded model or the one of -m: its start, its first token, its speed, beside a loop "  \

@@ -11,7 +11,7 @@
     X(5, NO_HOST, "no host runs under the name, and none was to be started, or none could be")                         \
     X(6, HOST_GONE, "the host ended or was killed meanwhile")                                                          \
     X(7, TIMEOUT, "the time-out passed")                                                                               \
-    X(8, WRONG, "doctor found something that is wrong, and did not mend it")                                           \
+    X(8, WRONG, "doctor found a problem that it has not fixed")                                           \
     X(130, CANCELLED, "cancelled: by Ctrl-C, or by llamaipc cancel")
 
 typedef enum cli_exit {

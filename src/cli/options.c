@@ -60,7 +60,7 @@ static const option_spec specs[] = {
      IN_ASK | CLI_BIT(STATUS) | CLI_BIT(DOCTOR) | CLI_BIT(BENCH) | CLI_BIT(PROMPT), NULL},
     {NULL, "--logprobs", NULL, NULL, NULL, OPTION_FLAG, FIELD(logprobs), 0, 0, NULL,
      "with --json: how likely each token was", true, IN_ASK, NULL},
-    {NULL, "--fix", NULL, NULL, NULL, OPTION_FLAG, FIELD(fix), 0, 0, NULL, "mend what can be mended safely", false,
+    {NULL, "--fix", NULL, NULL, NULL, OPTION_FLAG, FIELD(fix), 0, 0, NULL, "fix what can be fixed safely", false,
      CLI_BIT(DOCTOR), NULL},
     {NULL, "--once", NULL, NULL, NULL, OPTION_FLAG, FIELD(once), 0, 0, NULL,
      "one table and no more; so also without a terminal", false, CLI_BIT(TOP), NULL},

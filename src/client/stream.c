@@ -34,7 +34,7 @@ static int encode(const lipc_client *client, const lipc_request *given, char **b
     if (!client->has_parameters && request_has_named(&request))
         return lipc_fail(LIPC_E_REFUSED, "the host of '%s' is of an older version, which does not know all of these parameters: "
                          "end it, and let a newer one start", client->name);
-    if (request.load && !client->can_load)
+    if (request.load_path && !client->can_load)
         return lipc_fail(LIPC_E_REFUSED, "the host of '%s' is of an older version, which cannot change its model: end it, "
                          "and start another with it", client->name);
     if ((request.document || request.render) && !client->has_documents)
@@ -94,12 +94,9 @@ int lipc_client_load(lipc_client *client, const char *path, lipc_stream **result
     if (plat_path_absolute(path, absolute, sizeof absolute) < 0)
         return lipc_fail(LIPC_E_INVALID, "the path of the model is too long, or relative to a folder that is not there: "
                          "give an absolute one of at most %d bytes", LIPC_MODEL_PATH_MAX);
-    const lipc_message message = {"user", absolute};
     lipc_request request;
     lipc_request_init(&request);
-    request.messages = &message;
-    request.n_messages = 1;
-    request.load = 1;
+    request.load_path = absolute;
     return lipc_stream_open(client, &request, result);
 }
 

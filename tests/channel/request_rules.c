@@ -237,16 +237,20 @@ static void check_edges(void) {
     memset(path, 'p', LIPC_MODEL_PATH_MAX + 1);
     path[0] = '/';
     path[LIPC_MODEL_PATH_MAX + 1] = 0;
-    REFUSE("4096 bytes", request.load = 1; request.messages = &(lipc_message){"user", path});
+#define LOAD(path) request.load_path = (path); request.n_messages = 0; request.messages = NULL
+    REFUSE("4096 bytes", LOAD(path));
     path[LIPC_MODEL_PATH_MAX] = 0;
-    ACCEPT(request.load = 1; request.messages = &(lipc_message){"user", path});
-    ACCEPT(request.load = 1; request.detachable = 1; request.messages = &(lipc_message){"user", "/"});
-    REFUSE("absolute", request.load = 1; request.messages = &(lipc_message){"user", "model.gguf"});
-    REFUSE("absolute", request.load = 1; request.messages = &(lipc_message){"user", ""});
-    REFUSE("one message", request.load = 1; request.messages = (lipc_message[]){hello, {"user", path}}; request.n_messages = 2);
-    REFUSE("no other item", request.load = 1; request.messages = &(lipc_message){"user", path}; request.grammar = "g");
-    REFUSE("no other item", request.load = 1; request.messages = &(lipc_message){"user", path};
-           request.stops = &(const char *){"s"}; request.n_stops = 1);
+    ACCEPT(LOAD(path));
+    ACCEPT(LOAD("/"); request.detachable = 1; request.priority = 7);
+    REFUSE("absolute", LOAD("model.gguf"));
+    REFUSE("absolute", LOAD(""));
+    REFUSE("UTF-8", LOAD("/\xff"));
+    REFUSE("priority", LOAD("/"); request.priority = 101);
+    REFUSE("nothing else", request.load_path = "/"); /* beside a message */
+    REFUSE("nothing else", LOAD(path); request.grammar = "g");
+    REFUSE("nothing else", LOAD(path); request.stops = &(const char *){"s"}; request.n_stops = 1);
+    REFUSE("nothing else", LOAD(path); request.document = "{}");
+    REFUSE("nothing else", LOAD(path); request.render = 1);
     free(path);
 
     test_step("a document in place of messages");
@@ -258,8 +262,6 @@ static void check_edges(void) {
     REFUSE("not valid JSON: byte 4", DOCUMENT("{\"a\"}"));
     REFUSE("no object", DOCUMENT("[]"));
     REFUSE("UTF-8", DOCUMENT("{\"a\": \"\xff\"}"));
-    REFUSE("no other item", DOCUMENT("{}"); request.load = 1);
-    REFUSE("no other item", request.load = 1; request.render = 1; request.messages = &(lipc_message){"user", "/"});
 
     test_step("how a role is shown");
     REFUSE("the role ' ~?' is", request.messages = &(lipc_message){" ~\x7f", "t"});

@@ -299,8 +299,9 @@ static void others_cancelled(const segment *segment, lipc_client *client) {
 static void load_and_wait(void *data, int is_detachable) {
     const char *instance = data;
     lipc_client *client = client_of(instance);
-    lipc_request request = request_of(slow);
-    request.load = 1;
+    lipc_request request;
+    lipc_request_init(&request);
+    request.load_path = slow;
     request.detachable = is_detachable;
     lipc_stream *stream = submit(client, &request);
     lipc_delta delta;

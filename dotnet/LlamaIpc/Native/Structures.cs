@@ -87,9 +87,10 @@ internal unsafe struct LipcRequest
     internal int Detachable;
     internal int IgnoreEos;
     internal int Logprobs;
-    internal int Load;
+    internal int Reserved0;
     internal int Render;
     internal byte* Document;
+    internal byte* LoadPath;
     internal LipcParameter* Parameters;
     internal int NParameters;
     internal int Reserved;
