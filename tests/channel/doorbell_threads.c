@@ -166,7 +166,7 @@ static void check_killed_ringers(void) {
         uint64_t wanted = 2 * step + 2;
         test_step("a ringer that dies after %llu of its steps", (unsigned long long)step);
         CHECK(pthread_create(&thread, NULL, sleep_once, &wanted) == 0);
-        CHECK(WAITED(5000, __atomic_load_n(&torn_bell.armed, __ATOMIC_ACQUIRE) != 0));
+        CHECK(WAITED(SOON_MS, __atomic_load_n(&torn_bell.armed, __ATOMIC_ACQUIRE) != 0));
         /* (5): the change that it would have announced is not the one that is waited for; so the sleeper stays,
          * whatever was done, and only what the next ringer does counts. */
         __atomic_store_n(&state, wanted - 1, __ATOMIC_RELEASE);

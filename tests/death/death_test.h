@@ -15,7 +15,6 @@
 
 #define QUESTION "What is C++?"
 #define HONEST_QUESTION "What is UTF-8?"
-enum { SOON_MS = 20000 };
 
 static inline void death_usage(int argc, char *argv[], long *n_kills, uint64_t *seed) {
     if (argc > 1)

@@ -11,9 +11,6 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Long enough for every promise without a time of its own. */
-enum { SOON_MS = 20000 };
-
 /* A question whose answer holds characters of two, three and four bytes, from the tutor model's corpus. */
 #define QUESTION_MULTIBYTE "What is UTF-8?"
 #define QUESTION "What is C++?"
@@ -24,7 +21,7 @@ enum { SOON_MS = 20000 };
 
 /* Opens the objects of a host that was just started. */
 static inline void attach(guide_client *client, const test_host *host) {
-    CHECK_SAY(guide_open_within(client, host->instance, (int)test_scaled(5000)), "no objects within 5 s");
+    CHECK_SAY(guide_open_within(client, host->instance, (int)test_scaled(SOON_MS)), "no objects");
 }
 
 /* sem_ready is there and nothing else: how an idle host leaves its semaphores. A client that streams may have seen

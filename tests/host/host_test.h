@@ -11,7 +11,6 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { SOON_MS = 20000, FAIL_WITHIN_MS = 10000 };
 
 /* For test_host_setup.before_exec: another user than root. */
 static inline void to_nobody(void *nothing) {
@@ -27,7 +26,7 @@ static inline bool nobody_runs_host(const char *instance) {
     if (geteuid() != 0)
         return false;
     host_start_with(&host, instance, &setup, (const char *const[]){"--version", NULL});
-    return host_ended(&host, FAIL_WITHIN_MS) && host.exit_code == 0;
+    return host_ended(&host, SOON_MS) && host.exit_code == 0;
 }
 
 /* Output of a host that has ended; owned by the test for its whole life. */
@@ -44,7 +43,7 @@ static inline int count_lines(const char *text) {
 
 /* The failed host ended with the code, said why in exactly one error line that holds `reason`, and left nothing. */
 static inline void check_failure(test_host *host, int exit_code, const char *reason) {
-    host_expect_exit(host, exit_code, FAIL_WITHIN_MS);
+    host_expect_exit(host, exit_code, SOON_MS);
     char *err = said(host), *out = host_out(host);
     CHECK_SAY(count_of(err, "chatbot: error: ") == 1, "not exactly one error line: %s", err);
     CHECK_SAY(strncmp(strstr(err, "chatbot: error: "), err, 16) == 0 || count_of(err, "\nchatbot: error: ") == 1,
@@ -79,7 +78,7 @@ static inline void fails(const char *instance, int exit_code, const char *reason
 }
 
 static inline void attach(guide_client *client, const test_host *host) {
-    CHECK_SAY(guide_open_within(client, host->instance, (int)test_scaled(5000)), "no objects within 5 s");
+    CHECK_SAY(guide_open_within(client, host->instance, (int)test_scaled(SOON_MS)), "no objects");
 }
 
 static inline void check_serves(guide_client *client) {

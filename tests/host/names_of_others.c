@@ -19,7 +19,7 @@ static void check_foreign(const char *instance, test_host_setup *setup, const ch
         CHECK(fstat(fd, &before) == 0);
         close(fd);
         host_start_with(&host, instance, setup, (const char *const[]){"-n", "5", NULL});
-        host_expect_exit(&host, 8, FAIL_WITHIN_MS);
+        host_expect_exit(&host, 8, SOON_MS);
         char *err = said(&host);
         CHECK_SAY(count_of(err, "chatbot: error: ") == 1, "not exactly one error line: %s", err);
         CHECK_SAY(strstr(err, instance) != NULL, "the message does not name the object: %s", err);

@@ -26,7 +26,6 @@
 enum {
     HONEST = 4,
     CLASSIC = HONEST,
-    STUCK_MS = 20000,
     GROWTH_KIB = 8192,
     IDLE_WATCHED_MS = 1000,
     IDLE_ALLOWED_MS = 50,
@@ -141,7 +140,7 @@ static bool read_answer(board *board, int number, lipc_stream *stream, int n_of_
     lipc_delta delta;
     bool is_whole = true;
     size_t n_tokens = 0, n_read = 0;
-    double stuck_at = test_now_ms() + test_scaled(STUCK_MS);
+    double stuck_at = test_now_ms() + test_scaled(SOON_MS);
     for (;;) {
         int code = lipc_stream_read(stream, 100, &delta);
         if (NOW(board->is_quiet))
@@ -156,7 +155,7 @@ static bool read_answer(board *board, int number, lipc_stream *stream, int n_of_
             count_error(board, number, code);
             return code != LIPC_E_HOST_GONE;
         }
-        stuck_at = test_now_ms() + test_scaled(STUCK_MS);
+        stuck_at = test_now_ms() + test_scaled(SOON_MS);
         if (delta.n_bytes == 0)
             break;
         is_whole = check_piece(board, number, &delta) && is_whole;

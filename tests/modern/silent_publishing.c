@@ -224,7 +224,7 @@ static void paced(const script *script) {
     CHECK_INT(most_returns, <=, PROMISED_WAKES);
     /* Whatever else makes this process sleep counts, too. */
     CHECK_INT(most_switches, <=, PROMISED_WAKES * 2);
-    CHECK_INT(n, >, 60);
+    CHECK_INT(n, >, 3); /* in pieces, and not once at the end */
     free(text.text);
     lipc_stream_close(stream);
     lipc_client_close(client);

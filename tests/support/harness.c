@@ -503,7 +503,7 @@ static void host_release(test_host *host) {
 
 void host_stop(test_host *host) {
     kill(host->pid, SIGTERM);
-    host_expect_exit(host, 0, 10000);
+    host_expect_exit(host, 0, SOON_MS);
     int n = objects_count(host->instance);
     if (n)
         test_fail(__FILE__, __LINE__, "the host has ended and %d of its objects are left", n);
@@ -512,7 +512,7 @@ void host_stop(test_host *host) {
 
 void host_kill(test_host *host) {
     kill(host->pid, SIGKILL);
-    if (!host_ended(host, 10000))
+    if (!host_ended(host, SOON_MS))
         test_fail(__FILE__, __LINE__, "the host survived SIGKILL");
     host_release(host);
 }
@@ -585,7 +585,7 @@ static bool has_stopped(pid_t pid) {
 
 void process_stop(pid_t pid) {
     CHECK_SAY(kill(pid, SIGSTOP) == 0, "process %d cannot be stopped: %s", (int)pid, strerror(errno));
-    CHECK_SAY(WAITED(10000, has_stopped(pid)), "process %d goes on", (int)pid);
+    CHECK_SAY(WAITED(SOON_MS, has_stopped(pid)), "process %d goes on", (int)pid);
 }
 
 void host_pause(const test_host *host) {
@@ -672,7 +672,7 @@ host_files host_files_now(const test_host *host) {
 
 void host_check_files(const test_host *host, host_files before) {
     host_files now;
-    bool is_same = WAITED(5000, (now = host_files_now(host)).supervisor == before.supervisor && now.worker == before.worker);
+    bool is_same = WAITED(SOON_MS, (now = host_files_now(host)).supervisor == before.supervisor && now.worker == before.worker);
     CHECK_SAY(is_same, "open descriptors: supervisor %d, worker %d; at first %d and %d", now.supervisor, now.worker,
               before.supervisor, before.worker);
 }

@@ -20,6 +20,10 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+/* After this, what is waited for counts as hanging. Waiting longer costs time only where something is wrong; waiting too
+ * short, on a machine with twenty other programs on each core, finds faults that are none. */
+enum { SOON_MS = 60000 };
+
 /* ---- Checks ---- */
 #define CHECK(condition)                                                                                               \
     do {                                                                                                               \
