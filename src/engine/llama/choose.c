@@ -3,7 +3,7 @@
 
 /* Whether the grammar allows a token that does not end the answer. */
 static bool is_allowed(struct llama_engine *engine, struct sequence *sequence, llama_token token) {
-    size_t n_bytes = text_of_token(engine, token);
+    size_t n_bytes = text_of_token(engine, sequence, token);
     return grammar_fits(sequence->grammar, engine->piece, n_bytes);
 }
 
@@ -48,13 +48,25 @@ static engine_end sample_with_grammar(struct llama_engine *engine, struct sequen
         if (end != ENGINE_END_NONE) return end;
         if (llama_vocab_is_eog(engine->vocab, *token)) return ENGINE_END_TURN;
     }
-    grammar_accept(sequence->grammar, engine->piece, text_of_token(engine, *token));
+    grammar_accept(sequence->grammar, engine->piece, text_of_token(engine, sequence, *token));
     sampler_accept(sequence->sampler, token, 1);
     return ENGINE_END_NONE;
 }
 
+/* Whether the budget of thoughts says which token comes next, and the grammar has nothing against it. */
+static bool is_forced(struct llama_engine *engine, struct sequence *sequence, llama_token *token) {
+    if (!answer_reader_forces(sequence->reader, token)) return false;
+    if (sequence->grammar) {
+        if (!is_allowed(engine, sequence, *token)) return false;
+        grammar_accept(sequence->grammar, engine->piece, text_of_token(engine, sequence, *token));
+    }
+    sampler_accept(sequence->sampler, token, 1);
+    return true;
+}
+
 static engine_end sample(struct llama_engine *engine, struct sequence *sequence, const float *logits,
                          llama_token *token) {
+    if (is_forced(engine, sequence, token)) return ENGINE_END_NONE;
     if (sequence->grammar) return sample_with_grammar(engine, sequence, logits, token);
     *token = sampler_choose(sequence->sampler, logits, (uint32_t)sequence->n_tokens, 0);
     if (*token == SAMPLER_NOTHING) {
@@ -75,7 +87,7 @@ static engine_end resume(struct llama_engine *engine, struct sequence *sequence,
                         "grammar that they were made with", sequence->n_tokens);
             return ENGINE_END_FAILED;
         }
-        grammar_accept(sequence->grammar, engine->piece, text_of_token(engine, *token));
+        grammar_accept(sequence->grammar, engine->piece, text_of_token(engine, sequence, *token));
     }
     sampler_accept(sequence->sampler, token, 1);
     return ENGINE_END_NONE;

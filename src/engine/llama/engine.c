@@ -64,14 +64,31 @@ static sampler *make_sampler(const struct llama_engine *engine, const engine_sam
     return made;
 }
 
-/* Fills sequence->grammar. Errors: GRAMMAR. */
+/* Fills sequence->grammar: the request's, or that of its schema and tools. Errors: GRAMMAR, NO_MEMORY. */
 static int make_grammar(struct llama_engine *engine, struct sequence *sequence, const char *text) {
-    char reason[256];
-    if (!text || text[0] == 0) return ENGINE_OK;
-    sequence->grammar = grammar_new(text, reason, sizeof reason);
-    if (sequence->grammar) return ENGINE_OK;
-    llama_say(engine, "the grammar cannot be used: %s", reason);
+    char reason[256] = "";
+    const char *prefix;
+    bool is_lazy, is_given = text && text[0];
+    const char *own = answer_reader_grammar(sequence->reader, &is_lazy, &prefix);
+    if (is_given && own) {
+        llama_say(engine, "a grammar cannot be joined with a schema or with tools; leave one of them out");
+        return ENGINE_E_GRAMMAR;
+    }
+    if (!is_given && (!own || is_lazy)) return ENGINE_OK;
+    sequence->grammar = grammar_new(is_given ? text : own, reason, sizeof reason);
+    if (sequence->grammar && (is_given || prefix[0] == 0)) return ENGINE_OK;
+    if (sequence->grammar && grammar_fits(sequence->grammar, prefix, strlen(prefix))) {
+        grammar_accept(sequence->grammar, prefix, strlen(prefix));
+        return ENGINE_OK;
+    }
+    llama_say(engine, "the grammar cannot be used: %s", sequence->grammar ? "the prompt's end does not fit it" : reason);
     return ENGINE_E_GRAMMAR;
+}
+
+/* Errors: DOCUMENT. */
+static int make_reader(struct llama_engine *engine, struct sequence *sequence) {
+    sequence->reader = answer_reader_new(sequence->rendered, engine->base.message, sizeof engine->base.message);
+    return sequence->reader ? ENGINE_OK : ENGINE_E_DOCUMENT;
 }
 
 /* Fills sequence->resumed; the prompt is known. Errors: RESUMED, NO_MEMORY. */
@@ -97,6 +114,7 @@ static int copy_resumed(struct llama_engine *engine, struct sequence *sequence, 
 static void release_answer(struct sequence *sequence) {
     sampler_free(sequence->sampler);
     grammar_free(sequence->grammar);
+    answer_reader_free(sequence->reader);
     chat_prompt_free(sequence->rendered);
     free(sequence->prompt);
     free(sequence->resumed);
@@ -105,8 +123,9 @@ static void release_answer(struct sequence *sequence) {
 
 /* Makes an answer of the request. On error it may be half filled in. */
 static int begin_answer(struct llama_engine *engine, struct sequence *answer, const engine_request *request) {
-    int error = make_grammar(engine, answer, request->grammar);
-    if (error < 0 || (error = conversation_tokenise(engine, answer, request)) < 0) return error;
+    int error = conversation_tokenise(engine, answer, request);
+    if (error < 0 || (error = make_reader(engine, answer)) < 0) return error;
+    if ((error = make_grammar(engine, answer, request->grammar)) < 0) return error;
     if ((error = copy_resumed(engine, answer, request)) < 0) return error;
     answer->sampler = make_sampler(engine, &request->sampling);
     if (!answer->sampler) return ENGINE_E_NO_MEMORY;
@@ -222,6 +241,7 @@ static void llama_engine_close(engine *base) {
     for (int s = 0; engine->sequences && s < base->facts.n_sequences; s++) release_answer(&engine->sequences[s]);
     for (int s = 0; engine->cells && s < base->facts.n_sequences; s++) free(engine->cells[s].tokens);
     for (int i = 0; engine->texts && i < base->facts.n_progress; i++) free(engine->texts[i].bytes);
+    for (int i = 0; engine->texts && i < base->facts.n_progress; i++) answer_output_free(engine->texts[i].output);
     free(engine->sequences);
     free(engine->cells);
     free(engine->texts);

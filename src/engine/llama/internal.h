@@ -39,6 +39,7 @@
 #include "../grammar.h"
 #include "../sampler.h"
 
+#include "common/answer.h"
 #include "common/chat.h"
 
 #include "../../platform/platform.h"
@@ -70,7 +71,8 @@ struct sequence {
     bool has_shifted;      /* cells were dropped to make room */
     sampler *sampler;
     struct grammar *grammar; /* NULL: any text */
-    chat_prompt *rendered; /* what the prompt was made of, and how the answer is read */
+    chat_prompt *rendered; /* what the prompt was made of */
+    answer_reader *reader; /* tells the parts of the answer apart */
     llama_token *prompt;
     int32_t n_prompt;
     int32_t n_prompt_done;
@@ -111,8 +113,9 @@ struct lane {
 
 /* The text of one entry of a step. */
 struct step_text {
-    char *bytes;
+    char *bytes;           /* what was said, marks and all */
     size_t size;
+    answer_output *output; /* what is shown of it */
 };
 
 struct llama_engine {
@@ -212,12 +215,16 @@ engine_end choose_next(struct llama_engine *engine, struct sequence *sequence, c
 
 /* ---- text.c ---- */
 
-/* Decodes a token's bytes into engine->piece and returns their number, 0 also for tokens without text. */
-size_t text_of_token(struct llama_engine *engine, llama_token token);
+/* Decodes a token's bytes into engine->piece and returns their number, 0 also for tokens without text: control tokens, but
+ * for the marks that the answer's parts and grammar are known by. */
+size_t text_of_token(struct llama_engine *engine, const struct sequence *sequence, llama_token token);
 
 /* Turns sequence->last into text: what was held back and the new bytes, up to the last whole character. False: no
  * memory. */
 bool text_add(struct llama_engine *engine, struct sequence *sequence, struct step_text *text, engine_progress *entry);
+
+/* Shows what was held back, if the answer ends with this entry. */
+void text_end(struct llama_engine *engine, struct step_text *text, engine_progress *entry);
 
 /* ---- warm_up.c ---- */
 

@@ -227,6 +227,7 @@ static engine_end take_token(struct llama_engine *engine, struct entries *entrie
         llama_say(engine, "not enough memory for the text of token %d of the answer", sequence->n_tokens);
         return ENGINE_END_FAILED;
     }
+    if (answer_reader_has_stopped(sequence->reader)) return ENGINE_END_TURN;
     if (sequence->n_predict >= 0 && sequence->n_tokens >= sequence->n_predict) return ENGINE_END_LIMIT;
     return is_context_full(engine, sequence) ? ENGINE_END_CONTEXT : ENGINE_END_NONE;
 }
@@ -407,6 +408,9 @@ size_t steps_step(struct llama_engine *engine, engine_progress *progress) {
     generate(engine, &entries); /* first: who has read his prompt in this step has his token */
     read_prompts(engine, &entries);
     uint64_t now = plat_clock_ns();
-    for (size_t i = 0; i < entries.n; i++) complete_entry(engine, &entries.all[i], now);
+    for (size_t i = 0; i < entries.n; i++) {
+        text_end(engine, &engine->texts[i], &entries.all[i]);
+        complete_entry(engine, &entries.all[i], now);
+    }
     return entries.n;
 }

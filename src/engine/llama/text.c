@@ -1,4 +1,4 @@
-/* text.c - tokens become whole characters. */
+/* text.c - tokens become whole characters, and these the parts of an answer. */
 #include "internal.h"
 
 #include "../../text/utf8.h"
@@ -6,15 +6,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-size_t text_of_token(struct llama_engine *engine, llama_token token) {
+size_t text_of_token(struct llama_engine *engine, const struct sequence *sequence, llama_token token) {
+    bool is_mark = answer_reader_preserves(sequence->reader, token);
     int32_t size = engine->piece_size > INT32_MAX ? INT32_MAX : (int32_t)engine->piece_size;
-    int32_t n_bytes = llama_token_to_piece(engine->vocab, token, engine->piece, size, 0, false);
+    int32_t n_bytes = llama_token_to_piece(engine->vocab, token, engine->piece, size, 0, is_mark);
     if (n_bytes < 0 && n_bytes != INT32_MIN) {
         char *larger = realloc(engine->piece, (size_t)-n_bytes);
         if (!larger) return 0;
         engine->piece = larger;
         engine->piece_size = (size_t)-n_bytes;
-        n_bytes = llama_token_to_piece(engine->vocab, token, engine->piece, -n_bytes, 0, false);
+        n_bytes = llama_token_to_piece(engine->vocab, token, engine->piece, -n_bytes, 0, is_mark);
     }
     return n_bytes > 0 ? (size_t)n_bytes : 0;
 }
@@ -29,10 +30,38 @@ static bool reserve(struct step_text *text, size_t n_bytes) {
     return true;
 }
 
+/* A lazy grammar begins where the answer calls a tool. What is there of the call already fits it, or it is left alone. */
+static void begin_grammar(struct sequence *sequence) {
+    const char *bytes, *prefix;
+    size_t n_bytes;
+    bool is_lazy;
+    char reason[ENGINE_MESSAGE_SIZE];
+    if (!answer_reader_trigger(sequence->reader, &bytes, &n_bytes)) return;
+    sequence->grammar = grammar_new(answer_reader_grammar(sequence->reader, &is_lazy, &prefix), reason, sizeof reason);
+    if (!sequence->grammar) return;
+    if (grammar_fits(sequence->grammar, bytes, n_bytes)) {
+        grammar_accept(sequence->grammar, bytes, n_bytes);
+        return;
+    }
+    grammar_free(sequence->grammar);
+    sequence->grammar = NULL;
+}
+
+/* The entry shows what the output has. */
+static bool show(struct step_text *text, struct sequence *sequence, const char *bytes, size_t n_bytes, answer_state state,
+                 engine_progress *entry) {
+    if (!text->output && !(text->output = answer_output_new())) return false;
+    if (entry->n_bytes == 0 && entry->n_deltas == 0) answer_output_clear(text->output);
+    if (!answer_reader_take(sequence->reader, bytes, n_bytes, state, text->output)) return false;
+    entry->text = answer_output_text(text->output, &entry->n_bytes);
+    entry->deltas = answer_output_deltas(text->output, &entry->n_deltas);
+    return true;
+}
+
 bool text_add(struct llama_engine *engine, struct sequence *sequence, struct step_text *text, engine_progress *entry) {
-    size_t n_piece = text_of_token(engine, sequence->last);
+    size_t n_piece = text_of_token(engine, sequence, sequence->last);
     size_t n_all = sequence->n_held + n_piece;
-    if (n_piece == 0) return true;
+    if (n_piece == 0) return show(text, sequence, "", 0, ANSWER_GOES_ON, entry);
     if (!reserve(text, n_all)) return false;
     char *joined = text->bytes;
     memcpy(joined, sequence->held, sequence->n_held);
@@ -43,7 +72,14 @@ bool text_add(struct llama_engine *engine, struct sequence *sequence, struct ste
     size_t n_whole = utf8_whole_prefix(joined, n_all);
     sequence->n_held = n_all - n_whole;
     memcpy(sequence->held, joined + n_whole, sequence->n_held);
-    entry->text = joined + n_all;
-    entry->n_bytes = utf8_repair(joined, n_whole, joined + n_all, 3 * n_all);
+    size_t n_repaired = utf8_repair(joined, n_whole, joined + n_all, 3 * n_all);
+    if (!show(text, sequence, joined + n_all, n_repaired, ANSWER_GOES_ON, entry)) return false;
+    begin_grammar(sequence);
     return true;
+}
+
+void text_end(struct llama_engine *engine, struct step_text *text, engine_progress *entry) {
+    if (entry->end == ENGINE_END_NONE) return;
+    struct sequence *sequence = &engine->sequences[entry->sequence];
+    show(text, sequence, "", 0, entry->end == ENGINE_END_TURN ? ANSWER_COMPLETE : ANSWER_CUT, entry);
 }

@@ -158,7 +158,6 @@ std::string render(const chat &chat, const chat_document &document, const common
         if (document.tools.is_array()) throw std::invalid_argument("this model has no chat template, and so no tools");
         bool continues = document.continuation != COMMON_CHAT_CONTINUATION_NONE;
         prompt.params = render_plain(needs_guard ? chat.marks.guarded(messages) : messages, continues);
-        if (!document.schema.is_null()) prompt.params.grammar = json_schema_to_grammar(document.schema);
         return prompt.params.prompt;
     }
     if (!chat.is_jinja && document.tools.is_array())
@@ -262,6 +261,21 @@ void make_infill(chat_prompt &prompt, const chat_document &document) {
 
 /* ---- all together ---- */
 
+/* Where the template knows no form for an answer that follows a schema, the whole answer does. */
+void bind_schema(const chat_document &document, chat_prompt &prompt) {
+    common_chat_params &params = prompt.params;
+    prompt.has_schema = !document.schema.is_null();
+    prompt.grammar_prefix = params.generation_prompt;
+    if (!prompt.has_schema || !params.grammar.empty()) return;
+    bool begins_thought = !params.thinking_start_tag.empty() &&
+                          params.generation_prompt.find(params.thinking_start_tag) != std::string::npos;
+    if (begins_thought)
+        throw std::invalid_argument("this model's chat template begins with a thought and has no form for an answer that "
+                                    "follows a schema; ask with \"enable_thinking\": false");
+    params.grammar = json_schema_to_grammar(document.schema);
+    prompt.grammar_prefix.clear();
+}
+
 void make_conversation(const chat &chat, const chat_document &document, size_t n_dropped, chat_prompt &prompt) {
     common_json messages = without_dropped(document, n_dropped);
     marks::rendered rendered = marks::without_guards(render(chat, document, messages, prompt));
@@ -283,8 +297,8 @@ chat_prompt *make_prompt(const chat &chat, const chat_document &document, size_t
         make_conversation(chat, document, n_dropped, *prompt);
     } else {
         document.kind == chat_document::PROMPT ? make_raw(*prompt, document) : make_infill(*prompt, document);
-        if (!document.schema.is_null()) prompt->params.grammar = json_schema_to_grammar(document.schema);
     }
+    bind_schema(document, *prompt);
     for (const marks::piece &piece : prompt->pieces) prompt->tokens.push_back(piece.token);
     if (prompt->tokens.empty()) throw std::runtime_error("the prompt is empty");
     return prompt.release();

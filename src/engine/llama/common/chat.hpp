@@ -32,6 +32,8 @@ struct chat_prompt {
     std::vector<std::pair<size_t, size_t>> inputs; /* bytes of the text that came from outside, ascending */
     common_chat_params params;                     /* how the answer is bound and read; `prompt` is the text without guards */
     common_reasoning_format reasoning_format = COMMON_REASONING_FORMAT_NONE;
+    std::string grammar_prefix;                    /* what the prompt has of the text that the grammar is of */
+    bool has_schema = false;
     bool parses_calls = false;
     bool is_continuation = false;
     int thinking_budget = -1;
