@@ -15,6 +15,8 @@
 #   make fuzz       the long form of the fuzz targets, FUZZ_SECONDS (600) for each
 #   make packages   the NuGet packages, into build/packages
 #   make generated  the files that are made of include/lipc/parameters.h: documentation and C#
+#   make windows    the programs and the library for Windows x64, cross-built: a folder and a zip that run where they are put
+#   make test-windows  the tests that are not about Linux itself against that build, under Wine
 #   make install    into PREFIX (default /usr/local), DESTDIR honoured
 #   make setup      install what the build needs and this machine lacks (root, Debian)
 #   make clean      remove build/
@@ -24,7 +26,7 @@ JOBS ?= $(shell nproc)
 # auto, system, prebuilt or source: see cmake/Libllama.cmake
 export LIPC_LLAMA ?= auto
 
-.PHONY: all generated setup run test test-quick coverage bench profile performance crash-points soak fuzz kills mutations packages install clean release
+.PHONY: all generated setup run windows test-windows test test-quick coverage bench profile performance crash-points soak fuzz kills mutations packages install clean release
 
 all: release
 
@@ -81,6 +83,13 @@ packages: setup
 generated: setup
 	@scripts/build.sh release test_parameter_files
 	@build/tests/parameter_files . --write
+
+windows:
+	@scripts/windows.sh
+
+test-windows:
+	@scripts/windows.sh test
+	@scripts/windows/test.sh
 
 install: release
 	@cmake --install build --prefix "$(PREFIX)"

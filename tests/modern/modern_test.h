@@ -20,7 +20,7 @@
 /* ---- A text to be played back ---- */
 
 typedef struct script {
-    char path[64]; /* for --replay; lives as long as the test program */
+    char path[256]; /* for --replay; lives as long as the test program */
     char *text;
     size_t n_bytes;
 } script;
@@ -41,10 +41,7 @@ static inline script script_new(size_t n_bytes) {
     }
     memset(made.text + n, '.', n_bytes - n);
     made.text[n_bytes] = 0;
-    int fd = memfd_create("script", MFD_CLOEXEC);
-    CHECK(fd >= 0);
-    CHECK_INT(write(fd, made.text, n_bytes), ==, n_bytes);
-    snprintf(made.path, sizeof made.path, "/proc/%d/fd/%d", (int)getpid(), fd);
+    test_file(made.path, made.text, n_bytes);
     return made;
 }
 

@@ -297,9 +297,7 @@ static void replay_records(lipc_client *client, const char *text) {
 
 static script script_of(const char *text) {
     script made = {.n_bytes = strlen(text), .text = strdup(text)};
-    int fd = memfd_create("text", MFD_CLOEXEC);
-    CHECK_INT(write(fd, text, made.n_bytes), ==, made.n_bytes);
-    snprintf(made.path, sizeof made.path, "/proc/%d/fd/%d", (int)getpid(), fd);
+    test_file(made.path, text, made.n_bytes);
     return made;
 }
 

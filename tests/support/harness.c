@@ -278,6 +278,12 @@ bool test_private_shm(const char *options) {
     return mount("tmpfs", "/dev/shm", "tmpfs", MS_NOSUID | MS_NODEV, options) == 0;
 }
 
+void test_file(char path[256], const char *text, size_t n_bytes) {
+    int fd = memfd_create("test-file", MFD_CLOEXEC);
+    CHECK_SAY(fd >= 0 && write(fd, text, n_bytes) == (ssize_t)n_bytes, "cannot write a file: %s", strerror(errno));
+    snprintf(path, 256, "/proc/%d/fd/%d", (int)getpid(), fd);
+}
+
 /* ---- Text ---- */
 
 bool test_is_utf8(const char *text, size_t n_bytes) {

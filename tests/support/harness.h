@@ -92,6 +92,9 @@ bool test_is_prefix(const char *text, size_t n_bytes, const char *of);
 /* How often a part occurs in a text. */
 int count_of(const char *text, const char *part);
 
+/* A file with this text for a host to read; it lives as long as the test program. */
+void test_file(char path[256], const char *text, size_t n_bytes);
+
 /* A file of the model directory. */
 const char *test_model_path(char path[4096], const char *file);
 
@@ -107,7 +110,8 @@ void objects_remove(const char *instance);
 /* ---- The host ---- */
 typedef struct test_host {
     pid_t pid;
-    int pidfd;
+    int pidfd;     /* on Linux */
+    void *process; /* on Windows: its handle */
     char instance[64];
     int out_fd, err_fd; /* memory files with what it wrote; -1 if redirected elsewhere */
     double started_ms;

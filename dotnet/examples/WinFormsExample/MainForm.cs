@@ -38,7 +38,7 @@ public sealed class MainForm : Form
             }
         };
 
-        Shown += async (sender, e) => await RunAsync("Starting the host...", StartAsync);
+        Shown += async (sender, e) => await RunAsync("Starting the host, loading the model...", StartAsync);
         sendButton.Click += async (sender, e) => await RunAsync("Generating...", AskAsync);
         cancelButton.Click += (sender, e) => cancel.Cancel();
 
@@ -46,9 +46,10 @@ public sealed class MainForm : Form
         FormClosed += (sender, e) => client.Dispose();
     }
 
+    // The host lies beside the application; in the guide's folders it would be "./build/chatbot".
     private async Task StartAsync()
     {
-        await client.InitializeAsync("./build/chatbot", cancel.Token);
+        await client.InitializeAsync("chatbot", cancel.Token);
         statusLabel.Text = "Ready";
     }
 

@@ -16,15 +16,7 @@ public partial class MainWindow : Window
         InitializeComponent();
 
         _llmClient = new LlamaCppStreamingClient();
-        try
-        {
-            _llmClient.Initialize("./build/chatbot");
-        }
-        catch (LlamaIpcException error)
-        {
-            ProgressLabel.Text = error.Message;
-            SendButton.IsEnabled = false;
-        }
+        Loaded += async (sender, e) => await StartAsync();
 
         // Handle streaming updates on UI thread
         _llmClient.OnStreamUpdate += (sender, e) =>
@@ -45,6 +37,24 @@ public partial class MainWindow : Window
 
         // A closed window takes its host along.
         Closed += (sender, e) => _llmClient.Dispose();
+    }
+
+    // The window is there while the model loads. The host lies beside the application; in the guide's folders it would be
+    // "./build/chatbot".
+    private async Task StartAsync()
+    {
+        SendButton.IsEnabled = false;
+        ProgressLabel.Text = "Starting the host, loading the model...";
+        try
+        {
+            await _llmClient.InitializeAsync("chatbot");
+            ProgressLabel.Text = "Ready";
+            SendButton.IsEnabled = true;
+        }
+        catch (LlamaIpcException error)
+        {
+            ProgressLabel.Text = error.Message;
+        }
     }
 
     private async void SendButton_Click(object sender, RoutedEventArgs e)
