@@ -37,7 +37,7 @@ release: setup
 	@scripts/build.sh release chatbot lipc lipc_static classic_client manual cli
 
 run: setup
-	@scripts/build.sh release chatbot lipc classic_client
+	@scripts/build.sh release chatbot lipc lipc_static classic_client manual cli
 	@scripts/run.sh
 
 test:
