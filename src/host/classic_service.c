@@ -31,6 +31,17 @@
 #define SETTLE_FIRST_NS 50000ull
 #define SETTLE_MOST_NS 5000000ull
 
+/* Who waits for an answer is looked for when it has been in the making for so long, and then as often; less often if it
+ * takes long. */
+#define WATCH_FIRST_NS 50000000ull
+#define WATCH_NS 250000000ull
+#define WATCH_MOST_PART 50 /* of the time, at most one part in so many goes into looking */
+/* More processes than this are not followed: the answer is made to its end. */
+#define READERS_MOST 16
+/* For how long a host that ends lets those go who wait for their turn, and for how long it waits for one of them. */
+#define LET_GO_NS 2000000000ull
+#define LET_GO_EACH_NS 100000000ull
+
 enum { PHASE_IDLE, PHASE_POSTED };
 
 struct classic_service {
@@ -49,6 +60,9 @@ struct classic_service {
     plat_thread *listener;       /* NULL: it does not run */
     uint64_t forgotten_until_ns; /* listener only: till when is_forgotten looks; 0: not at all */
     uint64_t forgotten_since_ns; /* since when it looks like one; 0: it does not */
+    int readers[READERS_MOST];   /* listener only: processes that had the channel open when this answer was young */
+    size_t n_readers;            /* 0: not known */
+    bool is_client_gone;         /* atomic: none of them has it open any more */
 
     bool is_shutdown_taken;      /* a request to end the host arrived; another client may wipe its flag out */
 
@@ -77,17 +91,45 @@ static classic_phase record_phase(const classic_service *service) {
     return (classic_phase)__atomic_load_n(&service->record->phase, __ATOMIC_ACQUIRE);
 }
 
+/* The first look remembers who may be waiting for the answer: its client is among them, if the system shows it at all.
+ * When all of them are gone, so is the client. Those who come later wait for their own turn. */
+static void look_at_readers(classic_service *service) {
+    if (service->n_readers == 0) {
+        service->n_readers = plat_semaphore_users(service->response_written, service->readers, READERS_MOST);
+        return;
+    }
+    if (service->n_readers > READERS_MOST) return;
+    for (size_t i = 0; i < service->n_readers; i++)
+        if (plat_semaphore_is_used_by(service->response_written, service->readers[i])) return;
+    log_line(LOG_LEVEL_INFO, "the classic client is gone: its answer ends");
+    /* release: pairs with the acquire in is_cancelled. */
+    __atomic_store_n(&service->is_client_gone, true, __ATOMIC_RELEASE);
+    plat_doorbell_ring(service->host_bell, PLAT_BELL_ALL);
+}
+
+/* Looks, and returns when to look again. */
+static uint64_t watch_readers(classic_service *service) {
+    if (load_flag(&service->is_client_gone)) return PLAT_NEVER;
+    uint64_t began_ns = plat_clock_ns();
+    look_at_readers(service);
+    uint64_t now_ns = plat_clock_ns(), pause_ns = (now_ns - began_ns) * WATCH_MOST_PART;
+    return now_ns + (pause_ns > WATCH_NS ? pause_ns : WATCH_NS);
+}
+
 /* Hands the request to the main thread and waits until it is served, or the service stops. */
 static void hand_over(classic_service *service) {
     if (load_flag(&service->is_stopping)) return; /* the permit was the one that ends the wait */
     /* release: pairs with the acquire in classic_service_take. The block's content was published by the client's
      * post. */
+    service->n_readers = 0;
+    __atomic_store_n(&service->is_client_gone, false, __ATOMIC_RELAXED);
     __atomic_store_n(&service->phase, PHASE_POSTED, __ATOMIC_RELEASE);
     plat_doorbell_ring(service->host_bell, PLAT_BELL_ALL);
-    for (;;) {
+    for (uint64_t look_ns = plat_clock_ns() + WATCH_FIRST_NS;;) {
         uint32_t seen = plat_doorbell_arm(&service->listener_bell, PLAT_BELL_ALL);
         if (__atomic_load_n(&service->phase, __ATOMIC_ACQUIRE) == PHASE_IDLE || load_flag(&service->is_stopping)) return;
-        plat_doorbell_wait(&service->listener_bell, seen, PLAT_NEVER);
+        plat_doorbell_wait(&service->listener_bell, seen, look_ns);
+        if (plat_clock_ns() >= look_ns) look_ns = watch_readers(service);
     }
 }
 
@@ -301,6 +343,43 @@ void classic_service_announce(classic_service *service) {
     FAILPOINT("service.announce.ready");
 }
 
+/* ---- the end ----------------------------------------------------------------------------------------------------- */
+
+/* Waits until a semaphore's permit is taken. */
+static void wait_taken(classic_service *service, plat_semaphore *semaphore, uint64_t deadline_ns) {
+    while (plat_semaphore_value(semaphore) > 0 && plat_clock_ns() < deadline_ns)
+        plat_doorbell_wait(&service->listener_bell, plat_doorbell_arm(&service->listener_bell, PLAT_BELL_ALL),
+                           plat_clock_ns() + SETTLE_FIRST_NS);
+}
+
+/* In the block, complete, for whoever reads it from now on. */
+static void show_end(classic_service *service) {
+    static const char text[] = "[error: the host has ended]";
+    classic_writer_begin(&service->writer, service->block);
+    publish(service, text, sizeof text - 1, 0);
+    classic_writer_complete(&service->writer, 0);
+}
+
+/* Those who wait for their turn would wait for ever: each is let in, and its answer is that the host has ended. The names
+ * are gone, so nobody comes any more; what is left in semaphores that could not be removed, the next host takes back.
+ * Nobody waits: the block stays as it is, perhaps with an answer that is not read yet. */
+static void let_go(classic_service *service) {
+    uint64_t deadline_ns = plat_clock_ns() + LET_GO_NS;
+    if (!plat_semaphore_has_waiter(service->ready)) return;
+    wait_taken(service, service->response_written, plat_clock_ns() + ABANDONED_NS);
+    plat_doorbell_wait(&service->listener_bell, plat_doorbell_arm(&service->listener_bell, PLAT_BELL_ALL),
+                       plat_deadline_ns(READ_MS));
+    plat_semaphore_drain(service->prompts_written); /* one was for the listener */
+    while (plat_semaphore_has_waiter(service->ready) && plat_clock_ns() < deadline_ns) {
+        show_end(service);
+        plat_semaphore_post(service->ready);
+        if (plat_semaphore_wait(service->prompts_written, plat_clock_ns() + LET_GO_EACH_NS) != PLAT_OK) break;
+        show_end(service); /* its request may have stood over the text */
+        post_completion(service, true);
+        wait_taken(service, service->response_written, plat_clock_ns() + LET_GO_EACH_NS);
+    }
+}
+
 void classic_service_close(classic_service *service) {
     if (!service) return;
     if (service->listener) {
@@ -309,6 +388,7 @@ void classic_service_close(classic_service *service) {
         plat_semaphore_post(service->prompts_written); /* it may be waiting there */
         FAILPOINT("service.close.woken");
         plat_thread_join(service->listener);
+        if (load_flag(&service->is_announced)) let_go(service);
     }
     free(service);
 }
@@ -415,7 +495,8 @@ static void on_ended(answer *answer, lipc_end end, int error, const char *messag
 }
 
 static bool is_cancelled(const answer *answer) {
-    return classic_block_cancel_requested(service_of(answer)->block);
+    const classic_service *service = service_of(answer);
+    return classic_block_cancel_requested(service->block) || load_flag(&service->is_client_gone);
 }
 
 static const answer_channel classic_channel = {on_position, on_started, on_prompt, on_append, on_ended, is_cancelled};

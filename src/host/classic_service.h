@@ -17,7 +17,8 @@
  *
  * After a death: a host that is killed leaves the objects as they are and its successor resets them in place. A client
  * that is killed leaves at most permits nobody took, a taken sem_ready (posted again after a second), or an answer
- * nobody reads (which runs to its end). A worker that is killed leaves its place in the journal, in this order:
+ * nobody reads: it ends when none of the processes has the semaphores open any more that had when it was young, where the
+ * system shows that, and runs to its end otherwise. A worker that is killed leaves its place in the journal, in this order:
  *
  *     a permit of sem_prompts_written is taken     IDLE: found by its client, which waits for an answer (is_forgotten)
  *     the request is copied                        ANSWERING, with the request and the seed
@@ -64,7 +65,8 @@ answer *classic_service_take(classic_service *service);
 /* Whether a client has asked to end the host. Two loads; any thread. */
 bool classic_service_shutdown_requested(const classic_service *service);
 
-/* Stops listening. NULL allowed. */
+/* Stops listening, and tells those who wait for their turn that the host has ended: two seconds at most. After the names
+ * are gone. NULL allowed. */
 void classic_service_close(classic_service *service);
 
 #endif

@@ -144,6 +144,13 @@ int plat_semaphore_value(plat_semaphore *semaphore);
  * killed may count for good. Any thread. */
 bool plat_semaphore_has_waiter(plat_semaphore *semaphore);
 
+/* The processes that have the semaphore open, as far as this user may know, without this one and the one that started it.
+ * At most n_most are written; returns how many there are. Looks at all processes: some 10 ms. Any thread. */
+size_t plat_semaphore_users(const plat_semaphore *semaphore, int *pids, size_t n_most);
+
+/* Whether this process has it open. Any thread. */
+bool plat_semaphore_is_used_by(const plat_semaphore *semaphore, int pid);
+
 /* Takes all permits back. Ends also if somebody posts without a pause. Any thread. */
 void plat_semaphore_drain(plat_semaphore *semaphore);
 

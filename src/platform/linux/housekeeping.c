@@ -113,6 +113,25 @@ int plat_object_user_pid(const char *name, bool is_semaphore) {
     return pid;
 }
 
+bool plat_semaphore_is_used_by(const plat_semaphore *semaphore, int pid) {
+    mapping wanted = {.path = ""};
+    plat_semaphore_identity(semaphore, &wanted.device, &wanted.inode);
+    return visit_mappings(pid, is_file, &wanted) == PLAT_OK;
+}
+
+size_t plat_semaphore_users(const plat_semaphore *semaphore, int *pids, size_t n_most) {
+    DIR *processes = opendir("/proc");
+    size_t n = 0;
+    int pid;
+    while ((pid = next_process(processes)) != 0) {
+        if (pid == getppid() || !plat_semaphore_is_used_by(semaphore, pid)) continue;
+        if (n < n_most) pids[n] = pid;
+        n++;
+    }
+    if (processes) closedir(processes);
+    return n;
+}
+
 /* ---- who owns a segment that the name does not lead to ------------------------------------------------------------- */
 
 /* A new object comes into being without a name, and is called by that among the mappings for good; so the owner is known

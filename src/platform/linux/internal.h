@@ -40,8 +40,9 @@ bool plat_object_is(const char *path, dev_t device, ino_t inode);
 /* What the memory of a segment's owner is called, with the segment's name behind it. */
 #define PLAT_OWNER_LABEL "owner of "
 
-/* Which file a segment is. */
+/* Which file a segment or a semaphore is. */
 void plat_segment_identity(const plat_segment *segment, dev_t *device, ino_t *inode);
+void plat_semaphore_identity(const plat_semaphore *semaphore, dev_t *device, ino_t *inode);
 
 /* Whether a process that this one sees lives in its pid namespace, too; true where the system does not say. */
 bool plat_process_is_near(int pid);

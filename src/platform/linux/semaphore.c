@@ -175,6 +175,11 @@ void plat_semaphore_drain(plat_semaphore *semaphore) {
 #endif
 }
 
+void plat_semaphore_identity(const plat_semaphore *semaphore, dev_t *device, ino_t *inode) {
+    *device = semaphore->device;
+    *inode = semaphore->inode;
+}
+
 void plat_semaphore_remove(plat_semaphore *semaphore) {
     if (plat_object_is(semaphore->path, semaphore->device, semaphore->inode)) unlink(semaphore->path);
 }
