@@ -185,8 +185,11 @@ def host_state(folder):
     p.step([(545, 26), (545, 14), (425, 14), (425, 26)], "host", "another model", 485, 10)
     for x in (245, 405, 565):
         p.line([(x, 74), (405 + (x - 405) / 2.5, 126)], "system")
-    p.line([(725, 74), (725, 150), (510, 150)], "system")
-    p.step([(300, 150), (85, 150), (85, 74)], "host", "a successor adopts it:\nepoch + 1, all free", 95, 112, "start")
+    p.box(605, 150, "RECOVERING", "as LOADING", 116)
+    p.line([(725, 74), (725, 192), (405, 192), (405, 174)], "system")
+    p.step([(585, 74), (585, 126)], "host", "its worker died", 578, 108, "end")
+    p.step([(612, 126), (612, 74)], "host", "loaded again", 619, 108, "start")
+    p.step([(300, 150), (85, 150), (85, 74)], "host", "a successor adopts it:\nepoch + 1", 95, 112, "start")
     p.write(folder, "host-state.svg")
 
 

@@ -53,10 +53,11 @@ static bool has_lasted(uint64_t *since_ns) {
 
 /* Reads the hub of the live host `pid`. If it is not yet what it should be, *error may say how. */
 static attempt read_hub(lipc_client *client, int pid, uint64_t *damaged_since_ns, hub_identity *identity, int *error) {
-    if (plat_segment_size(client->segment) < LIPC_HUB_END)
-        return fail_attempt(error, lipc_fail(LIPC_E_LAYOUT, "the host of '%s', process %d, is an older one without the "
-                                             "modern channel: use the classic one, or start a newer host",
-                                             client->name, pid));
+    if (plat_segment_size(client->segment) < LIPC_HUB_END) { /* one that takes it over makes it longer */
+        *error = lipc_fail(LIPC_E_LAYOUT, "the host of '%s', process %d, is an older one without the modern channel: use "
+                           "the classic one, or start a newer host", client->name, pid);
+        return has_lasted(damaged_since_ns) ? ATTEMPT_FAILED : ATTEMPT_NOT_YET;
+    }
     hub_check check = hub_read(plat_segment_base(client->segment), plat_segment_size(client->segment), &client->view,
                                identity);
     if (check == HUB_NOT_YET) return ATTEMPT_NOT_YET;

@@ -343,6 +343,15 @@ void classic_service_announce(classic_service *service) {
     FAILPOINT("service.announce.ready");
 }
 
+static void publish(classic_service *service, const char *text, size_t n_bytes, int32_t n_tokens) {
+    if (classic_writer_prepare(&service->writer, text, n_bytes)) {
+        uint64_t until_ns = plat_clock_ns() + CLASSIC_COPY_NS;
+        while (plat_clock_ns() < until_ns) { /* too short to sleep */
+        }
+    }
+    classic_writer_show(&service->writer, n_tokens);
+}
+
 /* ---- the end ----------------------------------------------------------------------------------------------------- */
 
 /* Waits until a semaphore's permit is taken. */
@@ -350,6 +359,12 @@ static void wait_taken(classic_service *service, plat_semaphore *semaphore, uint
     while (plat_semaphore_value(semaphore) > 0 && plat_clock_ns() < deadline_ns)
         plat_doorbell_wait(&service->listener_bell, plat_doorbell_arm(&service->listener_bell, PLAT_BELL_ALL),
                            plat_clock_ns() + SETTLE_FIRST_NS);
+}
+
+/* Whether a client waits for an answer that will not come: its request came too late. */
+static bool is_unanswered(const classic_service *service) {
+    return plat_semaphore_value(service->response_written) == 0 && plat_semaphore_value(service->chunk_ready) == 0 &&
+           (plat_semaphore_has_waiter(service->response_written) || plat_semaphore_has_waiter(service->chunk_ready));
 }
 
 /* In the block, complete, for whoever reads it from now on. */
@@ -365,7 +380,7 @@ static void show_end(classic_service *service) {
  * Nobody waits: the block stays as it is, perhaps with an answer that is not read yet. */
 static void let_go(classic_service *service) {
     uint64_t deadline_ns = plat_clock_ns() + LET_GO_NS;
-    if (!plat_semaphore_has_waiter(service->ready)) return;
+    if (!plat_semaphore_has_waiter(service->ready) && !is_unanswered(service)) return;
     wait_taken(service, service->response_written, plat_clock_ns() + ABANDONED_NS);
     plat_doorbell_wait(&service->listener_bell, plat_doorbell_arm(&service->listener_bell, PLAT_BELL_ALL),
                        plat_deadline_ns(READ_MS));
@@ -378,6 +393,9 @@ static void let_go(classic_service *service) {
         post_completion(service, true);
         wait_taken(service, service->response_written, plat_clock_ns() + LET_GO_EACH_NS);
     }
+    if (!is_unanswered(service)) return;
+    show_end(service);
+    post_completion(service, true);
 }
 
 void classic_service_close(classic_service *service) {
@@ -397,15 +415,6 @@ void classic_service_close(classic_service *service) {
 
 static classic_service *service_of(const answer *answer) {
     return (classic_service *)answer;
-}
-
-static void publish(classic_service *service, const char *text, size_t n_bytes, int32_t n_tokens) {
-    if (classic_writer_prepare(&service->writer, text, n_bytes)) {
-        uint64_t until_ns = plat_clock_ns() + CLASSIC_COPY_NS;
-        while (plat_clock_ns() < until_ns) { /* too short to sleep */
-        }
-    }
-    classic_writer_show(&service->writer, n_tokens);
 }
 
 static bool add_text(classic_service *service, const char *text, size_t n_bytes) {

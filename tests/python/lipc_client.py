@@ -34,6 +34,7 @@ _HUB, _HUB_END, _MAGIC, _MAJOR, _MINOR = 45056, 49152, 0x425548204350494C, 1, 0
 _HUB_STATE, _HUB_LOAD, _HUB_MODEL, _HUB_BELL, _HUB_SHUTDOWN, _HUB_TICKET = 128, 132, 256, 512, 520, 576
 _RECORD_START_TIME, _RECORD_RESERVATION, _RECORD_BELL, _RECORD_POSITION = 8, 16, 64, 128
 _CANCEL, _ID, _REQUEST_BYTES, _WATCHERS, _PUBLISHED, _STATUS, _PROGRESS, _MESSAGE = 8, 16, 32, 64, 128, 136, 192, 256
+_ANSWER_SUM = 248
 _RECORD_FREE, _ATTACHING, _ATTACHED, _LEAVING = 0, 1, 2, 3
 _STREAM_FREE, _CLAIMED, _SUBMITTED, _DETACHED, _RELEASED, _OFFERED = 0, 1, 2, 3, 4, 5
 _NO_OWNER = 4095
@@ -68,6 +69,13 @@ class TimedOut(Trouble):
 
 class _NotYet(Exception):
     """A host is about to begin; the text says what was missing."""
+
+
+class _Suspect(_NotYet):
+    """What a host that lives mends or completes within two seconds (7.1 steps 4 to 6); after that it is Trouble."""
+
+
+_MENDED_SECONDS = 2
 
 
 # ---- Shared words (3) ----
@@ -254,10 +262,29 @@ def start_time(pid):
 
 
 def lock_holder(fd):
-    """The pid of the host that owns the segment; None if nobody does."""
+    """The pid of the host that owns the segment; None if nobody does; 0 or less: in another pid namespace."""
     flock = "hhqqi4x"  # with the compiler's own alignment: 32 bytes
-    answer = struct.unpack(flock, fcntl.fcntl(fd, fcntl.F_GETLK, struct.pack(flock, fcntl.F_WRLCK, 0, 0, 0, 0)))
-    return None if answer[0] == fcntl.F_UNLCK else answer[4]
+    answer = struct.unpack(flock, fcntl.fcntl(fd, fcntl.F_GETLK, struct.pack(flock, fcntl.F_WRLCK, 0, 0, 1, 0)))
+    if answer[0] == fcntl.F_UNLCK:
+        return None
+    return answer[4] if answer[4] > 0 and not _is_nested(answer[4]) else 0
+
+
+def _is_nested(pid):
+    """Whether the process lives in a pid namespace below this one."""
+    try:
+        with open(f"/proc/{pid}/status", "rb") as file:
+            return any(line.startswith(b"NSpid:") and len(line.split()) > 2 for line in file)
+    except OSError:
+        return False
+
+
+def answer_sum(generation, text):
+    """The sum over a whole answer's bytes (7.3 step 6)."""
+    result = 0xCBF29CE484222325
+    for byte in generation.to_bytes(4, "little") + text:
+        result = (result ^ byte) * 0x100000001B3 & 0xFFFFFFFFFFFFFFFF
+    return result
 
 
 class HostWatch:
@@ -300,34 +327,34 @@ Hub = collections.namedtuple("Hub", """magic layout_major layout_minor host_pid 
     log_offset log_size index_offset index_length""")
 
 
-def read_hub(segment, pid):
+def read_hub(segment, pid, size):
     """A copy of the hub's numbers that is one host's, checked (7.1 steps 5 and 6)."""
     epoch = segment.load4(_HUB + 44)
     magic = segment.load8(_HUB)
     if magic == 0:
         raise _NotYet("no hub")
     if magic != _MAGIC:
-        raise Trouble(f"the segment is damaged: its magic is {magic:#x}")
+        raise _Suspect(f"the segment is damaged: its magic is {magic:#x}")
     if segment.load4(_HUB + _HUB_STATE) == 0:
         raise _NotYet("no state")
     hub = Hub._make(struct.unpack_from(_HUB_FORMAT, segment.map, _HUB))
     fence()
     if (segment.load8(_HUB), segment.load4(_HUB + 44)) != (_MAGIC, epoch) or not segment.load4(_HUB + _HUB_STATE):
         raise _NotYet("a hub that changes")
-    if hub.layout_major != _MAJOR:
-        raise Trouble(f"the host (pid {pid}) speaks layout {hub.layout_major}.{hub.layout_minor}, this client "
-                      f"{_MAJOR}.{_MINOR}")
     if hub.host_pid != pid:
-        raise _NotYet("a dead host's hub")
-    check_hub(hub, segment.size)
+        raise _Suspect(f"process {pid} holds the lock, and the hub is another's")
+    if hub.layout_major != _MAJOR:
+        raise _Suspect(f"the host (pid {pid}) speaks layout {hub.layout_major}.{hub.layout_minor}, this client "
+                       f"{_MAJOR}.{_MINOR}")
+    check_hub(hub, size)
     return hub
 
 
-def check_hub(hub, mapped):
+def check_hub(hub, size):
     """Python's numbers do not overflow, so the products need no care."""
     areas = ((hub.request_offset, hub.request_size), (hub.log_offset, hub.log_size),
              (hub.index_offset, hub.index_length * 16))
-    holds = (hub.segment_size <= mapped and 1 <= hub.n_clients <= 256 and 1 <= hub.n_streams <= 1024
+    holds = (_HUB_END <= hub.segment_size <= size and 1 <= hub.n_clients <= 256 and 1 <= hub.n_streams <= 1024
              and hub.client_size >= 256
              and all(n % 64 == 0 for n in (hub.clients_offset, hub.client_size, hub.streams_offset, hub.stream_size))
              and _HUB_END <= hub.clients_offset and _HUB_END <= hub.streams_offset
@@ -335,7 +362,7 @@ def check_hub(hub, mapped):
              and hub.streams_offset + hub.n_streams * hub.stream_size <= hub.segment_size
              and all(offset % 8 == 0 and 512 <= offset and offset + size <= hub.stream_size for offset, size in areas))
     if not holds:
-        raise _NotYet(f"numbers that do not fit: {hub}")
+        raise _Suspect(f"numbers that do not fit: {hub}")
 
 
 # ---- The client ----
@@ -348,12 +375,19 @@ class Client:
         """Waits for the host to appear. Raises NoHost, HostFull, or Trouble that waiting does not cure."""
         if not re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,62}", name):
             raise ValueError(f"not an instance name: {name!r}")
-        end = time.monotonic() + timeout
+        end, suspect_until = time.monotonic() + timeout, None
         while True:
             try:
                 return cls(f"/dev/shm/{name}_shared_mem")
             except _NotYet as missing:
-                if time.monotonic() >= end:
+                now = time.monotonic()
+                if not isinstance(missing, _Suspect):
+                    suspect_until = None
+                elif suspect_until is None:
+                    suspect_until = now + _MENDED_SECONDS
+                if suspect_until is not None and now >= suspect_until:
+                    raise Trouble(f"{name}: {missing}") from None
+                if now >= end:
                     raise NoHost(f"{name}: {missing}") from None
             time.sleep(0.005)
 
@@ -363,6 +397,10 @@ class Client:
             fd = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
         except FileNotFoundError:
             raise _NotYet("no segment") from None
+        except PermissionError:
+            is_own = os.lstat(path).st_uid == os.geteuid()
+            raise Trouble(f"{path} may not be opened: " +
+                          ("a sandbox, or its mode" if is_own else "it is another user's")) from None
         try:
             self._enter(fd, path)
         except BaseException:
@@ -387,9 +425,12 @@ class Client:
         if (named.st_dev, named.st_ino) != (found.st_dev, found.st_ino):
             raise _NotYet("the name has just changed")
         if found.st_size < _HUB_END:
-            raise Trouble(f"the host of {path} has no modern channel")
-        self.segment = Segment(fd, found.st_size)
-        self.hub = read_hub(self.segment, pid)
+            raise _Suspect(f"the host of {path} has no modern channel")
+        self.segment = Segment(fd, _HUB_END)
+        size = read_hub(self.segment, pid, os.fstat(fd).st_size).segment_size
+        self.segment.close()
+        self.segment = Segment(fd, size)
+        self.hub = read_hub(self.segment, pid, size)
         self._hub_bell = Bell(self.segment, _HUB + _HUB_BELL)
         self._watching = collections.Counter()
         self._take_record()
@@ -677,6 +718,10 @@ class Stream:
         self.last = Look(text, tokens, state, status >> 8 & 255 if ended else 0,
                          status >> 16 & 0xFFFF if ended else 0, ended or (lost and not text), lost and not ended)
         return self.last
+
+    def sum_holds(self, text):
+        """Whether these bytes are all of an answer that has ended, and nobody has written over them."""
+        return self.client.segment.load8(self._offset + _ANSWER_SUM) == answer_sum(self.generation, text)
 
     def _first_byte(self, log, n):
         """Where the text behind the cursor begins: never inside a character, wherever find() was told to begin."""

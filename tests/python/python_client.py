@@ -174,6 +174,9 @@ def test_bytes():
     check_equal(lipc.record_claim(2, 7, 4711), 0x0000126700000072)
     check_equal(lipc.stream_claim(2, 9, 2), 0x0000000200000092)
     check_equal(lipc.stream_claim(3, 4095, 2), 0x000000020000FFF3)
+    check_equal(lipc.answer_sum(1, b""), 0xAD2ACA7747985764)
+    check_equal(lipc.answer_sum(1, b"Hi"), 0xFA9031C73B09D2F7)
+    check_equal(lipc.answer_sum(258, "Größe".encode()), 0x0DBA86321839F7DD)
 
 
 def test_no_host():
@@ -197,6 +200,17 @@ def test_damaged_hub():
     host.end()
 
 
+def test_mended_hub():
+    """What somebody wrote over the hub is waited for: the host mends it within a second."""
+    host = Host("mended", text=LINE)
+    with host.ready() as client:
+        for offset, size in ((0, 8), (8, 2), (12, 4), (32, 8), (60, 4)):
+            client.segment.map[45056 + offset:45056 + offset + size] = b"\xff" * size
+            with host.attach() as other:
+                check_equal(other.hub.host_pid, client.hub.host_pid)
+    host.end()
+
+
 # ---- Reading ----
 
 def test_answer():
@@ -208,6 +222,8 @@ def test_answer():
         stream = client.submit(request([("system", "Be brief."), ("user", "Hi"), ("assistant", "Hi."), ("user", "")]))
         check_equal(stream.rest().decode(), text)
         check_equal(stream.last.end, lipc.END_TURN)
+        check(stream.sum_holds(text.encode()))
+        check(not stream.sum_holds(text.encode()[:-1]))
         check(len(stream.tokens) > 10)
         ends = [token.end for token in stream.tokens]
         times = [token.time_us for token in stream.tokens]
