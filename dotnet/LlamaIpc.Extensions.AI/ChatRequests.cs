@@ -1,6 +1,5 @@
 // What a chat client is asked, as a request to the host. What the host cannot do is refused by its name.
 using System.Globalization;
-using System.Text;
 using System.Text.Json;
 using Microsoft.Extensions.AI;
 
@@ -20,15 +19,13 @@ internal static class ChatRequests
             object other => throw Unsupported(
                 nameof(ChatOptions.RawRepresentationFactory), $"it made a {other.GetType().Name}, not a LlamaRequest"),
         };
-        List<LlamaMessage> all = [.. request.Messages];
+        List<LlamaMessage> all = [];
         if (!string.IsNullOrEmpty(options?.Instructions))
         {
             all.Add(LlamaMessage.System(options.Instructions));
         }
-        foreach (ChatMessage message in messages)
-        {
-            all.Add(new LlamaMessage(message.Role.Value, TextOf(message)));
-        }
+        all.AddRange(request.Messages);
+        ChatMessages.AddTo(all, messages);
         request = request with { Messages = all };
         return options is null ? request : WithOptions(request, options);
     }
@@ -45,6 +42,11 @@ internal static class ChatRequests
             FrequencyPenalty = request.FrequencyPenalty ?? options.FrequencyPenalty,
             PresencePenalty = request.PresencePenalty ?? options.PresencePenalty,
             Seed = request.Seed ?? options.Seed,
+            Tools = [.. request.Tools, .. options.Tools?.Select(ToolOf) ?? []],
+            ToolChoice = request.ToolChoice ?? ToolChoiceOf(options.ToolMode),
+            ParallelToolCalls = request.ParallelToolCalls ?? options.AllowMultipleToolCalls,
+            JsonSchema = request.JsonSchema ?? SchemaOf(options.ResponseFormat),
+            ReasoningEffort = request.ReasoningEffort ?? NameOf(options.Reasoning?.Effort),
             Stops = request.Stops.Count > 0 || options.StopSequences is null ? request.Stops : [.. options.StopSequences],
         };
         foreach ((string name, object? value) in options.AdditionalProperties ?? [])
@@ -60,21 +62,9 @@ internal static class ChatRequests
         {
             throw Unsupported(nameof(options.ContinuationToken), "an answer is continued with LlamaClient.Attach");
         }
-        if (options.Tools is { Count: > 0 } && options.ToolMode is not NoneChatToolMode)
+        if (options is { ToolMode: RequiredChatToolMode, Tools: not { Count: > 0 } })
         {
-            throw Unsupported(nameof(options.Tools), "the host takes no tools");
-        }
-        if (options.ToolMode is RequiredChatToolMode)
-        {
-            throw Unsupported(nameof(options.ToolMode), "the host takes no tools");
-        }
-        if (options.ResponseFormat is ChatResponseFormatJson)
-        {
-            throw Unsupported(nameof(options.ResponseFormat), "the host takes no JSON schema; LlamaRequest.Grammar binds an answer");
-        }
-        if (options.Reasoning is { Effort: not (null or ReasoningEffort.None) })
-        {
-            throw Unsupported(nameof(options.Reasoning), "the host cannot tell a model how hard to think");
+            throw Unsupported(nameof(options.ToolMode), "it requires a tool, and ChatOptions.Tools has none");
         }
     }
 
@@ -114,31 +104,35 @@ internal static class ChatRequests
         _ => throw Unsupported($"{nameof(ChatOptions.AdditionalProperties)}[\"{name}\"]", "its value is not a text"),
     };
 
-    /// <summary>
-    /// The text of a message. What the model thought earlier is not sent back to it: models are not trained for that. Nor
-    /// is the usage record of an answer.
-    /// </summary>
-    private static string TextOf(ChatMessage message)
-    {
-        if (message.Contents.Count == 1 && message.Contents[0] is TextContent only)
-        {
-            return only.Text;
-        }
-        StringBuilder text = new();
-        foreach (AIContent content in message.Contents)
-        {
-            text.Append(content switch
-            {
-                TextReasoningContent or UsageContent => "",
-                TextContent part => part.Text,
-                DataContent data when data.HasTopLevelMediaType("text") => Encoding.UTF8.GetString(data.Data.Span),
-                _ => throw new NotSupportedException(
-                    $"A message of the role '{message.Role}' holds a {content.GetType().Name}, which the host cannot take."),
-            });
-        }
-        return text.ToString();
-    }
+    private static LlamaTool ToolOf(AITool tool) => tool is AIFunctionDeclaration function
+        ? new LlamaTool(function.Name, function.Description, function.JsonSchema.GetRawText())
+        : throw Unsupported(nameof(ChatOptions.Tools), $"the host has no {tool.GetType().Name}");
 
-    private static NotSupportedException Unsupported(string option, string reason) =>
+    private static string? ToolChoiceOf(ChatToolMode? mode) => mode switch
+    {
+        null or AutoChatToolMode => null,
+        NoneChatToolMode => "none",
+        RequiredChatToolMode required => required.RequiredFunctionName ?? "required",
+        _ => throw Unsupported(nameof(ChatOptions.ToolMode), $"it is a {mode.GetType().Name}"),
+    };
+
+    private static string? SchemaOf(ChatResponseFormat? format) => format switch
+    {
+        ChatResponseFormatJson { Schema: JsonElement schema } => schema.GetRawText(),
+        ChatResponseFormatJson => """{"type":"object"}""",
+        _ => null,
+    };
+
+    private static string? NameOf(ReasoningEffort? effort) => effort switch
+    {
+        null => null,
+        ReasoningEffort.None => "none",
+        ReasoningEffort.Low => "low",
+        ReasoningEffort.Medium => "medium",
+        ReasoningEffort.High or ReasoningEffort.ExtraHigh => "high",
+        _ => throw Unsupported(nameof(ChatOptions.Reasoning), $"its effort is {effort}"),
+    };
+
+    internal static NotSupportedException Unsupported(string option, string reason) =>
         new($"ChatOptions.{option} is not supported: {reason}.");
 }

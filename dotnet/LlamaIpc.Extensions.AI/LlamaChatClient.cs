@@ -2,6 +2,7 @@
 using System.Collections.Concurrent;
 using System.Diagnostics;
 using System.Runtime.CompilerServices;
+using System.Text;
 using Microsoft.Extensions.AI;
 
 namespace LlamaIpc;
@@ -116,17 +117,43 @@ public sealed class LlamaChatClient : IChatClient
         Answer answer = new(model, conversation?.Id);
         long started = Stopwatch.GetTimestamp();
         using LlamaStream stream = client.OpenStream(request);
-        await foreach (string piece in stream.ReadAllAsync(cancellationToken).ConfigureAwait(false))
+        List<AIContent> calls = [];
+        StringBuilder thought = new();
+        GrowingCall? call = null;
+        await foreach (LlamaPart part in stream.ReadPartsAsync(cancellationToken).ConfigureAwait(false))
         {
-            yield return answer.Update(new TextContent(piece));
+            if (call != null && call.Takes(part))
+            {
+                continue;
+            }
+            if (call?.ToContent() is FunctionCallContent whole)
+            {
+                calls.Add(whole);
+                yield return answer.Update(whole);
+            }
+            call = part.Kind == LlamaPartKind.Call ? new GrowingCall(part) : null;
+            if (part is { Kind: LlamaPartKind.Text, Text.Length: > 0 })
+            {
+                yield return answer.Update(new TextContent(part.Text));
+            }
+            else if (part is { Kind: LlamaPartKind.Thought, Text.Length: > 0 })
+            {
+                thought.Append(part.Text);
+                yield return answer.Update(new TextReasoningContent(part.Text));
+            }
+        }
+        if (call?.ToContent() is FunctionCallContent last)
+        {
+            calls.Add(last);
+            yield return answer.Update(last);
         }
         LlamaResult result = stream.Result!;
-        conversation?.Add(sent, new ChatMessage(ChatRole.Assistant, result.Text));
+        conversation?.Add(sent, MessageOf(thought.ToString(), result.Text, calls));
         ChatMetrics.Record(result, model, Stopwatch.GetElapsedTime(started));
-        ChatResponseUpdate last = answer.Update(new UsageContent(UsageOf(result, stream.Progress)));
-        last.FinishReason = FinishOf(result);
-        last.RawRepresentation = result;
-        yield return last;
+        ChatResponseUpdate end = answer.Update(new UsageContent(UsageOf(result, stream.Progress)));
+        end.FinishReason = FinishOf(result, hasCalls: calls.Count > 0);
+        end.RawRepresentation = result;
+        yield return end;
     }
 
     private Conversation Find(string id) => conversations.TryGetValue(id, out Conversation? found)
@@ -144,8 +171,26 @@ public sealed class LlamaChatClient : IChatClient
         }
     }
 
-    private static ChatFinishReason FinishOf(LlamaResult result) =>
-        result.End is LlamaEnd.Turn or LlamaEnd.Stop ? ChatFinishReason.Stop : ChatFinishReason.Length;
+    private static ChatFinishReason FinishOf(LlamaResult result, bool hasCalls) =>
+        result.End is not (LlamaEnd.Turn or LlamaEnd.Stop) ? ChatFinishReason.Length
+            : hasCalls ? ChatFinishReason.ToolCalls
+            : ChatFinishReason.Stop;
+
+    /// <summary>An answer as a message of the history.</summary>
+    private static ChatMessage MessageOf(string thought, string text, List<AIContent> calls)
+    {
+        List<AIContent> contents = [];
+        if (thought.Length > 0)
+        {
+            contents.Add(new TextReasoningContent(thought));
+        }
+        if (text.Length > 0)
+        {
+            contents.Add(new TextContent(text));
+        }
+        contents.AddRange(calls);
+        return new ChatMessage(ChatRole.Assistant, contents);
+    }
 
     private static UsageDetails UsageOf(LlamaResult result, LlamaProgress progress) => new()
     {

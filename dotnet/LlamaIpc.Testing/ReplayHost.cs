@@ -69,11 +69,17 @@ public sealed class ReplayHost : IAsyncDisposable
     }
 
     /// <summary>Kills the host's process: what an application sees then is a <see cref="HostGoneException"/>.</summary>
-    public void Kill()
+    /// <returns>Ends when the client has noticed.</returns>
+    public async Task KillAsync()
     {
-        using Process host = Process.GetProcessById(Client.Status.ProcessId);
-        host.Kill();
-        host.WaitForExit();
+        using (Process host = Process.GetProcessById(Client.Status.ProcessId))
+        {
+            host.Kill();
+        }
+        while (Client.Status.State != LlamaHostState.Gone)
+        {
+            await Task.Delay(1).ConfigureAwait(false);
+        }
     }
 
     /// <summary>Ends the host.</summary>

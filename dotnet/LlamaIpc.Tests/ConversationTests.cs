@@ -69,7 +69,7 @@ public class ConversationTests
         AnswerTruncatedException cut = await Assert.ThrowsAsync<AnswerTruncatedException>(() => conversation.AskAsync("3"));
         Assert.Equal(LlamaEnd.Context, cut.End);
 
-        host.Kill();
+        await host.KillAsync();
         HostGoneException gone = await Assert.ThrowsAsync<HostGoneException>(() => conversation.AskAsync("4"));
         Assert.NotEqual("", gone.Message);
     }
