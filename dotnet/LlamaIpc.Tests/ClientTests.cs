@@ -145,6 +145,34 @@ public class ClientTests
     }
 
     [HostFact]
+    public async Task Another_model_than_was_asked_for_never_answers_in_silence()
+    {
+        string tutor = Path.Combine(Root, "models", "tutor.gguf");
+        using TemporaryFolder folder = new();
+        string copy = Path.Combine(folder.Path, "copy.gguf");
+        File.Copy(tutor, copy);
+        LlamaClientOptions options = ModernOptions() with { ModelPath = tutor };
+        await using LlamaClient first = await LlamaClient.ConnectAsync(options);
+        Assert.Equal(tutor, first.Status.ModelPath);
+        await using (LlamaClient same = await LlamaClient.ConnectAsync(options))
+        {
+            Assert.Equal(first.Status.ProcessId, same.Status.ProcessId);
+        }
+        OtherModelException e = await Assert.ThrowsAsync<OtherModelException>(
+            () => LlamaClient.ConnectAsync(options with { ModelPath = copy }));
+        Assert.Contains("tutor.gguf", e.Message, StringComparison.Ordinal);
+        Assert.Contains(copy, e.Message, StringComparison.Ordinal);
+        await using (LlamaClient any = await LlamaClient.ConnectAsync(
+            options with { ModelPath = copy, OtherModel = OtherModel.Accept }))
+        {
+            Assert.Equal(tutor, any.Status.ModelPath);
+        }
+        await using LlamaClient changed = await LlamaClient.ConnectAsync(
+            options with { ModelPath = copy, OtherModel = OtherModel.Load });
+        Assert.Equal(copy, first.Status.ModelPath);
+    }
+
+    [HostFact]
     public async Task A_model_that_is_missing_is_an_exception_of_its_own()
     {
         LlamaClientOptions options = ModernOptions() with { ModelPath = "no-such-model.gguf" };

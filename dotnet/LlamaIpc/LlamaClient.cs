@@ -81,6 +81,7 @@ public class LlamaClient : IDisposable, IAsyncDisposable
     /// <exception cref="HostStartException">
     /// The host ended before it could serve; the message holds its last line.
     /// </exception>
+    /// <exception cref="OtherModelException">The host that runs has another model than the one that was asked for.</exception>
     /// <exception cref="HostTimeoutException">Attaching took too long.</exception>
     /// <exception cref="LlamaIpcException">Another reason, told by <see cref="LlamaIpcException.Error"/>.</exception>
     /// <exception cref="OperationCanceledException">Cancelled.</exception>
@@ -97,7 +98,7 @@ public class LlamaClient : IDisposable, IAsyncDisposable
             LlamaClient client = await OpenAsync(options, cancellationToken).ConfigureAwait(false);
             if (options.WaitUntilReady)
             {
-                await WaitReadyOrDisposeAsync(client, progress, cancellationToken).ConfigureAwait(false);
+                await WaitReadyOrDisposeAsync(client, options, progress, cancellationToken).ConfigureAwait(false);
             }
             return client;
         }
@@ -453,17 +454,46 @@ public class LlamaClient : IDisposable, IAsyncDisposable
     }
 
     private static async Task WaitReadyOrDisposeAsync(
-        LlamaClient client, IProgress<LlamaHostStatus>? progress, CancellationToken cancellationToken)
+        LlamaClient client,
+        LlamaClientOptions options,
+        IProgress<LlamaHostStatus>? progress,
+        CancellationToken cancellationToken)
     {
         try
         {
             await client.WaitReadyAsync(progress, cancellationToken).ConfigureAwait(false);
+            await client.SeeToModelAsync(options, progress, cancellationToken).ConfigureAwait(false);
         }
         catch
         {
             await client.DisposeAsync().ConfigureAwait(false);
             throw;
         }
+    }
+
+    /// <summary>The model that was asked for is the one that answers, unless the options say otherwise.</summary>
+    private async Task SeeToModelAsync(
+        LlamaClientOptions options, IProgress<LlamaHostStatus>? progress, CancellationToken cancellationToken)
+    {
+        if (options.ModelFile is not string path || options.OtherModel == OtherModel.Accept)
+        {
+            return;
+        }
+        string running = Status.ModelPath;
+        if (running.Length > 0 && Path.GetFullPath(running) == path)
+        {
+            return;
+        }
+        if (options.OtherModel == OtherModel.Load)
+        {
+            await LoadModelAsync(path, progress, cancellationToken).ConfigureAwait(false);
+            return;
+        }
+        throw new OtherModelException(
+            $"The host of '{Instance.EffectiveName(options.InstanceName)}' runs already, with the model "
+            + $"{(running.Length > 0 ? $"'{running}'" : "whose path it does not tell")}, and not with '{path}'. "
+            + "Choose another InstanceName, or say with OtherModel whether it is to change its model, or to be used with the one "
+            + "that it has.");
     }
 
     // ---- Waiting, on a thread made for it ----

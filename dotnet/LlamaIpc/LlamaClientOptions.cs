@@ -14,6 +14,19 @@ public enum HostStart
     Detached = 2,
 }
 
+/// <summary>What to do if the running host has another model than <see cref="LlamaClientOptions.ModelPath"/>.</summary>
+public enum OtherModel
+{
+    /// <summary>Fail with an <see cref="OtherModelException"/>.</summary>
+    Fail,
+
+    /// <summary>Have the host change its model, for all of its clients.</summary>
+    Load,
+
+    /// <summary>Use the model that it has.</summary>
+    Accept,
+}
+
 /// <summary>How a <see cref="LlamaClient"/> finds or starts its host, and how it waits.</summary>
 public sealed record LlamaClientOptions
 {
@@ -28,9 +41,16 @@ public sealed record LlamaClientOptions
 
     /// <summary>
     /// The file of the model for a host that is started, in the GGUF format; null: the host's own choice, its built-in
-    /// model by default. A relative path is one from the current folder.
+    /// model by default. A relative path is one from the current folder. A running host that has another one is what
+    /// <see cref="OtherModel"/> is about.
     /// </summary>
     public string? ModelPath { get; init; }
+
+    /// <summary>
+    /// What to do if a host runs already and has another model than <see cref="ModelPath"/>, by the path of its file. Looked
+    /// at when the host is ready: not without <see cref="WaitUntilReady"/>.
+    /// </summary>
+    public OtherModel OtherModel { get; init; }
 
     /// <summary>
     /// The host program. A path with a folder in it is taken relative to the current folder; a bare name is looked for
@@ -82,6 +102,10 @@ public sealed record LlamaClientOptions
         if (!Enum.IsDefined(Start))
         {
             throw new ArgumentOutOfRangeException(nameof(Start), Start, "Not a value of HostStart.");
+        }
+        if (!Enum.IsDefined(OtherModel))
+        {
+            throw new ArgumentOutOfRangeException(nameof(OtherModel), OtherModel, "Not a value of OtherModel.");
         }
         Deadline.CheckTimeout(AttachTimeout, nameof(AttachTimeout));
         ArgumentOutOfRangeException.ThrowIfNegative(WakesPerSecond);

@@ -113,6 +113,20 @@ public sealed class ModelNotFoundException : HostStartException
     }
 }
 
+/// <summary>
+/// The running host has another model than the one that was asked for. Give the application an instance name of its own, or
+/// say with <see cref="LlamaClientOptions.OtherModel"/> what is to be done.
+/// </summary>
+public sealed class OtherModelException : LlamaIpcException
+{
+    /// <summary>Makes one, for tests of code that handles it.</summary>
+    /// <param name="message">A sentence that says which models, and what to do.</param>
+    public OtherModelException(string message)
+        : base(LipcError.Refused, message)
+    {
+    }
+}
+
 /// <summary>There is no host program to start. The message says where it was looked for.</summary>
 public sealed class HostProgramNotFoundException : HostStartException
 {
