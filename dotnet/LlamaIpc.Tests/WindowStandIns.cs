@@ -155,11 +155,21 @@ namespace System.Windows
     /// <summary>A window.</summary>
     public class Window : ThreadBound
     {
+        /// <summary>Raised when the window is there.</summary>
+        public event RoutedEventHandler? Loaded;
+
         /// <summary>Raised when the window has been closed.</summary>
         public event EventHandler? Closed;
 
         /// <summary>The dispatcher of the thread that made the window.</summary>
         public Dispatcher Dispatcher { get; } = new(SynchronizationContext.Current);
+
+        /// <summary>Shows the window.</summary>
+        public void Show()
+        {
+            VerifyAccess();
+            Loaded?.Invoke(this, new RoutedEventArgs());
+        }
 
         /// <summary>Closes the window.</summary>
         public void Close()

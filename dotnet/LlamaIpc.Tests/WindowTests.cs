@@ -15,7 +15,8 @@ public class WindowTests
         using Surroundings surroundings = new();
         using UiThread ui = new();
         WpfExample.MainWindow window = null!;
-        await ui.InvokeAsync(() => window = new WpfExample.MainWindow());
+        await ui.InvokeAsync(() => (window = new WpfExample.MainWindow()).Show());
+        await EventuallyAsync(() => Read(ui, () => window.ProgressLabel.Text) == "Ready", "the host is ready");
         await ui.InvokeAsync(window.SendButton.PerformClick);
         await EventuallyAsync(() => Read(ui, () => window.ProgressLabel.Text.StartsWith("Complete! (", StringComparison.Ordinal)
             && window.SendButton.IsEnabled && !window.CancelButton.IsEnabled), "the answer is complete");
