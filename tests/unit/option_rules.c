@@ -85,6 +85,19 @@ int main(void) {
     for (size_t i = 0; i < sizeof variables / sizeof variables[0]; i++)
         unsetenv(variables[i]);
 
+    test_step("a variable by its old name; by its new one first");
+    setenv("LIPC_SLOTS", "3", 1);
+    CHECK(PARSE("--seed", "1"));
+    CHECK_INT(options.n_streams, ==, 3);
+    setenv("LIPC_STREAMS", "5", 1);
+    CHECK(PARSE("--seed", "1"));
+    CHECK_INT(options.n_streams, ==, 5);
+    setenv("LIPC_STREAMS", "", 1);
+    setenv("LIPC_SLOTS", "none", 1);
+    CHECK(!PARSE("--seed", "1") && strstr(message, "LIPC_SLOTS is 'none'"));
+    unsetenv("LIPC_STREAMS");
+    unsetenv("LIPC_SLOTS");
+
     test_step("sizes");
     CHECK(PARSE("--request-size", "5000", "--response-size", "2M"));
     CHECK_INT(options.request_size, ==, 5000);
