@@ -36,6 +36,8 @@ static void check_accepted(const request_view *view, const uint8_t *data, size_t
     MUST(view->n_messages <= LIPC_ITEMS_MAX && view->n_stops <= LIPC_STOPS_MAX);
     MUST(view->header.priority >= -100 && view->header.priority <= 100 && view->header.seed >= LIPC_SEED_DEFAULT);
     MUST(!(view->header.temperature < 0) && !(view->header.temperature > 100));
+    char message[PARAMETERS_MESSAGE_SIZE];
+    MUST(parameters_check(&view->parameters, message));
     request_messages((const char *)data, messages, view->n_messages);
     for (size_t i = 0; i < view->n_messages; i++) {
         must_be_text(messages[i].role, data, size);
