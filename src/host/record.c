@@ -1,16 +1,13 @@
 /* record.c - see record.h. */
-#define _GNU_SOURCE
 #include "record.h"
 
 #include "../engine/replay_tape.h"
 #include "../text/json.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 /* Shorter ones are how long an evaluation takes on a machine that does something else besides. */
 #define PAUSE_LEAST_MS 0.5
@@ -25,7 +22,7 @@ typedef struct recorded {
 } recorded;
 
 struct recorder {
-    int file;
+    FILE *file;
     recorded *answers;   /* by sequence */
     int n_answers;
 };
@@ -34,10 +31,11 @@ int recorder_open(const char *path, recorder **result) {
     static const char first_line[] = REPLAY_TAPE_MAGIC "\n";
     *result = calloc(1, sizeof **result);
     if (!*result) return ENOMEM;
-    (*result)->file = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
-    int error = (*result)->file < 0 ? errno : 0;
-    if (error == 0 && lseek((*result)->file, 0, SEEK_END) == 0 &&
-        write((*result)->file, first_line, sizeof first_line - 1) != (ssize_t)sizeof first_line - 1)
+    (*result)->file = plat_file_open(path, "a");
+    int error = (*result)->file ? 0 : errno;
+    if (error == 0) setvbuf((*result)->file, NULL, _IONBF, 0); /* what is written goes out at once, in one piece */
+    if (error == 0 && fseek((*result)->file, 0, SEEK_END) == 0 && ftell((*result)->file) == 0 &&
+        fwrite(first_line, 1, sizeof first_line - 1, (*result)->file) != sizeof first_line - 1)
         error = errno ? errno : EIO;
     if (error == 0) return 0;
     recorder_close(*result);
@@ -171,7 +169,7 @@ int recorder_end(recorder *recorder, int sequence, lipc_end end, const char *rea
     put_end(answer, end, reason);
     int error = answer->lines.has_failed || answer->rest.has_failed ? ENOMEM : 0;
     /* One write: two hosts with one file, or one that is killed, leave whole answers. */
-    if (error == 0 && write(recorder->file, answer->lines.text, answer->lines.n_bytes) != (ssize_t)answer->lines.n_bytes)
+    if (error == 0 && fwrite(answer->lines.text, 1, answer->lines.n_bytes, recorder->file) != answer->lines.n_bytes)
         error = errno ? errno : EIO;
     free(answer->lines.text);
     free(answer->rest.text);
@@ -186,6 +184,6 @@ void recorder_close(recorder *recorder) {
         free(recorder->answers[i].rest.text);
     }
     free(recorder->answers);
-    if (recorder->file >= 0) close(recorder->file);
+    if (recorder->file) fclose(recorder->file);
     free(recorder);
 }

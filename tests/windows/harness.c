@@ -441,8 +441,9 @@ pid_t process_child(pid_t pid) {
     PROCESSENTRY32W entry = {.dwSize = sizeof entry};
     HANDLE all = CreateToolhelp32Snapshot(TH32CS_SNAPPROCESS, 0);
     pid_t child = 0;
+    /* Its console's process is a child of it, too. */
     for (BOOL is_there = Process32FirstW(all, &entry); is_there && !child; is_there = Process32NextW(all, &entry))
-        if (entry.th32ParentProcessID == (DWORD)pid && entry.cntThreads > 0)
+        if (entry.th32ParentProcessID == (DWORD)pid && entry.cntThreads > 0 && _wcsicmp(entry.szExeFile, L"chatbot.exe") == 0)
             child = (pid_t)entry.th32ProcessID;
     CloseHandle(all);
     return child;

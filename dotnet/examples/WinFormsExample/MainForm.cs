@@ -16,6 +16,7 @@ public sealed class MainForm : Form
 
     private readonly LlamaCppStreamingClient client = new();
     private CancellationTokenSource cancel = new();
+    private bool isStarted;
 
     /// <summary>Lays out the window; the host is started when it is shown.</summary>
     public MainForm()
@@ -50,11 +51,18 @@ public sealed class MainForm : Form
     private async Task StartAsync()
     {
         await client.InitializeAsync("chatbot", cancel.Token);
+        isStarted = true;
         statusLabel.Text = "Ready";
     }
 
-    private Task AskAsync() =>
-        client.SendStreamingRequestAsync(userInputTextBox.Text, "You are a helpful tutor", cancel.Token);
+    private async Task AskAsync()
+    {
+        if (!isStarted)
+        {
+            await StartAsync();
+        }
+        await client.SendStreamingRequestAsync(userInputTextBox.Text, "You are a helpful tutor", cancel.Token);
+    }
 
     private async Task RunAsync(string status, Func<Task> action)
     {
@@ -69,6 +77,12 @@ public sealed class MainForm : Form
         catch (OperationCanceledException)
         {
             statusLabel.Text = "Cancelled";
+        }
+        catch (HostGoneException)
+        {
+            // It was killed or has crashed: another takes its place with the next question.
+            statusLabel.Text = "The host is gone; the next question starts another.";
+            isStarted = false;
         }
         catch (LlamaIpcException error)
         {

@@ -80,6 +80,10 @@ public partial class MainWindow : Window
         {
             ProgressLabel.Text = "Cancelled";
         }
+        catch (HostGoneException)
+        {
+            await StartAsync(); // It was killed or has crashed: another takes its place.
+        }
         catch (LlamaIpcException error)
         {
             ProgressLabel.Text = error.Message;

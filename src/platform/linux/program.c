@@ -21,9 +21,11 @@ const char *plat_environment(const char *name) {
 }
 
 FILE *plat_file_open(const char *path, const char *mode) {
-    char closed[8];
-    snprintf(closed, sizeof closed, "%se", mode);
-    return fopen(path, closed);
+    int flags = mode[0] == 'r' ? O_RDONLY : O_WRONLY | O_CREAT | (mode[0] == 'a' ? O_APPEND : O_TRUNC);
+    int descriptor = open(path, flags | O_CLOEXEC, 0600);
+    FILE *file = descriptor < 0 ? NULL : fdopen(descriptor, mode);
+    if (!file && descriptor >= 0) close(descriptor);
+    return file;
 }
 
 int plat_file_size(const char *path, uint64_t *n_bytes) {
