@@ -5,6 +5,7 @@
 #define LIPC_TESTS_CHAT_TEST_HPP
 
 extern "C" {
+#include "../../src/engine/engine.h"
 #include "../support/harness.h"
 }
 #include "../../src/engine/llama/common/chat.h"

@@ -6,7 +6,7 @@
 namespace {
 
 /* Deeper nesting would be followed by recursion, here and in the library. */
-constexpr int depth_max = 64;
+constexpr int depth_max = 256;
 /* Likewise of groups in a schema's pattern. */
 constexpr int groups_max = 64;
 constexpr size_t shown_max = 60;
@@ -158,6 +158,42 @@ void check_pattern(const std::string &pattern, const std::string &field) {
     if (n_groups > groups_max) refuse(field, "has more than " + std::to_string(groups_max) + " groups");
 }
 
+/* The library's converter knows classes of characters, but not their short names. */
+std::string spelled_out(const std::string &pattern) {
+    static const struct { char name; const char *characters; } classes[] = {{'d', "0-9"}, {'w', "A-Za-z0-9_"}, {'s', " \\t\\n\\r"}};
+    std::string result;
+    bool in_class = false;
+    for (size_t i = 0; i < pattern.size(); i++) {
+        char c = pattern[i];
+        const char *characters = nullptr;
+        if (c == '\\' && i + 1 < pattern.size()) {
+            for (const auto &each : classes)
+                if (pattern[i + 1] == each.name) characters = each.characters;
+            if (characters) result += in_class ? characters : std::string("[") + characters + "]";
+            else result.append(pattern, i, 2);
+            i++;
+            continue;
+        }
+        if (c == '[') in_class = true;
+        if (c == ']') in_class = false;
+        result += c;
+    }
+    return result;
+}
+
+common_json with_patterns_spelled_out(const common_json &value) {
+    if (value.is_array()) {
+        common_json result = common_json::array();
+        for (const common_json &item : value) result.push_back(with_patterns_spelled_out(item));
+        return result;
+    }
+    if (!value.is_object()) return value;
+    common_json result = common_json::object();
+    for (const auto &[key, item] : value.items())
+        result[key] = key == "pattern" && item.is_string() ? common_json(spelled_out(item.get<std::string>())) : with_patterns_spelled_out(item);
+    return result;
+}
+
 void check_schema(const common_json &value, const std::string &field) {
     if (value.is_array())
         for (const common_json &item : value) check_schema(item, field);
@@ -219,7 +255,7 @@ void read_tool_choice(const common_json &value, chat_document &document) {
 void take_schema(const common_json &schema, const std::string &field, chat_document &document) {
     want_object(schema, field);
     check_schema(schema, field);
-    document.schema = schema;
+    document.schema = with_patterns_spelled_out(schema);
     if (schema.empty()) document.schema["type"] = "object";
 }
 
@@ -252,10 +288,11 @@ void read_thinking(const common_json &all, chat_document &document) {
         if (effort == "none") document.enable_thinking = false;
         else document.reasoning_effort = effort;
     }
-    if (all.contains("thinking_budget_tokens")) {
-        const common_json &budget = all.at("thinking_budget_tokens");
+    for (const char *key : {"thinking_budget_tokens", "reasoning_budget_tokens"}) { /* llama-server knows both */
+        if (!all.contains(key)) continue;
+        const common_json &budget = all.at(key);
         if (!budget.is_number_integer() || budget.get<int64_t>() < -1 || budget.get<int64_t>() > INT32_MAX)
-            refuse("thinking_budget_tokens", "is " + shown(budget) + "; it must be a number of tokens, or -1");
+            refuse(key, "is " + shown(budget) + "; it must be a number of tokens, or -1");
         document.thinking_budget = static_cast<int>(budget.get<int64_t>());
     }
     if (!all.contains("reasoning_format")) return;
@@ -286,7 +323,7 @@ void read_continuation(const common_json &value, chat_document &document) {
 void read_conversation(const common_json &all, chat_document &document) {
     know_keys(all, "", {"messages", "tools", "tool_choice", "parallel_tool_calls", "response_format", "json_schema",
                         "chat_template_kwargs", "reasoning_effort", "enable_thinking", "thinking_budget_tokens",
-                        "reasoning_format", "continue_final_message"});
+                        "reasoning_budget_tokens", "reasoning_format", "continue_final_message", "add_generation_prompt"});
     read_messages(all.at("messages"), document);
     if (all.contains("tools")) read_tools(all.at("tools"), document);
     if (all.contains("tool_choice")) read_tool_choice(all.at("tool_choice"), document);
@@ -295,6 +332,10 @@ void read_conversation(const common_json &all, chat_document &document) {
     if (all.contains("chat_template_kwargs")) read_kwargs(all.at("chat_template_kwargs"), document);
     read_thinking(all, document);
     if (all.contains("continue_final_message")) read_continuation(all.at("continue_final_message"), document);
+    bool continues = document.continuation != COMMON_CHAT_CONTINUATION_NONE;
+    if (all.contains("add_generation_prompt") && flag_of(all.at("add_generation_prompt"), "add_generation_prompt") == continues)
+        refuse("add_generation_prompt", continues ? "is true, but the last message is to be continued"
+                                                  : "is false, but no message is to be continued");
 }
 
 void read_prompt(const common_json &all, chat_document &document) {
