@@ -2,6 +2,7 @@
  * what belongs to a live host, to a waiting client or to the next host stays, whatever is asked. All in a /dev/shm of this
  * test's own: --fix looks at everything there. */
 #include "cli_test.h"
+#include "../death/worker_test.h"
 
 #include <semaphore.h>
 #include <sys/mount.h>
@@ -200,6 +201,7 @@ static void backends(void) {
         CHECK(list && fgets(command, sizeof command, list));
         CHECK_INT(pclose(list), ==, 0);
         setenv("LD_PRELOAD", command, 1);
+        add_option("ASAN_OPTIONS", "verify_asan_link_order=0");
         FAULTS(DOCTOR(CLI_EXIT_WRONG, NULL), "wrong", "library");
         unsetenv("LD_PRELOAD");
     } else {

@@ -88,6 +88,7 @@ static void check_each(const char *what, const char *const *tokens) {
         lipc_stream_close(stream);
     }
     free(expected);
+    free(script.text);
     lipc_client_close(client);
     end_host(&host, &segment);
 }

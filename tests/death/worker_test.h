@@ -18,7 +18,7 @@ static inline void add_option(const char *variable, const char *option) {
 static inline void expect_crashes(void) {
     const struct rlimit none = {0, 0};
     CHECK_INT(setrlimit(RLIMIT_CORE, &none), ==, 0);
-    add_option("ASAN_OPTIONS", "handle_segv=0");
+    add_option("ASAN_OPTIONS", "handle_segv=0:handle_sigbus=0");
     add_option("TSAN_OPTIONS", "handle_segv=0");
 }
 

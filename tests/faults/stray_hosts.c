@@ -12,6 +12,14 @@ static void move_away(void *nothing) {
         _exit(99);
 }
 
+/* Whether the host's log has these words by now. */
+static bool says(const test_host *host, const char *words) {
+    char *err = host_err(host);
+    bool found = strstr(err, words) != NULL;
+    free(err);
+    return found;
+}
+
 static void check_named(const test_host *host, const char *what) {
     char process[32], *doctor;
     cli cli;
@@ -44,7 +52,7 @@ int main(void) {
     test_step("names that were removed under a host");
     segment segment = host_ready(&host, instance, REPLAY(script, "--rate", "0"));
     objects_remove(instance);
-    CHECK_SAY(WAITED(SOON_MS, strstr(host_err(&host), "lost its name")), "it does not notice");
+    CHECK_SAY(WAITED(SOON_MS, says(&host, "lost its name")), "it does not notice");
     check_named(&host, "lost its name");
     char *err = host_err(&host);
     CHECK_SAY(count_of(err, "lost its name") == 1, "not said once: %s", err);
@@ -56,7 +64,7 @@ int main(void) {
     test_host_setup away = {.before_exec = move_away};
     /* The host itself tells nobody here that it is ready: its log is all that is seen of it. */
     host_start_with(&host, instance, &away, (const char *const[]){"--replay", script.path, "--rate", "0", NULL});
-    CHECK(WAITED(SOON_MS, host_ended(&host, 0) || strstr(host_err(&host), "ready after")));
+    CHECK(WAITED(SOON_MS, host_ended(&host, 0) || says(&host, "ready after")));
     if (!host.running && host.exit_code == 99)
         test_skip("mount namespaces of one's own are not allowed here");
     check_named(&host, "another /dev/shm");

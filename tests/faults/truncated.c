@@ -1,6 +1,7 @@
 /* truncated.c - another program of the user truncates the segment of a running host. The worker that looks at what is gone
  * dies; the supervisor says why, makes the segment whole, and the next worker serves. Who cannot go on says why. */
 #include "../cli/cli_test.h"
+#include "../death/worker_test.h"
 #include "faults_test.h"
 
 static off_t size_of(const char *instance) {
@@ -17,7 +18,8 @@ static void cut(const char *instance, off_t n_bytes) {
 /* Whether the host has begun anew since. In a process of its own: what is looked at may be gone the next moment. */
 static void wait_for_recovery(void *data, int pid) {
     segment segment = {0};
-    CHECK(WAITED(SOON_MS, has_come_to(&segment, data, (pid_t)pid, LIPC_HUB_READY) && NOW(hub_in(&segment)->n_recoveries) > 0));
+    CHECK(WAITED(SOON_MS, has_come_to(&segment, data, (pid_t)pid, LIPC_HUB_READY) && hub_state(&segment) == LIPC_HUB_READY &&
+                              NOW(hub_in(&segment)->n_recoveries) > 0));
 }
 
 static void serves_on(const char *instance, const script *script, off_t n_bytes) {
@@ -94,6 +96,7 @@ static void one_process(const char *instance, const script *script) {
 int main(void) {
     char instance[64];
     test_begin("truncated", 110);
+    expect_crashes();
     test_instance(instance, "truncated");
     setenv("LIPC_NAME", instance, 1);
     script script = script_new(3000);

@@ -154,7 +154,7 @@ static void check_ending_host(test_host *host) {
         if (stream)
             host_start_with(host, instance, NULL, REPLAY(text, "--rate", "200", "--streams", "4", "-np", "1"));
         lipc_client *modern = client_of(instance);
-        lipc_stream *long_one = ask(modern, "tell");
+        lipc_stream *long_one = ask_endless(modern);
         reading reading = {0};
         read_until(long_one, &reading, 1);
         pthread_t thread = call_start(&call, stream);
