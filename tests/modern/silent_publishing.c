@@ -129,7 +129,8 @@ static void nobody_sleeps(const char *rate, const char *calls, const char *part,
     printf("  %d such calls in %.0f ms between the first and the last of %d tokens, %d in all\n", n_calls,
            (last_s - first_s) * 1e3, n_tokens, n_all);
     CHECK(last_s > first_s);
-    CHECK_INT(n_calls, ==, 0);
+    /* None for a token: what memory allocation asks of the system now and then is for thousands. */
+    CHECK_INT(n_calls, <=, n_tokens / 10000);
     CHECK_INT(n_wakes, ==, 0);
     close(fd);
     lipc_stream_close(stream);
