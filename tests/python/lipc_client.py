@@ -28,18 +28,20 @@ HUB_STARTING, HUB_LOADING, HUB_READY, HUB_ENDING = 1, 2, 3, 4
 QUEUED, READING, GENERATING, ENDED = 1, 2, 3, 4
 END_TURN, END_LIMIT, END_STOP, END_CONTEXT, END_FULL = 1, 2, 3, 4, 5
 END_CANCELLED, END_REFUSED, END_FAILED, END_HOST_ENDED = 6, 7, 8, 9
-DETACHABLE, IGNORE_EOS, LOGPROBS = 1, 2, 4
+DETACHABLE, IGNORE_EOS, LOGPROBS, RENDER = 1, 2, 4, 16
+FEATURE_PARTS, FEATURE_DOCUMENTS = 1, 2
+THOUGHT, CALL = 1, 2
 
 _HUB, _HUB_END, _MAGIC, _MAJOR, _MINOR = 45056, 49152, 0x425548204350494C, 1, 0
 _HUB_STATE, _HUB_LOAD, _HUB_MODEL, _HUB_BELL, _HUB_SHUTDOWN, _HUB_TICKET = 128, 132, 256, 512, 520, 576
 _RECORD_START_TIME, _RECORD_RESERVATION, _RECORD_BELL, _RECORD_POSITION = 8, 16, 64, 128
 _CANCEL, _ID, _REQUEST_BYTES, _WATCHERS, _PUBLISHED, _STATUS, _PROGRESS, _MESSAGE = 8, 16, 32, 64, 128, 136, 192, 256
-_ANSWER_SUM = 248
+_PARTS, _PARTS_SUM, _ANSWER_SUM = 152, 160, 248
 _RECORD_FREE, _ATTACHING, _ATTACHED, _LEAVING = 0, 1, 2, 3
 _STREAM_FREE, _CLAIMED, _SUBMITTED, _DETACHED, _RELEASED, _OFFERED = 0, 1, 2, 3, 4, 5
 _NO_OWNER = 4095
 _WAITING, _GRANTED = 1, 2
-_ITEM_MESSAGE, _ITEM_STOP, _ITEM_GRAMMAR = 1, 2, 3
+_ITEM_MESSAGE, _ITEM_STOP, _ITEM_GRAMMAR, _ITEM_DOCUMENT = 1, 2, 3, 4
 _INT_DEFAULT, SEED_RANDOM, SEED_DEFAULT = -(1 << 31), -1, -2
 
 
@@ -231,6 +233,13 @@ def generation_of(claim):
 
 # ---- Requests (4) ----
 
+def fnv1a(data, total=0xCBF29CE484222325):
+    """The sum that answers and parts are checked by (7.3, 7.14)."""
+    for byte in data:
+        total = (total ^ byte) * 0x100000001B3 & (1 << 64) - 1
+    return total
+
+
 def item(kind, text, role=""):
     data = text if isinstance(text, bytes) else text.encode()
     size = 24 + (len(data) + 8) // 8 * 8
@@ -239,11 +248,13 @@ def item(kind, text, role=""):
 
 def request(messages, stops=(), grammar=None, flags=0, n_predict=_INT_DEFAULT, temperature=math.nan, min_p=math.nan,
             top_p=math.nan, top_k=_INT_DEFAULT, repeat_penalty=math.nan, frequency_penalty=math.nan,
-            presence_penalty=math.nan, repeat_last_n=_INT_DEFAULT, priority=0, seed=SEED_DEFAULT):
-    """The bytes of a request; messages are pairs of role and text. What is not given is left to the host."""
+            presence_penalty=math.nan, repeat_last_n=_INT_DEFAULT, priority=0, seed=SEED_DEFAULT, document=None):
+    """The bytes of a request; messages are pairs of role and text, or there are none and a document in JSON (15).
+    What is not given is left to the host."""
     items = [item(_ITEM_MESSAGE, text, role) for role, text in messages]
     items += [item(_ITEM_STOP, text) for text in stops]
     items += [item(_ITEM_GRAMMAR, grammar)] if grammar is not None else []
+    items += [item(_ITEM_DOCUMENT, document)] if document is not None else []
     body = b"".join(items)
     return struct.pack("<IIifffifffiiqII", 64 + len(body), flags, n_predict, temperature, min_p, top_p, top_k,
                        repeat_penalty, frequency_penalty, presence_penalty, repeat_last_n, priority, seed,
@@ -281,10 +292,7 @@ def _is_nested(pid):
 
 def answer_sum(generation, text):
     """The sum over a whole answer's bytes (7.3 step 6)."""
-    result = 0xCBF29CE484222325
-    for byte in generation.to_bytes(4, "little") + text:
-        result = (result ^ byte) * 0x100000001B3 & 0xFFFFFFFFFFFFFFFF
-    return result
+    return fnv1a(generation.to_bytes(4, "little") + text)
 
 
 class HostWatch:
@@ -321,10 +329,10 @@ class HostWatch:
 
 # ---- The hub (4, 7.1) ----
 
-_HUB_FORMAT = "<QHHIQQQIIQIIQQIIIIIII"
+_HUB_FORMAT = "<QHHIQQQIIQIIQQIIIIIIIIIII"
 Hub = collections.namedtuple("Hub", """magic layout_major layout_minor host_pid host_start_time features segment_size
     hub_size epoch clients_offset client_size n_clients streams_offset stream_size n_streams request_offset request_size
-    log_offset log_size index_offset index_length""")
+    log_offset log_size index_offset index_length parts_offset parts_size parts_index_offset parts_length""")
 
 
 def read_hub(segment, pid, size):
@@ -354,6 +362,8 @@ def check_hub(hub, size):
     """Python's numbers do not overflow, so the products need no care."""
     areas = ((hub.request_offset, hub.request_size), (hub.log_offset, hub.log_size),
              (hub.index_offset, hub.index_length * 16))
+    if hub.features & FEATURE_PARTS:
+        areas += ((hub.parts_offset, hub.parts_size), (hub.parts_index_offset, hub.parts_length * 32))
     holds = (_HUB_END <= hub.segment_size <= size and 1 <= hub.n_clients <= 256 and 1 <= hub.n_streams <= 1024
              and hub.client_size >= 256
              and all(n % 64 == 0 for n in (hub.clients_offset, hub.client_size, hub.streams_offset, hub.stream_size))
@@ -673,6 +683,7 @@ class Client:
 # ---- One answer ----
 
 Token = collections.namedtuple("Token", "end id logprob time_us")
+Part = collections.namedtuple("Part", "kind call position token id name text")
 Progress = collections.namedtuple("Progress", """queue_position n_prompt n_prompt_done seed submitted_ns started_ns
     first_token_ns ended_ns""")
 # over: nothing comes any more. host_lost: because the host died; the text is not the whole answer then.
@@ -722,6 +733,32 @@ class Stream:
     def sum_holds(self, text):
         """Whether these bytes are all of an answer that has ended, and nobody has written over them."""
         return self.client.segment.load8(self._offset + _ANSWER_SUM) == answer_sum(self.generation, text)
+
+    def parts(self):
+        """Thoughts and calls so far, in their order (7.14), and whether they are as the host wrote them: None before
+        the end."""
+        segment, hub = self.client.segment, self.client.hub
+        if not hub.features & FEATURE_PARTS:
+            return [], None
+        status = segment.load8(self._offset + _STATUS)
+        if generation_of(status) != self.generation:
+            return [], None
+        word = segment.load8(self._offset + _PARTS)
+        n_bytes, n_parts = min(word & 0xFFFFFFFF, hub.parts_size), min(word >> 32 & 0xFFFF, hub.parts_length)
+        log, index = self._offset + hub.parts_offset, self._offset + hub.parts_index_offset
+        records = segment.map[index:index + 32 * n_parts]
+        bytes_ = segment.map[log:log + n_bytes]
+        wanted = segment.load8(self._offset + _PARTS_SUM) if status & 255 == ENDED else None
+        self._check_generation()
+        found, total = [], fnv1a(struct.pack("<I", self.generation))
+        fields = list(struct.iter_unpack("<IIIIIHHII", records))
+        for i, (kind, call, start, position, token, n_id, n_name, *_) in enumerate(fields):
+            end = fields[i + 1][2] if i + 1 < n_parts else n_bytes
+            content = bytes_[start:end]
+            total = fnv1a(records[32 * i:32 * i + 32] + content, total)
+            found.append(Part(kind, call, position, token, content[:n_id].decode(),
+                              content[n_id:n_id + n_name].decode(), content[n_id + n_name:].decode()))
+        return found, None if wanted is None else wanted == total
 
     def _first_byte(self, log, n):
         """Where the text behind the cursor begins: never inside a character, wherever find() was told to begin."""

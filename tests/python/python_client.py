@@ -2,8 +2,10 @@
 
 Arguments: names of tests, without test_ (default: all). Environment and exit codes as in ../README.md.
 """
+import json
 import math
 import os
+import re
 import resource
 import signal
 import struct
@@ -250,6 +252,57 @@ def test_answer():
         stream = client.submit(request(ASK))
         check_equal("".join(stream), text)
         stream.close()
+    host.end()
+
+
+def test_parts():
+    """Thoughts and calls beside the text, and a request as a document."""
+    script = '''lipc replay 1
+answer
+thought "Let me sée."
+text "It is "
+& call "c1" "clock"
+arguments "{\\"zone\\": "
+arguments "\\"UTC\\"}"
+text "noon."
+call "" "bell"
+arguments "{}"
+end
+answer
+text "again"
+'''
+    host = Host("parts", text=script)
+    with host.ready() as client:
+        check_equal(client.hub.features & 3, lipc.FEATURE_PARTS | lipc.FEATURE_DOCUMENTS)
+        stream = client.submit(request([], document='{"messages": [{"role": "user", "content": "Hi"}]}', seed=1))
+        check_equal(stream.rest().decode(), "It is noon.")
+        (thought, clock, bell), right = stream.parts()
+        check_equal(thought, lipc.Part(lipc.THOUGHT, 0, 0, 0, "", "", "Let me sée."))
+        check_equal(clock, lipc.Part(lipc.CALL, 0, 6, 1, "c1", "clock", '{"zone": "UTC"}'))
+        check_equal(bell[:4] + bell[5:], (lipc.CALL, 1, 11, 5, "bell", "{}"))
+        check(re.fullmatch("[A-Za-z0-9]{9}", bell.id), bell.id)
+        check_equal(right, True)
+        log = client.stream_offset(stream.index) + client.hub.parts_offset
+        client.segment.map[log] ^= 1
+        check_equal(stream.parts()[1], False)
+        client.segment.map[log] ^= 1
+        stream.close()
+
+        said = '{"messages": [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hi."}]}'
+        stream = client.submit(request([], document=said))
+        check_equal(stream.rest().decode(), "again")
+        check_equal(stream.parts(), ([], True))
+        stream.close()
+
+        stream = client.submit(request([("user", "one two")], flags=lipc.RENDER))
+        shown = json.loads(stream.rest().decode())
+        check_equal((shown["text"], [token["text"] for token in shown["tokens"]]), ("one two", ["one", " two"]))
+        check_equal(stream.tokens, [])
+        stream.close()
+
+        for document in ("[]", "{", '{"a": 1} x', ""):
+            refused(client, "document", client.submit(request([], document=document)))
+        refused(client, "document", client.submit(request(ASK, document="{}")))
     host.end()
 
 
