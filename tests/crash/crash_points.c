@@ -79,7 +79,7 @@ typedef struct outcome {
     double modern_ms, classic_ms; /* from the death, or the continuation, to the newcomers' first texts */
 } outcome;
 
-static script text;
+static script text, played; /* the same, with a call in it */
 
 static const char *name_of(const crash_round *round, char name[128]) {
     snprintf(name, 128, "%s:%s:%u:%s", sides[round->side].name, round->step, round->nth, action_names[round->action]);
@@ -212,7 +212,7 @@ static void start_host(test_host *host, const char *instance, const crash_round 
     const test_host_setup setup = {.before_exec = orders ? give_orders : NULL, .data = orders};
     const char *rate = sides[round->side].rate, *streams = sides[round->side].streams;
     host_start_with(host, instance, &setup,
-                    REPLAY(text, "--rate", rate, "--streams", streams, "-np", "3", "--response-size", RESPONSE_SIZE));
+                    REPLAY(played, "--rate", rate, "--streams", streams, "-np", "3", "--response-size", RESPONSE_SIZE));
 }
 
 /* One of each channel. The first one's time counts from the death. */
@@ -826,6 +826,7 @@ int main(int argc, char *argv[]) {
     static steps steps;
     test_begin("crash_points", is_long ? 7200 : 600);
     text = script_new(1200);
+    played = script_with_parts(&text);
     read_failpoints(&steps, argv[1]);
     test_step("%d steps: who comes to which", steps.n);
     /* Some steps are only come to at the right moment. */

@@ -21,6 +21,31 @@ script script_load(const char *path) {
     return loaded;
 }
 
+/* Behind so many tokens; further than what is read token by token. */
+enum { CALL_BEHIND = 40, CALL_TOKENS = 3 };
+static const char call_lines[] = "call \"\" \"tool\"\narguments \"{\\\"a\\\": \"\narguments \"1}\"\n";
+static const char call_arguments[] = "{\"a\": 1}";
+
+script script_with_parts(const script *plain) {
+    script made = {.text = plain->text, .n_bytes = plain->n_bytes};
+    int fd = memfd_create("script", MFD_CLOEXEC);
+    FILE *file = fd >= 0 ? fdopen(dup(fd), "w") : NULL;
+    CHECK(file != NULL);
+    fprintf(file, "lipc replay 1\nanswer\n");
+    const char *at = plain->text;
+    for (int i = 0; *at; i++) {
+        size_t n_bytes = token_bytes(at);
+        if (i == CALL_BEHIND) fprintf(file, "%s", call_lines);
+        fprintf(file, "text \"");
+        for (size_t k = 0; k < n_bytes; k++) at[k] == '\n' ? fprintf(file, "\\n") : fputc(at[k], file);
+        fprintf(file, "\"\n");
+        at += n_bytes;
+    }
+    CHECK(fclose(file) == 0);
+    snprintf(made.path, sizeof made.path, "/proc/%d/fd/%d", (int)getpid(), fd);
+    return made;
+}
+
 /* ---- modern ---- */
 
 static int open_client(const char *instance, int wakes_per_second, lipc_client **client) {
@@ -156,6 +181,32 @@ static int be_paced(const char *instance, const script *script) {
     return LIPC_E_OK;
 }
 
+/* All parts: the text, and the call in its place. */
+static int read_parts(lipc_client *client, const script *script) {
+    lipc_stream *stream;
+    size_t n_read = 0, n_arguments = 0;
+    TRY(open_stream(client, -1, false, &stream));
+    for (;;) {
+        lipc_part_delta delta;
+        TRY(lipc_stream_read_part(stream, soon(), &delta));
+        if (delta.n_bytes == 0 && !delta.begins) break;
+        if (delta.kind == LIPC_PART_TEXT) {
+            CHECK_SAY(delta.offset == n_read && script_has(script, n_read, delta.text, delta.n_bytes), "wrong text at %zu",
+                      n_read);
+            n_read += delta.n_bytes;
+            continue;
+        }
+        CHECK(delta.kind == LIPC_PART_CALL && delta.part == 0 && strcmp(delta.name, "tool") == 0);
+        CHECK_SAY(n_read == tokens_end(script, CALL_BEHIND), "the call is at %zu", n_read);
+        CHECK(delta.offset == n_arguments && n_arguments + delta.n_bytes < sizeof call_arguments);
+        CHECK(memcmp(delta.text, call_arguments + n_arguments, delta.n_bytes) == 0);
+        n_arguments += delta.n_bytes;
+    }
+    CHECK(n_read == script->n_bytes && n_arguments == sizeof call_arguments - 1);
+    lipc_stream_close(stream);
+    return LIPC_E_OK;
+}
+
 int scenario_modern(const char *instance, const script *script) {
     lipc_client *client;
     lipc_stream *stream;
@@ -164,6 +215,7 @@ int scenario_modern(const char *instance, const script *script) {
     TRY(lipc_client_wait_ready(client, soon(), NULL, NULL));
     TRY(queue(client, script));
     TRY(detach_and_follow(client, script));
+    TRY(read_parts(client, script));
     TRY(cancel(client, script));
     TRY(be_refused(client));
     TRY(be_paced(instance, script));
@@ -323,13 +375,19 @@ void leave_answer(const char *instance, const script *script, char id[LIPC_STREA
     lipc_client_close(client);
 }
 
+/* Bytes of text after so many tokens of what is played, over and over. */
+static size_t played_bytes(const script *script, int n_tokens) {
+    int n_played = count_tokens(script->text) + CALL_TOKENS, n_rest = n_tokens % n_played;
+    if (n_rest > CALL_BEHIND) n_rest = n_rest > CALL_BEHIND + CALL_TOKENS ? n_rest - CALL_TOKENS : CALL_BEHIND;
+    return (size_t)(n_tokens / n_played) * script->n_bytes + tokens_end(script, n_rest);
+}
+
 int find_answer(const char *instance, const script *script, const char *id) {
-    int n_text = count_tokens(script->text);
     lipc_client *client;
     lipc_stream *stream;
     TRY(open_client(instance, 0, &client));
     TRY(lipc_stream_attach(client, id, 0, 0, &stream));
-    TRY(read_exactly(stream, script, N_LONG / n_text * script->n_bytes + tokens_end(script, N_LONG % n_text)));
+    TRY(read_exactly(stream, script, played_bytes(script, N_LONG)));
     lipc_stream_close(stream);
     lipc_client_close(client);
     return LIPC_E_OK;

@@ -35,4 +35,8 @@ double serve_classic_newcomer(const char *instance, const script *script);
 /* The text behind a script's path. */
 script script_load(const char *path);
 
+/* The same text for a host to play, with a thought before it and a call within it: who reads the text alone notices
+ * nothing. */
+script script_with_parts(const script *script);
+
 #endif
