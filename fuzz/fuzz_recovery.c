@@ -17,6 +17,23 @@ enum { OWNER_PID = 3, HONEST_PID = 4, MAX_STREAMS = 8 };
 
 static const char text[] = "Am Ende der Straße 🚀 wartet, langsam und ohne Eile, ein alter Zug auf Überraschungen.";
 
+/* That text with thoughts before it and calls within. */
+static const char played[] = "lipc replay 1\n"
+                             "answer\n"
+                             "thought \"Wohin\"\n"
+                             "thought \"?\"\n"
+                             "text \"Am Ende\"\n"
+                             "text \" der Straße 🚀 wartet,\"\n"
+                             "& call \"\" \"zug\"\n"
+                             "arguments \"{\\\"ziel\\\":\"\n"
+                             "arguments \" \\\"Köln\\\"}\"\n"
+                             "text \" langsam und ohne\"\n"
+                             "text \" Eile,\"\n"
+                             "& call \"c\" \"uhr\"\n"
+                             "& arguments \"{}\"\n"
+                             "text \" ein alter Zug\"\n"
+                             "text \" auf Überraschungen.\"\n";
+
 typedef enum stage {
     STAGE_NOISE, /* the input goes on */
     STAGE_REST,  /* until the answers at hand are final */
@@ -41,6 +58,18 @@ typedef struct play {
 enum { MAX_TOKENS = 64 };
 static engine *text_engine;
 static uint32_t token_bytes[MAX_TOKENS], n_text_tokens;
+static part_delta token_deltas[MAX_TOKENS][2]; /* what each adds to thoughts and calls */
+static size_t n_token_deltas[MAX_TOKENS];
+
+static void learn_deltas(const engine_progress *progress, uint32_t token) {
+    MUST(progress->n_deltas <= 2);
+    n_token_deltas[token] = progress->n_deltas;
+    for (size_t i = 0; i < progress->n_deltas; i++) {
+        const engine_delta *delta = &progress->deltas[i]; /* lives as long as the engine */
+        token_deltas[token][i] = (part_delta){delta->kind, delta->begins, delta->n_before, delta->id, delta->name,
+                                              delta->bytes, delta->n_bytes};
+    }
+}
 
 /* Once: how the engine cuts its text. */
 static void learn_tokens(void) {
@@ -48,12 +77,14 @@ static void learn_tokens(void) {
     const engine_message message = {"user", "?"};
     const engine_request request = {.messages = &message, .n_messages = 1, .n_predict = -1};
     int sequence;
-    text_engine = play_text(text, MAX_STREAMS + 1);
+    text_engine = play_text(played, MAX_STREAMS + 1);
     MUST(engine_admit(text_engine, &request, &sequence) == ENGINE_OK);
     for (engine_end end = ENGINE_END_NONE; end == ENGINE_END_NONE;) {
         MUST(engine_step(text_engine, progress) == 1);
         end = progress[0].end;
-        if (progress[0].has_token) token_bytes[n_text_tokens++] = (uint32_t)progress[0].n_bytes;
+        if (!progress[0].has_token) continue;
+        learn_deltas(progress, n_text_tokens);
+        token_bytes[n_text_tokens++] = (uint32_t)progress[0].n_bytes;
     }
 }
 
@@ -77,9 +108,11 @@ static void write_answer(const hub_view *view, uint32_t stream, size_t request_b
     uint64_t sum = stream_request_sum(stream_request(view, stream), request_bytes, 7, generation);
     stream_writer_begin(&writer, view, stream, generation, 1000);
     stream_writer_start(&writer, 7, sum, 2000);
+    parts_writer_name_calls(&writer.parts, stream_request_sum(stream_request(view, stream), request_bytes, 7, 0));
     if (n_tokens > n_text_tokens || has_ended) n_tokens = n_text_tokens;
     for (uint32_t i = 0; i < n_tokens; at += token_bytes[i++])
-        MUST(stream_writer_append(&writer, text + at, token_bytes[i], &(stream_token){(int32_t)i, 0}, 3000) == STREAM_FITS);
+        MUST(stream_writer_append_all(&writer, text + at, token_bytes[i], token_deltas[i], n_token_deltas[i],
+                                      &(stream_token){(int32_t)i, 0}, 3000) == STREAM_FITS);
     if (has_ended) stream_writer_end(&writer, LIPC_END_TURN, 0, "", 4000);
 }
 
