@@ -8,6 +8,9 @@ namespace LlamaIpc;
 /// <summary>Maps the contents of messages; one that the host cannot take is refused by its name.</summary>
 internal static class ChatMessages
 {
+    /// <summary>Without indentation: white space is tokens, too.</summary>
+    private static readonly JsonSerializerOptions Compact = new(AIJsonUtilities.DefaultOptions) { WriteIndented = false };
+
     /// <summary>Adds messages; each result of a tool becomes one of its own.</summary>
     /// <exception cref="NotSupportedException">One holds something that the host cannot take.</exception>
     internal static void AddTo(List<LlamaMessage> all, IEnumerable<ChatMessage> messages)
@@ -69,10 +72,10 @@ internal static class ChatMessages
         null => result.Exception?.Message ?? "",
         string text => text,
         JsonElement { ValueKind: JsonValueKind.String } text => text.GetString()!,
-        object value => JsonSerializer.Serialize(value, AIJsonUtilities.DefaultOptions.GetTypeInfo(value.GetType())),
+        object value => JsonSerializer.Serialize(value, Compact.GetTypeInfo(value.GetType())),
     };
 
     private static string ArgumentsOf(FunctionCallContent call) => JsonSerializer.Serialize(
         call.Arguments ?? new Dictionary<string, object?>(),
-        AIJsonUtilities.DefaultOptions.GetTypeInfo(typeof(IDictionary<string, object?>)));
+        Compact.GetTypeInfo(typeof(IDictionary<string, object?>)));
 }

@@ -246,7 +246,7 @@ public class HeaderTests
         "char" or "uint8_t" => 1,
         "uint16_t" => 2,
         "int32_t" or "uint32_t" or "float" => 4,
-        "int64_t" or "uint64_t" or "size_t" or "*" or "**" => 8,
+        "int64_t" or "uint64_t" or "double" or "size_t" or "*" or "**" => 8,
         _ => throw new NotSupportedException($"a field of type {type}"),
     };
 
@@ -264,6 +264,7 @@ public class HeaderTests
         : field.FieldType == typeof(ulong) ? "uint64_t"
         : field.FieldType == typeof(nuint) ? "size_t"
         : field.FieldType == typeof(float) ? "float"
+        : field.FieldType == typeof(double) ? "double"
         : field.FieldType.Name;
 
     private static int SizeOf(FieldInfo field) =>
