@@ -151,6 +151,11 @@ void doctor_check_memory(doctor *doctor, bool is_after) {
                                                                                        "reserves %sB", room, total, need);
         doctor_advise(finding, "free some of it (ls -lS /dev/shm), make it larger (mount -o remount,size=1G /dev/shm; in "
                                "a container --shm-size), or start chatbot with fewer --streams");
+    } else if (free_bytes < geometry.segment_size) {
+        doctor_finding *finding = doctor_good(doctor, "/dev/shm", "%sB of %sB are free: the host that is there has its memory; "
+                                              "a second one reserves %sB, which it would not get", room, total, need);
+        doctor_advise(finding, "for a second one make it larger (mount -o remount,size=1G /dev/shm; in a container "
+                               "--shm-size), or start it with fewer --streams");
     } else {
         doctor_good(doctor, "/dev/shm", "%sB of %sB are free; a host reserves %sB", room, total, need);
     }

@@ -202,7 +202,14 @@ int llama_engine_open(const llama_engine_options *options, engine **result, char
  * of any size. Other engines may be open. Errors: MODEL_MISSING, MODEL_BAD, LIBRARY, NO_MEMORY. */
 int llama_engine_check(const llama_engine_options *options, char *message, size_t message_size);
 
-/* Whether there is a file that can be read and begins as a model does: quicker still. Errors: MODEL_MISSING, MODEL_BAD. */
+/* The file to open for a model's path, into `found`, of ENGINE_PATH_SIZE bytes at best: the path itself, or
+ * what it links to where only that is named as a part of a model in parts, as files of download caches are linked to; of
+ * those the first part. */
+#define ENGINE_PATH_SIZE 8192
+void engine_find_file(const char *path, char *found, size_t found_size);
+
+/* Whether there is a file that can be read and begins as a model does, and all its parts are there: quicker still. Errors:
+ * MODEL_MISSING, MODEL_BAD. */
 int engine_check_file(const char *path, char *message, size_t message_size);
 
 typedef struct replay_engine_options {

@@ -365,6 +365,10 @@ int plat_library_folder(const void *symbol, char *path, size_t size_bytes);
  * any more, or the result too long). */
 int plat_path_absolute(const char *path, char *absolute, size_t size_bytes);
 
+/* What a symbolic link leads to, one step of it, seen from where the path is seen from, into `target`. Errors: NOT_FOUND (it
+ * is no link), SYSTEM (too long). */
+int plat_path_follow(const char *path, char *target, size_t size_bytes);
+
 /* Login name (or number, if it has none) of the user who owns the named object, into `user`; "?" if there is none. */
 void plat_object_user(const char *name, char *user, size_t size_bytes);
 

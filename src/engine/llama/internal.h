@@ -121,6 +121,7 @@ struct step_text {
 struct llama_engine {
     engine base;
     llama_engine_options options;
+    char model_file[ENGINE_PATH_SIZE]; /* what is opened for options.model_path */
     struct llama_model *model;
     struct lane *lanes;
     int n_lanes;

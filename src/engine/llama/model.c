@@ -16,6 +16,7 @@
 #define COPY_LEAST 16
 
 static int check_file(struct llama_engine *engine) {
+    engine_find_file(engine->options.model_path, engine->model_file, sizeof engine->model_file);
     return engine_check_file(engine->options.model_path, engine->base.message, sizeof engine->base.message);
 }
 
@@ -37,8 +38,18 @@ static void load_backends(void) {
     if (!has_cpu()) ggml_backend_load_all();
 }
 
+/* Where the library's last words go: those of whoever opened a model last. Without this they would be a backtrace by
+ * whatever debugger is installed, over pages of the log. */
+static engine_callbacks last_words;
+
+static void on_abort(const char *message) {
+    if (last_words.on_log) last_words.on_log(last_words.user_data, 0, message);
+}
+
 /* Which of its parts for this kind of processor runs here, the library finds out when it loads them. */
 static int ensure_backends(struct llama_engine *engine) {
+    last_words = engine->options.callbacks;
+    ggml_set_abort_callback(on_abort);
     load_backends();
     llama_backend_init();
     if (has_cpu()) return ENGINE_OK;
@@ -68,7 +79,7 @@ static int load_weights(struct llama_engine *engine) {
     params.n_gpu_layers = engine->options.n_gpu_layers;
     params.progress_callback = on_model_progress;
     params.progress_callback_user_data = engine;
-    engine->model = llama_model_load_from_file(engine->options.model_path, params);
+    engine->model = llama_model_load_from_file(engine->model_file, params);
     if (engine->model) {
         engine->vocab = llama_model_get_vocab(engine->model);
         if (!llama_model_has_encoder(engine->model) && llama_model_has_decoder(engine->model) &&
@@ -293,7 +304,7 @@ int model_check(struct llama_engine *engine) {
     if (error < 0) return error;
     struct llama_model_params params = llama_model_default_params();
     params.vocab_only = true;
-    engine->model = llama_model_load_from_file(engine->options.model_path, params);
+    engine->model = llama_model_load_from_file(engine->model_file, params);
     return engine->model ? ENGINE_OK : say_damaged(engine);
 }
 

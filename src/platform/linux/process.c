@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <pthread.h>
 #include <sched.h>
@@ -290,6 +291,21 @@ int plat_program_folder(char *path, size_t size_bytes) {
     path[length] = 0;
     char *slash = strrchr(path, '/');
     if (slash) *slash = 0;
+    return PLAT_OK;
+}
+
+int plat_path_follow(const char *path, char *target, size_t size_bytes) {
+    const char *slash = strrchr(path, '/');
+    size_t n_folder = slash ? (size_t)(slash - path) + 1 : 0;
+    char link[PATH_MAX];
+    ssize_t length = readlink(path, link, sizeof link - 1);
+    if (length < 0) return plat_fail(PLAT_E_NOT_FOUND);
+    link[length] = 0;
+    if (link[0] == '/') n_folder = 0; /* otherwise it is seen from the link's own folder */
+    errno = ENAMETOOLONG;
+    if (n_folder + (size_t)length >= size_bytes) return plat_fail(PLAT_E_SYSTEM);
+    memcpy(target, path, n_folder);
+    memcpy(target + n_folder, link, (size_t)length + 1);
     return PLAT_OK;
 }
 

@@ -123,6 +123,12 @@ const char *plat_objects_place(void) {
     return "the page file";
 }
 
+/* Links are rare here, and opened by the system as what they lead to. */
+int plat_path_follow(const char *path, char *target, size_t size_bytes) {
+    (void)path, (void)target, (void)size_bytes;
+    return PLAT_E_NOT_FOUND;
+}
+
 int plat_path_absolute(const char *path, char *absolute, size_t size_bytes) {
     /* The prefix that lifts the limit of 260 characters is for paths that need it; no person wants to read it. */
     enum { LONG_PATH = 240 };
