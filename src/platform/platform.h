@@ -349,7 +349,8 @@ void plat_faults_say(const char *line, int exit_code);
 /* Bytes that nobody can guess. */
 void plat_random(void *bytes, size_t size_bytes);
 
-/* Physical cores that this process may use, at least 1. */
+/* Physical cores that this process may use, at least 1: no more than its affinity allows, and no more than a quota of its
+ * control group pays for, which a container may have. */
 int plat_core_count(void);
 
 /* Memory that processes could still obtain without swapping, in bytes; 0 if the system does not say. */

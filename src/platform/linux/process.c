@@ -264,6 +264,57 @@ static int first_sibling(int cpu) {
     return first;
 }
 
+#define GROUPS_FOLDER "/sys/fs/cgroup"
+
+/* Reads the numbers that a file of a control group begins with. Returns how many there are: "max" is none. */
+static int read_numbers(const char *folder, const char *name, long long numbers[2]) {
+    char path[PATH_MAX];
+    if (snprintf(path, sizeof path, "%s/%s", folder, name) >= (int)sizeof path) return 0;
+    FILE *file = fopen(path, "re");
+    int n = file ? fscanf(file, "%lld %lld", &numbers[0], &numbers[1]) : 0;
+    if (file) fclose(file);
+    return n;
+}
+
+/* Whole processors that a group's quota pays for, in either version of control groups; `most` if that is not less. */
+static int quota_of(const char *folder, int most) {
+    long long quota[2], period[2];
+    bool is_limited = read_numbers(folder, "cpu.max", quota) == 2;
+    if (is_limited) period[0] = quota[1];
+    else is_limited = read_numbers(folder, "cpu.cfs_quota_us", quota) >= 1 && quota[0] > 0 &&
+                      read_numbers(folder, "cpu.cfs_period_us", period) >= 1;
+    if (!is_limited || period[0] <= 0 || quota[0] / period[0] >= most) return most;
+    return quota[0] < period[0] ? 1 : (int)(quota[0] / period[0]);
+}
+
+/* The least of a group's and all of those that it lies in. */
+static int quota_along(const char *root, const char *group, int most) {
+    char folder[PATH_MAX];
+    size_t n_root = strlen(root);
+    if (snprintf(folder, sizeof folder, "%s%s", root, group) >= (int)sizeof folder) return most;
+    for (char *end = folder + strlen(folder); end >= folder + n_root; end = strrchr(folder, '/')) {
+        *end = 0;
+        most = quota_of(folder, most);
+    }
+    return most;
+}
+
+/* Lines of "number:controllers:group"; those of version 2 have no controllers. */
+static int quota_cores(int most) {
+    char line[PATH_MAX + 256];
+    FILE *file = fopen("/proc/self/cgroup", "re");
+    while (file && fgets(line, sizeof line, file)) {
+        line[strcspn(line, "\n")] = 0;
+        char *controllers = strchr(line, ':'), *group = controllers ? strchr(controllers + 1, ':') : NULL;
+        if (!group) continue;
+        *group++ = 0;
+        if (controllers[1] == 0) most = quota_along(GROUPS_FOLDER, group, most);
+        else if (strstr(controllers, "cpu")) most = quota_along(GROUPS_FOLDER "/cpu", group, most);
+    }
+    if (file) fclose(file);
+    return most;
+}
+
 int plat_core_count(void) {
     cpu_set_t allowed, cores;
     CPU_ZERO(&cores);
@@ -271,7 +322,7 @@ int plat_core_count(void) {
     for (int cpu = 0; cpu < CPU_SETSIZE; cpu++)
         if (CPU_ISSET(cpu, &allowed)) CPU_SET(first_sibling(cpu), &cores);
     int count = CPU_COUNT(&cores);
-    return count > 0 ? count : 1;
+    return count > 1 ? quota_cores(count) : 1;
 }
 
 uint64_t plat_memory_available_bytes(void) {
