@@ -184,6 +184,11 @@ int plat_path_absolute(const char *path, char *absolute, size_t size_bytes) {
     return PLAT_OK;
 }
 
+int plat_path_follow(const char *path, char *target, size_t size_bytes) {
+    (void)path, (void)target, (void)size_bytes;
+    return PLAT_E_NOT_FOUND;
+}
+
 void plat_random(void *bytes, size_t size_bytes) {
     static uint64_t state = 1;
     for (size_t i = 0; i < size_bytes; i++) ((uint8_t *)bytes)[i] = (uint8_t)((state = state * 25214903917 + 11) >> 24);
