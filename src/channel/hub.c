@@ -95,6 +95,7 @@ void hub_begin(const hub_view *view, int host_pid, uint64_t host_start_time, con
     /* What follows must not be seen before these two: pairs with the fence in hub_read. */
     __atomic_thread_fence(__ATOMIC_RELEASE);
     memset(&hub->load_per_mille, 0, offsetof(lipc_hub, bell) - offsetof(lipc_hub, load_per_mille));
+    FAILPOINT("hub.begin.facts_cleared");
     memset(hub->model_path, 0, sizeof hub->model_path);
     FAILPOINT("hub.begin.cleared");
     __atomic_store_n(&hub->shutdown, 0, __ATOMIC_RELAXED);

@@ -384,11 +384,11 @@ static void let_go(classic_service *service) {
     wait_taken(service, service->response_written, plat_clock_ns() + ABANDONED_NS);
     plat_doorbell_wait(&service->listener_bell, plat_doorbell_arm(&service->listener_bell, PLAT_BELL_ALL),
                        plat_deadline_ns(READ_MS));
-    plat_semaphore_drain(service->prompts_written); /* one was for the listener */
+    plat_semaphore_drain(service->prompts_written); /* one was for the listener; callers name it */
     while (plat_semaphore_has_waiter(service->ready) && plat_clock_ns() < deadline_ns) {
         show_end(service);
-        plat_semaphore_post(service->ready);
-        if (plat_semaphore_wait(service->prompts_written, plat_clock_ns() + LET_GO_EACH_NS) != PLAT_OK) break;
+        plat_semaphore_post(service->ready); /* callers name it */
+        if (plat_semaphore_wait(service->prompts_written, plat_clock_ns() + LET_GO_EACH_NS) != PLAT_OK) break; /* callers name it */
         show_end(service); /* its request may have stood over the text */
         post_completion(service, true);
         wait_taken(service, service->response_written, plat_clock_ns() + LET_GO_EACH_NS);
@@ -407,6 +407,7 @@ void classic_service_close(classic_service *service) {
         FAILPOINT("service.close.woken");
         plat_thread_join(service->listener);
         if (load_flag(&service->is_announced)) let_go(service);
+        FAILPOINT("service.close.let_go");
     }
     free(service);
 }
