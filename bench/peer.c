@@ -140,11 +140,6 @@ static int free_port(void) {
     close(fd);
     return ntohs(address.sin_port);
 }
-
-static const char *flash_of(const peer_setup *setup) {
-    return setup->is_flash_off ? "off" : "auto";
-}
-
 void peer_start(peer_server *server, const bench_options *options, const peer_setup *setup) {
     char port[16], n_ctx[16], n_parallel[16], n_threads[16], response[RESPONSE_SIZE];
     server->port = free_port();
@@ -154,7 +149,7 @@ void peer_start(peer_server *server, const bench_options *options, const peer_se
     snprintf(n_threads, sizeof n_threads, "%d", setup->n_threads);
     const char *const argv[] = {program(options, "llama-server"), "-m", setup->model_path, "--host", "127.0.0.1", "--port",
                                 port, "-c", n_ctx, "-np", n_parallel, "-no-kvu", "-t", n_threads, "-tb", n_threads,
-                                "-fa", flash_of(setup), "-ngl", "0", "-b", "512", "-ub", "512",
+                                "-fa", "auto", "-ngl", "0", "-b", "512", "-ub", "512",
                                 "-fit", "off", "-cram", "0", "--no-ui", "--offline", NULL};
     const int log = options->is_verbose ? STDERR_FILENO : -1;
     server->pid = process_start(argv, -1, log, log);
@@ -216,10 +211,10 @@ double peer_evaluation(const bench_options *options, const peer_setup *setup, in
     snprintf(n_ctx, sizeof n_ctx, "%d", setup->n_ctx * setup->n_parallel);
     const char *const path = program(options, setup->n_parallel == 1 ? "llama-bench" : "llama-batched-bench");
     const char *const one[] = {path, "-m", setup->model_path, "-p", "0", "-n", tokens, "-d",
-                               prompt, "-t", threads, "-fa", flash_of(setup), "-ngl", "0", "-r", "3", "-o", "jsonl", NULL};
+                               prompt, "-t", threads, "-fa", "auto", "-ngl", "0", "-r", "3", "-o", "jsonl", NULL};
     const char *const many[] = {path, "-m", setup->model_path, "-npp", prompt, "-ntg",
                                 tokens, "-npl", parallel, "-c", n_ctx, "-t", threads, "-tb", threads, "-fa",
-                                flash_of(setup), "-ngl", "0", "-b", "512", "-ub", "512", "-fit", "off",
+                                "auto", "-ngl", "0", "-b", "512", "-ub", "512", "-fit", "off",
                                 "--output-format", "jsonl", NULL};
     return setup->n_parallel == 1 ? run_for_key(one, "\"avg_ts\": ") : run_for_key(many, "\"speed_tg\": ");
 }

@@ -22,7 +22,6 @@ typedef struct peer_setup {
     int n_ctx;      /* of each sequence */
     int n_parallel;
     int n_threads;
-    bool is_flash_off; /* it would be slower with flash attention; else as the library chooses */
 } peer_setup;
 
 /* Whether the programs are there; says once where they would come from if not. */

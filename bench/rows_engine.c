@@ -1,10 +1,8 @@
 /* rows_engine.c - throughput of the host against its limit, evaluation alone, and against its peer, llama-server.
  *
  * All run on the same build of libllama, with the same contexts and sampling parameters, and take turns. A ratio is made of
- * neighbours in time; the row is the median over the rounds. Threads and attention are what each is fastest with: all cores,
- * but for a small model one in evaluation alone and in the peer, where they would wait for each other (decision 3); flash
- * attention or not, what was faster in the bare loop's trial, and what the library chooses in the peer, but off for a small
- * model.
+ * neighbours in time; the row is the median over the rounds. All have the same threads, and the attention that the library
+ * chooses; the bare loop, what was faster in its trial.
  */
 #include "rows.h"
 
@@ -17,29 +15,27 @@
 
 #define N_WORDS 32 /* of a prompt */
 
-enum { WAY_HOST, WAY_UNGUESSED, WAY_EVALUATION, WAY_SERVER, N_WAYS };
+enum { WAY_HOST, WAY_EVALUATION, WAY_SERVER, N_WAYS };
 
-static const char *const way_names[N_WAYS] = {"host", "unguessed", "evaluation", "server"};
+static const char *const way_names[N_WAYS] = {"host", "evaluation", "server"};
 
 /* A model, and so many clients at once that ask for so many tokens each. */
 typedef struct crowd_case {
     const bench_model *model;
     int n_clients, n_tokens, n_ctx;
     int n_repeats;                       /* short answers are repeated in a turn */
-    bool is_small;                       /* evaluated by one thread, without flash attention; the host guesses */
     double of_evaluation, of_server;     /* bars; 0: none */
 } crowd_case;
 
 static const crowd_case crowd_cases[] = {
-    {&bench_models[0], 1, 128, 1024, 4, false, 0.98, 0},
-    {&bench_models[0], 8, 96, 1024, 2, false, 0.97, 1.05},
-    {&bench_models[1], 1, 512, 1024, 3, true, 0, 2.2},
-    {&bench_models[1], 8, 512, 1024, 1, true, 0, 4},
+    {&bench_models[0], 1, 128, 1024, 4, 0.98, 0},   {&bench_models[0], 8, 96, 1024, 2, 0.97, 1.0},
+    {&bench_model_374m, 1, 128, 1024, 1, 0.98, 0},  {&bench_model_374m, 8, 64, 1024, 1, 0.97, 1.0},
+    {&bench_model_1_1b, 1, 96, 1024, 1, 0.98, 0},   {&bench_model_1_1b, 8, 48, 1024, 1, 0.97, 1.0},
 };
 
 /* All ways, on one model. */
 typedef struct rivals {
-    host_subject host, unguessed; /* pid 0: there is none, because no host guesses with this model */
+    host_subject host;
     bare_subject bare;
     peer_server server; /* pid 0: there is none */
 } rivals;
@@ -54,25 +50,15 @@ static peer_setup setup_for(const bench_options *options, const crowd_case *want
     return (peer_setup){.model_path = path,
                         .n_ctx = wanted->n_ctx,
                         .n_parallel = wanted->n_clients,
-                        .n_threads = wanted->is_small ? 1 : options->n_threads,
-                        .is_flash_off = wanted->is_small};
-}
-
-static void start_host_of(host_subject *host, const bench_options *options, const crowd_case *wanted,
-                          const char *const further[]) {
-    host_start_for(host, options, model_path(options, wanted->model), options->n_threads, wanted->n_ctx,
-                   wanted->n_clients, further);
-    lipc_client_close(modern_open(host->name, 0));
+                        .n_threads = options->n_threads};
 }
 
 static void rivals_start(rivals *rivals, const bench_options *options, const crowd_case *wanted) {
-    static const char *const no_guesses[] = {"--no-guesses", NULL};
     const char *path = model_path(options, wanted->model);
     const peer_setup setup = setup_for(options, wanted, path);
     *rivals = (struct rivals){0};
-    start_host_of(&rivals->host, options, wanted, NULL);
-    if (wanted->is_small)
-        start_host_of(&rivals->unguessed, options, wanted, no_guesses);
+    host_start_for(&rivals->host, options, path, options->n_threads, wanted->n_ctx, wanted->n_clients, NULL);
+    lipc_client_close(modern_open(rivals->host.name, 0));
     bare_start_for(&rivals->bare, options, path, setup.n_threads, wanted->n_ctx, wanted->n_clients);
     if (peer_is_there(options))
         peer_start(&rivals->server, options, &setup);
@@ -80,8 +66,6 @@ static void rivals_start(rivals *rivals, const bench_options *options, const cro
 
 static void rivals_stop(rivals *rivals) {
     host_stop(&rivals->host);
-    if (rivals->unguessed.pid != 0)
-        host_stop(&rivals->unguessed);
     bare_stop(&rivals->bare);
     peer_stop(&rivals->server);
 }
@@ -89,7 +73,6 @@ static void rivals_stop(rivals *rivals) {
 static pid_t pid_of(const rivals *rivals, int way) {
     switch (way) {
     case WAY_HOST: return rivals->host.pid;
-    case WAY_UNGUESSED: return rivals->unguessed.pid;
     case WAY_SERVER: return rivals->server.pid;
     default: return rivals->bare.pid;
     }
@@ -101,9 +84,7 @@ static turn ask(rivals *rivals, const crowd_case *wanted, int way, int *n_prompt
         const answer_cost cost = bare_evaluate(&rivals->bare, wanted->n_clients, *n_prompt, wanted->n_tokens);
         return (turn){.tokens_per_s = cost.tokens_per_s, .first_ms = cost.first_ms};
     }
-    const crowd_subject subject = {.instance = way == WAY_HOST        ? rivals->host.name
-                                               : way == WAY_UNGUESSED ? rivals->unguessed.name
-                                                                      : NULL,
+    const crowd_subject subject = {.instance = way == WAY_HOST ? rivals->host.name : NULL,
                                    .port = rivals->server.port};
     const crowd_cost cost = crowd_ask(&subject, wanted->n_clients, N_WORDS, wanted->n_tokens);
     if (way == WAY_HOST)
@@ -203,8 +184,8 @@ static void add_way_rows(results *list, const crowd_case *wanted, int way, way_s
 
 static void measure_crowd(results *list, const bench_options *options, const crowd_case *wanted) {
     static way_samples ways[N_WAYS];
-    static samples of_evaluation, of_server, unguessed_of_server, company;
-    of_evaluation.n = of_server.n = unguessed_of_server.n = company.n = 0;
+    static samples of_evaluation, of_server, company;
+    of_evaluation.n = of_server.n = company.n = 0;
     for (int way = 0; way < N_WAYS; way++)
         ways[way].rates.n = ways[way].firsts.n = ways[way].cpu.n = 0;
 
@@ -223,7 +204,6 @@ static void measure_crowd(results *list, const bench_options *options, const cro
         }
         samples_add(&of_evaluation, turns[WAY_HOST].tokens_per_s / turns[WAY_EVALUATION].tokens_per_s);
         samples_add(&of_server, turns[WAY_HOST].tokens_per_s / turns[WAY_SERVER].tokens_per_s);
-        samples_add(&unguessed_of_server, turns[WAY_UNGUESSED].tokens_per_s / turns[WAY_SERVER].tokens_per_s);
     }
 
     const peer_setup setup = setup_for(options, wanted, model_path(options, wanted->model));
@@ -231,13 +211,7 @@ static void measure_crowd(results *list, const bench_options *options, const cro
             "tokens/s at the clients over evaluation alone");
     add_row(list, wanted, "of_server", samples_median(&of_server), "ratio", bar_of(wanted->of_server),
             "over llama-server's at its clients");
-    if (wanted->is_small)
-        add_row(list, wanted, "unguessed_of_server", samples_median(&unguessed_of_server), "ratio", results_no_bar(),
-                "the same of a host with --no-guesses");
-    for (int way = 0; way < N_WAYS; way++) {
-        if (way != WAY_UNGUESSED || wanted->is_small)
-            add_way_rows(list, wanted, way, &ways[way], n_prompt);
-    }
+    for (int way = 0; way < N_WAYS; way++) add_way_rows(list, wanted, way, &ways[way], n_prompt);
     add_row(list, wanted, "evaluation_peer", peer_evaluation(options, &setup, n_prompt, wanted->n_tokens), "tokens/s",
             results_no_bar(), wanted->n_clients == 1 ? "llama-bench, once" : "llama-batched-bench, once");
     add_row(list, wanted, "company", samples_max(&company), "cores", results_no_bar(),
@@ -249,7 +223,7 @@ static void measure_crowd(results *list, const bench_options *options, const cro
 
 /* The sampler's share is largest where the vocabulary is large and the model small. */
 static void measure_vocabulary(results *list, const bench_options *options) {
-    static const crowd_case wanted = {&bench_model_128k, 1, 128, 1024, 2, false, 0, 0};
+    static const crowd_case wanted = {&bench_model_128k, 1, 128, 1024, 2, 0, 0};
     static samples ratios, of_evaluation, host_rates, bare_rates, rates, host_firsts, bare_firsts, company;
     ratios.n = of_evaluation.n = host_rates.n = bare_rates.n = rates.n = host_firsts.n = bare_firsts.n = company.n = 0;
     rivals rivals = {0};

@@ -141,7 +141,8 @@ static void check_names(const bench_options *options) {
         any_group |= is_listed(options->only, groups[i].name);
     for (int i = 0; i < N_BENCH_MODELS; i++)
         any_model |= uses_model(options, &bench_models[i]);
-    any_model |= uses_model(options, &bench_model_128k);
+    any_model |= uses_model(options, &bench_model_128k) || uses_model(options, &bench_model_374m) ||
+                 uses_model(options, &bench_model_1_1b);
     if (any_group && any_model)
         return;
     fprintf(stderr, "bench: there is no %s '%s'; see --help\n", any_group ? "model" : "group",

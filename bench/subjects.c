@@ -21,7 +21,8 @@ const bench_model bench_models[N_BENCH_MODELS] = {
     {.name = "134m", .least_ratio = 0.95, .n_repeats_128 = 1, .n_repeats_512 = 1},
     {.name = "0.3m", .least_ratio = 0.80, .n_repeats_128 = 9, .n_repeats_512 = 3},
 };
-const bench_model bench_model_128k = {.name = "128k"}, bench_model_loop = {.name = "134m-loop"};
+const bench_model bench_model_374m = {.name = "374m"}, bench_model_1_1b = {.name = "1.1b"}, bench_model_128k = {.name = "128k"},
+                   bench_model_loop = {.name = "134m-loop"};
 
 const char *model_path(const bench_options *options, const bench_model *model) {
     static char path[4096];

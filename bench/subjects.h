@@ -38,7 +38,7 @@ typedef struct bench_model {
 extern const bench_model bench_models[N_BENCH_MODELS];
 /* Only in the group "engine": a large vocabulary and little else, for the sampler; and one whose likeliest text repeats
  * itself, for drafts. */
-extern const bench_model bench_model_128k, bench_model_loop;
+extern const bench_model bench_model_374m, bench_model_1_1b, bench_model_128k, bench_model_loop;
 
 /* Whether the command line leaves the model in. */
 bool uses_model(const bench_options *options, const bench_model *model);

@@ -176,7 +176,7 @@ public sealed record LlamaResult
     /// <summary>The time from the first token to the end.</summary>
     public TimeSpan GenerateTime { get; init; }
 
-    /// <summary>The seed that was used: with it, the same request gives the same answer.</summary>
+    /// <summary>The seed that was used: with it, the same request gives the same answer, to the last byte if the host was started with --repeatable.</summary>
     public long Seed { get; init; }
 
     /// <summary>The speed after the first token; 0 if there was no second one.</summary>

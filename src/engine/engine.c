@@ -11,6 +11,7 @@ const char *engine_end_text(engine_end end) {
     case ENGINE_END_CONTEXT: return "context full";
     case ENGINE_END_CANCELLED: return "cancelled";
     case ENGINE_END_FAILED: return "failed";
+    case ENGINE_END_REFUSED: return "refused";
     }
     return "unknown";
 }

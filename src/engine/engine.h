@@ -1,8 +1,8 @@
 /* engine.h - what the host asks of a language model. The engine knows nothing of shared memory, the host nothing of
  * libllama.
  *
- * An engine makes up to n_sequences answers at a time; each step moves every one of them on by one token or by one
- * bounded slice of its prompt. There are two: llama/ evaluates a model, replay.c plays a text. Each is a table of
+ * An engine makes up to n_sequences answers at a time; each step moves every one of them on by one token, or by a chunk of its
+ * prompt. There are two: llama/ evaluates a model, replay.c plays a text. Each is a table of
  * functions behind the same handle.
  *
  * One thread owns an engine: every function is called from it. Callbacks run in it or, while it is inside one of these
@@ -35,7 +35,7 @@ typedef enum engine_error {
 
 #define ENGINE_MESSAGE_SIZE 512
 #define ENGINE_SEQUENCES_DEFAULT 4
-#define ENGINE_GUESSES_MOST 16
+#define ENGINE_DRAFT_MOST 16
 
 /* What both kinds of engine ask of their surroundings while they work. */
 typedef struct engine_callbacks {
@@ -60,6 +60,7 @@ typedef struct engine_model_facts {
     int32_t n_progress;    /* entries that a step fills at most */
     uint64_t n_parameters;
     uint64_t n_bytes;
+    uint64_t file_sum;     /* the same for a file that is the same; 0: not known (replay) */
 } engine_model_facts;
 
 /* Roles that every engine knows; others are refused before they get here. */
@@ -88,9 +89,8 @@ typedef struct engine_request {
     const char *grammar; /* GBNF with the rule "root" (see grammar.h); NULL or "": any text */
     bool wants_logprobs; /* engine_progress.logprob is filled in: one pass over the vocabulary for each token */
     engine_sampling sampling;
-    /* Tokens that this answer already has, made by an engine that is gone. They are evaluated behind the prompt just as
-     * if they were made now, one in each step, and reported with is_resumed; then the answer goes on. n_predict and the
-     * context count them. Copied. */
+    /* Tokens that this answer already has, made by an engine that is gone. They are evaluated with the prompt, in its
+     * chunks, and reported with is_resumed; then the answer goes on. n_predict and the context count them. Copied. */
     const int32_t *resumed;
     size_t n_resumed;
 } engine_request;
@@ -101,7 +101,8 @@ typedef enum engine_end {
     ENGINE_END_LIMIT,     /* n_predict tokens were made */
     ENGINE_END_CONTEXT,   /* the context is full */
     ENGINE_END_CANCELLED, /* engine_cancel, or `interrupted` */
-    ENGINE_END_FAILED     /* the library failed; engine->message says how */
+    ENGINE_END_FAILED,    /* the library failed; engine->message says how */
+    ENGINE_END_REFUSED    /* the prompt cannot be answered; engine->message says why */
 } engine_end;
 
 /* "end of turn", "token limit", ... : for people. */
@@ -180,9 +181,12 @@ typedef struct llama_engine_options {
     int32_t n_sequences;  /* answers at a time; 0: up to ENGINE_SEQUENCES_DEFAULT, fewer if their caches are large */
     int32_t n_threads;    /* 0: one for each physical core */
     int32_t n_gpu_layers; /* layers to offload where a device is found; negative: all */
-    int32_t n_guesses;    /* tokens guessed from the text so far and evaluated with the next one, at most, up to
-                             ENGINE_GUESSES_MOST; what is chosen stays the same. 0: only such as cost nothing */
-    bool no_guesses;      /* not even those (a small model has a row for one, see llama/internal.h) */
+    int32_t n_draft;      /* tokens drafted from the text so far and evaluated with the next one, at most, up to
+                             ENGINE_DRAFT_MOST; what is chosen has the same distribution. 0: none */
+    int32_t n_batch;      /* tokens evaluated in one call, at most; 0: 2048 */
+    int32_t n_ubatch;     /* ... and in one pass through the weights; 0: 512 */
+    int32_t prefill_budget_ms; /* time that a batch may take in which answers get a token and prompts are read; 0: 100 ms, or
+                             three times what it takes without prompts; negative: whole batches of prompt */
     bool context_shift;   /* a full context gives up its older half, a conversation that does not fit its oldest messages;
                              false: both are an end */
     const char *chat_template;        /* NULL: the model's own; a name or a Jinja text, see llama/common/chat.h */
@@ -190,7 +194,8 @@ typedef struct llama_engine_options {
     const char *reasoning_format;     /* NULL or "auto": thoughts are told apart; "none": they stay in the text */
     bool no_thinking;                 /* unless a request says otherwise */
     int32_t thinking_budget;          /* tokens of thoughts at most, likewise; 0: any number */
-    bool is_repeatable;   /* every prompt is evaluated from its beginning, in slices that depend on its length alone */
+    bool is_repeatable;   /* each answer is evaluated by itself, its prompt from the beginning and in chunks of one size, and
+                             each of its tokens alone: the same bytes, whatever is beside it, and also if it is resumed */
     bool no_warm_up;      /* the first request pays for reading the weights */
     engine_callbacks callbacks;
 } llama_engine_options;
@@ -212,6 +217,19 @@ void engine_find_file(const char *path, char *found, size_t found_size);
  * MODEL_MISSING, MODEL_BAD. */
 int engine_check_file(const char *path, char *message, size_t message_size);
 
+/* What tells a file from another one, or from what it was before. */
+typedef struct engine_file_state {
+    uint64_t inode, size;
+    int64_t seconds, nanoseconds; /* of its last change */
+    uint64_t sum;                 /* of all but the inode, and of its first 64 KB; 0: there is no such file */
+} engine_file_state;
+
+engine_file_state engine_file_look(const char *path);
+
+/* Whether somebody wrote into the file that was there. One that was put in its place does not count: whoever has the first one
+ * open keeps it. */
+bool engine_file_has_changed(const char *path, const engine_file_state *known);
+
 typedef struct replay_engine_options {
     const char *text_path;
     double tokens_per_second; /* of each sequence; 0: as fast as possible */
@@ -228,7 +246,8 @@ const char *llama_engine_library_version(void);
 
 /* ---- working ------------------------------------------------------------------------------------------------------- */
 
-/* Begins an answer in a free sequence, *sequence; the texts are copied. Errors: BUSY, TOO_LONG, GRAMMAR, DOCUMENT,
+/* Begins an answer in a free sequence, *sequence; the texts are copied. A long prompt is looked at beside the next steps, and
+ * what is an error here is then its end, REFUSED. Errors: BUSY, TOO_LONG, GRAMMAR, DOCUMENT,
  * EVALUATION (the library refuses the text), RESUMED, NO_MEMORY; engine->message then says why. */
 static inline int engine_admit(engine *engine, const engine_request *request, int *sequence) {
     return engine->operations->admit(engine, request, sequence);

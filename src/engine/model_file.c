@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 /* ---- models in parts ----------------------------------------------------------------------------------------------- */
 
@@ -93,4 +94,51 @@ int engine_check_file(const char *path, char *message, size_t message_size) {
     engine_find_file(path, found, sizeof found);
     int error = is_part(found, &part) ? check_parts(found, &part, message, message_size) : ENGINE_OK;
     return error < 0 ? error : check_one(found, message, message_size);
+}
+
+/* ---- whether it is still the same ---------------------------------------------------------------------------------- */
+
+static int64_t nanoseconds(const struct stat *status) {
+#ifdef _WIN32
+    (void)status;
+    return 0; /* its library tells seconds */
+#else
+    return status->st_mtim.tv_nsec;
+#endif
+}
+
+static bool look(const char *path, engine_file_state *state) {
+    struct stat status;
+    if (stat(path, &status) != 0) return false;
+    *state = (engine_file_state){.inode = (uint64_t)status.st_ino, .size = (uint64_t)status.st_size,
+                                 .seconds = (int64_t)status.st_mtime, .nanoseconds = nanoseconds(&status)};
+    return true;
+}
+
+/* FNV-1a. */
+static uint64_t add_to_sum(uint64_t sum, const void *bytes, size_t n_bytes) {
+    for (size_t i = 0; i < n_bytes; i++) sum = (sum ^ ((const unsigned char *)bytes)[i]) * 0x100000001B3u;
+    return sum;
+}
+
+engine_file_state engine_file_look(const char *path) {
+    unsigned char header[1 << 16];
+    engine_file_state state = {0};
+    if (!look(path, &state)) return state;
+    uint64_t sum = add_to_sum(0xCBF29CE484222325u, &state.size, sizeof state.size);
+    sum = add_to_sum(sum, &state.seconds, sizeof state.seconds);
+    sum = add_to_sum(sum, &state.nanoseconds, sizeof state.nanoseconds);
+    FILE *file = plat_file_open(path, "rb");
+    if (file) {
+        sum = add_to_sum(sum, header, fread(header, 1, sizeof header, file));
+        fclose(file);
+    }
+    state.sum = sum ? sum : 1;
+    return state;
+}
+
+bool engine_file_has_changed(const char *path, const engine_file_state *known) {
+    engine_file_state now;
+    if (known->sum == 0 || !look(path, &now) || now.inode != known->inode) return false;
+    return now.size != known->size || now.seconds != known->seconds || now.nanoseconds != known->nanoseconds;
 }

@@ -35,6 +35,7 @@ typedef struct journal_entry {
     bool is_rejected;   /* it is not tried again */
     uint8_t n_crashes;   /* that it was there at since it last made a token */
     uint8_t n_alone;     /* that it was alone at, whatever it made in between */
+    uint64_t file_sum;   /* of the model that it was begun with (engine_model_facts); 0: not known */
 } journal_entry;
 
 /* A process that the host ends with. */

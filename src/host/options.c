@@ -7,6 +7,7 @@
 #include "../options/options.h"
 #include "../options/start.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #define FIELD(name) offsetof(host_options, name)
@@ -26,13 +27,17 @@ static const option_spec options_specs[] = {
     {"-np", "--parallel", NULL, "N", "LLAMA_ARG_N_PARALLEL", OPTION_INTEGER, FIELD(n_parallel), 0, 256, "0",
      "answers at a time, each with its context; 0: up to 4", false, 0, NULL},
     {NULL, "--lookup", NULL, NULL, NULL, OPTION_FLAG, FIELD(lookup), 0, 0, NULL,
-     "guess tokens from the text so far: faster if it repeats", false, 0, NULL},
-    {NULL, "--no-guesses", NULL, NULL, NULL, OPTION_FLAG, FIELD(no_guesses), 0, 0, NULL,
-     "small models: leave out the guess that costs nothing", true, 0, NULL},
+     "draft tokens from the text so far: faster if it repeats", false, 0, NULL},
+    {"-b", "--batch-size", NULL, "N", "LLAMA_ARG_BATCH", OPTION_INTEGER, FIELD(n_batch), 1, 1 << 20, "2048",
+     "tokens evaluated in one call at most", 2, 0, NULL},
+    {"-ub", "--ubatch-size", NULL, "N", "LLAMA_ARG_UBATCH", OPTION_INTEGER, FIELD(n_ubatch), 1, 1 << 20, "512",
+     "tokens evaluated in one pass through the weights at most", 2, 0, NULL},
+    {NULL, "--prefill-budget", NULL, "MS", "LIPC_PREFILL_BUDGET", OPTION_TEXT, FIELD(prefill_budget), 0, 0, NULL,
+     "latency, throughput, or how long a prompt may hold up answers", 2, 0, NULL},
     {NULL, "--context-shift", NULL, NULL, "LLAMA_ARG_CONTEXT_SHIFT", OPTION_FLAG, FIELD(context_shift), 0, 0, NULL,
      "a full context drops what is oldest; else it is an end", false, 0, NULL},
     {NULL, "--repeatable", NULL, NULL, NULL, OPTION_FLAG, FIELD(repeatable), 0, 0, NULL,
-     "read every prompt anew, in the same slices: large models round alike", true, 0, NULL},
+     "each answer is evaluated by itself: the same bytes, also after a crash", true, 0, NULL},
     {NULL, "--no-warmup", NULL, NULL, NULL, OPTION_FLAG, FIELD(no_warmup), 0, 0, NULL,
      "ready sooner; the first request reads the weights", true, 0, NULL},
     LIPC_PARAMETER_MAP(PARAMETER_ROW)
@@ -75,10 +80,30 @@ static const option_spec options_specs[] = {
 
 static const option_table options_table = {"chatbot", options_specs, sizeof options_specs / sizeof options_specs[0]};
 
+/* Latency: as little of a prompt at a time as makes sense. Throughput: as much as there is. */
+static bool parse_prefill_budget(host_options *options, char *message, size_t message_size) {
+    enum { LATENCY_MS = 20, MOST_MS = 3600 * 1000 };
+    const char *text = options->prefill_budget;
+    char *end = NULL;
+    if (!text) return true;
+    long ms = strtol(text, &end, 10);
+    if (strcmp(text, "latency") == 0) options->prefill_budget_ms = LATENCY_MS;
+    else if (strcmp(text, "throughput") == 0) options->prefill_budget_ms = -1;
+    else if (end != text && *end == 0 && ms >= 1 && ms <= MOST_MS) options->prefill_budget_ms = (int32_t)ms;
+    else {
+        char shown[OPTIONS_SHOWN_SIZE];
+        snprintf(message, message_size, "--prefill-budget '%s' is neither latency nor throughput nor a number of "
+                 "milliseconds from 1 to %d", options_shown(text, shown), MOST_MS);
+        return false;
+    }
+    return true;
+}
+
 bool host_options_parse(int argc, char *const argv[], host_options *options, char *message, size_t message_size) {
     memset(options, 0, sizeof *options);
     return options_begin(&options_table, OPTIONS_NO_COMMAND, options, message, message_size) &&
-           options_parse(&options_table, OPTIONS_NO_COMMAND, argc, argv, options, NULL, message, message_size);
+           options_parse(&options_table, OPTIONS_NO_COMMAND, argc, argv, options, NULL, message, message_size) &&
+           parse_prefill_budget(options, message, message_size);
 }
 
 void host_options_print_help(FILE *file) {

@@ -34,10 +34,13 @@ typedef struct host_options {
     int32_t reasoning_budget;         /* tokens; 0: any number */
     log_level log_level;
     bool ignore_eos;
-    bool lookup;            /* guess tokens from the text so far */
-    bool no_guesses;        /* not even where they cost nothing */
+    bool lookup;            /* draft tokens from the text so far */
+    int32_t n_batch;        /* tokens evaluated in one call */
+    int32_t n_ubatch;       /* ... and in one pass through the weights */
+    const char *prefill_budget; /* "latency", "throughput" or milliseconds; NULL: the engine's choice */
+    int32_t prefill_budget_ms; /* the same as the engine understands it */
     bool context_shift;
-    bool repeatable;        /* evaluate every prompt in the same way */
+    bool repeatable;        /* evaluate each answer by itself */
     bool no_warmup;
     bool exit_with_parent;
     bool no_supervise;      /* one process, which is not started again if it dies */

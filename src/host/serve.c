@@ -131,6 +131,7 @@ static lipc_end end_of(engine_end end) {
     case ENGINE_END_CONTEXT: return LIPC_END_CONTEXT;
     case ENGINE_END_CANCELLED: return LIPC_END_CANCELLED;
     case ENGINE_END_FAILED: return LIPC_END_FAILED;
+    case ENGINE_END_REFUSED: return LIPC_END_REFUSED;
     }
     return LIPC_END_FAILED;
 }
@@ -185,9 +186,11 @@ static void record_end(server *server, const answer *answer, lipc_end end, const
 static void end_running(server *server, answer *answer, const engine_progress *progress) {
     lipc_end end = answer->cut != LIPC_END_NONE ? answer->cut : end_of(progress->end);
     if (end == LIPC_END_CANCELLED && server->is_stopping) end = LIPC_END_HOST_ENDED;
-    if (answer->cut == LIPC_END_NONE) end = append_rest(server, answer, progress, end);
-    bool has_failed = end == LIPC_END_FAILED;
-    const char *reason = has_failed ? why_failed(server, answer) : "";
+    bool was_begun = progress->end != ENGINE_END_REFUSED;
+    if (answer->cut == LIPC_END_NONE && was_begun) end = append_rest(server, answer, progress, end);
+    if (end == LIPC_END_REFUSED && answer->is_resumed) end = LIPC_END_FAILED; /* it was not refused before */
+    bool is_refused = end == LIPC_END_REFUSED, has_failed = end == LIPC_END_FAILED || is_refused;
+    const char *reason = is_refused ? server->engine->message : has_failed ? why_failed(server, answer) : "";
     if (has_failed) log_line(LOG_LEVEL_ERROR, "request %u: %s", answer->number, reason);
     /* The first token comes out of the prompt's evaluation; the others take the time of generating. */
     int32_t n_timed = progress->n_tokens > 1 ? progress->n_tokens - 1 : 0;
@@ -200,7 +203,7 @@ static void end_running(server *server, answer *answer, const engine_progress *p
     server->by_sequence[answer->sequence] = NULL;
     for (size_t i = 0; i < server->n_running; i++)
         if (server->running[i] == answer) server->running[i] = server->running[--server->n_running];
-    finish(answer, end, has_failed ? LIPC_E_FAILED : 0, reason);
+    finish(answer, end, is_refused ? LIPC_E_REFUSED : has_failed ? LIPC_E_FAILED : 0, reason);
 }
 
 /* ---- waiting ----------------------------------------------------------------------------------------------------- */
@@ -287,6 +290,12 @@ static void start(server *server, size_t place) {
         render(server, answer, turn_ns);
         return;
     }
+    uint64_t file_sum = server->engine->facts.file_sum, begun_with = answer->entry->file_sum;
+    if (answer->is_resumed && begun_with != 0 && begun_with != file_sum) {
+        refuse(answer, LIPC_E_FAILED, "the model's file was changed since the answer was begun: it cannot go on");
+        return;
+    }
+    answer->entry->file_sum = file_sum;
     int error = engine_admit(server->engine, &answer->request, &answer->sequence);
     if (error < 0) {
         bool is_ours = error == ENGINE_E_NO_MEMORY || error == ENGINE_E_BUSY || answer->is_resumed;

@@ -28,7 +28,6 @@ typedef struct worker {
     plat_process_watch *parent_watch;
     server *server;
     bool is_serving;   /* not loading */
-    bool is_polling; /* atomic: a thread is in server_poll_clients */
     const answer *load; /* by which another model is being loaded; NULL: none */
     uint64_t last_progress_ns;
     const char *model_path;
@@ -76,17 +75,10 @@ static bool is_told_to_end(const worker *worker) {
            stream_service_shutdown_requested(worker->streams);
 }
 
-/* Of several lanes that are warmed up at the same time one attends. */
-static void attend(worker *worker) {
-    if (__atomic_exchange_n(&worker->is_polling, true, __ATOMIC_ACQUIRE)) return;
-    server_poll_clients(worker->server);
-    __atomic_store_n(&worker->is_polling, false, __ATOMIC_RELEASE);
-}
-
 static bool on_interrupted(void *user_data) {
     worker *worker = user_data;
     if (worker->is_serving) return server_is_interrupted(worker->server);
-    attend(worker);
+    server_poll_clients(worker->server);
     if (worker->load && worker->load->channel->is_cancelled(worker->load)) return true;
     /* While loading there is no answer to finish, unless a dead worker left some: the first signal is enough. */
     return worker->has_answers ? must_end_now(worker) : is_told_to_end(worker);
@@ -161,16 +153,20 @@ static int open_model(worker *worker, const char *path, const engine_callbacks *
     char *chat_template;
     int error = read_template(options, &chat_template, message, message_size);
     if (error < 0) return error;
+    /* The library's threads meet after each node of a graph: for the demonstration that costs more than a second one gains. */
+    bool is_demonstration = !options->model_path && path == model_path_of(options);
     worker->model_path = path;
     const llama_engine_options engine_options = {
         .model_path = worker->model_path,
         .n_ctx = options->n_ctx > 0 ? (uint32_t)options->n_ctx : 0,
         .n_ctx_limit = options->n_ctx < 0 ? HOST_CTX_DEFAULT_MAX : 0,
         .n_sequences = options->n_parallel,
-        .n_threads = options->n_threads,
+        .n_threads = options->n_threads == 0 && is_demonstration ? 1 : options->n_threads,
         .n_gpu_layers = options->n_gpu_layers,
-        .n_guesses = options->lookup ? ENGINE_GUESSES_MOST : 0,
-        .no_guesses = options->no_guesses,
+        .n_draft = options->lookup ? ENGINE_DRAFT_MOST : 0,
+        .n_batch = options->n_batch,
+        .n_ubatch = options->n_ubatch,
+        .prefill_budget_ms = options->prefill_budget_ms,
         .context_shift = options->context_shift,
         .chat_template = chat_template,
         .chat_template_kwargs = options->chat_template_kwargs,

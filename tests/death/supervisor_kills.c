@@ -278,7 +278,7 @@ int main(int argc, char *argv[]) {
     test_step("%d kills with the embedded model", n_model_kills);
     if (n_model_kills > 0)
         kill_supervisors("model", NULL, (const char *const[]){"--log-level", "warn", "-t", "1", "-np", "5", "-c", "2048",
-                                                              "-n", "60", NULL}, n_model_kills, seed);
+                                                              "-n", "60", "--repeatable", NULL}, n_model_kills, seed);
     free(text.text);
     return test_end();
 }

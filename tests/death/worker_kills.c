@@ -477,7 +477,7 @@ int main(int argc, char *argv[]) {
     if (n_model_kills > 0)
         kill_workers("model", NULL,
                      (const char *const[]){"--log-level", "warn", "-t", "1", "--seed", "5", "-n", "60", "--streams", "10",
-                                           "-np", "4", "-c", "1024", NULL},
+                                           "-np", "4", "-c", "1024", "--repeatable", NULL},
                      n_model_kills, 120, seed);
     free(text.text);
     return test_end();

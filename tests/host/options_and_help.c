@@ -117,7 +117,7 @@ int main(void) {
     test_step("a seed makes answers repeatable");
     char *texts[3];
     for (int i = 0; i < 3; i++) {
-        host_start(&host, instance, "--temp", "5", "--min-p", "0", "--seed", i == 2 ? "43" : "42", "-n", "64",
+        host_start(&host, instance, "--temp", "5", "--min-p", "0", "--repeatable", "--seed", i == 2 ? "43" : "42", "-n", "64",
                    "--ignore-eos", NULL);
         attach(&client, &host);
         CHECK(guide_request(&client, NULL, "What is C++?", SOON_MS, &update));

@@ -29,18 +29,14 @@ typedef struct answer {
 } answer;
 
 static engine *model;
-static engine_progress progress[N_SEQUENCES + ENGINE_GUESSES_MOST];
+static engine_progress progress[N_SEQUENCES + ENGINE_DRAFT_MOST + 2048];
 static answer answers[N_SEQUENCES];
 static int interrupt_after = -1; /* questions of the library until `interrupted` says yes; negative: never */
 
-/* Several lanes may ask at the same time. */
 static bool interrupted(void *user_data) {
     (void)user_data;
-    int left = __atomic_load_n(&interrupt_after, __ATOMIC_RELAXED);
-    while (left > 0 && !__atomic_compare_exchange_n(&interrupt_after, &left, left - 1, false, __ATOMIC_RELAXED,
-                                                    __ATOMIC_RELAXED)) {
-    }
-    return left == 0 || left == 1;
+    if (interrupt_after > 0) interrupt_after--;
+    return interrupt_after == 0;
 }
 
 static engine *open_with(llama_engine_options options) {
@@ -53,16 +49,16 @@ static engine *open_with(llama_engine_options options) {
     return engine;
 }
 
-/* In one lane and without guesses: each step moves each answer by one token. NULL: the embedded model. */
+/* NULL: the embedded model, for which one thread is fastest. */
 static inline engine *open_plain(const char *path, int n_sequences, uint32_t n_ctx) {
-    return open_with((llama_engine_options){
-        .model_path = path, .n_ctx = n_ctx, .n_sequences = n_sequences, .n_threads = 1, .no_guesses = true});
+    return open_with(
+        (llama_engine_options){.model_path = path, .n_ctx = n_ctx, .n_sequences = n_sequences, .n_threads = 1});
 }
 
-/* In lanes and with the guesses that cost nothing, as a host has it on a machine with three processors. */
-static inline engine *open_in_lanes(const char *path, int n_sequences, uint32_t n_ctx) {
-    return open_with(
-        (llama_engine_options){.model_path = path, .n_ctx = n_ctx, .n_sequences = n_sequences, .n_threads = 3});
+/* One that gives the same bytes, whatever is beside an answer, and also if it is resumed. */
+static inline engine *open_repeatable(const char *path, int n_sequences, uint32_t n_ctx) {
+    return open_with((llama_engine_options){
+        .model_path = path, .n_ctx = n_ctx, .n_sequences = n_sequences, .n_threads = 1, .is_repeatable = true});
 }
 
 static engine_request ask(const char *question) {

@@ -227,7 +227,7 @@ static void cancel_while_retracing(void) {
     engine_cancel(model, sequence);
     step();
     CHECK_INT(answers[sequence].end, ==, ENGINE_END_CANCELLED);
-    CHECK_INT(answers[sequence].n_resumed, ==, 10);
+    CHECK_INT(answers[sequence].n_resumed, ==, 9); /* the first step read the prompt */
     request = ask_hot();
     check_same("after one that was cancelled", run_request(&request), &expected, 0);
 }
@@ -281,7 +281,7 @@ static void refuse(void) {
 
 int main(int argc, char **argv) {
     test_begin("resume", 170);
-    model = open_in_lanes(argc > 1 ? argv[1] : NULL, N_SEQUENCES, 1024);
+    model = open_repeatable(argc > 1 ? argv[1] : NULL, N_SEQUENCES, 1024);
     for (int i = 0; i < N_WAYS; i++) check_way(i);
     test_step("inside of characters");
     cut_characters();

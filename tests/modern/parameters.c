@@ -205,7 +205,7 @@ static void with_the_model(void) {
     test_host host;
     test_instance(instance, "model");
     /* Requests that want any choice at all must say so. */
-    segment segment = host_ready(&host, instance, EMBEDDED("-c", "1024", "--min-p", "1"));
+    segment segment = host_ready(&host, instance, EMBEDDED("-c", "1024", "--min-p", "1", "--repeatable"));
     lipc_client *client = client_of(instance);
     limits(client);
     sampling(client);

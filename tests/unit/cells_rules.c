@@ -72,24 +72,6 @@ int main(void) {
     hold(2, "x", 0, true);
     CHECK_INT(choose("abcdefg"), <, 0);
 
-    test_step("one with less company, unless what is held is long");
-    hold(0, "abcdef", 1, false);
-    hold(1, "abcd", 2, true);
-    hold(2, "x", 9, false);
-    CHECK_INT(choose("abcdef"), ==, 0);
-    all[2].lane = 1;
-    CHECK_INT(choose("abcdef"), ==, 2);
-    all[1].is_busy = false;
-    CHECK_INT(choose("abcdef"), ==, 0);
-    static int32_t long_prompt[2 * CELLS_WORTH_COMPANY];
-    all[0] = (cells){.tokens = long_prompt, .n = CELLS_WORTH_COMPANY};
-    all[1].is_busy = true;
-    CHECK_INT(cells_choose(all, N, long_prompt, 2 * CELLS_WORTH_COMPANY), ==, 0);
-    all[0].n--;
-    CHECK_INT(cells_choose(all, N, long_prompt, 2 * CELLS_WORTH_COMPANY), ==, 2);
-    hold(0, "abcdef", 1, true);
-    hold(2, "x", 0, true);
-
     test_step("no more than there is");
     check_found("abc", 0, 3);
     CHECK_INT(cells_common(&all[2], tokens[0], 0), ==, 0);

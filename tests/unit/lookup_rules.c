@@ -1,4 +1,4 @@
-/* lookup_rules.c - src/engine/llama/lookup.h: what followed before is guessed to follow again. */
+/* lookup_rules.c - src/engine/llama/lookup.h: what followed before is drafted to follow again. */
 #include "../support/harness.h"
 
 #include "engine/llama/lookup.h"
@@ -13,7 +13,7 @@ static void check_guess(const char *text, int32_t n_wanted, const char *expected
     char guessed[SIZE] = "";
     int32_t n_text = (int32_t)strlen(text);
     for (int32_t i = 0; i < n_text; i++) letters[i] = text[i];
-    int32_t n = lookup_guess(letters, n_text, guesses, n_wanted);
+    int32_t n = lookup_draft(letters, n_text, guesses, n_wanted);
     for (int32_t i = 0; i < n; i++) guessed[i] = (char)guesses[i];
     CHECK_TEXT(guessed, expected);
 }

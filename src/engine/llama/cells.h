@@ -16,20 +16,13 @@ typedef struct cells {
     int32_t n;
     bool is_busy;    /* an answer is being made there: its cells may be copied, not taken */
     uint64_t used;   /* when an answer was begun there last, on any clock; 0: never */
-    int lane;        /* sequences with the same one share a processor */
 } cells;
 
 /* How many tokens both begin with. */
 int32_t cells_common(const cells *cells, const int32_t *tokens, int32_t n_tokens);
 
-/* So many tokens are worth more than a lane with less company: an estimate, an answer of some hundred tokens loses about as
- * much time beside another one. */
-#define CELLS_WORTH_COMPANY 256
-
 /* Chooses the sequence for a prompt; negative if all are busy. The free one that holds most of it, if it loses at most half
- * of its own cells: the conversation goes on. But not beside more answers than there are elsewhere, unless it holds
- * CELLS_WORTH_COMPANY tokens of it. Else one of the free ones with the least company, that which was used longest ago. Among
- * equals the lowest number, because the library evaluates sequences together only if their numbers follow each other. */
+ * of its own cells: the conversation goes on. Else the one that was used longest ago, and among equals the lowest number. */
 int cells_choose(const cells *all, int n_sequences, const int32_t *prompt, int32_t n_prompt);
 
 /* The sequence, busy or not, that holds the longest beginning of a prompt, and its length in *n_found; negative if none

@@ -1,4 +1,4 @@
-/* choose.c - the next token: sampled, within a grammar, or resumed. */
+/* choose.c - the next token: sampled, within a grammar, or one that the answer already had. */
 #include "internal.h"
 
 /* Whether the grammar allows a token that does not end the answer. */
@@ -64,13 +64,13 @@ static bool is_forced(struct llama_engine *engine, struct sequence *sequence, ll
     return true;
 }
 
-static engine_end sample(struct llama_engine *engine, struct sequence *sequence, const float *logits,
-                         llama_token *token) {
+engine_end choose_next(struct llama_engine *engine, struct sequence *sequence, const float *logits, llama_token *token) {
     if (is_forced(engine, sequence, token)) return ENGINE_END_NONE;
     if (sequence->grammar) return sample_with_grammar(engine, sequence, logits, token);
     *token = sampler_choose(sequence->sampler, logits, (uint32_t)sequence->n_tokens, 0);
     if (*token == SAMPLER_NOTHING) {
-        llama_say(engine, "the model finds no token possible after %d tokens of the answer", sequence->n_tokens);
+        llama_say(engine, "the model finds no token possible after %d tokens of the answer: its numbers are none (NaN), or all "
+                          "are ruled out; its file may be damaged", sequence->n_tokens);
         return ENGINE_END_FAILED;
     }
     if (llama_vocab_is_eog(engine->vocab, *token)) return ENGINE_END_TURN;
@@ -78,22 +78,16 @@ static engine_end sample(struct llama_engine *engine, struct sequence *sequence,
     return ENGINE_END_NONE;
 }
 
-/* Takes the next resumed token, to the same effect as if it had been sampled. */
-static engine_end resume(struct llama_engine *engine, struct sequence *sequence, llama_token *token) {
-    *token = sequence->resumed[sequence->n_tokens];
+engine_end choose_resumed(struct llama_engine *engine, struct sequence *sequence, llama_token token) {
     if (sequence->grammar) {
-        if (!is_allowed(engine, sequence, *token)) {
+        if (!is_allowed(engine, sequence, token)) {
             llama_say(engine, "token %d of those that the answer already has does not fit the grammar; resume with the "
                         "grammar that they were made with", sequence->n_tokens);
             return ENGINE_END_FAILED;
         }
-        grammar_accept(sequence->grammar, engine->piece, text_of_token(engine, sequence, *token));
+        grammar_accept(sequence->grammar, engine->piece, text_of_token(engine, sequence, token));
     }
-    sampler_accept(sequence->sampler, token, 1);
+    sampler_accept(sequence->sampler, &token, 1);
     return ENGINE_END_NONE;
 }
 
-engine_end choose_next(struct llama_engine *engine, struct sequence *sequence, const float *logits, llama_token *token) {
-    if (sequence->n_tokens < sequence->n_resumed) return resume(engine, sequence, token);
-    return sample(engine, sequence, logits, token);
-}

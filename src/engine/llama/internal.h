@@ -2,38 +2,30 @@
  *
  *     engine.c        opening, admitting, cancelling, closing: engine.h's table of functions
  *     model.c         loading: backends, model, context, threads
+ *     prepare.c       what is asked becomes an answer to begin with, long prompts in a thread
  *     conversation.c  messages become the tokens of a prompt
  *     cells.c         what the library's memory holds, and where a new prompt finds a beginning of itself
- *     steps.c         one token of every answer, slices of prompts
- *     lanes.c         batches, and the contexts that evaluate them at the same time
+ *     memory.c        the library's memory: giving back, shifting, copying, checkpoints
+ *     batch.c         what is evaluated together
+ *     prefill.c       which prompts come next, and how many of their tokens
+ *     steps.c         one batch: a token of every answer, and chunks of prompts
  *     choose.c        the next token: sampled, within a grammar, or resumed
- *     lookup.c        guesses at the next tokens: what followed before in this text
- *     habits.c        guesses at the next token: what the model said before
+ *     lookup.c        drafts: what followed before in this text
  *     text.c          tokens become whole characters
- *     warm_up.c       the first evaluations
  *
- * The same request with the same seed gives the same text, whoever is beside it and whether or not its first tokens were
- * made by another engine. Each sequence has its own cells and its own sampler, a draw is a function of the token's place
- * (draw.h), and what is left is that libllama computes the same logits, to the last bit. How it rounds depends on the
- * shape of what it evaluates: for weights of 16 and 32 bits on whether a batch has one row or more (in the last layer: one
- * row with logits), for K quants on whether it has four or more; in the attention on whether a sequence has one row there or
- * several; with flash attention also on whether it has 64 or more, and whether there are 512 cells.
+ * One context, and one batch in each step: the weights are read once for all that is evaluated then, whether it makes tokens
+ * or reads prompts.
  *
- *   - A small model is evaluated in one shape only: without flash attention, and never with less than two rows of a
- *     sequence (n_rows). Where there is one token, the second row is a guess (habits.h) or, if there is none, the same token
- *     again; what was not chosen gives its cell back. Two rows cost less than one there: the library has a kernel for several
- *     that it does not use for one. So its answers are exact under all circumstances, and may be made in any lane.
- *   - A large model is evaluated in the shape that is fastest. Its logits are then the same up to rounding: an answer that
- *     is continued after a crash, or whose prompt was partly in memory already, is one that the model gives with the same
- *     probability, and nearly always the same. With is_repeatable it reads every prompt alike, and what is left is whether its
- *     weights round alike beside others: see warm_up.c.
+ * Rounding. The same request with the same seed gets the same draws (draw.h), whoever is beside it. But libllama's logits are
+ * the same up to rounding only: how it rounds depends on the shape of a batch. So an answer that is taken up after a crash,
+ * or made beside others, has the same distribution, and takes another course where two tokens are almost equally likely.
+ * With is_repeatable every sequence is evaluated by itself, prompts from their beginning in chunks of one size, and each
+ * token of an answer alone, also those that it already had: then it is the same to the last bit.
  */
 #ifndef ENGINE_LLAMA_INTERNAL_H
 #define ENGINE_LLAMA_INTERNAL_H
 
 #include "cells.h"
-#include "habits.h"
-#include "lookup.h"
 
 #include "../engine.h"
 #include "../grammar.h"
@@ -48,45 +40,48 @@
 #include <llama.h>
 #include <pthread.h>
 
-/* Tokens of a prompt evaluated in one go, at most: enough for the library's full speed. Its memory for products of keys and
- * queries grows with it. */
-#define SLICE_MOST 256
-/* Rows of a batch: two of each of as many sequences as there can be. */
-#define BATCH_MOST 512
+/* What the library evaluates in one go, and how much of that in one call. */
+#define UBATCH_DEFAULT 512
+#define BATCH_DEFAULT 2048
 /* A token's piece is rarely longer than a word; the buffer grows if a model has a longer one. */
 #define PIECE_SIZE 256
 /* Bytes of a character that is not complete yet. */
 #define HELD_SIZE 4
-/* Below this a model is small: one thread is as fast as several in one evaluation, and it is evaluated in one shape. */
-#define SMALL_MODEL_PARAMETERS 8000000u
+/* Checkpoints of a sequence: the last two turns of a conversation each leave one. */
+#define CHECKPOINTS_MOST 2
+/* A checkpoint is taken so many tokens before the end of a prompt: what asks for the answer may be written otherwise in the
+ * conversation's next turn. */
+#define CHECKPOINT_BEFORE_END 4
 
 typedef struct ggml_threadpool *(*threadpool_new_fn)(struct ggml_threadpool_params *params);
 typedef void (*threadpool_free_fn)(struct ggml_threadpool *pool);
 
-/* One of the answers that can be made at a time. Its number is its sequence in the library's memory. */
+/* One of the answers that can be made at a time. */
 struct sequence {
     bool is_running;
     bool is_cancelled;
     bool wants_logprobs;
     bool has_shifted;      /* cells were dropped to make room */
+    bool is_unsettled;     /* it was refused before it got a place */
+    int place;             /* its sequence in the library's memory */
+    struct preparation *preparing; /* NULL: its prompt has become tokens, and it has its place */
     sampler *sampler;
     struct grammar *grammar; /* NULL: any text */
     chat_prompt *rendered; /* what the prompt was made of */
     answer_reader *reader; /* tells the parts of the answer apart */
-    llama_token *prompt;
+    llama_token *prompt;   /* and behind it the tokens that the answer already had */
     int32_t n_prompt;
-    int32_t n_prompt_done;
-    int32_t n_cached;      /* of these, those that the memory held already */
-    int32_t n_keep;        /* tokens of the prompt that a shift keeps */
-    llama_token *resumed;  /* NULL: none */
     int32_t n_resumed;
+    int32_t n_prefilled;   /* of both, those that are evaluated, or that the memory held already */
+    int32_t n_cached;      /* the latter */
+    int32_t n_keep;        /* tokens of the prompt that a shift keeps */
     int32_t n_tokens;
     int32_t n_predict;
-    int32_t n_guesses;     /* guesses that are worth while now; 0 and above */
-    llama_token last;      /* chosen or resumed, not evaluated yet */
-    int32_t n_in_batch;    /* tokens of its text in the batch at hand, without guesses; 0: it is not in there */
-    int32_t n_guessed;     /* of these, rows behind `last` whose token may turn out right */
-    int32_t first_row;     /* in the batch, of an answer; the others follow */
+    int32_t n_worth;       /* drafted tokens that are worth while now; 0 and above */
+    llama_token last;      /* chosen, not evaluated yet */
+    int32_t n_in_batch;    /* tokens in the batch at hand, without drafted ones; 0: it is not in there */
+    int32_t n_drafted;     /* rows behind `last` whose token may turn out right */
+    int32_t first_row;     /* in the batch; the others follow */
     uint64_t waits_since;  /* whose prompt comes next: see comes_before() */
     uint64_t admitted_ns;
     uint64_t first_token_ns;
@@ -94,21 +89,11 @@ struct sequence {
     size_t n_held;
 };
 
-/* See lanes.c. */
-struct lane {
-    struct llama_engine *engine;
-    struct llama_context *context;
-    struct ggml_threadpool *threadpool; /* NULL: the library's own threads */
-    struct llama_batch batch;
-    int first, n;              /* its sequences */
-    bool has_begun_prompt;     /* its last slice was the first one of its prompt */
-    unsigned n_questions;      /* how often the library asked whether to go on */
-    int32_t code;              /* what the library said of the batch */
-    engine_end end;            /* NONE, CANCELLED or FAILED: what that means for those in it */
-    plat_thread *thread;       /* NULL: the engine's owner evaluates it */
-    plat_doorbell work_bell, done_bell;
-    uint32_t n_wanted, n_done; /* atomic: evaluations */
-    bool is_closing;           /* atomic */
+/* The state of a sequence behind its first n_tokens ones, where the library cannot go back to it. */
+struct checkpoint {
+    uint8_t *bytes; /* NULL: none */
+    size_t n_bytes;
+    int32_t n_tokens;
 };
 
 /* The text of one entry of a step. */
@@ -121,32 +106,35 @@ struct step_text {
 struct llama_engine {
     engine base;
     llama_engine_options options;
+    char *path;                /* options.model_path, for good */
     char model_file[ENGINE_PATH_SIZE]; /* what is opened for options.model_path */
     struct llama_model *model;
-    struct lane *lanes;
-    int n_lanes;
+    engine_file_state file;    /* as it was when the model was loaded; the library reads weights out of it at any time */
+    struct llama_context *context;
+    struct ggml_threadpool *threadpool; /* NULL: the library's own threads */
+    threadpool_free_fn threadpool_free;
+    struct llama_batch batch;
+    int32_t n_batch, n_ubatch;
     const struct llama_vocab *vocab;
     chat *chat;
-    threadpool_free_fn threadpool_free;
-    int32_t slice_limit;       /* rows that a slice may have */
-    int32_t n_rows;            /* rows of a sequence in a batch, at least */
-    bool can_rewind;           /* cells can be given back one by one: nothing is reused or guessed otherwise */
-    bool can_reuse;            /* ... and not every prompt is to be evaluated alike */
+    bool can_rewind;           /* cells can be given back one by one; otherwise there are checkpoints, and no drafts */
     bool can_shift;            /* ... and moved, and the user wants that */
-    int32_t copy_least;        /* tokens from which on copying cells is faster than evaluating them */
     struct sequence *sequences;
-    cells *cells;              /* of each sequence */
-    habits *habits;            /* NULL: a row more is not free, or nobody wants guesses */
+    cells *cells;              /* of each place */
+    struct checkpoint (*checkpoints)[CHECKPOINTS_MOST];
     struct step_text *texts;   /* of each entry of a step */
+    struct preparer *preparer; /* NULL: no prompt was long so far */
+    size_t longest_piece;      /* bytes of a token of text, at most */
     int n_running;
-    uint64_t n_turns;          /* admissions and slices so far */
-    double few_ns, many_ns;    /* what a token of a prompt takes, lately: in a slice of few tokens, and of many */
-    uint64_t generate_ns;      /* what the last batch of answers took */
+    uint64_t n_turns;          /* admissions and chunks so far */
+    bool has_begun_prompt;     /* the last chunk was the first one of its prompt */
+    double answers_ns;         /* what a batch without chunks took lately */
+    double row_ns;             /* what a row took lately in a batch with chunks and answers; 0: not known */
 
     char *piece;               /* what a token's bytes are decoded into */
     size_t piece_size;
 
-    /* The library's first line at error level: the cause, not its consequences. Lanes log at the same time. */
+    /* The library's first line at error level: the cause, not its consequences. Its threads log at the same time. */
     pthread_mutex_t log_lock;
     char library_error[ENGINE_MESSAGE_SIZE];
     int last_per_mille;
@@ -162,8 +150,11 @@ const char *llama_reason(const struct llama_engine *engine);
 
 int model_load(struct llama_engine *engine);     /* backends and model; fills in vocab */
 int model_check(struct llama_engine *engine);    /* the same without the weights */
-int model_context(struct llama_engine *engine);  /* number of sequences, threads, lanes; the facts about them */
-bool model_is_small(const struct llama_model *model);
+int model_context(struct llama_engine *engine);  /* number of sequences, context, threads, batch; the facts about them */
+void model_close(struct llama_engine *engine);   /* what these have opened so far */
+
+/* False, and a message: somebody wrote into the model's file. What is evaluated then is not the model's. */
+bool model_is_whole(struct llama_engine *engine);
 
 /* ---- conversation.c ---- */
 
@@ -176,43 +167,77 @@ int conversation_tokenise(struct llama_engine *engine, struct sequence *sequence
 /* engine_render(). */
 int conversation_show(struct llama_engine *engine, const engine_request *request, char **json);
 
+/* ---- prepare.c ---- */
+
+/* Makes an answer of the request. On error it may be half filled in. Errors: those of engine_admit. */
+int prepare_answer(struct llama_engine *engine, struct sequence *answer, const engine_request *request);
+/* False, and a message: it has more tokens than the context, going by its bytes. */
+bool prepare_fits(struct llama_engine *engine, const engine_request *request);
+/* Whether it is short enough to be prepared at once. */
+bool prepare_is_quick(const engine_request *request);
+/* Else beside the steps. The request is copied. NULL: no memory. */
+struct preparation *prepare_begin(struct llama_engine *engine, const engine_request *request);
+bool prepare_is_done(const struct preparation *preparation);
+/* Frees it. Returns the error of prepare_answer, with its message. */
+int prepare_take(struct llama_engine *engine, struct preparation *preparation, struct sequence *answer);
+/* Until one is done, or some milliseconds. */
+void prepare_wait(struct llama_engine *engine);
+/* What a sequence holds. Nobody waits for its preparation any more. */
+void prepare_release(struct sequence *sequence);
+void prepare_close(struct llama_engine *engine);
+
+/* ---- memory.c: `place` is a sequence of the library's ---- */
+
+/* Gives an answer its place. What is there already of its prompt stays; at least one token is evaluated: its logits are needed. */
+void memory_settle(struct llama_engine *engine, struct sequence *answer);
+
+/* Makes the memory hold what engine->cells knows of a sequence, and nothing else: after an evaluation that left more there. */
+void memory_rewind(struct llama_engine *engine, int place);
+/* Of what a sequence has, its first n_wanted tokens stay, or fewer if the library cannot go back to there. Returns how many. */
+int32_t memory_keep(struct llama_engine *engine, int place, int32_t n_wanted);
+/* Copies the first n_tokens cells of another sequence, in place of those that this one has. */
+void memory_copy(struct llama_engine *engine, int from, int place, int32_t n_tokens);
+/* Gives up the older half of what lies behind the cells to keep; what is remembered of the others goes on with them, and their
+ * positions move up. False if there is nothing to give up. */
+bool memory_shift(struct llama_engine *engine, struct sequence *sequence);
+/* Remembers the sequence as it is, if its cells cannot be given back one by one. */
+void memory_checkpoint(struct llama_engine *engine, int place);
+void memory_close(struct llama_engine *engine);
+
+/* ---- batch.c ---- */
+
+void batch_begin(struct llama_engine *engine);
+/* Adds tokens behind the cells that the sequence has, and `n_before` more; returns their first row. */
+int32_t batch_add(struct llama_engine *engine, int place, const llama_token *tokens, int32_t n_tokens, int32_t n_before);
+/* Returns NONE, CANCELLED (it was interrupted) or FAILED, with a message. */
+engine_end batch_evaluate(struct llama_engine *engine);
+
+/* ---- prefill.c ---- */
+
+/* Tokens of prompt, and of answers to resume, that wait to be evaluated. */
+int32_t prefill_left(const struct sequence *sequence);
+/* Adds chunks to a batch in which answers have their rows already. */
+void prefill_add(struct llama_engine *engine);
+/* Adds one of this sequence, of the size that depends on nothing else. */
+void prefill_add_repeatable(struct llama_engine *engine, struct sequence *sequence);
+/* How long the batch took. */
+void prefill_note(struct llama_engine *engine, uint64_t ns);
+
 /* ---- steps.c ---- */
 
 size_t steps_step(struct llama_engine *engine, engine_progress *progress);
 
-/* Guesses that a step can have, for all answers together. */
-int32_t steps_guesses_most(const struct llama_engine *engine);
-
-/* ---- lanes.c: what a sequence does in its context ---- */
-
-struct lane *lanes_of(const struct llama_engine *engine, int number);
-
-/* Gives back all cells of the library's that engine->cells does not know. */
-void lanes_rewind(struct llama_engine *engine, int number);
-/* Gives up n_given_up cells behind the n_keep first ones; the others move up. */
-void lanes_shift(struct llama_engine *engine, int number, int32_t n_keep, int32_t n_given_up);
-/* All cells of another sequence of the same lane. */
-void lanes_copy(struct llama_engine *engine, int from, int number);
-
-/* A batch is begun in every lane; rows are added to that of their sequence, and evaluated all at once. */
-void lanes_begin(struct llama_engine *engine);
-/* Adds tokens behind the cells that the sequence has, and `n_before` more; returns their first row. */
-int32_t lanes_add(struct llama_engine *engine, int number, const llama_token *tokens, int32_t n_tokens, int32_t n_before);
-void lanes_want_logits(struct llama_engine *engine, int number, int32_t row);
-/* Fills in the `end` of each lane that has rows. Returns CANCELLED if one was interrupted, else FAILED if one failed, else
- * NONE. */
-engine_end lanes_evaluate(struct llama_engine *engine);
-/* Those of a row that wanted them; valid until the next evaluation. */
-const float *lanes_logits(const struct llama_engine *engine, int number, int32_t row);
-
-/* Batches and threads of lanes that have their contexts. Errors: NO_MEMORY. */
-int lanes_start(struct llama_engine *engine);
-void lanes_close(struct llama_engine *engine); /* also half open ones, and none */
+/* The first evaluations read the weights and build the library's graphs. Done when the model is loaded, the first request does
+ * not pay for it. Errors: EVALUATION, ABORTED. */
+int steps_warm_up(struct llama_engine *engine);
 
 /* ---- choose.c ---- */
 
-/* Chooses or resumes the next token by these logits. Returns how the answer ends if there is none. */
+/* Chooses the next token by these logits. Returns how the answer ends if there is none. */
 engine_end choose_next(struct llama_engine *engine, struct sequence *sequence, const float *logits, llama_token *token);
+
+/* Takes a token that the answer already had, to the same effect as if it had been sampled. FAILED: it cannot be one. */
+engine_end choose_resumed(struct llama_engine *engine, struct sequence *sequence, llama_token token);
 
 /* ---- text.c ---- */
 
@@ -226,9 +251,5 @@ bool text_add(struct llama_engine *engine, struct sequence *sequence, struct ste
 
 /* Shows what was held back, if the answer ends with this entry. */
 void text_end(struct llama_engine *engine, struct step_text *text, engine_progress *entry);
-
-/* ---- warm_up.c ---- */
-
-void warm_up(struct llama_engine *engine);
 
 #endif

@@ -1,4 +1,4 @@
-/* lookup.h - guesses at the next tokens of a text, out of the text itself: where its last few tokens stood before, what
+/* lookup.h - drafts the next tokens of a text out of the text itself: where its last few tokens stood before, what
  * followed them. An evaluation of several tokens in a row costs little more than one of the first; those that turn out to be
  * what the model chooses anyway are gained. No llama.h here.
  */
@@ -11,10 +11,10 @@
 #define LOOKUP_MATCH_MOST 4
 #define LOOKUP_MATCH_LEAST 2
 
-/* Guesses what follows `text`, `n_wanted` tokens at most; returns their number. */
-int32_t lookup_guess(const int32_t *text, int32_t n_text, int32_t *guesses, int32_t n_wanted);
+/* Drafts what follows `text`, `n_wanted` tokens at most; returns their number. */
+int32_t lookup_draft(const int32_t *text, int32_t n_text, int32_t *drafted, int32_t n_wanted);
 
-/* How many guesses are worth while next, when of n_guessed ones the first n_right were right. */
-int32_t lookup_next(int32_t n_guessed, int32_t n_right, int32_t n_most);
+/* How many drafted tokens are worth while next, when of n_drafted ones the first n_right were right. */
+int32_t lookup_next(int32_t n_drafted, int32_t n_right, int32_t n_most);
 
 #endif

@@ -1,145 +1,11 @@
-/* steps.c - one step of all answers: first a token of each that is being generated, in one batch, then a slice of one prompt,
- * or of several short ones, in a batch of its own (in each lane, see lanes.c). A slice is as large as time allows: those who
- * wait for their next tokens meanwhile shall not notice it.
- *
- * The truth about the library's memory is engine->cells: tokens get there when they have been evaluated and are part of
- * their text. What else a batch left behind (guesses that were wrong, rows that fill up, an evaluation that was cut
- * short) is given back at once.
- */
+/* steps.c - one step of all answers: one batch with the next token of each that is being generated, and chunks of the prompts
+ * that wait. */
 #include "internal.h"
+
+#include "lookup.h"
 
 #include <math.h>
 #include <string.h>
-
-/* How long a slice may take while others generate; the same where more wait for their first token than for their next one;
- * and while nobody generates: then only newcomers wait for its end. */
-#define SLICE_NS 40e6
-#define SLICE_CROWDED_NS 100e6
-#define SLICE_ALONE_NS 500e6
-#define SLICE_LEAST 8
-#define SLICE_FEW 48 /* up to so many, a token of a slice costs more */
-#define SLICE_UNIT 4
-#define SLICE_REPEATABLE 64
-
-/* ---- cells --------------------------------------------------------------------------------------------------------- */
-
-static void keep_cells(struct llama_engine *engine, int number, const llama_token *tokens, int32_t n_tokens) {
-    cells *cells = &engine->cells[number];
-    memcpy(cells->tokens + cells->n, tokens, (size_t)n_tokens * sizeof *tokens);
-    cells->n += n_tokens;
-}
-
-static void forget_cells(struct llama_engine *engine, int number, int32_t n_left) {
-    if (engine->cells[number].n > n_left) engine->cells[number].n = n_left;
-    lanes_rewind(engine, number);
-}
-
-/* Makes room in a full context: gives up the older half of what lies behind the cells to keep. What is remembered of the
- * others goes on with them, and their positions move up. False if there is nothing to give up. */
-static bool shift_cells(struct llama_engine *engine, int number) {
-    cells *cells = &engine->cells[number];
-    struct sequence *sequence = &engine->sequences[number];
-    int32_t n_half = (int32_t)engine->base.facts.n_ctx / 2, n_keep = sequence->n_keep < n_half ? sequence->n_keep : n_half;
-    int32_t n_given_up = (cells->n - n_keep) / 2, n_moved = cells->n - n_keep - n_given_up;
-    if (n_given_up < 1) return false;
-    lanes_shift(engine, number, n_keep, n_given_up);
-    memmove(cells->tokens + n_keep, cells->tokens + n_keep + n_given_up, (size_t)n_moved * sizeof *cells->tokens);
-    cells->n = n_keep + n_moved;
-    sequence->n_keep = n_keep;
-    sequence->has_shifted = true;
-    return true;
-}
-
-/* Fills up to the rows that a sequence must have, behind the `n_tokens` that it has. */
-static void fill_up(struct llama_engine *engine, int number, llama_token token, int32_t n_tokens) {
-    if (n_tokens < engine->n_rows) lanes_add(engine, number, &token, 1, n_tokens);
-}
-
-/* ---- who comes next ------------------------------------------------------------------------------------------------ */
-
-static int32_t prompt_left(const struct sequence *sequence) {
-    return sequence->is_running ? sequence->n_prompt - sequence->n_prompt_done : 0;
-}
-
-static bool is_generating(const struct sequence *sequence) {
-    return sequence->is_running && prompt_left(sequence) == 0;
-}
-
-static int count_generating(const struct llama_engine *engine) {
-    int n = 0;
-    for (int s = 0; s < engine->base.facts.n_sequences; s++) n += is_generating(&engine->sequences[s]);
-    return n;
-}
-
-static int count_reading(const struct llama_engine *engine) {
-    return engine->n_running - count_generating(engine);
-}
-
-/* Of two that wait for a slice. First slices and further ones take turns: then long prompts do not keep a newcomer
- * waiting, nor many newcomers a long prompt. Among equals it is who has waited longer. */
-static bool comes_before(const struct lane *lane, const struct sequence *a, const struct sequence *b) {
-    bool is_new = a->n_prompt_done == a->n_cached;
-    if (is_new != (b->n_prompt_done == b->n_cached)) return is_new != lane->has_begun_prompt;
-    return a->waits_since < b->waits_since;
-}
-
-static int32_t common_beginning(const struct sequence *a, const struct sequence *b) {
-    const cells prompt = {.tokens = a->prompt, .n = a->n_prompt};
-    return cells_common(&prompt, b->prompt, b->n_prompt);
-}
-
-/* Whether another prompt is being read that begins like this one: what they have in common is then copied when it is
- * there. Of two that have not begun nobody waits. */
-static bool waits_for_another(const struct llama_engine *engine, const struct lane *lane, const struct sequence *sequence) {
-    if (!engine->can_reuse || sequence->n_prompt_done > sequence->n_cached) return false;
-    for (int s = lane->first; s < lane->first + lane->n; s++) {
-        const struct sequence *other = &engine->sequences[s];
-        bool has_begun = other->n_prompt_done > other->n_cached || other->n_in_batch > 0;
-        if (prompt_left(other) == 0 || !has_begun) continue;
-        int32_t n_common = common_beginning(other, sequence);
-        if (n_common > other->n_prompt_done && n_common - sequence->n_cached >= engine->copy_least) return true;
-    }
-    return false;
-}
-
-/* The sequence of a lane whose prompt gets the next slice; it is not in the batch, and has n_least tokens left. Negative:
- * there is none. */
-static int choose_reader(const struct llama_engine *engine, const struct lane *lane, int32_t n_least) {
-    int chosen = -1;
-    for (int s = lane->first; s < lane->first + lane->n; s++) {
-        const struct sequence *sequence = &engine->sequences[s];
-        if (sequence->n_in_batch > 0 || prompt_left(sequence) < n_least) continue;
-        if (waits_for_another(engine, lane, sequence)) continue;
-        if (chosen < 0 || comes_before(lane, sequence, &engine->sequences[chosen])) chosen = s;
-    }
-    return chosen;
-}
-
-/* Nanoseconds that a slice may take. */
-static double slice_time(const struct llama_engine *engine) {
-    int n_generating = count_generating(engine);
-    if (n_generating == 0) return SLICE_ALONE_NS;
-    double allowed_ns = SLICE_NS * count_reading(engine) / n_generating;
-    allowed_ns = fmin(fmax(allowed_ns, SLICE_NS), SLICE_CROWDED_NS);
-    return fmax(allowed_ns, (double)engine->generate_ns); /* where a token of every answer takes longer, so may a slice */
-}
-
-/* Tokens of a slice. */
-static int32_t slice_tokens(const struct llama_engine *engine) {
-    if (engine->options.is_repeatable) return SLICE_REPEATABLE;
-    double n_tokens = slice_time(engine) / engine->few_ns;
-    if (n_tokens > SLICE_FEW) n_tokens = fmax(SLICE_FEW, slice_time(engine) / engine->many_ns);
-    int32_t n_most = engine->slice_limit - 1; /* and a row that fills up */
-    if (n_tokens >= n_most) return n_most;
-    int32_t n = (int32_t)n_tokens / SLICE_UNIT * SLICE_UNIT;
-    return n > SLICE_LEAST ? n : SLICE_LEAST;
-}
-
-/* What a token takes, mostly by the last slices: it becomes slower with the length of the prompt. */
-static void note_slice(struct llama_engine *engine, int32_t n_tokens, uint64_t ns) {
-    double *token_ns = n_tokens > SLICE_FEW ? &engine->many_ns : &engine->few_ns;
-    if (n_tokens >= SLICE_LEAST) *token_ns = (*token_ns + (double)ns / n_tokens) / 2;
-}
 
 /* ---- entries ------------------------------------------------------------------------------------------------------- */
 
@@ -190,39 +56,29 @@ static void complete_entry(struct llama_engine *engine, engine_progress *entry, 
     if (has_chosen && sequence->first_token_ns == 0) sequence->first_token_ns = now;
     if (!entry->has_token) entry->n_tokens = sequence->n_tokens;
     entry->n_prompt = sequence->n_prompt;
-    entry->n_prompt_done = sequence->n_prompt_done;
+    entry->n_prompt_done = sequence->n_prefilled < sequence->n_prompt ? sequence->n_prefilled : sequence->n_prompt;
     entry->n_cached = sequence->n_cached;
     entry->prompt_ns = (sequence->first_token_ns ? sequence->first_token_ns : now) - sequence->admitted_ns;
     entry->generate_ns = sequence->first_token_ns ? now - sequence->first_token_ns : 0;
-    if (entry->end == ENGINE_END_NONE) return;
-    if (entry->end == ENGINE_END_FAILED) forget_cells(engine, entry->sequence, 0);
-    else if (sequence->has_shifted) forget_cells(engine, entry->sequence, sequence->n_keep);
-    else lanes_rewind(engine, entry->sequence);
+    if (sequence->preparing || sequence->is_unsettled || entry->end == ENGINE_END_NONE) return;
+    if (entry->end == ENGINE_END_FAILED) memory_keep(engine, sequence->place, 0);
+    else if (sequence->has_shifted) memory_keep(engine, sequence->place, sequence->n_keep);
 }
 
-/* ---- the next token ------------------------------------------------------------------------------------------------ */
+/* ---- tokens -------------------------------------------------------------------------------------------------------- */
 
 static bool is_context_full(const struct llama_engine *engine, const struct sequence *sequence) {
     return !engine->can_shift && (uint32_t)(sequence->n_prompt + sequence->n_tokens) >= engine->base.facts.n_ctx;
 }
 
-/* Takes the next token by the logits of a row, learns from it, and says whether it ends the answer. */
-static engine_end take_token(struct llama_engine *engine, struct entries *entries, int32_t row, engine_progress *entry) {
-    llama_token token;
-    const cells *cells = &engine->cells[entry->sequence];
+/* The answer goes on with this token. Returns whether it ends with it. */
+static engine_end take_token(struct llama_engine *engine, struct entries *entries, engine_progress *entry, llama_token token) {
     struct sequence *sequence = &engine->sequences[entry->sequence];
-    const float *logits = lanes_logits(engine, entry->sequence, row);
-    bool is_resumed = sequence->n_tokens < sequence->n_resumed;
-    engine_end end = choose_next(engine, sequence, logits, &token);
-    if (end != ENGINE_END_NONE) return end;
-    if (engine->habits) habits_learn(engine->habits, cells->tokens, cells->n, token);
     sequence->last = token;
     entry->has_token = true;
-    entry->is_resumed = is_resumed;
+    entry->is_resumed = sequence->n_tokens < sequence->n_resumed;
     entry->token = token;
     entry->n_tokens = ++sequence->n_tokens;
-    if (sequence->wants_logprobs && !is_resumed)
-        entry->logprob = sampler_log_probability(sequence->sampler, logits, token);
     if (!text_add(engine, sequence, &engine->texts[entry - entries->all], entry)) {
         llama_say(engine, "not enough memory for the text of token %d of the answer", sequence->n_tokens);
         return ENGINE_END_FAILED;
@@ -232,185 +88,203 @@ static engine_end take_token(struct llama_engine *engine, struct entries *entrie
     return is_context_full(engine, sequence) ? ENGINE_END_CONTEXT : ENGINE_END_NONE;
 }
 
-/* ---- answers ------------------------------------------------------------------------------------------------------- */
-
-/* Each answer may have a guess that is free, or one that is alone as many as the user allows. */
-int32_t steps_guesses_most(const struct llama_engine *engine) {
-    int32_t n_free = engine->habits ? engine->base.facts.n_sequences : 0;
-    return engine->options.n_guesses > n_free ? engine->options.n_guesses : n_free;
+/* Chooses the next token by the logits of a row. */
+static void add_token(struct llama_engine *engine, struct entries *entries, int number, int32_t row) {
+    llama_token token;
+    struct sequence *sequence = &engine->sequences[number];
+    const float *logits = llama_get_logits_ith(engine->context, row);
+    engine_progress *entry = add_entry(entries, number);
+    engine_end end = choose_next(engine, sequence, logits, &token);
+    if (end == ENGINE_END_NONE) {
+        end = take_token(engine, entries, entry, token);
+        if (sequence->wants_logprobs) entry->logprob = sampler_log_probability(sequence->sampler, logits, token);
+    }
+    end_entry(engine, entry, end);
 }
 
-/* As many of `n` guesses as this answer can use. */
-static int32_t limit_guesses(const struct llama_engine *engine, int number, int32_t n) {
-    const struct sequence *sequence = &engine->sequences[number];
-    if (!engine->can_rewind || sequence->n_tokens < sequence->n_resumed) return 0;
-    int32_t n_room = (int32_t)engine->base.facts.n_ctx - engine->cells[number].n - 2;
+static void keep_cells(struct llama_engine *engine, int place, const llama_token *tokens, int32_t n_tokens) {
+    cells *cells = &engine->cells[place];
+    memcpy(cells->tokens + cells->n, tokens, (size_t)n_tokens * sizeof *tokens);
+    cells->n += n_tokens;
+}
+
+/* ---- answers ------------------------------------------------------------------------------------------------------- */
+
+static bool is_generating(const struct sequence *sequence) {
+    return sequence->is_running && !sequence->preparing && prefill_left(sequence) == 0;
+}
+
+static int count_generating(const struct llama_engine *engine) {
+    int n = 0;
+    for (int s = 0; s < engine->base.facts.n_sequences; s++) n += is_generating(&engine->sequences[s]);
+    return n;
+}
+
+/* Tokens to draft: as many as are worth while and the answer can use. Only for one that is alone. */
+static int32_t count_drafts(const struct llama_engine *engine, const struct sequence *sequence, bool is_alone) {
+    int32_t n = is_alone && engine->can_rewind && !engine->options.is_repeatable ? sequence->n_worth : 0;
+    int32_t n_room = (int32_t)engine->base.facts.n_ctx - engine->cells[sequence->place].n - 2;
     if (n > n_room) n = n_room;
     if (sequence->n_predict >= 0 && n > sequence->n_predict - sequence->n_tokens - 1)
         n = sequence->n_predict - sequence->n_tokens - 1;
     return n > 0 ? n : 0;
 }
 
-/* Guesses what follows the answer's last token; returns how many tokens. An answer that is alone gets as many as are worth
- * while, out of its text. Else it is one in a row that would have to be filled up. */
-static int32_t guess(const struct llama_engine *engine, int number, bool is_alone, llama_token *guesses) {
-    const cells *cells = &engine->cells[number];
-    int32_t n_worth = is_alone ? engine->sequences[number].n_guesses : 0, n_text = cells->n + 1;
-    int32_t n_guessed = lookup_guess(cells->tokens, n_text, guesses, limit_guesses(engine, number, n_worth));
-    if (n_guessed > 0 || !engine->habits || limit_guesses(engine, number, 1) == 0) return n_guessed;
-    guesses[0] = habits_guess(engine->habits, cells->tokens, n_text);
-    return guesses[0] != HABITS_NOTHING;
-}
-
-/* Puts the answer's last token into the batch, and guesses behind it. */
-static void add_answer(struct llama_engine *engine, int number, bool is_alone) {
-    llama_token guesses[ENGINE_GUESSES_MOST];
-    cells *cells = &engine->cells[number];
-    struct sequence *sequence = &engine->sequences[number];
+/* Puts the answer's last token into the batch, and drafted ones behind it. */
+static void add_answer(struct llama_engine *engine, struct sequence *sequence, bool is_alone) {
+    llama_token drafted[ENGINE_DRAFT_MOST];
+    cells *cells = &engine->cells[sequence->place];
     cells->tokens[cells->n] = sequence->last; /* there is room, and the cell is about to hold it */
-    sequence->n_guessed = guess(engine, number, is_alone, guesses);
+    sequence->n_drafted = lookup_draft(cells->tokens, cells->n + 1, drafted, count_drafts(engine, sequence, is_alone));
     sequence->n_in_batch = 1;
-    sequence->first_row = lanes_add(engine, number, &sequence->last, 1, 0);
-    lanes_add(engine, number, guesses, sequence->n_guessed, 1);
-    for (int32_t i = 0; i <= sequence->n_guessed; i++) lanes_want_logits(engine, number, sequence->first_row + i);
-    fill_up(engine, number, sequence->last, 1 + sequence->n_guessed);
+    sequence->first_row = batch_add(engine, sequence->place, &sequence->last, 1, 0);
+    batch_add(engine, sequence->place, drafted, sequence->n_drafted, 1);
+    for (int32_t i = 0; i <= sequence->n_drafted; i++) engine->batch.logits[sequence->first_row + i] = true;
 }
 
-/* Takes the next token, and as many more as guesses were right. */
+/* Takes the next token, and as many more as drafted ones were right. */
 static void advance_answer(struct llama_engine *engine, struct entries *entries, int number) {
     struct sequence *sequence = &engine->sequences[number];
-    const llama_token *row = lanes_of(engine, number)->batch.token + sequence->first_row;
+    const llama_token *row = engine->batch.token + sequence->first_row;
     int32_t n_right = 0;
     for (;;) {
-        keep_cells(engine, number, &row[n_right], 1);
-        engine_progress *entry = add_entry(entries, number);
-        end_entry(engine, entry, take_token(engine, entries, sequence->first_row + n_right, entry));
-        if (entry->end != ENGINE_END_NONE || n_right == sequence->n_guessed || sequence->last != row[n_right + 1]) break;
+        keep_cells(engine, sequence->place, &row[n_right], 1);
+        add_token(engine, entries, number, sequence->first_row + n_right);
+        if (!sequence->is_running || n_right == sequence->n_drafted || sequence->last != row[n_right + 1]) break;
         n_right++;
     }
-    if (sequence->n_guessed > 0)
-        sequence->n_guesses = lookup_next(sequence->n_guessed, n_right, engine->options.n_guesses);
-    if (1 + sequence->n_guessed > n_right + 1 || engine->n_rows > 1) lanes_rewind(engine, number);
+    if (sequence->n_drafted > 0) {
+        sequence->n_worth = lookup_next(sequence->n_drafted, n_right, engine->options.n_draft);
+        memory_rewind(engine, sequence->place);
+    }
 }
 
 /* A full context: cells are given up, or the answer ends. Returns whether it goes on. */
 static bool make_room(struct llama_engine *engine, struct entries *entries, int number) {
-    bool is_full = (uint32_t)engine->cells[number].n + 1 >= engine->base.facts.n_ctx;
-    if (!is_full || !engine->can_shift || shift_cells(engine, number)) return true;
+    struct sequence *sequence = &engine->sequences[number];
+    bool is_full = (uint32_t)engine->cells[sequence->place].n + 1 >= engine->base.facts.n_ctx;
+    if (!is_full || !engine->can_shift || memory_shift(engine, sequence)) return true;
     end_entry(engine, add_entry(entries, number), ENGINE_END_CONTEXT);
     return false;
 }
 
-/* What was evaluated is taken. A failure concerns those who were in that lane's batch, an interruption everybody. */
-static void take_results(struct llama_engine *engine, struct entries *entries, engine_end worst,
-                         void (*advance)(struct llama_engine *engine, struct entries *entries, int number)) {
-    for (int s = 0; s < engine->base.facts.n_sequences; s++) {
-        if (engine->sequences[s].n_in_batch == 0) continue;
-        engine_end end = lanes_of(engine, s)->end;
-        if (end == ENGINE_END_NONE) advance(engine, entries, s);
-        if (end == ENGINE_END_FAILED) end_entry(engine, add_entry(entries, s), end);
-    }
-    if (worst == ENGINE_END_CANCELLED) end_interrupted(engine, entries);
-}
-
-/* A token for each answer whose prompt is read, or several if guesses were right. */
-static void generate(struct llama_engine *engine, struct entries *entries) {
-    bool is_alone = count_generating(engine) == 1;
-    uint64_t begun_ns = plat_clock_ns();
-    lanes_begin(engine);
-    for (int s = 0; s < engine->base.facts.n_sequences; s++)
-        if (is_generating(&engine->sequences[s]) && make_room(engine, entries, s)) add_answer(engine, s, is_alone);
-    take_results(engine, entries, lanes_evaluate(engine), advance_answer);
-    engine->generate_ns = plat_clock_ns() - begun_ns;
-}
-
 /* ---- prompts ------------------------------------------------------------------------------------------------------- */
 
-/* What a slice that was evaluated means for its answer. */
-static engine_end end_slice(struct llama_engine *engine, struct entries *entries, int number, engine_progress *entry) {
-    struct sequence *sequence = &engine->sequences[number];
-    keep_cells(engine, number, sequence->prompt + sequence->n_prompt_done, sequence->n_in_batch);
-    sequence->n_prompt_done += sequence->n_in_batch;
-    if (sequence->n_in_batch < engine->n_rows) lanes_rewind(engine, number);
-    if (prompt_left(sequence) > 0) return ENGINE_END_NONE;
-    if (sequence->n_predict == 0) return ENGINE_END_LIMIT;
-    return take_token(engine, entries, sequence->first_row + sequence->n_in_batch - 1, entry);
-}
-
+/* What a chunk that was evaluated means for its answer: tokens that it already had are known again, and behind the last chunk
+ * comes the next one. */
 static void advance_prompt(struct llama_engine *engine, struct entries *entries, int number) {
-    engine_progress *entry = add_entry(entries, number);
-    end_entry(engine, entry, end_slice(engine, entries, number, entry));
-}
-
-/* Copies the beginning of a prompt from where it was evaluated before, if that is faster than evaluating it. */
-static void copy_beginning(struct llama_engine *engine, int number) {
-    int32_t n_found;
-    cells *cells = &engine->cells[number];
     struct sequence *sequence = &engine->sequences[number];
-    const struct lane *lane = lanes_of(engine, number);
-    int from = lane->first + cells_find(engine->cells + lane->first, lane->n, sequence->prompt, sequence->n_prompt - 1, &n_found);
-    if (!engine->can_reuse || n_found - cells->n < engine->copy_least) return;
-    lanes_copy(engine, from, number);
-    memcpy(cells->tokens, sequence->prompt, (size_t)n_found * sizeof *cells->tokens);
-    cells->n = sequence->n_prompt_done = sequence->n_cached = n_found;
-    lanes_rewind(engine, number);
-}
-
-/* Decides which prompts of a lane get a slice: the next one and, if it leaves room, others with as many tokens left. The
- * library evaluates sequences together for as many tokens as all of them have. Returns the number of rows. */
-static int32_t choose_slices(struct llama_engine *engine, struct lane *lane) {
-    int32_t n_most = slice_tokens(engine), n = 0, n_rows = 0, n_all = 0;
-    for (int number; (number = choose_reader(engine, lane, n > 0 ? n : 1)) >= 0;) {
-        struct sequence *sequence = &engine->sequences[number];
-        bool is_first = sequence->n_prompt_done == sequence->n_cached;
-        if (is_first) copy_beginning(engine, number);
-        int32_t n_left = prompt_left(sequence); /* less than before if its beginning was copied */
-        if (n == 0) n = n_left < n_most ? n_left : n_most;
-        if (n_left < n) continue;
-        lane->has_begun_prompt = is_first;
-        sequence->waits_since = engine->n_turns++;
-        sequence->n_in_batch = n;
-        n_rows = n > engine->n_rows ? n : engine->n_rows;
-        n_all += n_rows;
-        if (engine->options.is_repeatable || n_all + n_rows > n_most) break;
+    size_t n_entries = entries->n;
+    keep_cells(engine, sequence->place, sequence->prompt + sequence->n_prefilled, sequence->n_in_batch);
+    sequence->n_prefilled += sequence->n_in_batch;
+    if (sequence->n_prompt - sequence->n_prefilled == CHECKPOINT_BEFORE_END) memory_checkpoint(engine, sequence->place);
+    while (sequence->is_running && sequence->n_prompt + sequence->n_tokens < sequence->n_prefilled) {
+        llama_token token = sequence->prompt[sequence->n_prompt + sequence->n_tokens];
+        engine_progress *entry = add_entry(entries, number);
+        engine_end end = choose_resumed(engine, sequence, token);
+        end_entry(engine, entry, end == ENGINE_END_NONE ? take_token(engine, entries, entry, token) : end);
     }
-    return n_all;
+    if (!sequence->is_running) return;
+    if (prefill_left(sequence) == 0 && sequence->n_predict != 0)
+        add_token(engine, entries, number, sequence->first_row + sequence->n_in_batch - 1);
+    else if (prefill_left(sequence) == 0)
+        end_entry(engine, add_entry(entries, number), ENGINE_END_LIMIT);
+    else if (entries->n == n_entries)
+        add_entry(entries, number);
 }
 
-static void add_slice(struct llama_engine *engine, int number) {
-    struct sequence *sequence = &engine->sequences[number];
-    const llama_token *slice = sequence->prompt + sequence->n_prompt_done;
-    int32_t n = sequence->n_in_batch;
-    bool is_last = n == prompt_left(sequence);
-    sequence->first_row = lanes_add(engine, number, slice, n, 0);
-    if (is_last && sequence->n_predict != 0) lanes_want_logits(engine, number, sequence->first_row + n - 1);
-    fill_up(engine, number, slice[n - 1], n);
-}
+/* ---- steps --------------------------------------------------------------------------------------------------------- */
 
-static void read_prompts(struct llama_engine *engine, struct entries *entries) {
-    int32_t n_most = 0;
-    lanes_begin(engine);
-    for (int l = 0; l < engine->n_lanes; l++) {
-        int32_t n = choose_slices(engine, &engine->lanes[l]);
-        if (n > n_most) n_most = n;
-    }
-    for (int s = 0; s < engine->base.facts.n_sequences; s++)
-        if (engine->sequences[s].n_in_batch > 0) add_slice(engine, s);
+/* Evaluates the batch and takes what came out. A failure concerns those who are in it, an interruption everybody. */
+static engine_end evaluate(struct llama_engine *engine, struct entries *entries) {
+    if (engine->batch.n_tokens == 0) return ENGINE_END_NONE;
     uint64_t begun_ns = plat_clock_ns();
-    engine_end worst = lanes_evaluate(engine);
-    if (worst == ENGINE_END_NONE) note_slice(engine, n_most, plat_clock_ns() - begun_ns);
-    take_results(engine, entries, worst, advance_prompt);
+    engine_end end = batch_evaluate(engine);
+    if (end == ENGINE_END_NONE && !model_is_whole(engine)) end = ENGINE_END_FAILED;
+    if (end == ENGINE_END_NONE) prefill_note(engine, plat_clock_ns() - begun_ns);
+    for (int s = 0; s < engine->base.facts.n_sequences; s++) {
+        if (engine->sequences[s].n_in_batch == 0) continue;
+        if (end != ENGINE_END_NONE) memory_rewind(engine, engine->sequences[s].place);
+        if (end == ENGINE_END_FAILED) end_entry(engine, add_entry(entries, s), end);
+        if (end != ENGINE_END_NONE) continue;
+        if (is_generating(&engine->sequences[s])) advance_answer(engine, entries, s);
+        else advance_prompt(engine, entries, s);
+    }
+    if (end == ENGINE_END_CANCELLED) end_interrupted(engine, entries);
+    return end;
+}
+
+static void step_together(struct llama_engine *engine, struct entries *entries) {
+    bool is_alone = count_generating(engine) == 1;
+    batch_begin(engine);
+    for (int s = 0; s < engine->base.facts.n_sequences; s++)
+        if (is_generating(&engine->sequences[s]) && make_room(engine, entries, s)) add_answer(engine, &engine->sequences[s], is_alone);
+    prefill_add(engine);
+    evaluate(engine, entries);
+}
+
+/* Each sequence by itself: whatever is beside it, it is evaluated in the same shape. */
+static void step_one_by_one(struct llama_engine *engine, struct entries *entries) {
+    engine_end end = ENGINE_END_NONE;
+    for (int s = 0; s < engine->base.facts.n_sequences && end != ENGINE_END_CANCELLED; s++) {
+        batch_begin(engine);
+        if (!engine->sequences[s].is_running || engine->sequences[s].preparing) continue;
+        if (!is_generating(&engine->sequences[s])) prefill_add_repeatable(engine, &engine->sequences[s]);
+        else if (make_room(engine, entries, s)) add_answer(engine, &engine->sequences[s], false);
+        end = evaluate(engine, entries);
+    }
+}
+
+/* Where the request is refused, the sequence holds nothing. */
+static int settle(struct llama_engine *engine, struct sequence *sequence) {
+    uint64_t admitted_ns = sequence->admitted_ns;
+    struct sequence answer;
+    int error = prepare_take(engine, sequence->preparing, &answer);
+    *sequence = answer;
+    sequence->admitted_ns = admitted_ns;
+    sequence->is_running = true;
+    sequence->is_unsettled = error < 0;
+    if (error == ENGINE_OK) memory_settle(engine, sequence);
+    return error;
+}
+
+/* Prompts that have become tokens meanwhile are evaluated from now on; one that cannot is refused. */
+static void take_prepared(struct llama_engine *engine, struct entries *entries) {
+    int n_preparing = 0;
+    for (int s = 0; s < engine->base.facts.n_sequences; s++) {
+        struct sequence *sequence = &engine->sequences[s];
+        if (!sequence->is_running || !sequence->preparing) continue;
+        if (!prepare_is_done(sequence->preparing)) n_preparing++;
+        else if (settle(engine, sequence) < 0) {
+            end_entry(engine, add_entry(entries, s), ENGINE_END_REFUSED);
+            return; /* there is one message */
+        }
+    }
+    if (n_preparing > 0 && n_preparing == engine->n_running && entries->n == 0) prepare_wait(engine);
 }
 
 size_t steps_step(struct llama_engine *engine, engine_progress *progress) {
     struct entries entries = {progress, 0};
     end_cancelled(engine, &entries);
-    generate(engine, &entries); /* first: who has read his prompt in this step has his token */
-    read_prompts(engine, &entries);
+    take_prepared(engine, &entries);
+    if (engine->options.is_repeatable) step_one_by_one(engine, &entries);
+    else step_together(engine, &entries);
     uint64_t now = plat_clock_ns();
     for (size_t i = 0; i < entries.n; i++) {
         text_end(engine, &engine->texts[i], &entries.all[i]);
         complete_entry(engine, &entries.all[i], now);
     }
     return entries.n;
+}
+
+int steps_warm_up(struct llama_engine *engine) {
+    static const llama_token probe[] = {0, 0};
+    if (engine->options.no_warm_up) return ENGINE_OK;
+    batch_begin(engine);
+    batch_add(engine, 0, probe, 2, 0);
+    engine->batch.logits[1] = true;
+    engine_end end = batch_evaluate(engine);
+    llama_memory_clear(llama_get_memory(engine->context), false);
+    if (end == ENGINE_END_CANCELLED) llama_say(engine, "loading was interrupted");
+    return end == ENGINE_END_NONE ? ENGINE_OK : end == ENGINE_END_CANCELLED ? ENGINE_E_ABORTED : ENGINE_E_EVALUATION;
 }

@@ -79,7 +79,7 @@ bool text_add(struct llama_engine *engine, struct sequence *sequence, struct ste
 }
 
 void text_end(struct llama_engine *engine, struct step_text *text, engine_progress *entry) {
-    if (entry->end == ENGINE_END_NONE) return;
     struct sequence *sequence = &engine->sequences[entry->sequence];
+    if (entry->end == ENGINE_END_NONE || !sequence->reader) return; /* a prompt that never became tokens has none */
     show(text, sequence, "", 0, entry->end == ENGINE_END_TURN ? ANSWER_COMPLETE : ANSWER_CUT, entry);
 }

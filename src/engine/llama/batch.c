@@ -1,0 +1,32 @@
+/* batch.c - what is evaluated together. */
+#include "internal.h"
+
+void batch_begin(struct llama_engine *engine) {
+    engine->batch.n_tokens = 0;
+    for (int s = 0; s < engine->base.facts.n_sequences; s++) engine->sequences[s].n_in_batch = 0;
+}
+
+int32_t batch_add(struct llama_engine *engine, int place, const llama_token *tokens, int32_t n_tokens, int32_t n_before) {
+    struct llama_batch *batch = &engine->batch;
+    int32_t first = batch->n_tokens;
+    for (int32_t i = 0; i < n_tokens; i++) {
+        int32_t row = batch->n_tokens++;
+        batch->token[row] = tokens[i];
+        batch->pos[row] = engine->cells[place].n + n_before + i;
+        batch->n_seq_id[row] = 1;
+        batch->seq_id[row][0] = place;
+        batch->logits[row] = false;
+    }
+    return first;
+}
+
+engine_end batch_evaluate(struct llama_engine *engine) {
+    enum { EVALUATED = 0, ABANDONED = 2 }; /* llama_decode's */
+    engine->library_error[0] = 0;
+    int32_t code = llama_decode(engine->context, engine->batch);
+    llama_synchronize(engine->context);
+    if (code == EVALUATED) return ENGINE_END_NONE;
+    if (code == ABANDONED) return ENGINE_END_CANCELLED;
+    llama_say(engine, "evaluating %d tokens failed with code %d: %s", engine->batch.n_tokens, code, llama_reason(engine));
+    return ENGINE_END_FAILED;
+}
