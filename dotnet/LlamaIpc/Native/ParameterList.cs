@@ -10,7 +10,14 @@ internal sealed class ParameterList
 
     internal (string Name, double Number, string? Text) this[int index] => items[index];
 
-    internal void Add(string name, int? value, string property) => Add(name, (double?)value, property);
+    internal void Add(string name, int? value, string property)
+    {
+        if (value == LipcRequest.IntDefault)
+        {
+            throw new ArgumentOutOfRangeException(property, value, "Out of bounds; null leaves the value to the host.");
+        }
+        Add(name, (double?)value);
+    }
 
     internal void Add(string name, float? value, string property)
     {
@@ -18,7 +25,7 @@ internal sealed class ParameterList
         {
             throw new ArgumentOutOfRangeException(property, value, "Not a number; null leaves the value to the host.");
         }
-        Add(name, (double?)value, property);
+        Add(name, (double?)value);
     }
 
     internal void Add(string name, string? value, string property)
@@ -30,9 +37,8 @@ internal sealed class ParameterList
         }
     }
 
-    private void Add(string name, double? value, string property)
+    private void Add(string name, double? value)
     {
-        _ = property;
         if (value is double number)
         {
             items.Add((name, number, null));
