@@ -65,6 +65,13 @@ bool peer_parse(const chat_prompt *prompt, const std::string &text, bool is_part
     } catch (const std::exception &) {
         return false;
     }
+    /* What may become the beginning of a stop is held back; llama-server does that behind its parser. */
+    for (const std::string &stop : prompt->params.additional_stops)
+        for (size_t n = std::min(stop.size(), found.text.size() + 1) - 1; is_partial && n > 0; n--)
+            if (found.text.compare(found.text.size() - n, n, stop, 0, n) == 0) {
+                found.text.resize(found.text.size() - n);
+                break;
+            }
     if (is_partial && !found.calls.empty() && found.calls.back().arguments.size() <= 1) found.calls.pop_back();
     return true;
 }
