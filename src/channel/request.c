@@ -60,11 +60,20 @@ static bool check_document(const char *text, size_t n_bytes, char *message) {
     return json_kind(value) == '{' || refuse(message, "the document is JSON, but no object");
 }
 
+/* As either system writes it: "/...", "C:\...", "\\server\...". A host refuses what is not there. */
+static bool is_absolute(const char *path) {
+    bool has_letter = (path[0] | 32) >= 'a' && (path[0] | 32) <= 'z';
+    bool has_drive = has_letter && path[1] == ':' && (path[2] == '\\' || path[2] == '/');
+    return path[0] == '/' || has_drive || (path[0] == '\\' && path[1] == '\\');
+}
+
 /* What a request with LIPC_FLAG_LOAD holds. It has a message, as every request: there is nothing beside it. */
 static bool check_load(const lipc_request_header *header, const char *path, char *message) {
     if (header->n_items != 1 || header->flags & LIPC_FLAG_RENDER || !path)
         return refuse(message, "a request to load a model has one message, the model's path, and no other item");
-    if (path[0] != '/') return refuse(message, "the path of a model to load is not absolute: it must begin with '/'");
+    if (!is_absolute(path))
+        return refuse(message, "the path of a model to load is not absolute: it must begin with '/' (on Windows with a "
+                               "drive)");
     return strlen(path) <= LIPC_MODEL_PATH_MAX ||
            refuse(message, "the path of a model to load has %zu bytes: expected at most %d", strlen(path),
                   LIPC_MODEL_PATH_MAX);

@@ -58,7 +58,7 @@ static void loading(const char *instance) {
     /* Once ready it stays so, and the facts are there. */
     CHECK_LIPC(lipc_client_wait_ready(client, 0, NULL, NULL), LIPC_E_OK);
     CHECK_LIPC(lipc_client_status(client, &status), LIPC_E_OK);
-    CHECK_SAY(status.model_path[0] == '/' && strstr(status.model_path, ".gguf"), "'%s'", status.model_path);
+    CHECK_SAY((status.model_path[0] == '/' || status.model_path[1] == ':') && strstr(status.model_path, ".gguf"), "'%s'", status.model_path);
     /* A program that knows less of the structure, and one that knows more. */
     struct { lipc_host_status status; char more[8]; } larger = {.more = "1234567"};
     lipc_host_status smaller = {.host_version = "old"};

@@ -21,7 +21,7 @@
 #include <psapi.h>
 #include <tlhelp32.h>
 
-enum { MAX_HOSTS = 16, MAX_ARGUMENTS = 48, MAX_FILES = 64 };
+enum { MAX_HOSTS = 16, MAX_ARGUMENTS = 48, MAX_FILES = 1024 };
 
 static char g_name[64] = "test";
 static char g_step[256] = "start";

@@ -86,7 +86,7 @@ static void kill_hosts(const char *instance, const script *script, int n, uint64
     test_step("%d kills of hosts", n);
     for (int i = 0; i < n; i++) {
         test_host host;
-        segment segment = host_ready(&host, instance, REPLAY(*script, "--rate", "3000"));
+        segment segment = host_ready(&host, instance, REPLAY(*script, "--rate", "300"));
         pid_t worker = host_worker(&host);
         lipc_client *client = client_of(instance);
         lipc_stream *stream = ask(client, "whole");
