@@ -272,6 +272,7 @@ static void chat_keys(const char *folder) {
     screen_key("C-c");
 
     test_step("chat: help and exit, as people type them");
+    SHOWS("window!?^C\n>>>");
     screen_enter("help");
     SHOWS("/reset");
     screen_enter("exit");
