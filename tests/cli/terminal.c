@@ -252,6 +252,7 @@ static void chat_keys(const char *folder) {
     screen_key("Up");
     SHOWS(">>> first line\nsecond größer\n third!");
     screen_key("C-c");
+    SHOWS("third!^C\n>>>"); /* what is typed before that may be lost with the line */
     screen_type("/sta");
     screen_key("Tab");
     SHOWS(">>> /stats");
