@@ -41,6 +41,7 @@
 /* For how long a host that ends lets those go who wait for their turn, and for how long it waits for one of them. */
 #define LET_GO_NS 2000000000ull
 #define LET_GO_EACH_NS 100000000ull
+#define LET_GO_READ_MS 10
 
 enum { PHASE_IDLE, PHASE_POSTED };
 
@@ -375,6 +376,12 @@ static void show_end(classic_service *service) {
     classic_writer_complete(&service->writer, 0);
 }
 
+/* Who has taken its permit reads the block now. */
+static void pause_for_reader(classic_service *service) {
+    plat_doorbell_wait(&service->listener_bell, plat_doorbell_arm(&service->listener_bell, PLAT_BELL_ALL),
+                       plat_deadline_ns(LET_GO_READ_MS));
+}
+
 /* Those who wait for their turn would wait for ever: each is let in, and its answer is that the host has ended. The names
  * are gone, so nobody comes any more; what is left in semaphores that could not be removed, the next host takes back.
  * Nobody waits: the block stays as it is, perhaps with an answer that is not read yet. */
@@ -382,16 +389,19 @@ static void let_go(classic_service *service) {
     uint64_t deadline_ns = plat_clock_ns() + LET_GO_NS;
     if (!plat_semaphore_has_waiter(service->ready) && !is_unanswered(service)) return;
     wait_taken(service, service->response_written, plat_clock_ns() + ABANDONED_NS);
-    plat_doorbell_wait(&service->listener_bell, plat_doorbell_arm(&service->listener_bell, PLAT_BELL_ALL),
-                       plat_deadline_ns(READ_MS));
+    pause_for_reader(service);
     plat_semaphore_drain(service->prompts_written); /* one was for the listener; callers name it */
+    if (plat_semaphore_has_waiter(service->ready)) show_end(service);
     while (plat_semaphore_has_waiter(service->ready) && plat_clock_ns() < deadline_ns) {
-        show_end(service);
+        /* Permits that nobody took would be the next one's, before its request is seen. */
+        plat_semaphore_drain(service->response_written); /* callers name it */
+        plat_semaphore_drain(service->chunk_ready); /* callers name it */
         plat_semaphore_post(service->ready); /* callers name it */
-        if (plat_semaphore_wait(service->prompts_written, plat_clock_ns() + LET_GO_EACH_NS) != PLAT_OK) break; /* callers name it */
-        show_end(service); /* its request may have stood over the text */
+        if (plat_semaphore_wait(service->prompts_written, plat_clock_ns() + LET_GO_EACH_NS) != PLAT_OK) continue; /* callers name it */
+        show_end(service); /* its request stood over the text */
         post_completion(service, true);
         wait_taken(service, service->response_written, plat_clock_ns() + LET_GO_EACH_NS);
+        pause_for_reader(service); /* the next one's request stands over the text again */
     }
     if (!is_unanswered(service)) return;
     show_end(service);

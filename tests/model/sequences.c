@@ -80,7 +80,7 @@ static void read_long_prompts(void) {
     int generating = admit(&fast), reading[3], n_slices = 0;
     while (answers[generating].n_tokens == 0) n_slices += (int)step();
     for (int r = 0; r < 3; r++) {
-        texts[r] = distinct_question(r, 900);
+        texts[r] = distinct_question(r, 700); /* short enough to become tokens at once: they begin in order */
         slow[r] = ask(texts[r]);
         slow[r].n_predict = 1;
         reading[r] = admit(&slow[r]);

@@ -268,10 +268,11 @@ static void fill_in_facts(struct llama_engine *engine, uint64_t n_ctx) {
 /* ---- what engine.c calls ------------------------------------------------------------------------------------------- */
 
 int model_load(struct llama_engine *engine) {
-    int error = check_file(engine);
+    int error = check_file(engine); /* first: nothing else may be opened, which could be a pipe */
+    if (error < 0) return error;
     engine->file = engine_file_look(engine->model_file);
     engine->base.facts.file_sum = engine->file.sum;
-    if (error == ENGINE_OK) error = ensure_backends(engine);
+    error = ensure_backends(engine);
     return error < 0 ? error : load_weights(engine);
 }
 
