@@ -198,6 +198,7 @@ void check_family(const llama_model *model, const std::string &name, tally &tall
     std::string cases;
     for (size_t i = 0; i < n_answers; i++) {
         std::string text = until_end(recorded(model, source, prompt, answers[i]));
+        for (const std::string &stop : prompt->params.additional_stops) text = text.substr(0, text.find(stop));
         parts whole;
         if (text.empty() || !peer_parse(prompt, text, false, whole) || !has_content(whole, answers[i])) continue;
         check_answer(prompt, name, text, whole, tally);
