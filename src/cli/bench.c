@@ -170,7 +170,7 @@ static void print_text(const bench *bench) {
     char amount[FORMAT_SIZE], note[64];
     print_label("machine");
     printf("%d core%s, of which other programs used %.2f%s\n", plat_core_count(), plat_core_count() == 1 ? "" : "s",
-           bench->company, bench->company > COMPANY_MOST ? ": other programs took too much of the processor for these figures to mean much" : "");
+           bench->company, bench->company > COMPANY_MOST ? ": too much to measure" : "");
     print_wake(bench, WAKE_FUTEX, "wake", "a sleeping process, bare futex");
     print_wake(bench, WAKE_BELL, "", "a sleeping reader of the channel");
     print_wake(bench, WAKE_LIBRARY, "", "to the return of lipc_stream_read");

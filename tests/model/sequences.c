@@ -80,7 +80,7 @@ static void read_long_prompts(void) {
     int generating = admit(&fast), reading[3], n_slices = 0;
     while (answers[generating].n_tokens == 0) n_slices += (int)step();
     for (int r = 0; r < 3; r++) {
-        texts[r] = distinct_question(r, 700); /* short enough to become tokens at once: they begin in order */
+        texts[r] = distinct_question(r, 600); /* short enough to become tokens at once: they begin in order */
         slow[r] = ask(texts[r]);
         slow[r].n_predict = 1;
         reading[r] = admit(&slow[r]);
@@ -190,7 +190,7 @@ static void end_in_every_way(void) {
     char *text = long_question(5000);
     int sequence;
     request = ask(text);
-    CHECK_INT(engine_admit(model, &request, &sequence), ==, ENGINE_E_TOO_LONG);
+    CHECK_INT(run_request(&request)->end, ==, ENGINE_END_REFUSED); /* when it has become tokens, beside the steps */
     free(text);
     request = ask("What is C++?");
     for (int i = 0; i < N_SEQUENCES; i++) admit(&request);
@@ -239,7 +239,7 @@ static void sample(void) {
     engine_request request = ask("What is C++?");
     char first[MAX_ANSWER];
     request.sampling.temperature = 3;
-    request.n_predict = 40;
+    request.n_predict = 8; /* few: in batches of other shapes the last bits of a probability differ, and at last a draw does */
     strcpy(first, run_request(&request)->text);
     CHECK(strcmp(first, alone[0].text) != 0);
     CHECK_TEXT(run_request(&request)->text, first);
