@@ -5,6 +5,14 @@
 
 #define SENTENCE "Tokens go into the log, and whoever waits for them is woken at most sixty times a second; größer, 日本語."
 
+/* Columns of the line that begins with these words; 0: there is none. */
+static size_t width_of(const char *words) {
+    char *now = screen_now(), *line = strstr(now, words);
+    size_t n_columns = line ? strcspn(line, "\n") : 0;
+    free(now);
+    return n_columns;
+}
+
 static char instance[64];
 static script story;
 
@@ -145,9 +153,7 @@ static void ask_while_generating(void) {
     screen_clear();
     screen_enter("$CLI ask --json --no-stream hello"); /* no word is taken to the next line */
     SHOWS("{\"type\":\"end\",\"end\":\"turn\",");
-    char *now = screen_now();
-    CHECK_INT(strcspn(strstr(now, "{\"type"), "\n"), ==, 80);
-    free(now);
+    CHECK_SAY(WAITED(SOON_MS, width_of("{\"type") == 80), "%zu columns", width_of("{\"type"));
     screen_clear();
     screen_enter("echo my notes | $CLI ask sum this up");
     SHOWS("standard input was not read");
@@ -248,6 +254,8 @@ static void chat_keys(const char *folder) {
     check_content(path, messages_in(path) - 2, "first line\nsecond größer\n third!");
 
     test_step("chat: history, Tab, resizing, commands that are not");
+    screen_key("C-l"); /* what is to be shown must not stand there already */
+    CHECK(WAITED(SOON_MS, width_of("second größer") == 0));
     screen_key("Up");
     screen_key("Up");
     SHOWS(">>> first line\nsecond größer\n third!");
