@@ -84,7 +84,7 @@ static void killed_client(const char *instance) {
     }
     /* Not as a client: whoever has the semaphores open at the host's first look could be the one who waits. */
     CHECK(WAITED(SOON_MS, updates_of(instance) > 5));
-    test_pause_ms(500); /* long enough to be seen, not to be done */
+    test_pause_ms(3000); /* for the first look, 50 ms from the start, also of a host that gets little time */
     kill(pid, SIGKILL);
     CHECK(waitpid(pid, NULL, 0) == pid);
     char *err = NULL;
