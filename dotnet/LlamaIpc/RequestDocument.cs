@@ -22,7 +22,7 @@ internal static class RequestDocument
         || request.JsonSchema != null || request.Thinking != null || request.ReasoningEffort != null
         || request.ThinkingBudget != null || request.ContinueLastMessage || request.RawPrompt != null
         || request.Messages.Any(message => message is { Thought: not null } or { Calls.Count: > 0 } or { CallId: not null }
-            || message.Role == LlamaRole.Tool || message.Role == LlamaRole.Developer);
+            || (message is { Role: var role } && (role == LlamaRole.Tool || role == LlamaRole.Developer)));
 
     private static string Write(LlamaRequest request)
     {

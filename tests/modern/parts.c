@@ -214,6 +214,7 @@ static void check_record(void) {
         end_host(&host, &segment);
     }
     unlink(path);
+    free(script.text);
 }
 
 int main(void) {
@@ -230,5 +231,6 @@ int main(void) {
     lipc_client_close(client);
     end_host(&host, &segment);
     check_record();
+    free(script.text);
     return test_end();
 }
