@@ -254,7 +254,8 @@ static inline int engine_admit(engine *engine, const engine_request *request, in
 }
 
 /* Moves all admitted answers on, and fills an entry of `progress` (room for facts.n_progress) for each that moved, or one
- * for each token if an answer got several: these follow each other, and only the last has an end. Returns their number. */
+ * for each token if an answer got several: these follow each other, and only the last has an end. Returns their number;
+ * 0 also while all that is admitted are long prompts that still become tokens. */
 static inline size_t engine_step(engine *engine, engine_progress *progress) {
     return engine->operations->step(engine, progress);
 }
