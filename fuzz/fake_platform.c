@@ -7,7 +7,8 @@
 
 #include <string.h>
 
-enum { N_CLIENTS = 6, N_STREAMS = 4, REQUEST_SIZE = 512, LOG_SIZE = 512, INDEX_LENGTH = 64 };
+enum { N_CLIENTS = 6, N_STREAMS = 4, REQUEST_SIZE = 512, LOG_SIZE = 512, INDEX_LENGTH = 64,
+       PARTS_SIZE = 256, PARTS_LENGTH = 16 };
 
 fake_segment fake_object;
 
@@ -21,13 +22,16 @@ static plat_process_watch *last_watch;
 
 void fake_geometry(hub_geometry *geometry) {
     hub_geometry g = {.client_size = sizeof(lipc_client_record), .n_clients = N_CLIENTS, .n_streams = N_STREAMS,
-                      .request_size = REQUEST_SIZE, .log_size = LOG_SIZE, .index_length = INDEX_LENGTH};
+                      .request_size = REQUEST_SIZE, .log_size = LOG_SIZE, .index_length = INDEX_LENGTH,
+                      .parts_size = PARTS_SIZE, .parts_length = PARTS_LENGTH};
     g.clients_offset = LIPC_HUB_END;
     g.streams_offset = g.clients_offset + (uint64_t)g.client_size * g.n_clients;
     g.request_offset = sizeof(lipc_stream_header);
     g.log_offset = g.request_offset + g.request_size;
     g.index_offset = g.log_offset + g.log_size;
-    g.stream_size = g.index_offset + g.index_length * sizeof(lipc_token_record);
+    g.parts_offset = g.index_offset + g.index_length * sizeof(lipc_token_record);
+    g.parts_index_offset = g.parts_offset + g.parts_size;
+    g.stream_size = g.parts_index_offset + g.parts_length * sizeof(lipc_part_record);
     g.segment_size = g.streams_offset + g.stream_size * g.n_streams;
     *geometry = g;
 }
