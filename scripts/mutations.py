@@ -263,7 +263,7 @@ def c_files(folder):
 
 
 PRODUCT = ["src/text/utf8.c", *c_files("src/channel"), *c_files("src/platform/linux")]
-SUPPORT = ["tests/support/harness.c"]
+SUPPORT = ["tests/support/harness.c", "tests/support/harness_common.c"]
 FORMS = {
     "plain": ["-O2"],
     "asan": ["-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"],

@@ -1,5 +1,6 @@
-/* harness.c - ../support/harness.h for the build for Windows. All hosts are in a job that ends with this program. */
-#include "../support/harness.h"
+/* harness.c - what of ../support/harness.h is Windows' own; the rest is ../support/harness_common.c. All hosts are in a job
+ * that ends with this program. */
+#include "../support/harness_inside.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -21,22 +22,11 @@
 #include <psapi.h>
 #include <tlhelp32.h>
 
-enum { MAX_HOSTS = 16, MAX_ARGUMENTS = 48, MAX_FILES = 1024 };
+enum { MAX_FILES = 1024 };
 
-static char g_name[64] = "test";
-static char g_step[256] = "start";
-static bool g_failed;
 static HANDLE g_job;
-/* Hosts that may still run, for their output: copied because a test_host may lie on a stack that is gone. */
-static struct {
-    pid_t pid;
-    int out_fd, err_fd;
-} g_hosts[MAX_HOSTS];
 static char g_files[MAX_FILES][256];
 static int g_n_files;
-
-static const char *const object_suffixes[N_OBJECTS] = {"_shared_mem", "_sem_ready", "_sem_prompts_written",
-                                                       "_sem_response_written", "_sem_chunk_ready"};
 
 /* ---- Time ---- */
 
@@ -47,15 +37,6 @@ double test_now_ms(void) {
     return (double)now.QuadPart * 1e3 / (double)frequency.QuadPart;
 }
 
-double test_scaled(double milliseconds) {
-    static double scale;
-    if (scale == 0) {
-        const char *text = getenv("LIPC_TEST_TIME_SCALE");
-        scale = text && atof(text) >= 1 ? atof(text) : 1;
-    }
-    return milliseconds * scale;
-}
-
 void test_pause_ms(double milliseconds) {
     Sleep(milliseconds < 1 ? 1 : (DWORD)milliseconds);
 }
@@ -64,41 +45,11 @@ void test_breathe(void) {
     Sleep(1);
 }
 
-uint32_t test_random(uint64_t *state, uint32_t below) {
-    /* splitmix64 */
-    uint64_t value = (*state += 0x9e3779b97f4a7c15u);
-    value = (value ^ (value >> 30)) * 0xbf58476d1ce4e5b9u;
-    value = (value ^ (value >> 27)) * 0x94d049bb133111ebu;
-    value ^= value >> 31;
-    return below ? (uint32_t)(value % below) : 0;
-}
-
 /* ---- The end of the program ---- */
 
-static void instance_marker(char marker[32]) {
-    snprintf(marker, 32, "lipctest%d_", (int)GetCurrentProcessId());
-}
-
-static void print_tail(const char *what, int fd) {
-    char text[3001];
-    if (fd < 0)
-        return;
-    __int64 size = _lseeki64(fd, 0, SEEK_END);
-    _lseeki64(fd, size > 3000 ? size - 3000 : 0, SEEK_SET);
-    int n = _read(fd, text, sizeof text - 1);
-    if (n <= 0)
-        return;
-    text[n] = 0;
-    fprintf(stderr, "---- %s ----\n%s%s", what, text, text[n - 1] == '\n' ? "" : "\n");
-}
-
 static void clean_up(void) {
-    for (int i = 0; i < MAX_HOSTS && g_failed; i++) {
-        if (!g_hosts[i].pid)
-            continue;
-        print_tail("stdout of the host", g_hosts[i].out_fd);
-        print_tail("stderr of the host", g_hosts[i].err_fd);
-    }
+    if (harness_failed)
+        harness_show_hosts();
     if (g_job)
         TerminateJobObject(g_job, 128 + SIGKILL);
     for (int i = 0; i < g_n_files; i++)
@@ -108,44 +59,22 @@ static void clean_up(void) {
 
 static DWORD WINAPI end_at_limit(void *limit_ms) {
     Sleep((DWORD)(uintptr_t)limit_ms);
-    fprintf(stderr, "%s: time limit reached during: %s\n", g_name, g_step);
-    g_failed = true;
+    fprintf(stderr, "%s: time limit reached during: %s\n", harness_name, harness_step);
+    harness_failed = true;
     clean_up();
     TerminateProcess(GetCurrentProcess(), 1);
     return 0;
 }
 
-void test_fail(const char *file, int line, const char *format, ...) {
-    va_list arguments;
-    fprintf(stderr, "%s:%d: failed: ", file, line);
-    va_start(arguments, format);
-    vfprintf(stderr, format, arguments);
-    va_end(arguments);
-    fprintf(stderr, "\n    during: %s\n", g_step);
-    g_failed = true;
+void harness_end_failed(void) {
+    harness_failed = true;
     exit(1);
-}
-
-void test_skip(const char *format, ...) {
-    va_list arguments;
-    printf("%s: skipped: ", g_name);
-    va_start(arguments, format);
-    vprintf(format, arguments);
-    va_end(arguments);
-    printf("\n");
-    exit(77);
-}
-
-void test_check_text(const char *file, int line, const char *what, const char *actual, const char *expected) {
-    if (actual && expected && strcmp(actual, expected) == 0)
-        return;
-    test_fail(file, line, "%s is\n    \"%.600s\"\n    expected\n    \"%.600s\"", what, actual ? actual : "(null)",
-              expected ? expected : "(null)");
 }
 
 void test_begin(const char *name, unsigned limit_seconds) {
     JOBOBJECT_EXTENDED_LIMIT_INFORMATION limits = {0};
-    snprintf(g_name, sizeof g_name, "%s", name);
+    snprintf(harness_name, sizeof harness_name, "%s", name);
+    harness_owner = (int)GetCurrentProcessId();
     setvbuf(stdout, NULL, _IONBF, 0);
     limits.BasicLimitInformation.LimitFlags = JOB_OBJECT_LIMIT_KILL_ON_JOB_CLOSE;
     g_job = CreateJobObjectW(NULL, NULL);
@@ -156,25 +85,11 @@ void test_begin(const char *name, unsigned limit_seconds) {
 
 int test_end(void) {
     test_step("looking for leftovers");
-    for (int i = 0; i < MAX_HOSTS; i++)
-        if (g_hosts[i].pid)
-            test_fail(__FILE__, __LINE__, "process %d is left over", (int)g_hosts[i].pid);
-    printf("%s: passed\n", g_name);
+    for (int i = 0; i < HARNESS_MAX_HOSTS; i++)
+        if (harness_hosts[i].pid)
+            test_fail(__FILE__, __LINE__, "process %d is left over", (int)harness_hosts[i].pid);
+    printf("%s: passed\n", harness_name);
     return 0;
-}
-
-void test_step(const char *format, ...) {
-    va_list arguments;
-    va_start(arguments, format);
-    vsnprintf(g_step, sizeof g_step, format, arguments);
-    va_end(arguments);
-    printf("%s: %s\n", g_name, g_step);
-}
-
-void test_instance(char name[64], const char *suffix) {
-    char marker[32];
-    instance_marker(marker);
-    snprintf(name, 64, "%s%s", marker, suffix);
 }
 
 bool test_private_shm(const char *options) {
@@ -201,18 +116,7 @@ void test_file(char path[256], const char *text, size_t n_bytes) {
     _close(fd);
 }
 
-/* ---- Text ---- */
-
-bool test_is_utf8(const char *text, size_t n_bytes) {
-    /* The system's own judgement is as strict as the one on Linux. */
-    return n_bytes == 0 || MultiByteToWideChar(CP_UTF8, MB_ERR_INVALID_CHARS, text, (int)n_bytes, NULL, 0) > 0;
-}
-
-bool test_is_prefix(const char *text, size_t n_bytes, const char *of) {
-    return strncmp(text, of, n_bytes) == 0;
-}
-
-static const char *program_folder(void) {
+const char *harness_folder(void) {
     static char folder[4096];
     GetModuleFileNameA(NULL, folder, sizeof folder);
     char *slash = strrchr(folder, '\\');
@@ -221,25 +125,18 @@ static const char *program_folder(void) {
     return folder;
 }
 
-const char *test_model_path(char path[4096], const char *file) {
-    const char *directory = getenv("LIPC_TEST_MODEL_DIR");
-    if (directory)
-        snprintf(path, 4096, "%s/%s", directory, file);
-    else
-        snprintf(path, 4096, "%.3900s/../../../models/%s", program_folder(), file);
-    return path;
-}
+const char *const harness_to_host = "\\..\\chatbot.exe", *const harness_to_models = "/../../../models";
 
 /* ---- Objects ---- */
 
 const char *object_path(char path[256], const char *instance, int object) {
-    snprintf(path, 256, "/dev/shm/%s%s", instance, object_suffixes[object]);
+    snprintf(path, 256, "/dev/shm/%s%s", instance, harness_object_suffixes[object]);
     return path;
 }
 
 bool object_exists(const char *instance, int object) {
     wchar_t name[256];
-    swprintf(name, 256, L"Local\\%hs%hs", instance, object_suffixes[object]);
+    swprintf(name, 256, L"Local\\%hs%hs", instance, harness_object_suffixes[object]);
     HANDLE handle = object == OBJECT_SEGMENT ? OpenFileMappingW(FILE_MAP_READ, FALSE, name)
                                              : OpenSemaphoreW(SYNCHRONIZE, FALSE, name);
     if (handle)
@@ -252,47 +149,32 @@ ino_t object_inode(const char *instance, int object) {
     return object_exists(instance, object);
 }
 
-int objects_count(const char *instance) {
-    int n = 0;
-    for (int i = 0; i < N_OBJECTS; i++)
-        n += object_exists(instance, i);
-    return n;
-}
-
 void objects_remove(const char *instance) {
     (void)instance; /* they end with those who hold them */
 }
 
 /* ---- The host ---- */
 
-static const char *host_program(void) {
-    static char path[4200];
-    const char *program = getenv("LIPC_CHATBOT");
-    snprintf(path, sizeof path, "%s\\..\\chatbot.exe", program_folder());
-    return program && *program ? program : path;
-}
-
-static void remember_host(const test_host *host) {
-    for (int i = 0; i < MAX_HOSTS; i++) {
-        if (g_hosts[i].pid)
-            continue;
-        g_hosts[i].pid = host->pid;
-        g_hosts[i].out_fd = host->out_fd;
-        g_hosts[i].err_fd = host->err_fd;
-        return;
-    }
-    test_fail(__FILE__, __LINE__, "more than %d hosts at once", MAX_HOSTS);
-}
-
-static void forget_host(const test_host *host) {
-    for (int i = 0; i < MAX_HOSTS; i++)
-        if (g_hosts[i].pid == host->pid)
-            g_hosts[i].pid = 0;
-}
-
-static int output_file(void) {
+int harness_output_file(const char *what) {
     char path[256];
+    (void)what;
     return temporary_file(path, _O_RDWR);
+}
+
+void harness_close(int fd) {
+    _close(fd);
+}
+
+long long harness_file_size(int fd) {
+    return fd < 0 ? -1 : _lseeki64(fd, 0, SEEK_END);
+}
+
+/* The host's handle has the same position as this one. */
+long long harness_read_at(int fd, long long offset, char *bytes, size_t n_bytes) {
+    _lseeki64(fd, offset, SEEK_SET);
+    int n = _read(fd, bytes, (unsigned)n_bytes);
+    _lseeki64(fd, 0, SEEK_END);
+    return n;
 }
 
 /* Quoted as the C runtime reads it; the tests' words hold no quotes that follow a backslash. */
@@ -340,32 +222,15 @@ void host_start_with(test_host *host, const char *instance, const test_host_setu
         test_skip("nothing can be done in a process before its program runs");
     memset(host, 0, sizeof *host);
     snprintf(host->instance, sizeof host->instance, "%s", instance);
-    add_word(line, sizeof line, host_program());
-    if (!setup->no_instance) {
-        add_word(line, sizeof line, "--name");
-        add_word(line, sizeof line, host->instance);
-    }
-    for (int i = 0; arguments && arguments[i]; i++)
-        add_word(line, sizeof line, arguments[i]);
-    host->out_fd = setup->out_fd ? -1 : output_file();
-    host->err_fd = setup->err_fd ? -1 : output_file();
+    for (const char *const *word = harness_arguments(host, setup, arguments); *word; word++)
+        add_word(line, sizeof line, *word);
+    host->out_fd = setup->out_fd ? -1 : harness_output_file("output");
+    host->err_fd = setup->err_fd ? -1 : harness_output_file("output");
     host->started_ms = test_now_ms();
     run(host, line, (HANDLE)_get_osfhandle(setup->out_fd ? setup->out_fd : host->out_fd),
         (HANDLE)_get_osfhandle(setup->err_fd ? setup->err_fd : host->err_fd));
     host->running = true;
-    remember_host(host);
-}
-
-void host_start(test_host *host, const char *instance, ...) {
-    const char *arguments[MAX_ARGUMENTS];
-    va_list list;
-    int n = 0;
-    va_start(list, instance);
-    do
-        arguments[n] = va_arg(list, const char *);
-    while (arguments[n++] && n < MAX_ARGUMENTS);
-    va_end(list);
-    host_start_with(host, instance, NULL, arguments);
+    harness_remember(host);
 }
 
 bool host_ended(test_host *host, int timeout_ms) {
@@ -378,63 +243,14 @@ bool host_ended(test_host *host, int timeout_ms) {
     host->exit_code = (int)code;
     host->running = false;
     CloseHandle(host->process);
-    forget_host(host);
+    harness_forget(host);
     return true;
-}
-
-void host_expect_exit(test_host *host, int exit_code, int timeout_ms) {
-    double begin = test_now_ms();
-    if (!host_ended(host, timeout_ms))
-        test_fail(__FILE__, __LINE__, "the host did not end within %d ms", timeout_ms);
-    if (host->exit_code == exit_code)
-        return;
-    print_tail("stdout of the host", host->out_fd);
-    print_tail("stderr of the host", host->err_fd);
-    test_fail(__FILE__, __LINE__, "the host ended with code %d after %.0f ms, expected %d", host->exit_code,
-              test_now_ms() - begin, exit_code);
-}
-
-static void host_release(test_host *host) {
-    if (host->out_fd >= 0)
-        _close(host->out_fd);
-    if (host->err_fd >= 0)
-        _close(host->err_fd);
-    host->out_fd = host->err_fd = -1;
 }
 
 void host_stop(test_host *host) {
     kill(host->pid, SIGTERM);
-    host_expect_exit(host, 0, 10000);
-    host_release(host); /* its objects may be there still: the test's own clients hold them */
-}
-
-void host_kill(test_host *host) {
-    kill(host->pid, SIGKILL);
-    if (!host_ended(host, 10000))
-        test_fail(__FILE__, __LINE__, "the host survived");
-    host_release(host);
-}
-
-static char *read_all(int fd) {
-    if (fd < 0)
-        return strdup("");
-    __int64 size = _lseeki64(fd, 0, SEEK_END);
-    char *text = malloc((size_t)size + 1);
-    _lseeki64(fd, 0, SEEK_SET);
-    int n = text ? _read(fd, text, (unsigned)size) : -1;
-    _lseeki64(fd, 0, SEEK_END);
-    if (n < 0)
-        test_fail(__FILE__, __LINE__, "cannot read the host's output");
-    text[n] = 0;
-    return text;
-}
-
-char *host_out(const test_host *host) {
-    return read_all(host->out_fd);
-}
-
-char *host_err(const test_host *host) {
-    return read_all(host->err_fd);
+    host_expect_exit(host, 0, SOON_MS);
+    harness_release(host); /* its objects may be there still: the test's own clients hold them */
 }
 
 pid_t process_child(pid_t pid) {
@@ -449,30 +265,15 @@ pid_t process_child(pid_t pid) {
     return child;
 }
 
-pid_t host_worker(const test_host *host) {
-    pid_t worker = process_child(host->pid);
-    return worker ? worker : host->pid;
-}
-
 void process_stop(pid_t pid) {
     CHECK_SAY(kill(pid, SIGSTOP) == 0, "process %d cannot be stopped", (int)pid);
-}
-
-void host_pause(const test_host *host) {
-    process_stop(host->pid); /* first: it would start another worker for one that ends now */
-    process_stop(host_worker(host));
-}
-
-void host_resume(const test_host *host) {
-    kill(host_worker(host), SIGCONT);
-    kill(host->pid, SIGCONT);
 }
 
 static HANDLE look_at(pid_t pid) {
     return OpenProcess(PROCESS_QUERY_INFORMATION | PROCESS_VM_READ, FALSE, (DWORD)pid);
 }
 
-static double own_cpu_ms(pid_t pid) {
+double harness_cpu_ms(pid_t pid) {
     FILETIME began, ended, kernel, user;
     HANDLE process = look_at(pid);
     if (!process)
@@ -481,12 +282,6 @@ static double own_cpu_ms(pid_t pid) {
     CloseHandle(process);
     return ((double)kernel.dwLowDateTime + (double)user.dwLowDateTime +
             4294967296.0 * ((double)kernel.dwHighDateTime + (double)user.dwHighDateTime)) / 1e4;
-}
-
-double process_cpu_ms(pid_t pid) {
-    double own = own_cpu_ms(pid);
-    pid_t child = process_child(pid);
-    return own >= 0 && child ? own + own_cpu_ms(child) : own;
 }
 
 long process_rss_kib(pid_t pid) {
@@ -506,15 +301,4 @@ int process_fd_count(pid_t pid) {
     if (process)
         CloseHandle(process);
     return is_known ? (int)n : -1;
-}
-
-host_files host_files_now(const test_host *host) {
-    return (host_files){process_fd_count(host->pid), process_fd_count(host_worker(host))};
-}
-
-void host_check_files(const test_host *host, host_files before) {
-    host_files now;
-    bool is_same = WAITED(5000, (now = host_files_now(host)).supervisor == before.supervisor && now.worker == before.worker);
-    CHECK_SAY(is_same, "open handles: supervisor %d, worker %d; at first %d and %d", now.supervisor, now.worker,
-              before.supervisor, before.worker);
 }
