@@ -48,8 +48,8 @@ static void check_terminal_restored(void) {
     char *state = tmux((const char *const[]){"display-message", "-p", "#{alternate_on} #{cursor_flag} #{wrap_flag}", NULL});
     CHECK_TEXT(state, "0 1 1\n");
     free(state);
-    screen_enter("stty -a >after; cmp before after && echo as before");
-    SHOWS("\nas before\n");
+    screen_enter("stty -a >after; cmp before after && echo as be\"\"fore"); /* not as it is typed: a shell may show that late */
+    SHOWS("as before\n");
     screen_clear();
 }
 
