@@ -88,7 +88,7 @@ static size_t make_request(fake_input *input, char area[512], bool *has_logprobs
     uint32_t items = header.flags >> 8;
     size_t n_bytes = sizeof header;
     header.flags &= 7;
-    header.reserved = 0;
+    header.operation = LIPC_OPERATION_ANSWER;
     header.n_items = 1;
     n_bytes = add_item(area, n_bytes, LIPC_ITEM_MESSAGE, input);
     if (items & 1) n_bytes = add_item(area, n_bytes, LIPC_ITEM_STOP, input), header.n_items++;

@@ -32,7 +32,7 @@ static void check_document(const char *document, const uint8_t *data, size_t siz
 static void check_accepted(const request_view *view, const uint8_t *data, size_t size) {
     static lipc_message messages[LIPC_ITEMS_MAX];
     MUST(view->header.n_bytes == size && view->header.n_items <= LIPC_ITEMS_MAX);
-    MUST(view->document ? view->n_messages == 0 : view->n_messages >= 1);
+    MUST(view->document || view->load_path ? view->n_messages == 0 : view->n_messages >= 1);
     MUST(view->n_messages <= LIPC_ITEMS_MAX && view->n_stops <= LIPC_STOPS_MAX);
     MUST(view->header.priority >= -100 && view->header.priority <= 100 && view->header.seed >= LIPC_SEED_DEFAULT);
     MUST(!(view->header.temperature < 0) && !(view->header.temperature > 100));
@@ -44,17 +44,19 @@ static void check_accepted(const request_view *view, const uint8_t *data, size_t
         must_be_text(messages[i].text, data, size);
         MUST(strlen(messages[i].role) < sizeof((lipc_request_item *)0)->role);
     }
-    MUST(view->last_text == (view->document ? view->document : messages[view->n_messages - 1].text));
     if (view->document) check_document(view->document, data, size);
     for (size_t i = 0; i < view->n_stops; i++) {
         must_be_text(view->stops[i], data, size);
         MUST(strlen(view->stops[i]) >= 1 && strlen(view->stops[i]) <= LIPC_STOP_BYTES_MAX);
     }
     if (view->grammar) must_be_text(view->grammar, data, size);
-    if (view->header.flags & LIPC_FLAG_LOAD) {
-        MUST(view->n_messages == 1 && view->n_stops == 0 && !view->grammar && !view->document);
+    MUST(!view->load_path == !(view->header.operation == LIPC_OPERATION_LOAD || view->header.flags & LIPC_FLAG_LOAD));
+    if (view->load_path) {
+        must_be_text(view->load_path, data, size);
+        MUST(view->header.n_items == 1 && view->n_stops == 0 && !view->grammar && !view->document);
         MUST(!(view->header.flags & LIPC_FLAG_RENDER));
-        MUST(view->last_text[0] == '/' && strlen(view->last_text) <= LIPC_MODEL_PATH_MAX);
+        MUST(strchr("/\\", view->load_path[0]) || view->load_path[1] == ':');
+        MUST(strlen(view->load_path) <= LIPC_MODEL_PATH_MAX);
     }
 }
 

@@ -25,7 +25,7 @@ internal static class Layout
 
     internal const ulong HubMagic = 0x425548204350494C;
     internal const int LayoutMajor = 1;
-    internal const int LayoutMinor = 4;
+    internal const int LayoutMinor = 5;
 
     internal const ulong FeatureParts = 1;
     internal const ulong FeatureDocuments = 2;
@@ -70,13 +70,16 @@ internal static class Layout
     internal const uint FlagLogprobs = 4;
     internal const uint FlagLoad = 8;
     internal const uint FlagRender = 16;
-    internal const int ModelPathMax = 4095;
+    internal const uint OperationAnswer = 0;
+    internal const uint OperationLoad = 1;
 
     internal const uint ItemMessage = 1;
     internal const uint ItemStop = 2;
     internal const uint ItemGrammar = 3;
     internal const uint ItemDocument = 4;
     internal const uint ItemParameter = 5;
+    internal const uint ItemModelPath = 6;
+    internal const int ModelPathMax = 4095;
 
     internal const int StopsMax = 16;
     internal const int StopBytesMax = 256;
@@ -382,8 +385,8 @@ internal static class Layout
         internal const int SeedSize = 8;
         internal const int NItemsOffset = 56;
         internal const int NItemsSize = 4;
-        internal const int ReservedOffset = 60;
-        internal const int ReservedSize = 4;
+        internal const int OperationOffset = 60;
+        internal const int OperationSize = 4;
 
         internal const int Size = 64;
     }

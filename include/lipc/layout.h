@@ -104,10 +104,11 @@ LIPC_LAYOUT_ASSERT(LIPC_CLASSIC_REGION_SIZE % 4096 == 0);
  * larger structures (whose sizes the hub tells). */
 #define LIPC_HUB_MAGIC UINT64_C(0x425548204350494C) /* the bytes "LIPC HUB" */
 #define LIPC_LAYOUT_MAJOR 1
-#define LIPC_LAYOUT_MINOR 4 /* 1: LIPC_HUB_RECOVERING, LIPC_STREAM_RECOVERING, the words for recovery
+#define LIPC_LAYOUT_MINOR 5 /* 1: LIPC_HUB_RECOVERING, LIPC_STREAM_RECOVERING, the words for recovery
                              * 2: the classic block's `reader`, `n_cached`
                              * 3: LIPC_FLAG_LOAD, `facts_version`
-                             * 4: `features`: LIPC_FEATURE_PARTS, LIPC_FEATURE_DOCUMENTS and what belongs to them */
+                             * 4: `features`: LIPC_FEATURE_PARTS, LIPC_FEATURE_DOCUMENTS and what belongs to them
+                             * 5: `operation`, LIPC_ITEM_MODEL_PATH */
 
 /* Bits of `features`. */
 #define LIPC_FEATURE_PARTS UINT64_C(1)     /* parts log and parts index, `parts`, `parts_sum` */
@@ -415,17 +416,19 @@ typedef struct lipc_request_header {
     int32_t priority;
     int64_t seed;
     uint32_t n_items;
-    uint32_t reserved;
+    uint32_t operation; /* LIPC_OPERATION_*; unknown ones are refused. Hosts before 1.5 ignore it */
 } lipc_request_header;
+
+#define LIPC_OPERATION_ANSWER 0u
+#define LIPC_OPERATION_LOAD 1u /* load another model: the only item is LIPC_ITEM_MODEL_PATH */
 
 #define LIPC_FLAG_DETACHABLE 1u
 #define LIPC_FLAG_IGNORE_EOS 2u
 #define LIPC_FLAG_LOGPROBS 4u
-#define LIPC_FLAG_LOAD 8u /* no answer is wanted, but another model for the host: the only item is a message, the absolute
-                             path of its file, of at most LIPC_MODEL_PATH_MAX bytes */
+#define LIPC_FLAG_LOAD 8u /* how layout 1.3 and 1.4 spelled LIPC_OPERATION_LOAD: the only item is a message, whose text is the
+                             path. Every later host accepts it, too */
 #define LIPC_FLAG_RENDER 16u /* no answer is wanted, but what the request becomes for the model: the response is a JSON
                                 document that shows it, without tokens */
-#define LIPC_MODEL_PATH_MAX 4095
 
 /* An item: this header, n_bytes of UTF-8 without a zero byte, then one to eight zero bytes, so that the text is
  * terminated and the next item begins at a multiple of 8. */
@@ -442,6 +445,8 @@ typedef struct lipc_request_item {
                                  else the model is told; see docs/protocol.md */
 #define LIPC_ITEM_PARAMETER 5u /* LIPC_FEATURE_PARAMETERS: "name=value": one of lipc/parameters.h; numbers are decimal, with a
                                   point. The later wins, also over the header's field */
+#define LIPC_ITEM_MODEL_PATH 6u /* LIPC_OPERATION_LOAD: an absolute path of at most LIPC_MODEL_PATH_MAX bytes */
+#define LIPC_MODEL_PATH_MAX 4095
 #define LIPC_STOPS_MAX 16
 #define LIPC_STOP_BYTES_MAX 256
 #define LIPC_ITEMS_MAX 4096

@@ -67,10 +67,9 @@ static bool is_absolute(const char *path) {
     return path[0] == '/' || has_drive || (path[0] == '\\' && path[1] == '\\');
 }
 
-/* What a request with LIPC_FLAG_LOAD holds. It has a message, as every request: there is nothing beside it. */
 static bool check_load(const lipc_request_header *header, const char *path, char *message) {
     if (header->n_items != 1 || header->flags & LIPC_FLAG_RENDER || !path)
-        return refuse(message, "a request to load a model has one message, the model's path, and no other item");
+        return refuse(message, "a request to load a model has one item, the model's path, and no other");
     if (!is_absolute(path))
         return refuse(message, "the path of a model to load is not absolute: it must begin with '/' (on Windows with a "
                                "drive)");
@@ -96,25 +95,31 @@ static lipc_request_header header_of(const lipc_request *request, const paramete
     return (lipc_request_header){
         .n_bytes = (uint32_t)n_bytes,
         .flags = (request->detachable ? LIPC_FLAG_DETACHABLE : 0) | (request->ignore_eos ? LIPC_FLAG_IGNORE_EOS : 0) |
-                 (request->logprobs ? LIPC_FLAG_LOGPROBS : 0) | (request->load_path ? LIPC_FLAG_LOAD : 0) |
-                 (request->render ? LIPC_FLAG_RENDER : 0),
+                 (request->logprobs ? LIPC_FLAG_LOGPROBS : 0) | (request->render ? LIPC_FLAG_RENDER : 0),
 #define HEADER_FIELD(name, ...) .name = values->name,
         LIPC_HEADER_PARAMETER_MAP(HEADER_FIELD)
 #undef HEADER_FIELD
         .priority = request->priority,
         .n_items = (uint32_t)(request->n_messages + request->n_stops + (request->grammar ? 1 : 0) +
-                              (request->document || request->load_path ? 1 : 0)) + (uint32_t)n_named(values),
+                              (request->document ? 1 : 0)) + (uint32_t)n_named(values),
     };
 }
 
-/* A request for another model: in the segment its path is a message, as layout 1.3 has it. */
+/* Of a request for another model. Parameters by name mean nothing to it, and are left out. */
+static lipc_request_header load_header_of(const lipc_request *request, const parameters *values, size_t n_bytes) {
+    lipc_request_header header = header_of(request, values, n_bytes);
+    header.n_items = 1;
+    header.operation = LIPC_OPERATION_LOAD;
+    return header;
+}
+
 static bool measure_load(const lipc_request *request, size_t *n_bytes, char *message) {
     parameters values;
     size_t length = strlen(request->load_path);
     if (request->n_messages || request->document || request->n_stops || request->grammar || request->render)
         return refuse(message, "a request to load a model has a path, load_path, and nothing else");
     if (!parameters_take(&values, request, message) || !check_priority(request->priority, message)) return false;
-    lipc_request_header header = header_of(request, &values, 0);
+    lipc_request_header header = load_header_of(request, &values, 0);
     *n_bytes = sizeof header + item_size(length);
     return check_text("load_path", 1, request->load_path, length, message) && check_load(&header, request->load_path, message);
 }
@@ -195,14 +200,35 @@ static char *write_item(char *at, uint32_t kind, const char *role, const char *t
     return at + item_size(n_bytes);
 }
 
+/* Writes a request for another model, whose path is an item of this kind. Returns where its header is. */
+static lipc_request_header *write_load(const lipc_request *request, size_t n_bytes, uint32_t kind, const char *role,
+                                       char *area) {
+    char message[REQUEST_MESSAGE_SIZE];
+    parameters values;
+    parameters_take(&values, request, message);
+    lipc_request_header header = load_header_of(request, &values, n_bytes);
+    memcpy(area, &header, sizeof header);
+    write_item(area + sizeof header, kind, role, request->load_path);
+    return (lipc_request_header *)area;
+}
+
+void request_write_load_flag(const lipc_request *request, size_t n_bytes, char *area) {
+    lipc_request_header *header = write_load(request, n_bytes, LIPC_ITEM_MESSAGE, "user", area);
+    header->flags |= LIPC_FLAG_LOAD;
+    header->operation = 0; /* reserved there */
+}
+
 void request_write(const lipc_request *request, size_t n_bytes, char *area) {
     char message[REQUEST_MESSAGE_SIZE];
     parameters values;
+    if (request->load_path) {
+        write_load(request, n_bytes, LIPC_ITEM_MODEL_PATH, "", area);
+        return;
+    }
     parameters_take(&values, request, message); /* was found good by request_measure */
     lipc_request_header header = header_of(request, &values, n_bytes);
     memcpy(area, &header, sizeof header);
     char *at = area + sizeof header;
-    if (request->load_path) at = write_item(at, LIPC_ITEM_MESSAGE, "user", request->load_path);
     for (int32_t i = 0; i < request->n_messages; i++)
         at = write_item(at, LIPC_ITEM_MESSAGE, request->messages[i].role, request->messages[i].text);
     for (int32_t i = 0; i < request->n_stops; i++) at = write_item(at, LIPC_ITEM_STOP, "", request->stops[i]);
@@ -217,7 +243,7 @@ static bool read_item(const lipc_request_item *item, const char *text, request_v
     switch (item->kind) {
     case LIPC_ITEM_MESSAGE:
         if (!memchr(item->role, 0, sizeof item->role)) return refuse(message, "a role is not terminated");
-        view->last_text = text;
+        if (view->header.flags & LIPC_FLAG_LOAD) view->load_path = text;
         return check_role(item->role, message) &&
                check_text("message", ++view->n_messages, text, item->n_bytes, message);
     case LIPC_ITEM_STOP:
@@ -230,8 +256,12 @@ static bool read_item(const lipc_request_item *item, const char *text, request_v
         return check_text("grammar", 1, text, item->n_bytes, message);
     case LIPC_ITEM_DOCUMENT:
         if (view->document) return refuse(message, "more than one document");
-        view->document = view->last_text = text;
+        view->document = text;
         return check_document(text, item->n_bytes, message);
+    case LIPC_ITEM_MODEL_PATH:
+        if (view->header.operation != LIPC_OPERATION_LOAD) return refuse(message, "a model's path in a request for an answer");
+        view->load_path = text;
+        return check_text("model path", 1, text, item->n_bytes, message);
     case LIPC_ITEM_PARAMETER:
         return check_text("parameter", 1, text, item->n_bytes, message) &&
                parameters_read_item(&view->parameters, text, message);
@@ -240,13 +270,13 @@ static bool read_item(const lipc_request_item *item, const char *text, request_v
     }
 }
 
-static bool read_request(const char *bytes, size_t n_bytes, request_view *view, char *message) {
+static bool read_header(const char *bytes, size_t n_bytes, request_view *view, char *message) {
     lipc_request_header *header = &view->header;
-    *view = (request_view){0};
     if (n_bytes < sizeof *header) return refuse(message, "the request has %zu bytes, less than its header", n_bytes);
     memcpy(header, bytes, sizeof *header);
     if (header->n_bytes != n_bytes)
         return refuse(message, "the request says it has %u bytes, its stream %zu", header->n_bytes, n_bytes);
+    if (header->operation > LIPC_OPERATION_LOAD) return refuse(message, "unknown operation %u", header->operation);
     if (header->flags & ~(LIPC_FLAG_DETACHABLE | LIPC_FLAG_IGNORE_EOS | LIPC_FLAG_LOGPROBS | LIPC_FLAG_LOAD |
                           LIPC_FLAG_RENDER))
         return refuse(message, "unknown flags 0x%X", header->flags);
@@ -257,9 +287,12 @@ static bool read_request(const char *bytes, size_t n_bytes, request_view *view, 
 #define FROM_HEADER(name, ...) view->parameters.name = header->name;
     LIPC_HEADER_PARAMETER_MAP(FROM_HEADER)
 #undef FROM_HEADER
-    if (!parameters_check(&view->parameters, message)) return false;
-    size_t at = sizeof *header;
-    for (uint32_t i = 0; i < header->n_items; i++) {
+    return parameters_check(&view->parameters, message);
+}
+
+static bool read_items(const char *bytes, size_t n_bytes, request_view *view, char *message) {
+    size_t at = sizeof view->header;
+    for (uint32_t i = 0; i < view->header.n_items; i++) {
         lipc_request_item item;
         if (n_bytes - at < sizeof item) return refuse(message, "item %u lies beyond the request's end", i + 1);
         memcpy(&item, bytes + at, sizeof item);
@@ -270,12 +303,19 @@ static bool read_request(const char *bytes, size_t n_bytes, request_view *view, 
         if (!read_item(&item, text, view, message)) return false;
         at += item_size(item.n_bytes);
     }
-    if (at != n_bytes) return refuse(message, "%zu bytes behind the last item", n_bytes - at);
+    return at == n_bytes || refuse(message, "%zu bytes behind the last item", n_bytes - at);
+}
+
+static bool read_request(const char *bytes, size_t n_bytes, request_view *view, char *message) {
+    *view = (request_view){0};
+    if (!read_header(bytes, n_bytes, view, message) || !read_items(bytes, n_bytes, view, message)) return false;
+    if (view->header.operation == LIPC_OPERATION_LOAD || view->header.flags & LIPC_FLAG_LOAD) {
+        view->n_messages = 0; /* the old form's one message was the path */
+        return check_load(&view->header, view->load_path, message);
+    }
     if (view->document && view->n_messages > 0)
         return refuse(message, "the request has a document and messages beside it");
-    if (!view->document && view->n_messages == 0) return refuse(message, "the request has no message");
-    return !(header->flags & LIPC_FLAG_LOAD) ||
-           check_load(header, view->document ? NULL : view->last_text, message);
+    return view->document || view->n_messages > 0 || refuse(message, "the request has no message");
 }
 
 int request_read(const char *bytes, size_t n_bytes, request_view *view, char message[REQUEST_MESSAGE_SIZE]) {

@@ -27,16 +27,19 @@ bool request_has_named(const lipc_request *request);
 /* Client: writes a request that request_measure found good into `area`, which has the room, aligned to 8. */
 void request_write(const lipc_request *request, size_t n_bytes, char *area);
 
+/* Client: the same for a request with `load_path` and a host of layout 1.3 or 1.4, which knows LIPC_FLAG_LOAD only. */
+void request_write_load_flag(const lipc_request *request, size_t n_bytes, char *area);
+
 /* A request in the host's own memory, checked. The texts point into the bytes that it was read from. */
 typedef struct request_view {
     lipc_request_header header; /* its numbers as they were written: see `parameters` */
     parameters parameters;      /* what is not set is left to the host's own option; texts likewise point */
     const char *grammar;        /* NULL: none */
     const char *document;       /* NULL: none; otherwise there are no messages */
+    const char *load_path;      /* NULL: an answer is wanted. Otherwise this model, in whichever form it was asked for; there
+                                   are no messages */
     size_t n_messages, n_stops;
     const char *stops[LIPC_STOPS_MAX];
-    const char *last_text;      /* of the last message, or the document, for the log; with LIPC_FLAG_LOAD the path of a
-                                   model */
 } request_view;
 
 /* Host: checks the private copy of a request area. `n_bytes` is what the stream's header said. Returns 0 or

@@ -20,8 +20,9 @@
 #define LOSER_MS 1000
 /* lipc_stream_header.answer_sum */
 #define FIRST_MINOR_WITH_SUMS 1
-/* LIPC_FLAG_LOAD */
+/* Changing the model: with LIPC_FLAG_LOAD, then as an operation. */
 #define FIRST_MINOR_WITH_LOAD 3
+#define FIRST_MINOR_WITH_OPERATIONS 5
 /* For how long a hub may not be the one that it should be: a host that lives writes it anew within a second, whatever somebody
  * has written over it. */
 #define DAMAGED_NS UINT64_C(2000000000)
@@ -114,6 +115,7 @@ static attempt attach_to(lipc_client *client, int pid, uint64_t *damaged_since_n
     client->has_sums = identity.minor >= FIRST_MINOR_WITH_SUMS;
     client->has_parameters = (identity.features & LIPC_FEATURE_PARAMETERS) != 0;
     client->can_load = identity.minor >= FIRST_MINOR_WITH_LOAD;
+    client->has_operations = identity.minor >= FIRST_MINOR_WITH_OPERATIONS;
     client->has_documents = (identity.features & LIPC_FEATURE_DOCUMENTS) != 0;
     result = take_record(client, error);
     if (result != ATTEMPT_ATTACHED) return result;

@@ -31,6 +31,7 @@ struct lipc_client {
     int host_pid;
     bool has_sums;             /* the host shows a sum of each answer's text */
     bool can_load;             /* the host can change its model */
+    bool has_operations;       /* ... and is asked by LIPC_OPERATION_LOAD */
     bool has_documents;        /* the host takes documents, and shows what requests become */
     bool has_parameters;       /* the host takes parameters by name */
     uint32_t index;            /* of the client's record */

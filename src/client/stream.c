@@ -45,7 +45,10 @@ static int encode(const lipc_client *client, const lipc_request *given, char **b
                          "larger --request-size", *n_bytes, client->name, client->view.at.request_size);
     *bytes = malloc(*n_bytes);
     if (!*bytes) return lipc_fail(LIPC_E_NO_MEMORY, "not enough memory for a request of %zu bytes", *n_bytes);
-    request_write(&request, *n_bytes, *bytes);
+    if (request.load_path && !client->has_operations)
+        request_write_load_flag(&request, *n_bytes, *bytes);
+    else
+        request_write(&request, *n_bytes, *bytes);
     return LIPC_E_OK;
 }
 

@@ -4,6 +4,7 @@
  *     main ------------->  worker -> serve      with --no-supervise
  */
 #include "exit_codes.h"
+#include "loader.h"
 #include "log.h"
 #include "options.h"
 #include "supervise.h"
@@ -133,6 +134,6 @@ int main(int argc, char *argv[]) {
         return HOST_EXIT_OK;
     }
     log_open(parts.options.log_level);
-    if (parts.options.check) return worker_check(&parts.options);
+    if (parts.options.check) return loader_check(&parts.options);
     return run();
 }

@@ -36,10 +36,10 @@ void server_abandon(server *server);
 /* Whether none of the answers at hand is wanted any more. For engine_callbacks.interrupted while serving. */
 bool server_is_interrupted(const server *server);
 
-/* NULL allowed. */
-/* Has it keep what answers show; the recorder stays the caller's. */
+/* Has it record what answers show. The recorder stays the caller's; NULL: nothing is recorded. */
 void server_record(server *server, recorder *recorder);
 
+/* NULL allowed. */
 void server_free(server *server);
 
 #endif

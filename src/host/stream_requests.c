@@ -62,7 +62,7 @@ static int read_request(host_stream *stream, size_t n_bytes, char message[REQUES
     int error = request_read(stream->bytes, n_bytes, &view, message);
     if (error < 0) return error;
     stream->is_detachable = (view.header.flags & LIPC_FLAG_DETACHABLE) != 0;
-    if (view.header.flags & LIPC_FLAG_LOAD && (error = read_load(stream, view.last_text, message)) < 0) return error;
+    if (view.load_path && (error = read_load(stream, view.load_path, message)) < 0) return error;
     answer->priority = view.header.priority;
     apply_parameters(&view, stream->service->options, &answer->request);
     answer->wants_rendering = (view.header.flags & LIPC_FLAG_RENDER) != 0;

@@ -20,9 +20,6 @@ typedef struct host_parts {
  * objects' names are gone then. */
 host_exit worker_run(host_parts *parts);
 
-/* Says whether library and model are whole, without making or loading anything. */
-host_exit worker_check(const host_options *options);
-
 /* Removes the names of all objects. Async-signal-safe. */
 void host_parts_remove(host_parts *parts);
 

@@ -80,7 +80,7 @@ static field fields[] = {
 #undef F
 #define F(name) FIELD(lipc_request_header, name)
     F(n_bytes), F(flags), F(n_predict), F(temperature), F(min_p), F(top_p), F(top_k), F(repeat_penalty),
-    F(frequency_penalty), F(presence_penalty), F(repeat_last_n), F(priority), F(seed), F(n_items), F(reserved),
+    F(frequency_penalty), F(presence_penalty), F(repeat_last_n), F(priority), F(seed), F(n_items), F(operation),
 #undef F
 #define F(name) FIELD(lipc_request_item, name)
     F(kind), F(n_bytes), F(role),
@@ -120,6 +120,7 @@ static constant constants[] = {
     C(LIPC_CLAIM_CLAIMED), C(LIPC_CLAIM_SUBMITTED), C(LIPC_CLAIM_DETACHED), C(LIPC_CLAIM_RELEASED), C(LIPC_CLAIM_OFFERED), C(LIPC_NO_OWNER),
     C(LIPC_STREAM_QUEUED), C(LIPC_STREAM_READING), C(LIPC_STREAM_GENERATING), C(LIPC_STREAM_ENDED),
     C(LIPC_FLAG_DETACHABLE), C(LIPC_FLAG_IGNORE_EOS), C(LIPC_FLAG_LOGPROBS), C(LIPC_FLAG_LOAD), C(LIPC_MODEL_PATH_MAX),
+    C(LIPC_OPERATION_ANSWER), C(LIPC_OPERATION_LOAD), C(LIPC_ITEM_MODEL_PATH),
     C(LIPC_FLAG_RENDER), C(LIPC_FEATURE_PARTS), C(LIPC_FEATURE_DOCUMENTS), C(LIPC_PARTS_MAX), C(LIPC_PART_TEXT),
     C(LIPC_PART_THOUGHT), C(LIPC_PART_CALL), C(LIPC_ITEM_DOCUMENT),
     C(LIPC_INT_DEFAULT), C(LIPC_SEED_RANDOM),

@@ -72,7 +72,6 @@ static void check_round_trip(void) {
     CHECK_TEXT(view.stops[0], stops[0]);
     CHECK_TEXT(view.stops[1], stops[1]);
     CHECK_TEXT(view.grammar, request.grammar);
-    CHECK_TEXT(view.last_text, "🚀→ü");
     request_messages(bytes, read_back, 4);
     for (size_t i = 0; i < 4; i++) {
         CHECK_TEXT(read_back[i].role, said[i].role);
@@ -97,9 +96,37 @@ static void check_round_trip(void) {
         bytes = encode(&request, &n_bytes);
         CHECK_INT(n_bytes, ==, 64 + 24 + (length + 8) / 8 * 8);
         CHECK_INT(request_read(bytes, n_bytes, &view, message), ==, 0);
-        CHECK_TEXT(view.last_text, text);
+        request_messages(bytes, read_back, 1);
+        CHECK_TEXT(read_back[0].text, text);
         free(bytes);
     }
+}
+
+/* Of this layout and of 1.3 and 1.4: the host reads the same. */
+static void check_load_forms(void) {
+    request_view view;
+    size_t n_bytes;
+    test_step("a request to load a model, in both forms");
+    lipc_request request = simple();
+    request.load_path = "/models/ü.gguf";
+    request.n_messages = 0;
+    request.detachable = 1;
+    request.priority = 7;
+    char *bytes = encode(&request, &n_bytes);
+    const lipc_request_header *header = (const void *)bytes;
+    const lipc_request_item *item = (const void *)(bytes + sizeof *header);
+    for (int is_old = 0; is_old < 2; is_old++) {
+        if (is_old) request_write_load_flag(&request, n_bytes, bytes);
+        CHECK_INT(header->operation, ==, is_old ? LIPC_OPERATION_ANSWER : LIPC_OPERATION_LOAD);
+        CHECK_INT(header->flags, ==, LIPC_FLAG_DETACHABLE | (is_old ? LIPC_FLAG_LOAD : 0));
+        CHECK_INT(item->kind, ==, is_old ? LIPC_ITEM_MESSAGE : LIPC_ITEM_MODEL_PATH);
+        CHECK_TEXT(item->role, is_old ? "user" : "");
+        CHECK_SAY(request_read(bytes, n_bytes, &view, message) == 0, "refused: %s", message);
+        CHECK_TEXT(view.load_path, request.load_path);
+        CHECK(view.n_messages == 0 && !view.document && view.header.priority == 7);
+        CHECK_INT(view.header.flags & LIPC_FLAG_DETACHABLE, ==, LIPC_FLAG_DETACHABLE);
+    }
+    free(bytes);
 }
 
 /* The client's side refuses it, with a sentence that holds `word`. */
@@ -342,9 +369,13 @@ static void check_lies(void) {
     lie_u32(IN_HEADER(n_bytes), (uint32_t)n_good + 8, "says it has");
     lie_u32(IN_HEADER(n_bytes), 0, "says it has");
     lie_u32(IN_HEADER(flags), 32, "flags");
-    lie_u32(IN_HEADER(flags), LIPC_FLAG_LOAD | LIPC_FLAG_RENDER, "no other item");
+    lie_u32(IN_HEADER(flags), LIPC_FLAG_LOAD | LIPC_FLAG_RENDER, "and no other");
     lie_u32(IN_ITEM(kind), LIPC_ITEM_DOCUMENT, "not valid JSON");
-    lie_u32(IN_HEADER(flags), LIPC_FLAG_LOAD, "no other item");
+    lie_u32(IN_ITEM(kind), LIPC_ITEM_MODEL_PATH, "a model's path in a request for an answer");
+    lie_u32(IN_HEADER(flags), LIPC_FLAG_LOAD, "and no other");
+    lie_u32(IN_HEADER(operation), LIPC_OPERATION_LOAD, "and no other");
+    lie_u32(IN_HEADER(operation), LIPC_OPERATION_LOAD + 1, "unknown operation 2");
+    lie_u32(IN_HEADER(operation), UINT32_MAX, "unknown operation 4294967295");
     lie_u32(IN_HEADER(flags), UINT32_MAX, "flags");
     lie_u32(IN_HEADER(n_items), 4, "beyond");
     lie_u32(IN_HEADER(n_items), 2, "behind the last");
@@ -420,6 +451,7 @@ static void check_lies(void) {
 int main(void) {
     test_begin("request_rules", 60);
     check_round_trip();
+    check_load_forms();
     check_refusals();
     check_edges();
     check_named();

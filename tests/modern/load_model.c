@@ -210,6 +210,29 @@ static void in_flight(const segment *segment, const char *instance, lipc_client 
     check_tutor(other);
 }
 
+/* A client that sees a host of layout 1.4 asks in the form of that layout; hosts go on accepting it. */
+static void old_form(const test_host *host, const segment *segment, const char *instance) {
+    lipc_hub *hub = hub_in(segment);
+    test_step("a client of layout 1.4 asks for another model");
+    host_pause(host); /* it would mend the hub within a second */
+    hub->layout_minor = 4;
+    lipc_client *client = client_of(instance);
+    lipc_stream *change = load(client, small);
+    uint32_t n_old = 0;
+    for (uint32_t i = 0; i < hub->n_streams; i++) {
+        const char *stream = segment->base + hub->streams_offset + i * hub->stream_size;
+        n_old += (((const lipc_request_header *)(const void *)(stream + hub->request_offset))->flags & LIPC_FLAG_LOAD) != 0;
+    }
+    CHECK_INT(n_old, ==, 1);
+    hub->layout_minor = LIPC_LAYOUT_MINOR;
+    host_resume(host);
+    check_load_ends(change, LIPC_E_OK);
+    check_model(client, SMALL_VOCABULARY);
+    check_load_ends(load(client, tutor), LIPC_E_OK);
+    check_tutor(client);
+    lipc_client_close(client);
+}
+
 /* Nothing is closed for those. */
 static void cannot_be_used(const segment *segment, lipc_client *client) {
     lipc_stream *stream = submit_long(client, 20, 0);
@@ -418,6 +441,7 @@ int main(void) {
     lipc_client *client = client_of(instance), *other = client_of(instance);
     find_out_what_they_say(&segment, client);
     in_flight(&segment, instance, client, other);
+    old_form(&host, &segment, instance);
     cannot_be_used(&segment, client);
     cancelled(&segment, client);
     others_cancelled(&segment, client);

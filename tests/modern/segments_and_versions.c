@@ -28,17 +28,18 @@ static void expect_layout(const char *instance, const char *const *words) {
 
 static void another_version(const char *instance, const script *script) {
     test_host host;
-    char pid[16];
+    char pid[16], ours[16];
     test_step("another version");
     segment segment = host_ready(&host, instance, REPLAY(*script, "--rate", "0"));
     lipc_hub *hub = hub_in(&segment);
     snprintf(pid, sizeof pid, "%d", (int)host.pid);
+    snprintf(ours, sizeof ours, "%d.%d", LIPC_LAYOUT_MAJOR, LIPC_LAYOUT_MINOR);
     host_pause(&host); /* it would mend the hub within a second */
     hub->layout_major = LIPC_LAYOUT_MAJOR + 1;
     hub->layout_minor = 7;
-    expect_layout(instance, (const char *const[]){pid, "2.7", "1.4", NULL});
+    expect_layout(instance, (const char *const[]){pid, "2.7", ours, NULL});
     hub->layout_major = 0;
-    expect_layout(instance, (const char *const[]){pid, "0.7", "1.4", NULL});
+    expect_layout(instance, (const char *const[]){pid, "0.7", ours, NULL});
     host_resume(&host);
     /* A higher minor has only added. */
     hub->layout_major = LIPC_LAYOUT_MAJOR;

@@ -1,0 +1,284 @@
+/* loader.c - see loader.h. */
+#include "loader.h"
+
+#include "log.h"
+#include "model_path.h"
+
+#include "../platform/platform.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define TEMPLATE_BYTES_MAX (1 << 20)
+
+/* ---- the engine -------------------------------------------------------------------------------------------------- */
+
+static bool must_end_now(const loader *loader) {
+    return __atomic_load_n(&loader->journal->stop.now, __ATOMIC_ACQUIRE) ||
+           classic_service_shutdown_requested(loader->classic);
+}
+
+static bool is_told_to_end(const loader *loader) {
+    return must_end_now(loader) || __atomic_load_n(&loader->journal->stop.drain, __ATOMIC_ACQUIRE) ||
+           stream_service_shutdown_requested(loader->streams);
+}
+
+static bool on_interrupted(void *user_data) {
+    loader *loader = user_data;
+    if (loader->is_serving) return server_is_interrupted(loader->server);
+    server_poll_clients(loader->server);
+    if (loader->request && loader->request->channel->is_cancelled(loader->request)) return true;
+    /* While loading there is no answer to finish, unless a dead worker left some: the first signal is enough. */
+    return loader->has_answers ? must_end_now(loader) : is_told_to_end(loader);
+}
+
+/* A line a second: enough to see that it moves. */
+static void on_load_progress(void *user_data, int per_mille) {
+    loader *loader = user_data;
+    stream_service_show_loading(loader->streams, per_mille / 10 * 10);
+    uint64_t now = plat_clock_ns();
+    if (now - loader->last_progress_ns < 1000000000u) return;
+    loader->last_progress_ns = now;
+    log_line(LOG_LEVEL_INFO, "loading %s: %d %%", loader->model_path, per_mille / 10);
+}
+
+static void on_engine_log(void *user_data, int level, const char *line) {
+    (void)user_data;
+    log_line((log_level)level, "libllama: %s", line);
+}
+
+host_exit loader_exit_code(int engine_error) {
+    switch (engine_error) {
+    case ENGINE_E_MODEL_MISSING: return HOST_EXIT_MODEL_MISSING;
+    case ENGINE_E_MODEL_BAD: return HOST_EXIT_MODEL_BAD;
+    case ENGINE_E_CONTEXT: return HOST_EXIT_CONTEXT;
+    case ENGINE_OK:
+    case ENGINE_E_ABORTED: return HOST_EXIT_OK; /* it was asked to */
+    default: return HOST_EXIT_FAILURE;
+    }
+}
+
+static const char *model_path_of(const host_options *options) {
+    static char embedded[4096];
+    if (options->model_path) return options->model_path;
+    model_path_embedded(embedded, sizeof embedded); /* if it is missing, the engine says so */
+    return embedded;
+}
+
+/* The model that the host has now, or is to have. */
+static const char *current_model(const loader *loader) {
+    const char *chosen = journal_model(loader->journal);
+    return chosen ? chosen : model_path_of(loader->options);
+}
+
+/* The chat template that was asked for, in memory that the caller frees; *text stays NULL for the model's own. Errors:
+ * MODEL_MISSING. */
+static int read_template(const host_options *options, char **text, char *message, size_t message_size) {
+    const char *path = options->chat_template_file;
+    size_t n_bytes = 0;
+    *text = NULL;
+    if (!path) {
+        *text = options->chat_template ? strdup(options->chat_template) : NULL;
+        return ENGINE_OK;
+    }
+    uint64_t size_bytes = 0;
+    int failed = plat_file_size(path, &size_bytes);
+    FILE *file = failed == PLAT_OK && size_bytes < TEMPLATE_BYTES_MAX ? plat_file_open(path, "rb") : NULL;
+    if (file && (*text = calloc(1, (size_t)size_bytes + 1)) != NULL) n_bytes = fread(*text, 1, (size_t)size_bytes, file);
+    if (file) fclose(file);
+    if (n_bytes > 0) return ENGINE_OK;
+    free(*text);
+    *text = NULL;
+    const char *why = failed < 0 ? plat_os_error() : size_bytes == 0 ? "it is empty" : "it is too long, or cannot be opened";
+    snprintf(message, message_size, "cannot read the chat template '%s': %s", path, why);
+    return ENGINE_E_MODEL_MISSING;
+}
+
+static int open_model(loader *loader, const char *path, const engine_callbacks *callbacks) {
+    static const char *const formats[] = {"auto", "deepseek", "none"}; /* HOST_REASONING_FORMATS */
+    const host_options *options = loader->options;
+    char *chat_template;
+    int error = read_template(options, &chat_template, loader->message, sizeof loader->message);
+    if (error < 0) return error;
+    /* The library's threads meet after each node of a graph: for the demonstration that costs more than a second one gains. */
+    bool is_demonstration = !options->model_path && path == model_path_of(options);
+    loader->model_path = path;
+    const llama_engine_options engine_options = {
+        .model_path = loader->model_path,
+        .n_ctx = options->n_ctx > 0 ? (uint32_t)options->n_ctx : 0,
+        .n_ctx_limit = options->n_ctx < 0 ? HOST_CTX_DEFAULT_MAX : 0,
+        .n_sequences = options->n_parallel,
+        .n_threads = options->n_threads == 0 && is_demonstration ? 1 : options->n_threads,
+        .n_gpu_layers = options->n_gpu_layers,
+        .n_draft = options->lookup ? ENGINE_DRAFT_MOST : 0,
+        .n_batch = options->n_batch,
+        .n_ubatch = options->n_ubatch,
+        .prefill_budget_ms = options->prefill_budget_ms,
+        .context_shift = options->context_shift,
+        .chat_template = chat_template,
+        .chat_template_kwargs = options->chat_template_kwargs,
+        .reasoning_format = formats[options->reasoning_format],
+        .no_thinking = options->reasoning == 2,
+        .thinking_budget = options->reasoning_budget,
+        .is_repeatable = options->repeatable,
+        .no_warm_up = options->no_warmup,
+        .callbacks = *callbacks,
+    };
+    log_line(LOG_LEVEL_INFO, "loading %s", loader->model_path);
+    error = llama_engine_open(&engine_options, &loader->engine, loader->message, sizeof loader->message);
+    free(chat_template);
+    return error;
+}
+
+static int open_replay(loader *loader, const engine_callbacks *callbacks) {
+    const host_options *options = loader->options;
+    const replay_engine_options engine_options = {
+        .text_path = options->replay_path,
+        .tokens_per_second = options->replay_rate,
+        /* The classic channel may have one beside all streams. */
+        .n_sequences = options->n_parallel > 0 ? options->n_parallel : options->n_streams + 1,
+        .n_ctx = options->n_ctx > 0 ? (uint32_t)options->n_ctx : 0,
+        .callbacks = *callbacks,
+    };
+    loader->model_path = options->replay_path;
+    log_line(LOG_LEVEL_INFO, "replaying %s", loader->model_path);
+    return replay_engine_open(&engine_options, &loader->engine, loader->message, sizeof loader->message);
+}
+
+/* `path` is the model's; a replay has its own. Nothing keeps it. */
+static int open_engine(loader *loader, const char *path) {
+    const engine_callbacks callbacks = {.on_load_progress = on_load_progress,
+                                        .interrupted = on_interrupted,
+                                        .on_log = on_engine_log,
+                                        .user_data = loader};
+    uint64_t started_ns = loader->last_progress_ns = plat_clock_ns();
+    int error = loader->options->replay_path ? open_replay(loader, &callbacks) : open_model(loader, path, &callbacks);
+    if (error < 0) return error;
+    const engine_model_facts *facts = &loader->engine->facts;
+    log_line(LOG_LEVEL_INFO, "ready after %.2f s: %s, %.1f M parameters, context %u, %d at a time, %d thread%s, "
+                             "template: %s; name %s",
+             (double)(plat_clock_ns() - started_ns) / 1e9, facts->description, (double)facts->n_parameters / 1e6,
+             facts->n_ctx, facts->n_sequences, facts->n_threads, facts->n_threads == 1 ? "" : "s", facts->template_name, loader->options->name);
+    if (facts->n_ctx_trained && facts->n_ctx > facts->n_ctx_trained)
+        log_line(LOG_LEVEL_WARN, "the context of %u tokens is larger than the %u the model was trained with",
+                 facts->n_ctx, facts->n_ctx_trained);
+    stream_service_show_model(loader->streams, facts, loader->model_path);
+    return ENGINE_OK;
+}
+
+/* ---- another model ----------------------------------------------------------------------------------------------- */
+
+/* As far as that can be known before anything is closed for it. */
+static int check_model(const char *path, char *message, size_t message_size) {
+    const llama_engine_options options = {.model_path = path, .callbacks = {.on_log = on_engine_log}};
+    return llama_engine_check(&options, message, message_size);
+}
+
+static void close_engine(loader *loader) {
+    engine_close(loader->engine);
+    loader->engine = NULL;
+}
+
+/* Opens an engine for the serving loop. On error there is none. */
+static int open_to_serve(loader *loader, const char *path) {
+    int error = open_engine(loader, path);
+    if (error < 0 || server_set_engine(loader->server, loader->engine)) return error;
+    close_engine(loader);
+    snprintf(loader->message, sizeof loader->message, "not enough memory for the serving loop");
+    return ENGINE_E_NO_MEMORY;
+}
+
+/* Opens the model that is asked for. On error, or if it is no longer wanted, there is no engine. */
+static int open_wanted(loader *loader, const answer *request) {
+    loader->request = request;
+    int error = open_to_serve(loader, request->load_path);
+    loader->request = NULL;
+    if (error < 0 || !request->channel->is_cancelled(request)) return error;
+    close_engine(loader);
+    return ENGINE_E_ABORTED;
+}
+
+static void begin_loading(loader *loader) {
+    loader->is_serving = false;
+    loader->has_answers = false;
+    stream_service_show_loading(loader->streams, 0);
+    stream_service_show_state(loader->streams, LIPC_HUB_LOADING);
+}
+
+static void go_on(loader *loader) {
+    loader->is_serving = true;
+    stream_service_show_loading(loader->streams, 1000);
+    stream_service_show_state(loader->streams, LIPC_HUB_READY);
+}
+
+/* The model cannot be had, or is no longer wanted. */
+static void end_without_model(loader *loader, answer *request, int error) {
+    if (error != ENGINE_E_ABORTED)
+        server_end_load(request, LIPC_END_FAILED, LIPC_E_FAILED, loader->message);
+    else
+        server_end_load(request, is_told_to_end(loader) ? LIPC_END_HOST_ENDED : LIPC_END_CANCELLED, 0, "");
+}
+
+/* Opens the previous model again. Returns why that failed: then there is no engine, and the host ends. */
+static int go_back(loader *loader) {
+    int error = open_to_serve(loader, current_model(loader));
+    if (error == ENGINE_OK) {
+        go_on(loader);
+        return ENGINE_OK;
+    }
+    if (error != ENGINE_E_ABORTED)
+        log_line(LOG_LEVEL_ERROR, "the previous model cannot be opened again: %s", loader->message);
+    server_abandon(loader->server);
+    return error;
+}
+
+/* Whoever asked for a model that cannot be had is told so at once; other clients wait until the old one is back. */
+int loader_change(loader *loader, answer *request) {
+    begin_loading(loader);
+    int error = check_model(request->load_path, loader->message, sizeof loader->message);
+    if (error == ENGINE_OK && request->channel->is_cancelled(request)) error = ENGINE_E_ABORTED;
+    if (error < 0) { /* nothing was closed, and the cache of prompts is still there */
+        go_on(loader);
+        end_without_model(loader, request, error);
+        return ENGINE_OK;
+    }
+    close_engine(loader); /* first: there may be no room for both */
+    error = open_wanted(loader, request);
+    if (error < 0) {
+        end_without_model(loader, request, error);
+        return go_back(loader);
+    }
+    journal_set_model(loader->journal, request->load_path);
+    go_on(loader);
+    server_end_load(request, LIPC_END_TURN, 0, "");
+    return ENGINE_OK;
+}
+
+/* ---- the first one, and the end -------------------------------------------------------------------------------------- */
+
+int loader_open_first(loader *loader) {
+    int error = open_to_serve(loader, current_model(loader));
+    if (error == ENGINE_OK) {
+        loader->is_serving = true;
+        return ENGINE_OK;
+    }
+    if (error != ENGINE_E_ABORTED) log_line(LOG_LEVEL_ERROR, "%s", loader->message);
+    server_abandon(loader->server);
+    return error;
+}
+
+void loader_close(loader *loader) {
+    close_engine(loader);
+}
+
+host_exit loader_check(const host_options *options) {
+    char message[LOADER_MESSAGE_SIZE];
+    const char *path = model_path_of(options);
+    int error = check_model(path, message, sizeof message);
+    if (error < 0)
+        log_line(LOG_LEVEL_ERROR, "%s", message);
+    else
+        printf("%s is whole, and libllama %s works here\n", path, llama_engine_library_version());
+    return error < 0 ? loader_exit_code(error) : HOST_EXIT_OK;
+}
