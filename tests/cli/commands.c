@@ -78,6 +78,7 @@ static void another_model(void) {
     kill(answer.pid, SIGINT);
     cli_expect(&answer, CLI_EXIT_CANCELLED);
     cli_free(&answer);
+    CHECK(WAITED(SOON_MS, NOW(hub_in(&segment)->n_running) == 0)); /* the next command says what it would wait for */
     segment_close(&segment);
 }
 
