@@ -213,15 +213,15 @@ public class RequestTests
             string[] expected =
             [
                 .. ((string[])[
-                    name + Layout.SuffixSegment,
-                    "sem." + name + Layout.SuffixReady,
-                    "sem." + name + Layout.SuffixPromptsWritten,
-                    "sem." + name + Layout.SuffixResponseWritten,
-                    "sem." + name + Layout.SuffixChunkReady,
+                    name + "_shared_mem",
+                    "sem." + name + "_sem_ready",
+                    "sem." + name + "_sem_prompts_written",
+                    "sem." + name + "_sem_response_written",
+                    "sem." + name + "_sem_chunk_ready",
                 ]).Select(file => "/dev/shm/" + file).Order(),
             ];
             Assert.Equal(expected, ObjectsOf(name));
-            Assert.True(new FileInfo("/dev/shm/" + name + Layout.SuffixSegment).Length >= Layout.ClassicMapSize);
+            Assert.True(new FileInfo("/dev/shm/" + name + "_shared_mem").Length >= 45_000);
             Assert.All(expected, path =>
                 Assert.Equal(UnixFileMode.UserRead | UnixFileMode.UserWrite, File.GetUnixFileMode(path)));
         }

@@ -1,8 +1,8 @@
 /* layout.h - the one definition of the shared memory.
  *
  * Every process that touches the segment, in whichever language, agrees on the numbers in this file and on nothing
- * else. C programs include it; the C# library carries the same numbers and a test compares them with the ones below;
- * the normative text is docs/protocol.md.
+ * else. C programs include it. docs/protocol.md is the normative text; the test protocol_tables compares its tables with the
+ * numbers below. The C# library reads the segment through liblipc and has none of them.
  *
  *     0        classic block     the channel of the streaming guide, as old clients know it
  *     45056    hub               what the host is, where everything that follows lies, its doorbell
