@@ -11,6 +11,8 @@
 #ifndef ENGINE_GRAMMAR_H
 #define ENGINE_GRAMMAR_H
 
+#include "token_tree.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -22,6 +24,10 @@ grammar *grammar_new(const char *text, char *message, size_t message_size);
 
 /* Whether the text may go on with these bytes, which may end inside a character. No bytes never fit. */
 bool grammar_fits(grammar *grammar, const char *bytes, size_t n_bytes);
+
+/* For each token of the tree one bit, in words of 64: whether the text may go on with it. What grammar_fits says of each, in
+ * about a millisecond for all of 150,000, often in much less. */
+void grammar_allowed(grammar *grammar, const token_tree *tree, uint64_t *allowed);
 
 /* The text goes on with bytes that fit; others are not taken. */
 void grammar_accept(grammar *grammar, const char *bytes, size_t n_bytes);

@@ -19,8 +19,7 @@
 
 /* A sampler is told a few tokens one by one, and counts more of them anew. */
 #define FEW_TOKENS 16
-/* After so many likely tokens that are not allowed it is cheaper to ask about all. */
-#define MOST_REJECTED 256
+#define ALL_BITS UINT64_MAX
 
 typedef struct penalised {
     int32_t token;
@@ -222,12 +221,16 @@ static const float *read_block(const sampler *s, const float *logits, size_t blo
     bool has_penalties = p < s->n_penalised && s->penalised[p].token - first < LOGITS_BLOCK;
     uint64_t bits = s->forbidden[block] | s->rejected[block];
     if (!has_penalties && bits == 0 && block < s->n_vocab / LOGITS_BLOCK) return logits + first;
+    if (bits == ALL_BITS) {
+        for (size_t i = 0; i < LOGITS_BLOCK; i++) copy[i] = -INFINITY;
+        return copy;
+    }
     copy_raw_block(s, logits, block, copy);
     for (; p < s->n_penalised && s->penalised[p].token - first < LOGITS_BLOCK; p++) {
         float *logit = &copy[s->penalised[p].token - first];
         *logit = penalise(s, *logit, s->penalised[p].count);
     }
-    for (; bits != 0; bits &= bits - 1) copy[__builtin_ctzll(bits)] = -INFINITY;
+    for (size_t i = 0; i < LOGITS_BLOCK; i++) copy[i] = bits >> i & 1 ? -INFINITY : copy[i];
     return copy;
 }
 
@@ -521,79 +524,10 @@ int32_t sampler_choose(sampler *s, const float *logits, uint32_t position, uint3
 
 /* ---- choosing among some ------------------------------------------------------------------------------------------- */
 
-typedef struct permission {
-    bool (*is_allowed)(void *user_data, int32_t token);
-    void *user_data;
-} permission;
-
-static void reject(sampler *s, int32_t token) {
-    set_bit(s->rejected, (size_t)token);
+int32_t sampler_choose_allowed(sampler *s, const float *logits, uint32_t position, uint32_t attempt, const uint64_t *allowed) {
+    for (size_t b = 0; b < s->n_blocks; b++) s->rejected[b] = ~allowed[b];
     s->has_rejected = true;
-}
-
-static void reject_all_others(sampler *s, const float *logits, const permission *permission) {
-    float copy[LOGITS_BLOCK];
-    for (size_t b = 0; b < s->n_blocks; b++) {
-        const float *there = read_block(s, logits, b, copy);
-        for (size_t i = 0; i < LOGITS_BLOCK; i++) {
-            int32_t token = (int32_t)(b * LOGITS_BLOCK + i);
-            if (there[i] > -INFINITY && !permission->is_allowed(permission->user_data, token)) reject(s, token);
-        }
-    }
-}
-
-/* Goes down from the likeliest to the first one that is allowed; *best is SAMPLER_NOTHING if none is. False: gave up. */
-static bool find_likeliest_allowed(sampler *s, const float *logits, const permission *permission, int32_t *best) {
-    float copy[LOGITS_BLOCK];
-    *best = SAMPLER_NOTHING;
-    find_largest(s, logits);
-    for (int n_rejected = 0; s->largest > -INFINITY; n_rejected++) {
-        if (n_rejected == MOST_REJECTED) return false;
-        int32_t token = likeliest(s, logits);
-        if (permission->is_allowed(permission->user_data, token)) {
-            *best = token;
-            return true;
-        }
-        size_t block = (size_t)token / LOGITS_BLOCK;
-        reject(s, token);
-        s->passes->maxima(read_block(s, logits, block, copy), 1, &s->maxima[block]);
-        find_tops(s, block / LOGITS_BLOCK, 1);
-    }
-    return true;
-}
-
-/* `best` is known to be allowed. */
-static void drop_not_allowed(sampler *s, int32_t best, const permission *permission) {
-    size_t n = 0;
-    for (size_t i = 0; i < s->n_gathered; i++) {
-        int32_t token = s->tokens[i];
-        if (token != best && !permission->is_allowed(permission->user_data, token)) continue;
-        s->tokens[n] = token;
-        s->values[n++] = s->values[i];
-    }
-    end_gathered(s, n);
-}
-
-/* Among those near the best one, which is allowed. */
-static int32_t draw_near(sampler *s, const float *logits, int32_t best, const permission *permission, double uniform) {
-    gather(s, logits, lowest_candidate(s));
-    drop_not_allowed(s, best, permission);
-    return draw_gathered(s, uniform);
-}
-
-int32_t sampler_choose_allowed(sampler *s, const float *logits, uint32_t position, uint32_t attempt,
-                               bool (*is_allowed)(void *user_data, int32_t token), void *user_data) {
-    permission permission = {is_allowed, user_data};
-    bool is_greedy = !(s->sampling.temperature > 0);
-    bool is_from_top = is_greedy || (s->sampling.min_p > 0 && !has_top_k(s) && !has_top_p(s));
-    int32_t token;
-    if (is_from_top && find_likeliest_allowed(s, logits, &permission, &token)) {
-        if (!is_greedy && token != SAMPLER_NOTHING)
-            token = draw_near(s, logits, token, &permission, draw_uniform(s->sampling.seed, position, attempt));
-    } else {
-        reject_all_others(s, logits, &permission);
-        token = sampler_choose(s, logits, position, attempt);
-    }
+    int32_t token = sampler_choose(s, logits, position, attempt);
     memset(s->rejected, 0, s->n_blocks * sizeof *s->rejected);
     s->has_rejected = false;
     return token;

@@ -58,10 +58,9 @@ void sampler_accept(sampler *sampler, const int32_t *tokens, size_t n_tokens);
 int32_t sampler_choose(sampler *sampler, const float *logits, uint32_t position, uint32_t attempt);
 
 /* Chooses among the tokens that are allowed, as if all others had a logit of -infinity: penalties before, all else
- * after that. `is_allowed` is asked about a token once at most; for the likeliest token and for min-p alone, mostly about
- * few; with top-k, top-p or without a filter, about all that are possible. */
+ * after that. `allowed` has a bit for each token of the vocabulary, in words of 64. */
 int32_t sampler_choose_allowed(sampler *sampler, const float *logits, uint32_t position, uint32_t attempt,
-                               bool (*is_allowed)(void *user_data, int32_t token), void *user_data);
+                               const uint64_t *allowed);
 
 /* The candidates among which sampler_choose draws, by ascending token, up to `size` of them; returns their number, which
  * may be larger. At temperature 0 there is one at most. */

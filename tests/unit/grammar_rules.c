@@ -375,6 +375,91 @@ static void check_random(void) {
     for (int v = 0; v < 3; v++) CHECK_INT(n_verdicts[v], >, N_RANDOM / 4);
 }
 
+/* ---- All tokens at once ---- */
+
+enum { N_TOKENS = 600 };
+
+typedef struct vocabulary {
+    char bytes[N_TOKENS][8];
+    size_t n_bytes[N_TOKENS];
+    token_tree *tree;
+} vocabulary;
+
+static size_t text_of(void *user_data, int32_t token, const char **bytes) {
+    const vocabulary *vocabulary = user_data;
+    *bytes = vocabulary->bytes[token];
+    return vocabulary->n_bytes[token];
+}
+
+/* Pieces of text and single bytes; some twice, some empty, some that are no text. */
+static void make_vocabulary(vocabulary *vocabulary, const char *const pieces[], size_t n_pieces, uint64_t *random) {
+    for (int token = 0; token < N_TOKENS; token++) {
+        char *bytes = vocabulary->bytes[token];
+        size_t n = 0, n_wanted = test_random(random, 6);
+        for (size_t i = 0; i < n_wanted; i++) {
+            const char *piece = pieces[test_random(random, (uint32_t)n_pieces)];
+            size_t n_piece = strlen(piece);
+            if (n + n_piece > sizeof vocabulary->bytes[token]) break;
+            memcpy(bytes + n, piece, n_piece);
+            n += n_piece;
+        }
+        size_t first = n > 1 && test_random(random, 4) == 0, last = n > first + 1 && test_random(random, 4) == 0;
+        memmove(bytes, bytes + first, n - first);
+        vocabulary->n_bytes[token] = n - first - last;
+        if (token < 256) {
+            bytes[0] = (char)token;
+            vocabulary->n_bytes[token] = 1;
+        }
+    }
+    vocabulary->tree = token_tree_new(N_TOKENS, text_of, vocabulary);
+    CHECK(vocabulary->tree);
+}
+
+/* Follows a grammar by tokens that it allows, and asks about each in both ways. Returns how many tokens were allowed. */
+static long check_allowed(const char *rules, const vocabulary *vocabulary, uint64_t *random) {
+    enum { N_STEPS = 12 };
+    static uint64_t allowed[(N_TOKENS + 63) / 64];
+    grammar *grammar = make(rules);
+    long n_all = 0;
+    for (int step = 0; step < N_STEPS; step++) {
+        int n_allowed = 0, taken = -1;
+        if (test_random(random, 2)) grammar_fits(grammar, "a", 1); /* what was asked before changes nothing */
+        grammar_allowed(grammar, vocabulary->tree, allowed);
+        for (int token = 0; token < N_TOKENS; token++) {
+            bool is_allowed = allowed[token / 64] >> token % 64 & 1;
+            bool fits = grammar_fits(grammar, vocabulary->bytes[token], vocabulary->n_bytes[token]);
+            CHECK_SAY(is_allowed == fits, "'%.*s' after %d tokens by '%s': %d of all, %d alone", (int)vocabulary->n_bytes[token],
+                      vocabulary->bytes[token], step, rules, is_allowed, fits);
+            if (fits && test_random(random, (uint32_t)++n_allowed) == 0) taken = token;
+        }
+        n_all += n_allowed;
+        if (taken < 0) break;
+        grammar_accept(grammar, vocabulary->bytes[taken], vocabulary->n_bytes[taken]);
+    }
+    grammar_free(grammar);
+    return n_all;
+}
+
+static void check_whole_vocabularies(void) {
+    static const char *const pieces[] = {"a", "b", "é", "→", "🚀", "\"", "\\", " ", "ab", "true", "0", "1", "\n", "{", "}", ":"};
+    static const char *const grammars[] = {
+        "root ::= [a-z]* [^a-z]*", "root ::= .*", "root ::= \"\\\"\" ([^\"\\\\\\x7F\\x00-\\x1F] | \"\\\\\" [nb\"])* \"\\\"\"",
+        "root ::= \"\\\"\" ([^\"\\\\\\x7F\\x00-\\x1F] | \"\\\\\" [nb\"]){1,5} \"\\\"\"", "root ::= (\"true\" | [0-9]{1,3} | \"→\"){0,9}",
+        "root ::= [^\"]{20} \"a\"", "root ::= \"{\" root \"}\" | [ab]*", "root ::= [é-🚀]+ \"a\"? [^a→]*",
+        "root ::= [^ -~]{2} .{3} [^\\n]*"};
+    static vocabulary vocabulary;
+    uint64_t random = 5;
+    long n_allowed = 0;
+    for (int round = 0; round < 30; round++) {
+        make_vocabulary(&vocabulary, pieces, sizeof pieces / sizeof pieces[0], &random);
+        for (size_t g = 0; g < sizeof grammars / sizeof grammars[0]; g++)
+            n_allowed += check_allowed(grammars[g], &vocabulary, &random);
+        token_tree_free(vocabulary.tree);
+    }
+    test_step("all tokens at once: %ld were allowed", n_allowed);
+    CHECK_INT(n_allowed, >, 100000);
+}
+
 /* ---- Bytes ---- */
 
 static void check_fit(const char *rules, const char *before, const char *bytes, bool expected) {
@@ -683,6 +768,7 @@ int main(void) {
     test_step("%d random grammars", N_RANDOM);
     check_random();
     test_step("characters in parts");
+    check_whole_vocabularies();
     check_characters_in_parts();
     check_asking();
     test_step("limits");

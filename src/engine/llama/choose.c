@@ -7,36 +7,34 @@ static bool is_allowed(struct llama_engine *engine, struct sequence *sequence, l
     return grammar_fits(sequence->grammar, engine->piece, n_bytes);
 }
 
-typedef struct question {
-    struct llama_engine *engine;
-    struct sequence *sequence;
-    bool can_end;
-} question;
-
-/* Whether the grammar allows this token. */
-static bool is_choice(void *user_data, int32_t token) {
-    const question *question = user_data;
-    if (llama_vocab_is_eog(question->engine->vocab, token)) return question->can_end;
-    return is_allowed(question->engine, question->sequence, token);
+/* Which tokens the grammar allows, into engine->allowed. */
+static void find_allowed(struct llama_engine *engine, struct sequence *sequence, bool can_end) {
+    size_t n_marks;
+    const llama_token *marks = answer_reader_preserved(sequence->reader, &n_marks);
+    grammar_allowed(sequence->grammar, engine->words, engine->allowed);
+    for (size_t i = 0; i < n_marks; i++) /* which have no text for others */
+        if (is_allowed(engine, sequence, marks[i])) vocabulary_allow(engine, marks[i], true);
+    for (size_t i = 0; i < engine->n_ends; i++) vocabulary_allow(engine, engine->ends[i], can_end);
 }
 
 /* Samples among the tokens that the grammar allows. Returns how the answer ends if there are none. */
 static engine_end sample_allowed(struct llama_engine *engine, struct sequence *sequence, const float *logits,
                                  llama_token *token) {
-    question question = {engine, sequence, grammar_can_end(sequence->grammar)};
-    *token = sampler_choose_allowed(sequence->sampler, logits, (uint32_t)sequence->n_tokens, 1, is_choice, &question);
+    bool can_end = grammar_can_end(sequence->grammar);
+    find_allowed(engine, sequence, can_end);
     if (grammar_is_exhausted(sequence->grammar)) {
         llama_say(engine, "the grammar leaves too many ways to read the answer after %d tokens of it", sequence->n_tokens);
         return ENGINE_END_FAILED;
     }
+    *token = sampler_choose_allowed(sequence->sampler, logits, (uint32_t)sequence->n_tokens, 1, engine->allowed);
     if (*token != SAMPLER_NOTHING) return ENGINE_END_NONE;
-    if (question.can_end) return ENGINE_END_TURN; /* the grammar is complete: also for those who ignore the model's end */
+    if (can_end) return ENGINE_END_TURN; /* the grammar is complete: also for those who ignore the model's end */
     llama_say(engine, "no token of the model fits the grammar after %d tokens of the answer", sequence->n_tokens);
     return ENGINE_END_FAILED;
 }
 
-/* First without the grammar: mostly the model says what it allows, and asking it about one token is much cheaper than
- * about the whole vocabulary. A token it does not allow is sampled again among all that it does; without top_k, top_p
+/* First without the grammar: mostly the model says what it allows, and asking about one token is much cheaper than about the
+ * whole vocabulary. A token it does not allow is sampled again among all that it does; without top_k, top_p
  * and min_p that adds up to the same probabilities as asking it first. */
 static engine_end sample_with_grammar(struct llama_engine *engine, struct sequence *sequence, const float *logits,
                                       llama_token *token) {

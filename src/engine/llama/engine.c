@@ -145,6 +145,7 @@ static int open_parts(struct llama_engine *engine) {
         llama_say(engine, "not enough memory for the engine");
         return ENGINE_E_NO_MEMORY;
     }
+    if ((error = vocabulary_open(engine)) < 0) return error;
     return steps_warm_up(engine);
 }
 
@@ -158,6 +159,7 @@ static void llama_engine_close(engine *base) {
     free(engine->sequences);
     free(engine->texts);
     memory_close(engine);
+    vocabulary_close(engine);
     chat_close(engine->chat);
     model_close(engine);
     free(engine->cells);

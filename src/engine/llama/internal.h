@@ -12,6 +12,7 @@
  *     choose.c        the next token: sampled, within a grammar, or resumed
  *     lookup.c        drafts: what followed before in this text
  *     text.c          tokens become whole characters
+ *     vocabulary.c    what the vocabulary's tokens say, for grammars
  *
  * One context, and one batch in each step: the weights are read once for all that is evaluated then, whether it makes tokens
  * or reads prompts.
@@ -131,6 +132,11 @@ struct llama_engine {
     double answers_ns;         /* what a batch without chunks took lately */
     double row_ns;             /* what a row took lately in a batch with chunks and answers; 0: not known */
 
+    token_tree *words;         /* what the tokens say that do not end an answer */
+    llama_token *ends;         /* those that do */
+    size_t n_ends;
+    uint64_t *allowed;         /* a bit for each token */
+
     char *piece;               /* what a token's bytes are decoded into */
     size_t piece_size;
 
@@ -155,6 +161,13 @@ void model_close(struct llama_engine *engine);   /* what these have opened so fa
 
 /* False, and a message: somebody wrote into the model's file. What is evaluated then is not the model's. */
 bool model_is_whole(struct llama_engine *engine);
+
+/* ---- vocabulary.c ---- */
+
+/* Fills in words, ends and allowed. Errors: NO_MEMORY. */
+int vocabulary_open(struct llama_engine *engine);
+void vocabulary_close(struct llama_engine *engine);
+void vocabulary_allow(struct llama_engine *engine, llama_token token, bool is_allowed);
 
 /* ---- conversation.c ---- */
 
@@ -242,7 +255,7 @@ engine_end choose_resumed(struct llama_engine *engine, struct sequence *sequence
 /* ---- text.c ---- */
 
 /* Decodes a token's bytes into engine->piece and returns their number, 0 also for tokens without text: control tokens, but
- * for the marks that the answer's parts and grammar are known by. */
+ * for the marks that the answer's parts and grammar are known by. NULL: of no answer. */
 size_t text_of_token(struct llama_engine *engine, const struct sequence *sequence, llama_token token);
 
 /* Turns sequence->last into text: what was held back and the new bytes, up to the last whole character. False: no

@@ -47,8 +47,7 @@ struct preparer {
 static sampler *make_sampler(const struct llama_engine *engine, const engine_sampling *sampling) {
     int32_t n_vocab = engine->base.facts.n_vocab;
     sampler *made = sampler_new(sampling, n_vocab, sampler_window(sampling, engine->base.facts.n_ctx));
-    for (llama_token token = 0; made && sampling->ignore_eos && token < n_vocab; token++)
-        if (llama_vocab_is_eog(engine->vocab, token)) sampler_forbid(made, token);
+    for (size_t i = 0; made && sampling->ignore_eos && i < engine->n_ends; i++) sampler_forbid(made, engine->ends[i]);
     return made;
 }
 

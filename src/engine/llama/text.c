@@ -7,7 +7,7 @@
 #include <string.h>
 
 size_t text_of_token(struct llama_engine *engine, const struct sequence *sequence, llama_token token) {
-    bool is_mark = answer_reader_preserves(sequence->reader, token);
+    bool is_mark = sequence && answer_reader_preserves(sequence->reader, token);
     int32_t size = engine->piece_size > INT32_MAX ? INT32_MAX : (int32_t)engine->piece_size;
     int32_t n_bytes = llama_token_to_piece(engine->vocab, token, engine->piece, size, 0, is_mark);
     if (n_bytes < 0 && n_bytes != INT32_MIN) {

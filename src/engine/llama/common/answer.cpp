@@ -7,7 +7,6 @@
 #include <list>
 #include <new>
 #include <regex>
-#include <unordered_set>
 
 /* Deltas point into texts that stay where they are. */
 struct answer_output {
@@ -33,7 +32,7 @@ struct answer_reader {
     bool marks_begin[256] = {}; /* bytes that a mark of the parser begins with */
     bool can_skip = false;      /* between marks all text goes into the part that grows */
 
-    std::unordered_set<llama_token> preserved;
+    std::vector<llama_token> preserved; /* a few */
     std::vector<std::string> stops;
 
     bool is_triggered = false, is_trigger_new = false;
@@ -277,7 +276,7 @@ void prepare(answer_reader &reader) {
     learn_marks(reader);
     for (const std::string &mark : prompt.params.preserved_tokens) {
         std::vector<llama_token> tokens = common_tokenize(vocab, mark, false, true);
-        if (tokens.size() == 1) reader.preserved.insert(tokens[0]);
+        if (tokens.size() == 1) reader.preserved.push_back(tokens[0]);
     }
     for (const std::string &stop : prompt.params.additional_stops)
         if (!stop.empty()) reader.stops.push_back(stop);
@@ -306,7 +305,12 @@ answer_reader *answer_reader_new(const chat_prompt *prompt, char *message, size_
 }
 
 bool answer_reader_preserves(const answer_reader *reader, llama_token token) {
-    return reader->preserved.count(token) > 0;
+    return std::find(reader->preserved.begin(), reader->preserved.end(), token) != reader->preserved.end();
+}
+
+const llama_token *answer_reader_preserved(const answer_reader *reader, size_t *n_tokens) {
+    *n_tokens = reader->preserved.size();
+    return reader->preserved.data();
 }
 
 answer_output *answer_output_new(void) {

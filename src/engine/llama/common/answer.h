@@ -22,6 +22,8 @@ answer_reader *answer_reader_new(const chat_prompt *prompt, char *message, size_
 
 /* Whether a control token is part of the answer's text: a mark that the parser or the grammar needs. */
 bool answer_reader_preserves(const answer_reader *reader, llama_token token);
+/* All of them. */
+const llama_token *answer_reader_preserved(const answer_reader *reader, size_t *n_tokens);
 
 /* What is new, in the form of engine_progress. */
 typedef struct answer_output answer_output;
