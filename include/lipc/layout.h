@@ -114,6 +114,7 @@ LIPC_LAYOUT_ASSERT(LIPC_CLASSIC_REGION_SIZE % 4096 == 0);
 #define LIPC_FEATURE_PARTS UINT64_C(1)     /* parts log and parts index, `parts`, `parts_sum` */
 #define LIPC_FEATURE_DOCUMENTS UINT64_C(2) /* LIPC_ITEM_DOCUMENT, LIPC_FLAG_RENDER */
 #define LIPC_FEATURE_PARAMETERS UINT64_C(4) /* LIPC_ITEM_PARAMETER */
+#define LIPC_FEATURE_TOKENS_SUM UINT64_C(8) /* `tokens_sum` */
 
 /* ---- Doorbell -----------------------------------------------------------------------------------------------------
  * A hint "look again" to whoever sleeps. State is elsewhere. `rings` is the word that a sleeper gives to the kernel.
@@ -316,7 +317,10 @@ typedef struct lipc_stream_header {
     uint64_t cancel;         /* owner, others by CAS: the generation whose work is no longer wanted, plus 1; 0: none */
     uint8_t id[16];          /* owner, before SUBMITTED: random */
     uint32_t request_bytes;  /* owner, before SUBMITTED: what is used of the request area */
-    uint8_t reserved0[28];
+    uint8_t reserved0[4];
+    uint64_t request_check;  /* 40: owner, before SUBMITTED: generation << 32 | a sum over the request, by which the host finds
+                                out that it was written over before it was read; of another generation: not given */
+    uint8_t reserved4[16];
     uint64_t watchers[4];    /* 64: clients, fetch-or and fetch-and: bit i: the client of record i is rung; host: zeroes */
     uint8_t reserved1[32];
     uint64_t published;      /* 128: host */
@@ -325,7 +329,8 @@ typedef struct lipc_stream_header {
     uint32_t reserved3;
     uint64_t parts;          /* 152: host: how much of parts log and parts index is final: LIPC_FEATURE_PARTS */
     uint64_t parts_sum;      /* host, before the status that says ENDED: FNV-1a over the parts, for readers; see stream.h */
-    uint8_t reserved2[24];
+    uint64_t tokens_sum;     /* host, before the status that says ENDED: FNV-1a over the token records: LIPC_FEATURE_TOKENS_SUM */
+    uint8_t reserved2[16];
     uint32_t queue_position; /* 192: host, as all below: requests ahead; 0: its turn */
     uint32_t n_prompt;       /* tokens of the prompt */
     uint32_t n_prompt_done;  /* of them evaluated */

@@ -383,7 +383,8 @@ typedef struct lipc_token {
 } lipc_token;
 
 /* Copies the records of tokens `first`, `first` + 1, ... as far as they exist, at most n_tokens; *n_copied says how
- * many. No blocking. Errors: INVALID, HOST_GONE, GONE. */
+ * many. No blocking. Errors: INVALID, HOST_GONE, GONE; FAILED: the answer is complete, this handle has read all records in
+ * order, and another process has written over some of them. */
 LIPC_API int lipc_stream_tokens_sized(lipc_stream *stream, size_t first, lipc_token *tokens, size_t token_size,
                                       size_t n_tokens, size_t *n_copied);
 #define lipc_stream_tokens(stream, first, tokens, n_tokens, n_copied)                                                  \

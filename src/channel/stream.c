@@ -98,6 +98,9 @@ void stream_write_request(const hub_view *view, uint32_t index, const uint8_t id
     FAILPOINT("stream.request.size");
     memcpy(stream_request(view, index), request, n_bytes);
     FAILPOINT("stream.request.bytes");
+    uint64_t check = stream_request_check(request, n_bytes, stream_claim_generation(stream_claim_now(header)));
+    __atomic_store_n(&header->request_check, check, __ATOMIC_RELAXED);
+    FAILPOINT("stream.request.check");
 }
 
 /* ---- writing ----------------------------------------------------------------------------------------------------- */
@@ -122,7 +125,7 @@ static stream_writer writer_of(const hub_view *view, uint32_t index, uint32_t ge
     return (stream_writer){
         .header = hub_stream(view, index), .log = stream_log(view, index), .index = stream_index(view, index),
         .log_size = view->at.log_size, .index_length = view->at.index_length, .generation = generation,
-        .sum = stream_sum_begin(generation),
+        .sum = stream_sum_begin(generation), .tokens_sum = stream_sum_begin(generation),
     };
 }
 
@@ -162,6 +165,8 @@ void stream_writer_begin(stream_writer *writer, const hub_view *view, uint32_t i
     FAILPOINT("stream.begin.answer_sum");
     SHOW(parts_sum, 0);
     FAILPOINT("stream.begin.parts_sum");
+    SHOW(tokens_sum, 0);
+    FAILPOINT("stream.begin.tokens_sum");
     writer->header->message[0] = 0;
     FAILPOINT("stream.begin.message");
     set_status(writer, LIPC_STREAM_QUEUED, LIPC_END_NONE, 0);
@@ -203,12 +208,18 @@ static uint32_t since_start_us(const stream_writer *writer, uint64_t now_ns) {
     return time_us > UINT32_MAX ? UINT32_MAX : (uint32_t)time_us;
 }
 
-/* Whether what is appended was published by a dead writer just so. */
-static bool is_as_published(const stream_writer *writer, const char *text, size_t n_bytes, const stream_token *token) {
+/* Whether what is appended was published by a dead writer just so, with the record that stands there. */
+static bool is_as_published(const stream_writer *writer, const char *text, size_t n_bytes, const stream_token *token,
+                            const lipc_token_record *record) {
     if (n_bytes > writer->published_bytes - writer->n_bytes) return false;
     if (memcmp(writer->log + writer->n_bytes, text, n_bytes) != 0) return false;
-    lipc_token_record record = writer->index[writer->n_tokens];
-    return record.id == token->id && record.end == writer->n_bytes + n_bytes;
+    return record->id == token->id && record->end == writer->n_bytes + n_bytes;
+}
+
+/* A record that stands behind the last one counts from now on. */
+static void count_token(stream_writer *writer, const lipc_token_record *record) {
+    writer->n_tokens++;
+    writer->tokens_sum = stream_sum_add(writer->tokens_sum, (const char *)record, sizeof *record);
 }
 
 static stream_room append_text(stream_writer *writer, const char *text, size_t n_bytes, const stream_token *token,
@@ -218,10 +229,11 @@ static stream_room append_text(stream_writer *writer, const char *text, size_t n
     bool has_record = token && writer->n_tokens < writer->index_length;
     stream_room result = fitting == n_bytes && (!token || has_record) ? STREAM_FITS : STREAM_FULL;
     if (has_record && writer->n_tokens < writer->published_tokens) {
-        if (!is_as_published(writer, text, fitting, token)) return STREAM_DAMAGED;
+        const lipc_token_record record = writer->index[writer->n_tokens];
+        if (!is_as_published(writer, text, fitting, token, &record)) return STREAM_DAMAGED;
         writer->n_bytes += (uint32_t)fitting;
         writer->sum = stream_sum_add(writer->sum, text, fitting);
-        writer->n_tokens++;
+        count_token(writer, &record);
         return result;
     }
     /* Text behind the last token may have been published, too: what was held back at the end. It is the same again. */
@@ -241,9 +253,10 @@ static stream_room append_text(stream_writer *writer, const char *text, size_t n
         FAILPOINT("stream.append.status");
     }
     if (has_record) {
-        writer->index[writer->n_tokens++] =
-            (lipc_token_record){writer->n_bytes, token->id, token->logprob, since_start_us(writer, now_ns)};
+        const lipc_token_record record = {writer->n_bytes, token->id, token->logprob, since_start_us(writer, now_ns)};
+        writer->index[writer->n_tokens] = record;
         FAILPOINT("stream.append.record");
+        count_token(writer, &record);
     }
     publish(writer);
     FAILPOINT("stream.append.published");
@@ -283,6 +296,8 @@ void stream_writer_end(stream_writer *writer, uint32_t end, int error, const cha
     FAILPOINT("stream.end.answer_sum");
     SHOW(parts_sum, writer->parts.sum);
     FAILPOINT("stream.end.parts_sum");
+    SHOW(tokens_sum, writer->tokens_sum);
+    FAILPOINT("stream.end.tokens_sum");
     set_status(writer, LIPC_STREAM_ENDED, end, error);
     FAILPOINT("stream.end.status");
 }
@@ -328,6 +343,7 @@ void stream_writer_resume(stream_writer *writer, const hub_view *view, uint32_t 
     if (recovered->has_ended) {
         writer->sum = __atomic_load_n(&writer->header->answer_sum, __ATOMIC_RELAXED);
         writer->parts.sum = __atomic_load_n(&writer->header->parts_sum, __ATOMIC_RELAXED);
+        writer->tokens_sum = __atomic_load_n(&writer->header->tokens_sum, __ATOMIC_RELAXED);
         return;
     }
     set_status(writer, LIPC_STREAM_RECOVERING, LIPC_END_NONE, 0);

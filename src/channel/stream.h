@@ -86,6 +86,7 @@ typedef struct stream_writer {
     uint64_t started_ns;                    /* of the answer; token times count from it */
     uint64_t status;                        /* as it is shown */
     uint64_t sum;                           /* of the text up to n_bytes */
+    uint64_t tokens_sum;                    /* of the token records up to n_tokens */
     parts_writer parts;                     /* thoughts and calls */
 } stream_writer;
 

@@ -30,3 +30,8 @@ uint64_t stream_request_sum(const char *request, size_t n_bytes, uint32_t seed, 
     }
     return add_to_sum(sum ^ sum >> 32, n_bytes);
 }
+
+uint64_t stream_request_check(const char *request, size_t n_bytes, uint32_t generation) {
+    uint64_t sum = stream_request_sum(request, n_bytes, 0, generation);
+    return (uint64_t)generation << 32 | (uint32_t)(sum ^ sum >> 32);
+}

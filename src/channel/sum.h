@@ -18,4 +18,8 @@ uint64_t stream_sum_add(uint64_t sum, const char *text, size_t n_bytes);
  * when work on them began. Not against malice: whoever can write the request can write the sum. */
 uint64_t stream_request_sum(const char *request, size_t n_bytes, uint32_t seed, uint32_t generation);
 
+/* What a client writes beside its request, so that a host which reads something else finds out: the generation, and 32 bits of
+ * a sum over both. */
+uint64_t stream_request_check(const char *request, size_t n_bytes, uint32_t generation);
+
 #endif

@@ -113,6 +113,7 @@ static attempt attach_to(lipc_client *client, int pid, uint64_t *damaged_since_n
     if (result != ATTEMPT_ATTACHED) return result;
     client->host_pid = pid;
     client->has_sums = identity.minor >= FIRST_MINOR_WITH_SUMS;
+    client->has_token_sums = (identity.features & LIPC_FEATURE_TOKENS_SUM) != 0;
     client->has_parameters = (identity.features & LIPC_FEATURE_PARAMETERS) != 0;
     client->can_load = identity.minor >= FIRST_MINOR_WITH_LOAD;
     client->has_operations = identity.minor >= FIRST_MINOR_WITH_OPERATIONS;

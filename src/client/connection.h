@@ -30,6 +30,7 @@ struct lipc_client {
     hub_view view;
     int host_pid;
     bool has_sums;             /* the host shows a sum of each answer's text */
+    bool has_token_sums;       /* and of its token records */
     bool can_load;             /* the host can change its model */
     bool has_operations;       /* ... and is asked by LIPC_OPERATION_LOAD */
     bool has_documents;        /* the host takes documents, and shows what requests become */

@@ -185,6 +185,20 @@ int lipc_stream_progress_sized(lipc_stream *stream, lipc_progress *progress, siz
     return result;
 }
 
+/* Under the stream's lock: a record that was read, of the token of that number, which counts if all before it did. */
+static void sum_record(lipc_stream *stream, size_t number, const lipc_token_record *record) {
+    if (number != stream->n_summed_tokens) return;
+    stream->tokens_sum = stream_sum_add(stream->tokens_sum, (const char *)record, sizeof *record);
+    stream->n_summed_tokens++;
+}
+
+/* Under the stream's lock: false if all records of a complete answer have been read, and are not what the host wrote. */
+static bool are_tokens_right(const lipc_stream *stream, const stream_snapshot *snapshot) {
+    bool is_whole = snapshot->state == LIPC_STREAM_ENDED && stream->n_summed_tokens >= snapshot->n_tokens;
+    return !is_whole || !stream->client->has_token_sums ||
+           __atomic_load_n(&stream_header_of(stream)->tokens_sum, __ATOMIC_RELAXED) == stream->tokens_sum;
+}
+
 int lipc_stream_tokens_sized(lipc_stream *stream, size_t first, lipc_token *tokens, size_t token_size, size_t n_tokens,
                              size_t *n_copied) {
     if (!stream || !n_copied || (n_tokens > 0 && !tokens))
@@ -196,13 +210,20 @@ int lipc_stream_tokens_sized(lipc_stream *stream, size_t first, lipc_token *toke
     stream_snapshot snapshot;
     stream_read_snapshot(&stream->reader, &snapshot);
     size_t n = 0;
+    pthread_mutex_lock(&stream->lock);
     for (; n < n_tokens && first < snapshot.n_tokens && n < snapshot.n_tokens - first; n++) {
         lipc_token_record record = stream->reader.index[first + n];
         uint64_t end = record.end < snapshot.n_bytes ? record.end : snapshot.n_bytes;
         lipc_token token = {end, record.id, record.logprob, (uint64_t)record.time_us * 1000};
+        sum_record(stream, first + n, &record);
         lipc_give((char *)tokens + n * token_size, token_size, &token, sizeof token);
     }
+    bool is_right = are_tokens_right(stream, &snapshot);
+    pthread_mutex_unlock(&stream->lock);
     if (!stream_is_current(&stream->reader)) return stream_fail_gone(stream);
+    if (!is_right)
+        return lipc_fail(LIPC_E_FAILED, "the token records that were read are not what the host wrote: a process has written "
+                         "over the shared memory of '%s'", stream->client->name);
     *n_copied = n;
     return is_lost && n == 0 && snapshot.state != LIPC_STREAM_ENDED ? client_fail_lost(stream->client) : LIPC_E_OK;
 }

@@ -39,6 +39,8 @@ struct lipc_stream {
     bool is_aligned;      /* `offset` is known to be a character's beginning */
     bool is_summed;       /* all has been read, from byte 0 on */
     uint64_t sum;         /* of what was read, if so */
+    uint32_t n_summed_tokens; /* of the token records so many were read, from the first on */
+    uint64_t tokens_sum;      /* of those */
     uint64_t due_ns;      /* pacing: text in the middle of an answer is not for waiting calls before this */
     char *copy;           /* the last delta */
     size_t copy_size;

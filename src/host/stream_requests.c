@@ -96,6 +96,15 @@ static int copy_request(host_stream *stream, char message[REQUEST_MESSAGE_SIZE])
     return LIPC_E_OK;
 }
 
+/* Whether the copy is what the client wrote. A client that gives no check is believed. */
+static bool is_as_written(const host_stream *stream, char message[REQUEST_MESSAGE_SIZE]) {
+    uint64_t check = __atomic_load_n(&host_stream_header(stream)->request_check, __ATOMIC_RELAXED);
+    if (check >> 32 != stream->generation || check == stream_request_check(stream->bytes, stream->n_bytes, stream->generation))
+        return true;
+    snprintf(message, REQUEST_MESSAGE_SIZE, "the request was changed in shared memory before the host read it");
+    return false;
+}
+
 /* What is the host's own about a request that it has not seen before. */
 static void begin_slot(host_stream *stream, uint64_t claim) {
     journal *journal = stream->service->journal;
@@ -106,12 +115,14 @@ static void begin_slot(host_stream *stream, uint64_t claim) {
                             .entry = journal_entry_of(journal, stream->index, stream->generation)};
 }
 
-/* Copies the request, checks the copy and makes the answer of it. Returns 0 or the error, with a sentence. */
-static int load_request(host_stream *stream, char message[REQUEST_MESSAGE_SIZE]) {
+/* Copies the request, checks the copy and makes the answer of it. `is_new`: no answer to it has begun, which has a sum of its
+ * own. Returns 0 or the error, with a sentence. */
+static int load_request(host_stream *stream, bool is_new, char message[REQUEST_MESSAGE_SIZE]) {
     if (answer_is_rejected(stream->answer.entry, stream->service->journal->last_death, message, REQUEST_MESSAGE_SIZE))
         return LIPC_E_FAILED;
     journal_entry_begin(stream->answer.entry);
     int error = copy_request(stream, message);
+    if (error == LIPC_E_OK && is_new && !is_as_written(stream, message)) error = LIPC_E_FAILED;
     if (error == LIPC_E_OK) error = read_request(stream, stream->n_bytes, message);
     journal_entry_pause(stream->answer.entry);
     return error;
@@ -121,7 +132,7 @@ void host_stream_take(host_stream *stream, uint64_t claim) {
     char message[REQUEST_MESSAGE_SIZE];
     begin_slot(stream, claim);
     stream_writer_begin(&stream->writer, &stream->service->view, stream->index, stream->generation, plat_clock_ns());
-    int error = load_request(stream, message);
+    int error = load_request(stream, true, message);
     if (error < 0)
         refuse(stream, error, message);
     else
@@ -165,7 +176,7 @@ static int load_tokens(host_stream *stream, const stream_recovered *recovered, c
 /* Goes on with an answer that had been begun. */
 static void resume(host_stream *stream, const stream_recovered *recovered) {
     char message[REQUEST_MESSAGE_SIZE];
-    int error = load_request(stream, message);
+    int error = load_request(stream, false, message);
     if (error == LIPC_E_OK && (error = load_tokens(stream, recovered, message)) < 0) {
         stops_free(stream->answer.stops);
         stream->answer.stops = NULL;

@@ -68,8 +68,8 @@ static field fields[] = {
     F(claim), F(start_time), F(reservation), F(reserved0), F(bell), F(reserved1), F(queue_position), F(reserved2),
 #undef F
 #define F(name) FIELD(lipc_stream_header, name)
-    F(claim), F(cancel), F(id), F(request_bytes), F(reserved0), F(watchers), F(reserved1), F(published), F(status),
-    F(n_cached), F(reserved3), F(parts), F(parts_sum), F(reserved2), F(queue_position), F(n_prompt), F(n_prompt_done), F(seed), F(submitted_ns), F(started_ns),
+    F(claim), F(cancel), F(id), F(request_bytes), F(reserved0), F(request_check), F(reserved4), F(watchers), F(reserved1), F(published), F(status),
+    F(n_cached), F(reserved3), F(parts), F(parts_sum), F(tokens_sum), F(reserved2), F(queue_position), F(n_prompt), F(n_prompt_done), F(seed), F(submitted_ns), F(started_ns),
     F(first_token_ns), F(ended_ns), F(request_sum), F(answer_sum), F(message),
 #undef F
 #define F(name) FIELD(lipc_token_record, name)
@@ -121,7 +121,7 @@ static constant constants[] = {
     C(LIPC_STREAM_QUEUED), C(LIPC_STREAM_READING), C(LIPC_STREAM_GENERATING), C(LIPC_STREAM_ENDED),
     C(LIPC_FLAG_DETACHABLE), C(LIPC_FLAG_IGNORE_EOS), C(LIPC_FLAG_LOGPROBS), C(LIPC_FLAG_LOAD), C(LIPC_MODEL_PATH_MAX),
     C(LIPC_OPERATION_ANSWER), C(LIPC_OPERATION_LOAD), C(LIPC_ITEM_MODEL_PATH),
-    C(LIPC_FLAG_RENDER), C(LIPC_FEATURE_PARTS), C(LIPC_FEATURE_DOCUMENTS), C(LIPC_PARTS_MAX), C(LIPC_PART_TEXT),
+    C(LIPC_FLAG_RENDER), C(LIPC_FEATURE_PARTS), C(LIPC_FEATURE_DOCUMENTS), C(LIPC_FEATURE_TOKENS_SUM), C(LIPC_PARTS_MAX), C(LIPC_PART_TEXT),
     C(LIPC_PART_THOUGHT), C(LIPC_PART_CALL), C(LIPC_ITEM_DOCUMENT),
     C(LIPC_INT_DEFAULT), C(LIPC_SEED_RANDOM),
     C(LIPC_SEED_DEFAULT), C(LIPC_ITEM_MESSAGE), C(LIPC_ITEM_STOP), C(LIPC_ITEM_GRAMMAR), C(LIPC_ITEM_PARAMETER), C(LIPC_FEATURE_PARAMETERS), C(LIPC_STOPS_MAX),

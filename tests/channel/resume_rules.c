@@ -107,6 +107,8 @@ static void check_sum(void) {
     /* Computed by another program: a successor of another build must find the same. */
     CHECK(stream_request_sum("12345678", 8, 5, 6) == UINT64_C(0x49F49D26ACF77EA5));
     CHECK(stream_request_sum("123456789", 9, 5, 6) == UINT64_C(0xADF99317241D8BF7));
+    CHECK(stream_request_check("12345678", 8, 6) == UINT64_C(0x677F65D78));
+    CHECK(stream_request_check("123456789", 9, 6) == UINT64_C(0x6F02E5E57));
 
     test_step("the sum of an answer");
     CHECK(stream_sum_add(UINT64_C(0xCBF29CE484222325), "", 0) == UINT64_C(0xCBF29CE484222325));

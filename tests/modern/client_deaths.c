@@ -15,16 +15,18 @@ typedef struct board {
     size_t n_read;
 } board;
 
-/* Two answers run, the other requests wait for their turn or for a stream. */
+/* Two answers run, the other requests wait for their turn or for a stream. The one that is read runs before the others are
+ * sent: of requests that come while the host looks it may see a later one first. */
 static void work_until_killed(void *data, int number) {
     (void)number;
     board *board = data;
     reading text = {0};
     lipc_stream *streams[STREAMS];
     lipc_client *client = client_of(board->instance);
-    for (int i = 0; i < STREAMS; i++)
-        streams[i] = ask_endless(client);
+    streams[0] = ask_endless(client);
     read_until(streams[0], &text, 1);
+    for (int i = 1; i < STREAMS; i++)
+        streams[i] = ask_endless(client);
     __atomic_add_fetch(&board->n_ready, 1, __ATOMIC_SEQ_CST);
     for (;;)
         read_some(streams[0], -1, &text);

@@ -2,6 +2,9 @@
  * token records, priorities. */
 #include "modern_test.h"
 
+#include "channel/hub.h"
+#include "channel/stream.h"
+
 /* ---- The embedded model ---- */
 
 static reading answer_to(lipc_client *client, const lipc_request *request, lipc_progress *progress) {
@@ -295,6 +298,27 @@ static void replay_records(lipc_client *client, const char *text) {
     lipc_stream_close(stream);
 }
 
+/* Records that are not the host's any more are not taken for them. */
+static void damaged_records(lipc_client *client, const segment *segment, const char *text) {
+    lipc_token tokens[64];
+    size_t n;
+    test_step("a record that somebody has written over");
+    lipc_request request = request_of("go on");
+    request.logprobs = 1;
+    lipc_stream *stream = submit(client, &request);
+    check_answer(stream, text, strlen(text));
+    hub_view view;
+    hub_identity identity;
+    CHECK_INT(hub_read(segment->base, segment->size, &view, &identity), ==, HUB_OK);
+    uint32_t index = 0;
+    while (memcmp(stream_log(&view, index), text, strlen(text)) != 0) index++;
+    stream_index(&view, index)[1].logprob = -1;
+    CHECK_LIPC(lipc_stream_tokens(stream, 0, tokens, 1, &n), LIPC_E_OK);
+    CHECK_LIPC(lipc_stream_tokens(stream, 1, tokens, 64, &n), LIPC_E_FAILED);
+    CHECK_INT(n, ==, 0);
+    lipc_stream_close(stream);
+}
+
 static script script_of(const char *text) {
     script made = {.n_bytes = strlen(text), .text = strdup(text)};
     test_file(made.path, text, made.n_bytes);
@@ -359,6 +383,7 @@ int main(void) {
     lipc_client *client = client_of(instance);
     stop_strings(client, text);
     replay_records(client, text);
+    damaged_records(client, &segment, text);
     lipc_client_close(client);
     end_host(&host, &segment);
     priorities(instance, &script);

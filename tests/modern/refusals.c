@@ -212,6 +212,24 @@ static void raw_good(raw *raw, const script *script) {
     raw_release(raw);
 }
 
+/* A request whose client gave a check: it is answered as it was written, or not at all. */
+static void changed_on_its_way(raw *raw, const script *script) {
+    for (int is_changed = 0; is_changed < 2; is_changed++) {
+        stream_snapshot snapshot;
+        size_t n_bytes;
+        char *area = good_request(raw, &n_bytes);
+        lipc_stream_header *header = hub_stream(&raw->view, raw->stream);
+        header->request_check = stream_request_check(area, n_bytes, stream_claim_generation(raw->claim));
+        area[AT_TEXT] ^= (char)(is_changed ? 2 : 0); /* as good a letter as it was */
+        raw_submit(raw, (uint32_t)n_bytes);
+        CHECK(WAITED(SOON_MS, (raw_snapshot(raw, &snapshot), snapshot.state == LIPC_STREAM_ENDED)));
+        CHECK_INT(snapshot.end, ==, is_changed ? LIPC_END_FAILED : LIPC_END_TURN);
+        CHECK_INT(snapshot.n_bytes, ==, is_changed ? 0 : script->n_bytes);
+        CHECK(!is_changed || strstr(header->message, "changed in shared memory"));
+        raw_release(raw);
+    }
+}
+
 /* ---- Words that make no sense ---- */
 
 /* Writes what it likes into all that it may write: its record, its streams' claims, its requests. The hub and the
@@ -267,6 +285,7 @@ static void written_into_the_segment(const script *script) {
     raw raw = raw_attach(&segment);
     raw_good(&raw, script);
     raw_lies(&raw);
+    changed_on_its_way(&raw, script);
     raw_good(&raw, script);
     test_step("words that make no sense");
     scribble(&raw, 300);

@@ -29,14 +29,15 @@ QUEUED, READING, GENERATING, ENDED = 1, 2, 3, 4
 END_TURN, END_LIMIT, END_STOP, END_CONTEXT, END_FULL = 1, 2, 3, 4, 5
 END_CANCELLED, END_REFUSED, END_FAILED, END_HOST_ENDED = 6, 7, 8, 9
 DETACHABLE, IGNORE_EOS, LOGPROBS, RENDER = 1, 2, 4, 16
-FEATURE_PARTS, FEATURE_DOCUMENTS = 1, 2
+FEATURE_PARTS, FEATURE_DOCUMENTS, FEATURE_TOKENS_SUM = 1, 2, 8
 THOUGHT, CALL = 1, 2
 
 _HUB, _HUB_END, _MAGIC, _MAJOR, _MINOR = 45056, 49152, 0x425548204350494C, 1, 0
 _HUB_STATE, _HUB_LOAD, _HUB_MODEL, _HUB_BELL, _HUB_SHUTDOWN, _HUB_TICKET = 128, 132, 256, 512, 520, 576
 _RECORD_START_TIME, _RECORD_RESERVATION, _RECORD_BELL, _RECORD_POSITION = 8, 16, 64, 128
-_CANCEL, _ID, _REQUEST_BYTES, _WATCHERS, _PUBLISHED, _STATUS, _PROGRESS, _MESSAGE = 8, 16, 32, 64, 128, 136, 192, 256
-_PARTS, _PARTS_SUM, _ANSWER_SUM = 152, 160, 248
+_CANCEL, _ID, _REQUEST_BYTES, _REQUEST_CHECK = 8, 16, 32, 40
+_WATCHERS, _PUBLISHED, _STATUS, _PROGRESS, _MESSAGE = 64, 128, 136, 192, 256
+_PARTS, _PARTS_SUM, _TOKENS_SUM, _ANSWER_SUM = 152, 160, 168, 248
 _RECORD_FREE, _ATTACHING, _ATTACHED, _LEAVING = 0, 1, 2, 3
 _STREAM_FREE, _CLAIMED, _SUBMITTED, _DETACHED, _RELEASED, _OFFERED = 0, 1, 2, 3, 4, 5
 _NO_OWNER = 4095
@@ -293,6 +294,17 @@ def _is_nested(pid):
 def answer_sum(generation, text):
     """The sum over a whole answer's bytes (7.3 step 6)."""
     return fnv1a(generation.to_bytes(4, "little") + text)
+
+
+def request_check(generation, data):
+    """What stands beside a request, so that the host knows it for what its client wrote (7.2 step 3)."""
+    words = [generation << 32, *(word for (word,) in struct.iter_unpack("<Q", data + bytes(-len(data) % 8))), len(data)]
+    total = 0xCBF29CE484222325
+    for i, word in enumerate(words):
+        if i > 0:
+            total ^= total >> 32
+        total = (total ^ word) * 0x100000001B3 % 2**64
+    return generation << 32 | (total ^ total >> 32) & 0xFFFFFFFF
 
 
 class HostWatch:
@@ -617,8 +629,9 @@ class Client:
     def _withdraw(self, reservation):
         return self.segment.cas8(self._record + _RECORD_RESERVATION, reservation, 0)
 
-    def submit(self, data, timeout=None, waiting=None, request_bytes=None):
-        """Asks. `data` is what request() makes; `request_bytes` is for tests of hosts: a length that lies."""
+    def submit(self, data, timeout=None, waiting=None, request_bytes=None, checked=None):
+        """Asks. `data` is what request() makes; for tests of hosts: `request_bytes`, a length that lies, and `checked`,
+        another request, to which the check belongs."""
         if len(data) > self.hub.request_size:
             raise ValueError(f"a request of {len(data)} bytes, and room for {self.hub.request_size}")
         self.check()
@@ -629,6 +642,8 @@ class Client:
         self.segment.map[offset + _ID:offset + _ID + 16] = stream_id
         self.segment.store4(offset + _REQUEST_BYTES, len(data) if request_bytes is None else request_bytes)
         self.segment.map[area:area + len(data)] = data
+        check = request_check(generation, data if checked is None else checked) if request_bytes is None else 0
+        self.segment.store8(offset + _REQUEST_CHECK, check)
         self._watch_stream(index)
         if not self.segment.cas8(offset, stream_claim(_CLAIMED, self.index, generation),
                                  stream_claim(_SUBMITTED, self.index, generation)):
@@ -733,6 +748,16 @@ class Stream:
     def sum_holds(self, text):
         """Whether these bytes are all of an answer that has ended, and nobody has written over them."""
         return self.client.segment.load8(self._offset + _ANSWER_SUM) == answer_sum(self.generation, text)
+
+    def tokens_sum_holds(self, records):
+        """Whether these are the bytes of all token records of an answer that has ended, as the host wrote them."""
+        total = fnv1a(self.generation.to_bytes(4, "little") + records)
+        return self.client.segment.load8(self._offset + _TOKENS_SUM) == total
+
+    def token_records(self, n):
+        """The bytes of the first n token records."""
+        index = self._offset + self.client.hub.index_offset
+        return self.client.segment.map[index:index + 16 * n]
 
     def parts(self):
         """Thoughts and calls so far, in their order (7.14), and whether they are as the host wrote them: None before

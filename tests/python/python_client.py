@@ -178,6 +178,8 @@ def test_bytes():
     check_equal(lipc.stream_claim(3, 4095, 2), 0x000000020000FFF3)
     check_equal(lipc.answer_sum(1, b""), 0xAD2ACA7747985764)
     check_equal(lipc.answer_sum(1, b"Hi"), 0xFA9031C73B09D2F7)
+    check_equal(lipc.request_check(6, b"12345678") & 0xFFFFFFFF, 0x77F65D78)
+    check_equal(lipc.request_check(6, b"123456789"), 6 << 32 | 0xF02E5E57)
     check_equal(lipc.answer_sum(258, "Größe".encode()), 0x0DBA86321839F7DD)
 
 
@@ -227,6 +229,9 @@ def test_answer():
         check(stream.sum_holds(text.encode()))
         check(not stream.sum_holds(text.encode()[:-1]))
         check(len(stream.tokens) > 10)
+        records = stream.token_records(len(stream.tokens))
+        check(client.hub.features & lipc.FEATURE_TOKENS_SUM and stream.tokens_sum_holds(records))
+        check(not stream.tokens_sum_holds(records[:-1] + bytes([records[-1] ^ 1])))
         ends = [token.end for token in stream.tokens]
         times = [token.time_us for token in stream.tokens]
         check(ends == sorted(ends))
@@ -646,6 +651,11 @@ def test_refusals():
             refused(client, what, client.submit(data))
         for length in (0, 63, len(good) - 1, len(good) + 8, client.hub.request_size + 1, 0xFFFFFFFF):
             refused(client, f"request_bytes {length}", client.submit(good, request_bytes=length))
+        stream = client.submit(good, checked=request([("user", "something else")]))
+        check(stream.rest(10) == b"" and stream.last.over)
+        check_equal((stream.last.end, stream.last.error), (lipc.END_FAILED, 12))
+        check("changed in shared memory" in stream.message(), stream.message())
+        stream.close()
         stream = client.submit(good)  # and the host goes on
         check_equal(stream.rest().decode(), LINE)
     host.end()

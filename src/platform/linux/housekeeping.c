@@ -61,9 +61,10 @@ static int visit_mappings(int pid, bool (*visit)(void *user_data, const mapping 
         const mapping found = {makedev(major_number, minor_number), (ino_t)inode, line + at};
         is_found = visit(user_data, &found);
     }
+    bool is_broken_off = ferror(maps);
     free(line);
     fclose(maps);
-    return is_found ? PLAT_OK : PLAT_E_NOT_FOUND;
+    return is_found ? PLAT_OK : plat_fail(is_broken_off ? PLAT_E_SYSTEM : PLAT_E_NOT_FOUND);
 }
 
 static bool is_file(void *user_data, const mapping *mapping) {
