@@ -34,7 +34,7 @@ public enum LipcError
     /// <summary>The host belongs to another user, or cannot be used from here (another container).</summary>
     Access = -9,
 
-    /// <summary>The shared memory is not of the expected form.</summary>
+    /// <summary>The shared memory does not have the expected layout.</summary>
     Layout = -10,
 
     /// <summary>The host cannot serve this request.</summary>
@@ -46,6 +46,6 @@ public enum LipcError
     /// <summary>The host has no room for another client.</summary>
     Full = -13,
 
-    /// <summary>The stream does not exist any more.</summary>
+    /// <summary>The stream no longer exists.</summary>
     Gone = -14,
 }

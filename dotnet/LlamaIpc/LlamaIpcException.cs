@@ -327,7 +327,7 @@ public sealed class AnswerTruncatedException : LlamaIpcException
     {
         LlamaEnd.Limit => "the host's limit of tokens was reached",
         LlamaEnd.Context => "the context is full",
-        LlamaEnd.Full => "the room for answers is full",
+        LlamaEnd.Full => "the answer does not fit into its stream",
         _ => $"it ended by {end}",
     };
 }

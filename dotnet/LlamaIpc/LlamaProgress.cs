@@ -34,7 +34,7 @@ public enum LlamaEnd
     /// <summary>The model ended its answer.</summary>
     Turn = 1,
 
-    /// <summary>As many tokens were made as were asked for: <see cref="LlamaRequest.MaxTokens"/>.</summary>
+    /// <summary>As many tokens were generated as were asked for: <see cref="LlamaRequest.MaxTokens"/>.</summary>
     Limit = 2,
 
     /// <summary>A stop string was found: <see cref="LlamaRequest.Stops"/>.</summary>
@@ -43,7 +43,7 @@ public enum LlamaEnd
     /// <summary>The context is full.</summary>
     Context = 4,
 
-    /// <summary>The room for answers is full.</summary>
+    /// <summary>The answer does not fit into its stream.</summary>
     Full = 5,
 
     /// <summary>It was cancelled.</summary>

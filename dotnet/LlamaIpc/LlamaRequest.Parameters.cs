@@ -1,4 +1,4 @@
-// Made of include/lipc/parameters.h by `make generated`; a test compares. Not to be edited.
+// Generated from include/lipc/parameters.h by `make generated`; a test compares them. Do not edit.
 using LlamaIpc.Native;
 
 namespace LlamaIpc;
@@ -8,19 +8,19 @@ public sealed partial record LlamaRequest
     /// <summary>Temperature; 0: always the likeliest token. Range: 0 to 100.</summary>
     public float? Temperature { get; init; }
 
-    /// <summary>Tokens less likely than P times the best are out; 0: off. Range: 0 to 1.</summary>
+    /// <summary>Drops tokens less likely than P times the best one; 0: off. Range: 0 to 1.</summary>
     public float? MinP { get; init; }
 
-    /// <summary>The likeliest tokens that reach P together; 1: off. Range: 0 to 1.</summary>
+    /// <summary>Keeps the likeliest tokens that add up to P; 1: off. Range: 0 to 1.</summary>
     public float? TopP { get; init; }
 
-    /// <summary>The K likeliest tokens; 0: off. Range: 0 or more.</summary>
+    /// <summary>Keeps the K likeliest tokens; 0: off. Range: 0 or more.</summary>
     public int? TopK { get; init; }
 
     /// <summary>Divides the logits of recent tokens; 1: off. Range: 0.01 to 100.</summary>
     public float? RepeatPenalty { get; init; }
 
-    /// <summary>How many tokens are recent, for all penalties; 0: none, -1: all. Range: -1 or more.</summary>
+    /// <summary>How many tokens count as recent for penalties; 0: none, -1: all. Range: -1 or more.</summary>
     public int? RepeatLastN { get; init; }
 
     /// <summary>Subtracts R for each recent occurrence; 0: off. Range: -100 to 100.</summary>

@@ -1,20 +1,20 @@
-/* layout.h - the one definition of the shared memory.
+/* layout.h - the definition of the shared memory.
  *
- * Every process that touches the segment, in whichever language, agrees on the numbers in this file and on nothing
- * else. C programs include it. docs/protocol.md is the normative text; the test protocol_tables compares its tables with the
- * numbers below. The C# library reads the segment through liblipc and has none of them.
+ * Every process that touches the segment, in any language, agrees on the numbers in this file and on nothing else. C
+ * programs include it. docs/protocol.md is the normative text, and the test protocol_tables compares its tables with the
+ * numbers below. The C# library accesses the segment through liblipc and does not repeat them.
  *
  *     0        classic block     the channel of the streaming guide, as old clients know it
- *     45056    hub               what the host is, where everything that follows lies, its doorbell
- *     49152    client records    one for each attached process
- *     ...      streams           one for each request and its answer
+ *     45056    hub               describes the host and where everything else is; its doorbell
+ *     49152    client records    one per attached process
+ *     ...      streams           one per request and its answer
  *
- * Rules for everything behind the classic block. Little-endian, naturally aligned, fixed width. Each word has one
- * writer at a time, named beside it: "host", "client" (the process that holds the record) or "owner" (the client that
- * holds the stream); words that several write are changed by compare-and-swap or another atomic operation, and say
- * so. Words of different writers lie on different cache lines of 64 bytes. Reserved bytes are zero when written and
- * ignored when read. Offsets and sizes of the parts come from the hub, not from this file. "Release" and "acquire"
- * name the order of the one store or load that makes others visible; everything else may be relaxed.
+ * Rules for everything after the classic block: little-endian, naturally aligned, fixed width. Each word has one writer at a
+ * time, named beside it: "host", "client" (the process that holds the record) or "owner" (the client that holds the
+ * stream). Words with several writers say so, and are changed by compare-and-swap or another atomic operation. Words of
+ * different writers are on different cache lines of 64 bytes. Reserved bytes are written as zero and ignored when read.
+ * Offsets and sizes of the areas come from the hub, not from this file. "Release" and "acquire" are the ordering of the
+ * store or load that makes other data visible; everything else may be relaxed.
  */
 #ifndef LIPC_LAYOUT_H
 #define LIPC_LAYOUT_H
@@ -53,11 +53,11 @@
  * tokens_generated      host (client zeroes it)    tokens whose text the answer holds
  * cancel_requested      client, while it waits     1: the host ends the answer within one step and completes it;
  *                                                  the host sets it back to 0. Clients of the guide never touch it
- * reader                client (CAS to 0), host    not 0: whose turn it is; the next client is let in when it is another
- *                       (CAS)                      value. The client stores a number of its own before anything else of
- *                                                  its request, and 0 when it has read the answer; if it finds another
- *                                                  number, what it has read may be somebody else's. HOST_ENDED: the host
- *                                                  ends, the answer is not whole. Clients of the guide never touch it. */
+ * reader                client (CAS to 0), host    not 0: whose turn it is; the next client is admitted once the value has
+ *                       (CAS)                      changed. The client stores a number of its own before the rest of its
+ *                                                  request, and 0 when it has read the answer. If it finds another number,
+ *                                                  what it has read may belong to another request. HOST_ENDED: the host is
+ *                                                  exiting and the answer is incomplete. Guide clients never touch it. */
 #define LIPC_PROMPT_SIZE 4096
 #define LIPC_RESPONSE_SIZE 32768
 #define LIPC_READER_HOST_ENDED 0xFFFFFFFFu
@@ -91,7 +91,7 @@ LIPC_LAYOUT_ASSERT(sizeof(lipc_classic_block) == 40976);
 
 /* Clients of the guide map 45,000 bytes, more than the block; the segment is never shorter. */
 #define LIPC_CLASSIC_MAP_SIZE 45000
-/* The classic block with its reserve, to the page. The hub begins here. */
+/* The classic block and its reserve, rounded up to whole pages. The hub begins here. */
 #define LIPC_CLASSIC_REGION_SIZE 45056
 
 LIPC_LAYOUT_ASSERT(sizeof(lipc_classic_block) <= LIPC_CLASSIC_MAP_SIZE);
@@ -99,15 +99,15 @@ LIPC_LAYOUT_ASSERT(LIPC_CLASSIC_MAP_SIZE <= LIPC_CLASSIC_REGION_SIZE);
 LIPC_LAYOUT_ASSERT(LIPC_CLASSIC_REGION_SIZE % 4096 == 0);
 
 /* ---- Version ------------------------------------------------------------------------------------------------------
- * The magic, the major and the minor number and the host's process id keep their places in every version. A client of
- * another major must not use anything else. A higher minor has only added: fields in reserved places, feature bits,
- * larger structures (whose sizes the hub tells). */
+ * The magic, the major and minor numbers and the host's process id stay where they are in every version. A client with another
+ * major must not use anything else. A higher minor only adds: fields in reserved places, feature bits, larger structures
+ * (whose sizes are in the hub). */
 #define LIPC_HUB_MAGIC UINT64_C(0x425548204350494C) /* the bytes "LIPC HUB" */
 #define LIPC_LAYOUT_MAJOR 1
 #define LIPC_LAYOUT_MINOR 5 /* 1: LIPC_HUB_RECOVERING, LIPC_STREAM_RECOVERING, the words for recovery
                              * 2: the classic block's `reader`, `n_cached`
                              * 3: LIPC_FLAG_LOAD, `facts_version`
-                             * 4: `features`: LIPC_FEATURE_PARTS, LIPC_FEATURE_DOCUMENTS and what belongs to them
+                             * 4: `features`: LIPC_FEATURE_PARTS, LIPC_FEATURE_DOCUMENTS and all that comes with them
                              * 5: `operation`, LIPC_ITEM_MODEL_PATH */
 
 /* Bits of `features`. */
@@ -117,24 +117,24 @@ LIPC_LAYOUT_ASSERT(LIPC_CLASSIC_REGION_SIZE % 4096 == 0);
 #define LIPC_FEATURE_TOKENS_SUM UINT64_C(8) /* `tokens_sum` */
 
 /* ---- Doorbell -----------------------------------------------------------------------------------------------------
- * A hint "look again" to whoever sleeps. State is elsewhere. `rings` is the word that a sleeper gives to the kernel.
+ * Tells a sleeper to look again. It carries no state itself. `rings` is the word that a sleeper passes to the kernel.
  *
  * field    writer                meaning
  * rings    ringers, fetch-add    changes with each ring
- * armed    sleepers, ringers     0: nobody sleeps. Otherwise bits 0 to 1 for what they want to be woken (1 news, 2 ends),
- *          (CAS)                 bits 2 to 31 the low 30 bits of the `rings` they saw when they armed */
+ * armed    sleepers, ringers     0: nobody sleeps. Otherwise bits 0 to 1 are what sleepers want to be woken for (1 news, 2
+ *          (CAS)                 ends), and bits 2 to 31 the low 30 bits of the `rings` they saw when they armed it */
 typedef struct lipc_doorbell {
     uint32_t rings;
     uint32_t armed;
 } lipc_doorbell;
 
 #define LIPC_BELL_NEWS 1u /* anything new */
-#define LIPC_BELL_ENDS 2u /* only what must not be late: first text, end, a changed state of the host */
+#define LIPC_BELL_ENDS 2u /* only what must not be delayed: the first text, an end, a change of the host's state */
 
 /* ---- The hub ------------------------------------------------------------------------------------------------------
- * All written by the host, but for the words of the last two lines. The first two lines are written before `state` is
- * first other than 0, and do not change while this host lives; model facts before `state` is READY, anew for each model
- * that is loaded. */
+ * Written by the host, except for the words on the last two cache lines. The first two lines are written before `state` first
+ * becomes other than 0, and do not change while this host lives. Model facts are written before `state` becomes READY, again
+ * for each model that is loaded. */
 typedef struct lipc_hub {
     uint64_t magic;           /* LIPC_HUB_MAGIC; 0 while a host begins */
     uint16_t layout_major;
@@ -156,44 +156,44 @@ typedef struct lipc_hub {
     uint32_t log_offset;      /* of the response log */
     uint32_t log_size;
     uint32_t index_offset;    /* of the token index */
-    uint32_t index_length;    /* token records that there is room for */
+    uint32_t index_length;    /* capacity in token records */
     uint32_t parts_offset;    /* of the parts log; this and the next three: LIPC_FEATURE_PARTS, otherwise 0 */
     uint32_t parts_size;
     uint32_t parts_index_offset;
-    uint32_t parts_length;    /* part records that there is room for, at most LIPC_PARTS_MAX */
+    uint32_t parts_length;    /* capacity in part records, at most LIPC_PARTS_MAX */
     uint32_t reserved0;
 
     uint32_t state;           /* 128: LIPC_HUB_*; release, pairs with the acquire of whoever attaches */
     uint32_t load_per_mille;
     uint32_t n_attached;      /* client records in use */
-    uint32_t n_running;       /* answers being made, classic ones included */
-    uint32_t n_queued;        /* requests that wait for their turn */
-    uint32_t worker_pid;      /* the process that evaluates; host_pid if the host has none beside itself */
+    uint32_t n_running;       /* answers being generated, including classic ones */
+    uint32_t n_queued;        /* requests waiting for their turn */
+    uint32_t worker_pid;      /* the process that runs the model; host_pid if the host is a single process */
     uint32_t n_recoveries;    /* how often a new worker has taken over from a dead one */
-    uint32_t facts_version;   /* changes before the model facts below do: if it is the same before and after they are read,
-                                 and the state before them READY, they are of one model */
+    uint32_t facts_version;   /* changes before the model facts below do. If it is the same before and after reading them, and
+                                 the state before that was READY, they all describe one model */
     uint32_t reserved1[8];
 
     char host_version[16];    /* 192 */
     uint8_t reserved2[48];
-    char model[128];          /* 256: in words, zero-terminated */
-    uint32_t n_ctx;           /* 384: tokens of context of each answer */
+    char model[128];          /* 256: a description, zero-terminated */
+    uint32_t n_ctx;           /* 384: tokens of context per answer */
     uint32_t n_ctx_trained;
     uint32_t n_vocab;
     uint32_t n_threads;
-    uint32_t n_parallel;      /* answers that can be made at a time */
+    uint32_t n_parallel;      /* how many answers can be generated at a time */
     uint32_t reserved3;
     uint64_t n_parameters;
     uint64_t model_bytes;
     uint8_t reserved4[88];
 
-    lipc_doorbell bell;       /* 512: the host sleeps on it; clients ring it after each change that is for the host */
-    uint32_t shutdown;        /* any client: 1, the host ends as with SIGTERM */
+    lipc_doorbell bell;       /* 512: the host sleeps on it; clients ring it after each change that concerns the host */
+    uint32_t shutdown;        /* any client: 1, the host shuts down as for SIGTERM */
     uint8_t reserved5[52];
-    uint64_t next_ticket;     /* 576: any client, fetch-add: the order of those who wait for a stream */
+    uint64_t next_ticket;     /* 576: any client, fetch-add: the order of clients waiting for a stream */
     uint8_t reserved6[440];
-    char model_path[1024];    /* 1024: host, with the model facts: absolute, zero-terminated; empty if it is longer. Only where
-                                 `hub_size` reaches behind it */
+    char model_path[1024];    /* 1024: host, one of the model facts: absolute, zero-terminated; empty if it does not fit. Only
+                                 present if `hub_size` includes it */
 } lipc_hub;
 
 /* lipc_hub.state. The numbers are those of lipc_host_state. */
@@ -201,11 +201,11 @@ typedef struct lipc_hub {
 #define LIPC_HUB_LOADING 2u
 #define LIPC_HUB_READY 3u
 #define LIPC_HUB_ENDING 4u
-#define LIPC_HUB_RECOVERING 6u /* the worker died; its successor loads the model and then goes on with every answer */
+#define LIPC_HUB_RECOVERING 6u /* the worker died; its successor loads the model and then continues every answer */
 
 #define LIPC_HUB_OFFSET 45056
 #define LIPC_HUB_REGION_SIZE 4096
-#define LIPC_HUB_END (LIPC_HUB_OFFSET + LIPC_HUB_REGION_SIZE) /* a client maps this much to find out the rest */
+#define LIPC_HUB_END (LIPC_HUB_OFFSET + LIPC_HUB_REGION_SIZE) /* a client maps this much to learn the rest */
 
 LIPC_LAYOUT_ASSERT(LIPC_HUB_OFFSET == LIPC_CLASSIC_REGION_SIZE);
 LIPC_LAYOUT_ASSERT(offsetof(lipc_hub, layout_major) == 8);
@@ -247,24 +247,24 @@ LIPC_LAYOUT_ASSERT(sizeof(lipc_hub) == 2048);
  * claim     bits 0 to 3    LIPC_CLIENT_*
  *           bits 4 to 31   generation: one more each time the record is freed; never reset
  *           bits 32 to 63  process id of the holder; 0 if free
- *   A client takes a free record by CAS (FREE, g, 0) -> (ATTACHING, g, pid), writes its start time, and goes on by CAS
- *   to (ATTACHED, g, pid), release. It leaves with (LEAVING, g, pid). The host alone frees: (FREE, g + 1, 0), after the
- *   streams. A process that dies at any of these is found by its pid.
+ *   A client takes a free record by CAS (FREE, g, 0) -> (ATTACHING, g, pid), writes its start time, and continues by CAS to
+ *   (ATTACHED, g, pid), release. It leaves with (LEAVING, g, pid). Only the host frees records: (FREE, g + 1, 0), after their
+ *   streams. If the process dies in any of these states, the host recognizes it by its pid.
  * reservation      bits 0 to 1    LIPC_RESERVATION_*
  *           bits 2 to 17   index of the granted stream
  *           bits 18 to 63  ticket
- *   A client that finds no free stream takes a ticket and stores WAITING; the host offers a stream to the lowest
- *   ticket and answers by CAS WAITING -> GRANTED; the client claims what it was offered and stores NONE, or withdraws by
- *   CAS WAITING -> NONE. */
+ *   A client that finds no free stream takes a ticket and stores WAITING. The host offers a stream to the lowest ticket and
+ *   replies by CAS WAITING -> GRANTED. The client claims the offered stream and stores NONE, or withdraws by CAS WAITING ->
+ *   NONE. */
 typedef struct lipc_client_record {
     uint64_t claim;           /* client and host, CAS */
-    uint64_t start_time;      /* client: its process' start in the system's own measure (Linux: field 22 of
-                                 /proc/PID/stat), which with the pid names a process for good */
-    uint64_t reservation;            /* client and host, CAS */
+    uint64_t start_time;      /* client: when its process started, in the system's own units (Linux: field 22 of
+                                 /proc/PID/stat); together with the pid this identifies a process uniquely */
+    uint64_t reservation;     /* client and host, CAS */
     uint8_t reserved0[40];
     lipc_doorbell bell;       /* 64: this client sleeps on it */
     uint8_t reserved1[56];
-    uint32_t queue_position;  /* 128: host: requests ahead of the one for which this client waits for a stream */
+    uint32_t queue_position;  /* 128: host: requests ahead of the one that this client needs a stream for */
     uint8_t reserved2[124];
 } lipc_client_record;
 
@@ -284,21 +284,21 @@ LIPC_LAYOUT_ASSERT(offsetof(lipc_client_record, queue_position) == 128);
 LIPC_LAYOUT_ASSERT(sizeof(lipc_client_record) == 256);
 
 /* ---- Streams ------------------------------------------------------------------------------------------------------
- * A stream begins with this header; request area, response log, token index, parts log and parts index follow where the
- * hub says.
+ * A stream begins with this header. The request area, response log, token index, parts log and parts index follow at the
+ * offsets given in the hub.
  *
  * claim     bits 0 to 3    LIPC_CLAIM_*
  *           bits 4 to 15   index of the owner's client record; LIPC_NO_OWNER
  *           bits 16 to 31  zero
  *           bits 32 to 63  generation: one more each time the stream is freed; never reset
  *   (FREE, g) -> (CLAIMED, owner, g) by a client
- *   (FREE, g) -> (OFFERED, owner, g) by the host for a client whose reservation it grants; -> (CLAIMED, owner, g) by that
- *   (CLAIMED, owner, g) -> (SUBMITTED, owner, g) by the owner, release: the request stands
+ *   (FREE, g) -> (OFFERED, owner, g) by the host, for a client whose reservation it grants, which makes it (CLAIMED, owner, g)
+ *   (CLAIMED, owner, g) -> (SUBMITTED, owner, g) by the owner, release: the request is complete
  *   (CLAIMED or SUBMITTED, owner, g) -> (RELEASED, owner, g) by the owner: no longer wanted
- *   (SUBMITTED, owner, g) -> (DETACHED, none, g) by the owner who lets go, or by the host when the owner has gone
- *   (DETACHED, none, g) -> (SUBMITTED, owner, g) by whoever attaches
+ *   (SUBMITTED, owner, g) -> (DETACHED, none, g) by the owner when it detaches, or by the host when the owner has died
+ *   (DETACHED, none, g) -> (SUBMITTED, owner, g) by a client that attaches
  *   anything -> (FREE, g + 1) by the host
- *   All by CAS: who finds another value than it expects has lost the stream.
+ *   All by CAS: a process that finds a value other than it expects has lost the stream.
  * published bits 0 to 31   bytes of the log that are final
  *           bits 32 to 63  records of the index that are final
  *   Release, after the bytes and the records; pairs with the readers' acquire. Only grows within a generation.
@@ -306,40 +306,40 @@ LIPC_LAYOUT_ASSERT(sizeof(lipc_client_record) == 256);
  *           bits 32 to 47  records of the parts index that are final
  *           bits 48 to 63  the low 16 bits of the number of tokens whose parts these are
  *   Release, after the bytes and the records, and after the `published` of the same token; pairs with the readers'
- *   acquire. Only grows within a generation, but for the token count, which wraps round.
+ *   acquire. Only grows within a generation, except for the token count, which wraps around.
  * status    bits 0 to 7    LIPC_STREAM_* of lipc.h, 0 while the host has not seen the request
  *           bits 8 to 15   lipc_end
- *           bits 16 to 31  the refusal's or failure's lipc_error, without its sign
- *           bits 32 to 63  generation: if it is not the reader's, nothing of the host's words is about its request yet
- *   Release; a reader loads it (acquire) before `published`: if it says ENDED, what is published is all. */
+ *           bits 16 to 31  the lipc_error of a refusal or failure, without its sign
+ *           bits 32 to 63  generation: if it is not the reader's, none of the host's words concern its request yet
+ *   Release; a reader loads it (acquire) before `published`: if it says ENDED, everything has been published. */
 typedef struct lipc_stream_header {
     uint64_t claim;          /* clients and host, CAS */
     uint64_t cancel;         /* owner, others by CAS: the generation whose work is no longer wanted, plus 1; 0: none */
     uint8_t id[16];          /* owner, before SUBMITTED: random */
-    uint32_t request_bytes;  /* owner, before SUBMITTED: what is used of the request area */
+    uint32_t request_bytes;  /* owner, before SUBMITTED: how much of the request area is used */
     uint8_t reserved0[4];
-    uint64_t request_check;  /* 40: owner, before SUBMITTED: generation << 32 | a sum over the request, by which the host finds
-                                out that it was written over before it was read; of another generation: not given */
+    uint64_t request_check;  /* 40: owner, before SUBMITTED: generation << 32 | a sum over the request, which tells the host
+                                whether it was overwritten before it was read; of another generation: not given */
     uint8_t reserved4[16];
     uint64_t watchers[4];    /* 64: clients, fetch-or and fetch-and: bit i: the client of record i is rung; host: zeroes */
     uint8_t reserved1[32];
     uint64_t published;      /* 128: host */
     uint64_t status;         /* host */
-    uint32_t n_cached;       /* host: tokens of the prompt that were in the cache already, and not evaluated again */
+    uint32_t n_cached;       /* host: tokens of the prompt that were in the cache and not evaluated again */
     uint32_t reserved3;
-    uint64_t parts;          /* 152: host: how much of parts log and parts index is final: LIPC_FEATURE_PARTS */
+    uint64_t parts;          /* 152: host: how much of the parts log and parts index is final; LIPC_FEATURE_PARTS */
     uint64_t parts_sum;      /* host, before the status that says ENDED: FNV-1a over the parts, for readers; see stream.h */
     uint64_t tokens_sum;     /* host, before the status that says ENDED: FNV-1a over the token records: LIPC_FEATURE_TOKENS_SUM */
     uint8_t reserved2[16];
     uint32_t queue_position; /* 192: host, as all below: requests ahead; 0: its turn */
-    uint32_t n_prompt;       /* tokens of the prompt */
-    uint32_t n_prompt_done;  /* of them evaluated */
-    uint32_t seed;           /* that is used */
+    uint32_t n_prompt;       /* tokens in the prompt */
+    uint32_t n_prompt_done;  /* of those, how many have been evaluated */
+    uint32_t seed;           /* the seed in use */
     uint64_t submitted_ns;   /* monotonic clock: the host saw the request */
     uint64_t started_ns;     /* its turn; 0: not yet */
     uint64_t first_token_ns; /* 0: not yet */
     uint64_t ended_ns;       /* 0: not yet */
-    uint64_t request_sum;    /* before the first READING: what a successor checks the request area by; see stream.h */
+    uint64_t request_sum;    /* before the first READING: lets a successor check the request area; see stream.h */
     uint64_t answer_sum;     /* before the status that says ENDED: FNV-1a over the text, for its readers; see stream.h */
     char message[256];       /* 256: zero-terminated: why it was refused or failed; before the status that says so */
 } lipc_stream_header;
@@ -351,7 +351,7 @@ typedef struct lipc_stream_header {
 #define LIPC_CLAIM_RELEASED 4u
 #define LIPC_CLAIM_OFFERED 5u
 #define LIPC_NO_OWNER 0xFFFu
-#define LIPC_CLIENTS_MAX 256 /* what `watchers` has bits for */
+#define LIPC_CLIENTS_MAX 256 /* as many as `watchers` has bits for */
 #define LIPC_STREAMS_MAX 1024
 
 LIPC_LAYOUT_ASSERT(offsetof(lipc_stream_header, cancel) == 8);
@@ -378,36 +378,36 @@ typedef struct lipc_token_record {
     uint32_t end;     /* bytes of the log */
     int32_t id;
     float logprob;    /* NaN: not asked for */
-    uint32_t time_us; /* since started_ns; stays at its largest value */
+    uint32_t time_us; /* since started_ns; saturates */
 } lipc_token_record;
 
 LIPC_LAYOUT_ASSERT(sizeof(lipc_token_record) == 16);
 
-/* One record of the parts index: a thought, or a call of a tool. What belongs to it lies in the parts log from `start` on: of
- * a call first its id, then the tool's name; then the thought's text, or the call's arguments, up to the `start` of the
- * next record, or as far as the log goes. Only the last part grows, until there is text behind its position. */
+/* One record of the parts index: a thought or a tool call. Its bytes are in the parts log, beginning at `start`: for a call
+ * first its id, then the tool's name; then the thought's text or the call's arguments, up to the `start` of the next record or
+ * the end of the log. Only the last part grows, until there is text after its position. */
 typedef struct lipc_part_record {
     uint32_t kind;     /* LIPC_PART_* */
-    uint32_t call;     /* number of a call among the calls, from 0; 0 for other kinds */
-    uint32_t start;    /* bytes of the parts log */
-    uint32_t position; /* bytes of the response log that come before it */
-    uint32_t token;    /* number of the token with which it begins: its record has the time */
-    uint16_t n_id;     /* bytes of a call's id, and of its tool's name; 0 for other kinds */
+    uint32_t call;     /* index among the calls, from 0; 0 for other kinds */
+    uint32_t start;    /* offset in the parts log */
+    uint32_t position; /* how many bytes of the response log come before it */
+    uint32_t token;    /* index of its first token, whose record has the time */
+    uint16_t n_id;     /* length of a call's id, and of the tool's name; 0 for other kinds */
     uint16_t n_name;
     uint32_t reserved[2];
 } lipc_part_record;
 
 /* lipc_part_record.kind. The numbers are those of lipc_part_kind. */
-#define LIPC_PARTS_MAX 65535 /* what `parts` can count */
+#define LIPC_PARTS_MAX 65535 /* as many as `parts` can count */
 
 LIPC_LAYOUT_ASSERT(offsetof(lipc_part_record, n_id) == 20);
 LIPC_LAYOUT_ASSERT(sizeof(lipc_part_record) == 32);
 
 /* ---- Requests -----------------------------------------------------------------------------------------------------
- * What the request area holds: this header, then n_items items. NaN, LIPC_INT_DEFAULT and LIPC_SEED_DEFAULT leave a
- * value to the host's own option. */
+ * The request area contains this header and then n_items items. NaN, LIPC_INT_DEFAULT and LIPC_SEED_DEFAULT select the host's
+ * own option. */
 typedef struct lipc_request_header {
-    uint32_t n_bytes;   /* of header and items; equal to request_bytes */
+    uint32_t n_bytes;   /* header and items; equal to request_bytes */
     uint32_t flags;     /* LIPC_FLAG_*; unknown ones are refused */
     int32_t n_predict;
     float temperature;
@@ -430,10 +430,10 @@ typedef struct lipc_request_header {
 #define LIPC_FLAG_DETACHABLE 1u
 #define LIPC_FLAG_IGNORE_EOS 2u
 #define LIPC_FLAG_LOGPROBS 4u
-#define LIPC_FLAG_LOAD 8u /* how layout 1.3 and 1.4 spelled LIPC_OPERATION_LOAD: the only item is a message, whose text is the
-                             path. Every later host accepts it, too */
-#define LIPC_FLAG_RENDER 16u /* no answer is wanted, but what the request becomes for the model: the response is a JSON
-                                document that shows it, without tokens */
+#define LIPC_FLAG_LOAD 8u /* the form of LIPC_OPERATION_LOAD in layouts 1.3 and 1.4: the only item is a message whose text is
+                             the path. Later hosts accept it as well */
+#define LIPC_FLAG_RENDER 16u /* show the prompt that the request turns into instead of answering it: the response is a JSON
+                                document, without tokens */
 
 /* An item: this header, n_bytes of UTF-8 without a zero byte, then one to eight zero bytes, so that the text is
  * terminated and the next item begins at a multiple of 8. */
@@ -446,10 +446,10 @@ typedef struct lipc_request_item {
 #define LIPC_ITEM_MESSAGE 1u
 #define LIPC_ITEM_STOP 2u    /* at most LIPC_STOPS_MAX, of 1 to LIPC_STOP_BYTES_MAX bytes */
 #define LIPC_ITEM_GRAMMAR 3u /* at most one */
-#define LIPC_ITEM_DOCUMENT 4u /* at most one, and then no message: a JSON object with the conversation, its tools and what
-                                 else the model is told; see docs/protocol.md */
-#define LIPC_ITEM_PARAMETER 5u /* LIPC_FEATURE_PARAMETERS: "name=value": one of lipc/parameters.h; numbers are decimal, with a
-                                  point. The later wins, also over the header's field */
+#define LIPC_ITEM_DOCUMENT 4u /* at most one, and then no messages: a JSON object with the conversation, tools and options for
+                                 the model; see docs/protocol.md */
+#define LIPC_ITEM_PARAMETER 5u /* LIPC_FEATURE_PARAMETERS: "name=value", one of lipc/parameters.h; numbers are decimal, with a
+                                  point. The last one wins, also over the header's field */
 #define LIPC_ITEM_MODEL_PATH 6u /* LIPC_OPERATION_LOAD: an absolute path of at most LIPC_MODEL_PATH_MAX bytes */
 #define LIPC_MODEL_PATH_MAX 4095
 #define LIPC_STOPS_MAX 16

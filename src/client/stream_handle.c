@@ -28,5 +28,5 @@ void stream_free(lipc_stream *stream) {
 
 int stream_fail_gone(lipc_stream *stream) {
     if (client_is_lost(stream->client)) return client_fail_lost(stream->client);
-    return lipc_fail(LIPC_E_GONE, "the stream does not exist any more: its place was given to another");
+    return lipc_fail(LIPC_E_GONE, "the stream no longer exists: its place was given to another");
 }

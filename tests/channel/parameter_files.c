@@ -47,11 +47,11 @@ static void make_document(FILE *file) {
     char text[64];
     fprintf(file,
             "# Request parameters\n\n"
-            "<!-- Made of include/lipc/parameters.h by `make generated`; a test compares. -->\n\n"
-            "What a request may say about how its answer is made: by these names in C (`lipc_request.parameters`) and in the\n"
-            "segment ([protocol.md](protocol.md), \"Request items\"), by the same names in C#'s spelling (`LlamaRequest.TopK`), and\n"
-            "by these options of `llamaipc ask` and `llamaipc chat`. What a request leaves out is the host's own option of the\n"
-            "same spelling, or its environment variable, or the default.\n\n"
+            "<!-- Generated from include/lipc/parameters.h by `make generated`; a test compares them. -->\n\n"
+            "How a request can control the generation of its answer. Parameters have these names in C (`lipc_request.parameters`)\n"
+            "and in the segment ([protocol.md](protocol.md), section 4), the same names in C# style (`LlamaRequest.TopK`), and\n"
+            "these options in `llamaipc ask` and `llamaipc chat`. For a parameter that a request leaves out, the host uses its own\n"
+            "option of the same name, then the environment variable, then the default.\n\n"
             "| parameter | range | default | what it does | option | environment |\n"
             "| --- | --- | --- | --- | --- | --- |\n");
     for (size_t i = 0; i < N_ROWS; i++)
@@ -88,7 +88,7 @@ static void write_summary(FILE *file, const row *row) {
 
 static void make_properties(FILE *file) {
     char name[64];
-    fprintf(file, "// Made of include/lipc/parameters.h by `make generated`; a test compares. Not to be edited.\n"
+    fprintf(file, "// Generated from include/lipc/parameters.h by `make generated`; a test compares them. Do not edit.\n"
                   "using LlamaIpc.Native;\n\nnamespace LlamaIpc;\n\n"
                   "public sealed partial record LlamaRequest\n{\n");
     for (size_t i = 0; i < N_ROWS; i++) {
