@@ -14,7 +14,7 @@
 #include <stdlib.h>
 #include <time.h>
 
-enum { N_LOGITS = 4, N_TURNS = 15, N_CHAIN = 4, N_OURS = 16, WINDOW = 64 };
+enum { N_LOGITS = 4, N_TURNS = 15, N_CHAIN = 4, N_OURS = 16 };
 
 static const struct {
     const char *name;
@@ -26,13 +26,11 @@ static const struct {
     const char *name;
     engine_sampling sampling;
 } settings[] = {
-    {"usual", {.temperature = 0.7f, .min_p = 0.05f, .top_p = 1, .repeat_penalty = 1, .seed = 1}},
-    {"penalties",
-     {.temperature = 0.7f, .min_p = 0.05f, .top_p = 1, .repeat_penalty = 1.1f, .repeat_last_n = WINDOW, .seed = 1}},
-    {"greedy", {.temperature = 0, .top_p = 1, .repeat_penalty = 1, .seed = 1}},
-    {"top_k", {.temperature = 0.7f, .min_p = 0.05f, .top_p = 0.95f, .top_k = 40, .repeat_penalty = 1, .seed = 1}},
-    {"top_p", {.temperature = 0.7f, .top_p = 0.95f, .repeat_penalty = 1, .seed = 1}},
-    {"all", {.temperature = 0.7f, .top_p = 1, .repeat_penalty = 1, .seed = 1}},
+    {"usual", {.temperature = 0.7f, .min_p = 0.05f, .top_p = 1, .seed = 1}},
+    {"greedy", {.temperature = 0, .top_p = 1, .seed = 1}},
+    {"top_k", {.temperature = 0.7f, .min_p = 0.05f, .top_p = 0.95f, .top_k = 40, .seed = 1}},
+    {"top_p", {.temperature = 0.7f, .top_p = 0.95f, .seed = 1}},
+    {"all", {.temperature = 0.7f, .top_p = 1, .seed = 1}},
 };
 
 enum { N_VOCABULARIES = sizeof vocabularies / sizeof *vocabularies, N_SETTINGS = sizeof settings / sizeof *settings };
@@ -67,13 +65,10 @@ static void fill_logits(subject *subject) {
 }
 
 /* As llama.cpp's own programs order them. */
-static struct llama_sampler *make_chain(const engine_sampling *sampling, int32_t n_vocab) {
+static struct llama_sampler *make_chain(const engine_sampling *sampling) {
     struct llama_sampler_chain_params params = llama_sampler_chain_default_params();
     params.no_perf = true;
     struct llama_sampler *chain = llama_sampler_chain_init(params);
-    if (sampling->repeat_penalty != 1)
-        llama_sampler_chain_add(chain, llama_sampler_init_penalties(n_vocab, sampling->repeat_last_n,
-                                                                    sampling->repeat_penalty, 0, 0));
     if (sampling->temperature <= 0) {
         llama_sampler_chain_add(chain, llama_sampler_init_greedy());
         return chain;
@@ -97,7 +92,6 @@ static void choose_theirs(subject *subject, const float *logits) {
 static void choose_ours(subject *subject, const float *logits) {
     int32_t token = sampler_choose(subject->ours, logits, subject->n_chosen++, 0);
     if (token == SAMPLER_NOTHING) fail("the sampler chose nothing");
-    sampler_accept(subject->ours, &token, 1);
 }
 
 static double measure_us(subject *subject, void (*choose)(struct subject *subject, const float *logits), int n) {
@@ -113,12 +107,12 @@ static void measure(results *list, int vocabulary, int setting) {
     subject subject = {.n_vocab = n_vocab,
                        .logits = malloc(N_LOGITS * (size_t)n_vocab * sizeof(float)),
                        .candidates = malloc((size_t)n_vocab * sizeof *subject.candidates),
-                       .chain = make_chain(sampling, n_vocab),
-                       .ours = sampler_new(sampling, n_vocab, sampler_window(sampling, WINDOW))};
+                       .chain = make_chain(sampling),
+                       .ours = sampler_new(sampling, n_vocab)};
     if (!subject.logits || !subject.candidates || !subject.ours) fail("not enough memory");
     fill_logits(&subject);
     ours.n = theirs.n = ratios.n = 0;
-    measure_us(&subject, choose_ours, WINDOW); /* fills the window */
+    measure_us(&subject, choose_ours, N_OURS);
     measure_us(&subject, choose_theirs, N_CHAIN);
     for (int turn = 0; turn < N_TURNS; turn++) {
         double chain_us = measure_us(&subject, choose_theirs, N_CHAIN);

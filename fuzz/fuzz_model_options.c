@@ -26,14 +26,16 @@ typedef struct play {
     uint64_t claim;
 } play;
 
+/* ... or left to the engine. */
 static bool is_within(float value, float low, float high) {
-    return value >= low && value <= high;
+    return isnan(value) || (value >= low && value <= high);
 }
 
 static void on_admit(void *user_data, const engine_request *request) {
     const engine_sampling *sampling = &request->sampling;
     (void)user_data;
-    MUST(request->n_predict >= -1 && sampling->top_k >= 0 && sampling->repeat_last_n >= -1);
+    MUST(request->n_predict >= -1 && (sampling->top_k >= 0 || sampling->top_k == LIPC_INT_DEFAULT) &&
+         (sampling->repeat_last_n >= -1 || sampling->repeat_last_n == LIPC_INT_DEFAULT));
     MUST(is_within(sampling->temperature, 0, 100) && is_within(sampling->min_p, 0, 1) && is_within(sampling->top_p, 0, 1));
     MUST(is_within(sampling->repeat_penalty, 0.01f, 100) && is_within(sampling->frequency_penalty, -100, 100) &&
          is_within(sampling->presence_penalty, -100, 100));

@@ -19,16 +19,19 @@ static bool is_environment(const char *line) {
     return (strncmp(line, "LLAMA_ARG_", 10) == 0 || strncmp(line, "LIPC_", 5) == 0) && strchr(line, '=');
 }
 
+/* ... or left to the model's file. */
+static bool is_within(float value, float low, float high) {
+    return isnan(value) || (value >= low && value <= high);
+}
+
 static void check_accepted(const host_options *options) {
     size_t n_name = strlen(options->name);
     MUST(n_name > 0 && n_name <= LIPC_NAME_MAX && !strchr(options->name, '/') && options->name[0] != '.');
-    MUST(options->n_ctx >= -1 && options->n_threads >= 0 && options->n_predict >= -1 && options->top_k >= 0);
+    MUST(options->n_ctx >= -1 && options->n_threads >= 0 && options->n_predict >= -1);
     MUST(options->n_gpu_layers >= -1 && options->n_parallel >= 0 && options->n_parallel <= 256);
-    MUST(isfinite(options->temperature) && options->temperature >= 0 && options->temperature <= 100);
-    MUST(options->min_p >= 0 && options->min_p <= 1 && options->top_p >= 0 && options->top_p <= 1);
-    MUST(options->repeat_penalty >= 0.01f && options->repeat_penalty <= 100 && options->repeat_last_n >= -1);
-    MUST(options->frequency_penalty >= -100 && options->frequency_penalty <= 100);
-    MUST(options->presence_penalty >= -100 && options->presence_penalty <= 100);
+    MUST(is_within(options->temperature, 0, 100) && is_within(options->min_p, 0, 1) && is_within(options->top_p, 0, 1));
+    MUST(is_within(options->repeat_penalty, 0.01f, 100) && is_within(options->frequency_penalty, -100, 100) &&
+         is_within(options->presence_penalty, -100, 100));
     MUST(options->seed >= -1 && options->seed < UINT32_MAX);
     MUST(options->n_streams >= 1 && options->n_streams <= LIPC_STREAMS_MAX);
     MUST(options->request_size >= HUB_REQUEST_SIZE_MIN && options->request_size <= HUB_REQUEST_SIZE_MAX);

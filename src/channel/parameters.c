@@ -28,6 +28,8 @@ static const row rows[] = {LIPC_HEADER_PARAMETER_MAP(HEADER_ROW) LIPC_NAMED_SAMP
 
 #define N_ROWS (sizeof rows / sizeof rows[0])
 
+_Static_assert(LIPC_INT_DEFAULT == LIPC_PARAMETER_UNSET_INTEGER && LIPC_SEED_DEFAULT == LIPC_PARAMETER_UNSET_WIDE,
+               "what leaves a field to the host is its mark");
 _Static_assert(N_ROWS == PARAMETERS_COUNT, "every parameter is in one of the two lists");
 
 __attribute__((format(printf, 2, 3))) static bool refuse(char *message, const char *format, ...) {
@@ -59,8 +61,8 @@ static const row *find(const char *name, size_t length) {
 static double number_of(const parameters *values, const row *row) {
     const void *field = (const char *)values + row->field;
     switch (row->kind) {
-    case INTEGER: return PARAMETER_IS_SET_INTEGER(*(const int32_t *)field) ? *(const int32_t *)field : (double)NAN;
-    case WIDE: return PARAMETER_IS_SET_WIDE(*(const int64_t *)field) ? (double)*(const int64_t *)field : (double)NAN;
+    case INTEGER: return PARAMETER_IS_SET(INTEGER, *(const int32_t *)field) ? *(const int32_t *)field : (double)NAN;
+    case WIDE: return PARAMETER_IS_SET(WIDE, *(const int64_t *)field) ? (double)*(const int64_t *)field : (double)NAN;
     case REAL: return (double)*(const float *)field;
     case TEXT: break;
     }
@@ -114,11 +116,7 @@ static bool set_text(parameters *values, const row *row, const char *text, char 
 }
 
 void parameters_init(parameters *values) {
-#define UNSET_INTEGER LIPC_INT_DEFAULT
-#define UNSET_REAL NAN
-#define UNSET_WIDE LIPC_SEED_DEFAULT
-#define UNSET_TEXT NULL
-#define UNSET(name, kind, ...) .name = UNSET_##kind,
+#define UNSET(name, kind, ...) .name = LIPC_PARAMETER_UNSET_##kind,
     *values = (parameters){LIPC_PARAMETER_MAP(UNSET)};
 #undef UNSET
 }

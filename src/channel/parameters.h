@@ -16,11 +16,7 @@ typedef struct parameters {
 } parameters;
 
 /* Whether a value is not its mark: PARAMETER_IS_SET(REAL, given.temperature). */
-#define PARAMETER_IS_SET(kind, value) PARAMETER_IS_SET_##kind(value)
-#define PARAMETER_IS_SET_INTEGER(value) ((value) != LIPC_INT_DEFAULT)
-#define PARAMETER_IS_SET_REAL(value) (!((value) != (value)))
-#define PARAMETER_IS_SET_WIDE(value) ((value) != LIPC_SEED_DEFAULT)
-#define PARAMETER_IS_SET_TEXT(value) ((value) != NULL)
+#define PARAMETER_IS_SET(kind, value) LIPC_PARAMETER_IS_SET_##kind(value)
 
 /* All left to the host. */
 void parameters_init(parameters *values);

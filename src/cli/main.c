@@ -135,7 +135,8 @@ static cli_exit with_command(int argc, char *argv[], int place, const char **ite
     snprintf(program, sizeof program, "llamaipc%s%s", command ? " " : "", command ? command->name : "");
     option_table table = cli_option_table(program);
     cli_options_init(&options);
-    bool is_parsed = options_begin(&table, bit, &options, message, sizeof message);
+    options_defaults(&table, &options);
+    bool is_parsed = options_environment(&table, bit, &options, message, sizeof message);
     if (is_parsed && !command) return without_command(argc, argv, &options);
     /* The command is taken out; what is left are options and words, wherever they stand. */
     if (is_parsed) {

@@ -30,7 +30,8 @@ typedef enum engine_error {
     ENGINE_E_GRAMMAR = -9,       /* the grammar is not valid, or this engine has none */
     ENGINE_E_RESUMED = -10,      /* the resumed tokens cannot be of this engine */
     ENGINE_E_LIBRARY = -11,      /* the library lacks what it needs on this machine */
-    ENGINE_E_DOCUMENT = -12      /* the document is not one, asks for what this engine or its model's template cannot do */
+    ENGINE_E_DOCUMENT = -12,     /* the document is not one, asks for what this engine or its model's template cannot do */
+    ENGINE_E_PARAMETER = -13     /* a sampling parameter makes no sense to this model */
 } engine_error;
 
 #define ENGINE_MESSAGE_SIZE 512
@@ -72,8 +73,8 @@ typedef struct engine_message {
 } engine_message;
 
 typedef struct engine_sampling {
-    /* lipc/parameters.h says what they are. The three penalties look at the last repeat_last_n tokens, those of the prompt
-     * among them. */
+    /* lipc/parameters.h says what they are. Each may be its mark of being left to the engine, which then takes what the model's
+     * file recommends, or else the default. What looks at tokens before looks at those of the prompt, too. */
     LIPC_SAMPLING_MAP(LIPC_PARAMETER_FIELD)
     uint32_t seed;           /* with a token's place in the answer it decides the draw, whatever came before */
     bool ignore_eos;         /* the model cannot end its answer */
@@ -247,7 +248,7 @@ const char *llama_engine_library_version(void);
 /* ---- working ------------------------------------------------------------------------------------------------------- */
 
 /* Begins an answer in a free sequence, *sequence; the texts are copied. A long prompt is looked at beside the next steps, and
- * what is an error here is then its end, REFUSED. Errors: BUSY, TOO_LONG, GRAMMAR, DOCUMENT,
+ * what is an error here is then its end, REFUSED. Errors: BUSY, TOO_LONG, GRAMMAR, DOCUMENT, PARAMETER,
  * EVALUATION (the library refuses the text), RESUMED, NO_MEMORY; engine->message then says why. */
 static inline int engine_admit(engine *engine, const engine_request *request, int *sequence) {
     return engine->operations->admit(engine, request, sequence);

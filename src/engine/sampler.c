@@ -1,6 +1,6 @@
 /* sampler.c - see sampler.h. From the whole row to few candidates:
  *
- * 1. The largest logit of each block (one pass over the row), corrected for the few tokens that are penalised or
+ * 1. The largest logit of each block (one pass over the row), corrected for the few tokens that are
  *    forbidden: their blocks are copied and changed there, the row never is. Every later look at a block does the same.
  * 2. What cannot be a candidate is below some logit that is known by now: the best's plus ln(min_p), or the k-th of the
  *    blocks' largest, or for top-p a guess that is lowered if it was too high. Blocks whose largest is below it are
@@ -17,14 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A sampler is told a few tokens one by one, and counts more of them anew. */
-#define FEW_TOKENS 16
 #define ALL_BITS UINT64_MAX
-
-typedef struct penalised {
-    int32_t token;
-    int32_t count; /* how often it is in the window */
-} penalised;
 
 struct sampler {
     engine_sampling sampling;
@@ -37,13 +30,8 @@ struct sampler {
     float largest;
     uint64_t *forbidden, *rejected; /* a word for each block, a bit for each token */
     bool has_forbidden, has_rejected;
-    size_t *changed; /* blocks that are not as the row has them; some may be listed more than once */
+    size_t *changed; /* blocks that are not as the row has them */
     size_t n_changed;
-
-    int32_t *window; /* a ring */
-    size_t n_window, n_seen, next;
-    penalised *penalised; /* by ascending token */
-    size_t n_penalised;
 
     int32_t *tokens; /* what was gathered, by ascending token */
     float *values, *weights; /* a whole number of blocks; behind n_gathered, values are -infinity */
@@ -51,12 +39,6 @@ struct sampler {
 };
 
 /* ---- making -------------------------------------------------------------------------------------------------------- */
-
-int32_t sampler_window(const engine_sampling *sampling, uint32_t n_ctx) {
-    if (sampling->repeat_penalty == 1 && sampling->frequency_penalty == 0 && sampling->presence_penalty == 0) return 0;
-    bool is_all = sampling->repeat_last_n < 0 || (uint32_t)sampling->repeat_last_n > n_ctx;
-    return is_all ? (int32_t)n_ctx : sampling->repeat_last_n;
-}
 
 static size_t blocks_of(size_t n) {
     return (n + LOGITS_BLOCK - 1) / LOGITS_BLOCK;
@@ -70,7 +52,7 @@ static bool make_parts(sampler *s) {
     s->sums = malloc(s->n_blocks * sizeof *s->sums);
     s->forbidden = calloc(s->n_blocks, sizeof *s->forbidden);
     s->rejected = calloc(s->n_blocks, sizeof *s->rejected);
-    s->changed = malloc((2 * s->n_blocks + 1) * sizeof *s->changed);
+    s->changed = malloc((s->n_blocks + 1) * sizeof *s->changed);
     s->tokens = malloc(n_room * sizeof *s->tokens);
     s->values = malloc(n_room * sizeof *s->values);
     s->weights = malloc(n_room * sizeof *s->weights);
@@ -78,13 +60,10 @@ static bool make_parts(sampler *s) {
         !s->weights)
         return false;
     for (size_t i = s->n_blocks; i < s->n_tops * LOGITS_BLOCK; i++) s->maxima[i] = -INFINITY;
-    if (s->n_window == 0) return true;
-    s->window = malloc(s->n_window * sizeof *s->window);
-    s->penalised = malloc(s->n_window * sizeof *s->penalised);
-    return s->window && s->penalised;
+    return true;
 }
 
-sampler *sampler_new(const engine_sampling *sampling, int32_t n_vocab, int32_t n_window) {
+sampler *sampler_new(const engine_sampling *sampling, int32_t n_vocab) {
     sampler *s = calloc(1, sizeof *s);
     if (!s) return NULL;
     s->sampling = *sampling;
@@ -92,7 +71,6 @@ sampler *sampler_new(const engine_sampling *sampling, int32_t n_vocab, int32_t n
     s->n_vocab = (size_t)n_vocab;
     s->n_blocks = blocks_of(s->n_vocab);
     s->n_tops = blocks_of(s->n_blocks);
-    s->n_window = n_window > 0 ? (size_t)n_window : 0;
     if (make_parts(s)) return s;
     sampler_free(s);
     return NULL;
@@ -109,8 +87,6 @@ void sampler_free(sampler *s) {
     free(s->tokens);
     free(s->values);
     free(s->weights);
-    free(s->window);
-    free(s->penalised);
     free(s);
 }
 
@@ -134,75 +110,6 @@ void sampler_forbid(sampler *s, int32_t token) {
     s->has_forbidden = true;
 }
 
-/* ---- the penalties' window ----------------------------------------------------------------------------------------- */
-
-/* The first entry that is not below this token. */
-static size_t find_penalised(const sampler *s, int32_t token) {
-    size_t low = 0, high = s->n_penalised;
-    while (low < high) {
-        size_t middle = (low + high) / 2;
-        if (s->penalised[middle].token < token) low = middle + 1;
-        else high = middle;
-    }
-    return low;
-}
-
-static void count_up(sampler *s, int32_t token) {
-    size_t at = find_penalised(s, token);
-    if (at < s->n_penalised && s->penalised[at].token == token) {
-        s->penalised[at].count++;
-        return;
-    }
-    memmove(&s->penalised[at + 1], &s->penalised[at], (s->n_penalised - at) * sizeof *s->penalised);
-    s->penalised[at] = (penalised){token, 1};
-    s->n_penalised++;
-}
-
-static void count_down(sampler *s, int32_t token) {
-    size_t at = find_penalised(s, token);
-    if (--s->penalised[at].count > 0) return;
-    s->n_penalised--;
-    memmove(&s->penalised[at], &s->penalised[at + 1], (s->n_penalised - at) * sizeof *s->penalised);
-}
-
-static int compare_tokens(const void *left, const void *right) {
-    int32_t a = ((const penalised *)left)->token, b = ((const penalised *)right)->token;
-    return (a > b) - (a < b);
-}
-
-static void count_anew(sampler *s) {
-    for (size_t i = 0; i < s->n_seen; i++) s->penalised[i] = (penalised){s->window[i], 1};
-    qsort(s->penalised, s->n_seen, sizeof *s->penalised, compare_tokens);
-    s->n_penalised = 0;
-    for (size_t i = 0; i < s->n_seen; i++) {
-        penalised *last = s->n_penalised > 0 ? &s->penalised[s->n_penalised - 1] : NULL;
-        if (last && last->token == s->penalised[i].token) last->count++;
-        else s->penalised[s->n_penalised++] = s->penalised[i];
-    }
-}
-
-void sampler_accept(sampler *s, const int32_t *tokens, size_t n_tokens) {
-    if (s->n_window == 0) return;
-    bool is_few = n_tokens <= FEW_TOKENS;
-    for (size_t i = n_tokens > s->n_window ? n_tokens - s->n_window : 0; i < n_tokens; i++) {
-        if (!is_known(s, tokens[i])) continue;
-        bool is_full = s->n_seen == s->n_window;
-        if (is_few && is_full) count_down(s, s->window[s->next]); /* before counting up: there is room for n_window */
-        if (is_few) count_up(s, tokens[i]);
-        s->window[s->next] = tokens[i];
-        s->next = s->next + 1 < s->n_window ? s->next + 1 : 0;
-        s->n_seen += !is_full;
-    }
-    if (!is_few) count_anew(s);
-}
-
-static float penalise(const sampler *s, float logit, int32_t count) {
-    const engine_sampling *sampling = &s->sampling;
-    /* Dividing a negative one would make the token likelier. */
-    float repeated = logit <= 0 ? logit * sampling->repeat_penalty : logit / sampling->repeat_penalty;
-    return repeated - ((float)count * sampling->frequency_penalty + sampling->presence_penalty);
-}
-
 /* ---- passes over the row ------------------------------------------------------------------------------------------- */
 
 /* The row's part of a block; what is missing in the last one is -infinity. */
@@ -213,33 +120,22 @@ static void copy_raw_block(const sampler *s, const float *logits, size_t block, 
     for (; n < LOGITS_BLOCK; n++) copy[n] = -INFINITY;
 }
 
-/* A block as the sampler wants it, with penalties and without what is forbidden or rejected: the row's own if there is
- * nothing to change, otherwise `copy`. */
+/* A block as the sampler wants it, without what is forbidden or rejected: the row's own if there is nothing to change,
+ * otherwise `copy`. */
 static const float *read_block(const sampler *s, const float *logits, size_t block, float copy[LOGITS_BLOCK]) {
-    int32_t first = (int32_t)(block * LOGITS_BLOCK);
-    size_t p = s->n_penalised > 0 ? find_penalised(s, first) : 0;
-    bool has_penalties = p < s->n_penalised && s->penalised[p].token - first < LOGITS_BLOCK;
     uint64_t bits = s->forbidden[block] | s->rejected[block];
-    if (!has_penalties && bits == 0 && block < s->n_vocab / LOGITS_BLOCK) return logits + first;
+    if (bits == 0 && block < s->n_vocab / LOGITS_BLOCK) return logits + block * LOGITS_BLOCK;
     if (bits == ALL_BITS) {
         for (size_t i = 0; i < LOGITS_BLOCK; i++) copy[i] = -INFINITY;
         return copy;
     }
     copy_raw_block(s, logits, block, copy);
-    for (; p < s->n_penalised && s->penalised[p].token - first < LOGITS_BLOCK; p++) {
-        float *logit = &copy[s->penalised[p].token - first];
-        *logit = penalise(s, *logit, s->penalised[p].count);
-    }
     for (size_t i = 0; i < LOGITS_BLOCK; i++) copy[i] = bits >> i & 1 ? -INFINITY : copy[i];
     return copy;
 }
 
 static void list_changes(sampler *s) {
     s->n_changed = 0;
-    for (size_t p = 0; p < s->n_penalised; p++) {
-        size_t block = (size_t)s->penalised[p].token / LOGITS_BLOCK;
-        if (s->n_changed == 0 || s->changed[s->n_changed - 1] != block) s->changed[s->n_changed++] = block;
-    }
     for (size_t b = 0; (s->has_forbidden || s->has_rejected) && b < s->n_blocks; b++)
         if ((s->forbidden[b] | s->rejected[b]) != 0) s->changed[s->n_changed++] = b;
     if (s->n_vocab % LOGITS_BLOCK != 0) s->changed[s->n_changed++] = s->n_blocks - 1;

@@ -1,5 +1,5 @@
-/* sampler.h - chooses tokens by their logits: penalties, the likeliest token, or top-k, top-p, min-p, temperature and a
- * draw, in this order.
+/* sampler.h - chooses tokens by their logits: the likeliest token, or top-k, top-p, min-p, temperature and a draw, in this
+ * order. That is the common case; for all else there is llama.cpp's own chain (llama/common/chain.h).
  *
  * The candidates and their probabilities are those of libllama's samplers of these names in this order (but for what
  * they round, and where they leave it open which of several equal logits are cut off). Those build an array of the whole
@@ -7,19 +7,18 @@
  * and only the blocks in which there can be candidates are looked at again. Top-p without top-k takes one pass more,
  * and so does a draw among all tokens.
  *
- * A choice is a function of the logits, the tokens accepted so far, the seed, the position and the attempt: choosing
- * changes nothing that a later choice depends on.
+ * A choice is a function of the logits, the seed, the position and the attempt: choosing changes nothing that a later choice
+ * depends on.
  *
  * Order. The draw adds up the candidates' probabilities by ascending token, whatever the filters are. Where logits are
  * equal, the lower token comes first: it is the likeliest, and the last one that top-k and top-p keep.
  *
- * What is not a number. A logit that is NaN (also one that becomes it by its penalty) or -infinity is never chosen; if
+ * What is not a number. A logit that is NaN or -infinity is never chosen; if
  * all are, nothing is. With logits of +infinity these alone are candidates, equally likely. A candidate that is less than
  * 4e-38 (e^-86) times as likely as the best is not drawn.
  *
  * Memory. Nothing is allocated after sampler_new. A sampler has 12 bytes for each token of the vocabulary, of which only
- * as many are ever touched as there are candidates; less than one byte for each token; and 12 bytes for each token of the
- * penalties' window.
+ * as many are ever touched as there are candidates, and less than one byte for each token.
  *
  * One thread at a time.
  */
@@ -38,12 +37,9 @@ typedef struct sampler_candidate {
 
 #define SAMPLER_NOTHING (-1)
 
-/* Tokens that the penalties look at, as sampler_new wants them; 0 if there are none to impose. */
-int32_t sampler_window(const engine_sampling *sampling, uint32_t n_ctx);
-
-/* For a vocabulary of n_vocab tokens, 1 or more, and penalties on the last n_window ones. sampling->ignore_eos and
- * repeat_last_n are not looked at: see sampler_forbid and sampler_window. NULL if memory ran out. */
-sampler *sampler_new(const engine_sampling *sampling, int32_t n_vocab, int32_t n_window);
+/* For a vocabulary of n_vocab tokens, 1 or more. Of `sampling` temperature, top_k, top_p, min_p and the seed count, and all of
+ * them are set. NULL if memory ran out. */
+sampler *sampler_new(const engine_sampling *sampling, int32_t n_vocab);
 
 /* NULL allowed. */
 void sampler_free(sampler *sampler);
@@ -51,14 +47,10 @@ void sampler_free(sampler *sampler);
 /* From now on this token is never chosen. */
 void sampler_forbid(sampler *sampler, int32_t token);
 
-/* The text goes on with these tokens. A prompt is best told in one call. */
-void sampler_accept(sampler *sampler, const int32_t *tokens, size_t n_tokens);
-
 /* Chooses a token; position and attempt as for draw_uniform. SAMPLER_NOTHING if none is possible. */
 int32_t sampler_choose(sampler *sampler, const float *logits, uint32_t position, uint32_t attempt);
 
-/* Chooses among the tokens that are allowed, as if all others had a logit of -infinity: penalties before, all else
- * after that. `allowed` has a bit for each token of the vocabulary, in words of 64. */
+/* Chooses among the tokens that are allowed, as if all others had a logit of -infinity. `allowed` has a bit for each token of the vocabulary, in words of 64. */
 int32_t sampler_choose_allowed(sampler *sampler, const float *logits, uint32_t position, uint32_t attempt,
                                const uint64_t *allowed);
 

@@ -101,7 +101,12 @@ static bool parse_prefill_budget(host_options *options, char *message, size_t me
 
 bool host_options_parse(int argc, char *const argv[], host_options *options, char *message, size_t message_size) {
     memset(options, 0, sizeof *options);
-    return options_begin(&options_table, OPTIONS_NO_COMMAND, options, message, message_size) &&
+    options_defaults(&options_table, options);
+    /* What nobody says about sampling is the model's business, whose file may recommend something, and then the default. */
+#define LEAVE(name, kind, ...) options->name = LIPC_PARAMETER_UNSET_##kind;
+    LIPC_SAMPLING_MAP(LEAVE)
+#undef LEAVE
+    return options_environment(&options_table, OPTIONS_NO_COMMAND, options, message, message_size) &&
            options_parse(&options_table, OPTIONS_NO_COMMAND, argc, argv, options, NULL, message, message_size) &&
            parse_prefill_budget(options, message, message_size);
 }

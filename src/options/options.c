@@ -203,11 +203,14 @@ static const char *environment_value(const option_spec *spec, char name[ENVIRONM
     return NULL;
 }
 
-bool options_begin(const option_table *table, uint32_t command, void *fields, char *message, size_t message_size) {
-    const char *allowed;
-    char text[OPTIONS_SHOWN_SIZE], name[ENVIRONMENT_NAME_SIZE];
+void options_defaults(const option_table *table, void *fields) {
     for (size_t i = 0; i < table->n_specs; i++)
         if (table->specs[i].initial) store(&table->specs[i], table->specs[i].initial, fields);
+}
+
+bool options_environment(const option_table *table, uint32_t command, void *fields, char *message, size_t message_size) {
+    const char *allowed;
+    char text[OPTIONS_SHOWN_SIZE], name[ENVIRONMENT_NAME_SIZE];
     for (size_t i = 0; i < table->n_specs; i++) {
         const option_spec *spec = &table->specs[i];
         const char *value = option_belongs(spec, command) ? environment_value(spec, name) : NULL;

@@ -58,9 +58,12 @@ typedef struct option_table {
 
 bool option_belongs(const option_spec *spec, uint32_t command);
 
-/* Fills `fields` from the defaults, then the environment, as far as the rows belong to `command` (a bit). Returns false
- * with one sentence in `message` (what, which value, what to do). */
-bool options_begin(const option_table *table, uint32_t command, void *fields, char *message, size_t message_size);
+/* Fills `fields` from the defaults. */
+void options_defaults(const option_table *table, void *fields);
+
+/* Then from the environment, as far as the rows belong to `command` (a bit). Returns false with one sentence in `message`
+ * (what, which value, what to do). */
+bool options_environment(const option_table *table, uint32_t command, void *fields, char *message, size_t message_size);
 
 /* Then from the command line, which begins with the program's name; the later wins. Words that are no options, and all
  * that follow "--", go into `words` in their order; where `words` is NULL there may be none. */

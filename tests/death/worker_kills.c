@@ -76,6 +76,9 @@ static lipc_request replay_request(const guest *guest, int which) {
 static lipc_request model_request(const guest *guest, int which) {
     static const char *const questions[] = {"What is C++?", "What is UTF-8?", "Explain pointers in C++"};
     static const char *const stops[] = {". ", "zzz"};
+    static const lipc_parameter dry[] = {{"dry_multiplier", 1.5, NULL}, {"dry_sequence_breakers", 0, "[\". \"]"},
+                                         {"xtc_probability", 0.3, NULL}};
+    static const lipc_parameter mirostat[] = {{"mirostat", 2, NULL}, {"mirostat_tau", 2.5, NULL}};
     lipc_request request = request_of(questions[(guest->number + which) % 3]);
     request.n_predict = 120 + guest->number;
     request.seed = 1000 * guest->number + which;
@@ -84,12 +87,18 @@ static lipc_request model_request(const guest *guest, int which) {
     switch (guest->number) {
     case 0: request.priority = 100; break;
     case 1: request.logprobs = 1; break;
-    case 2: request.repeat_penalty = 1.3f; request.frequency_penalty = 0.5f; request.repeat_last_n = 16; break;
+    case 2:
+        request.repeat_penalty = 1.3f;
+        request.frequency_penalty = 0.5f;
+        request.repeat_last_n = 16;
+        request.parameters = dry;
+        request.n_parameters = 3;
+        break;
     case 3: request.stops = stops; request.n_stops = 2; request.n_predict = 300; break; /* at the end of a sentence */
     case 4: request.detachable = request.ignore_eos = 1; request.n_predict = 250; break;
     case 5: request.grammar = grammar; break;
     case 6: request.n_predict = (int[]){0, 1, 7}[which]; break;
-    case 7: request.presence_penalty = 0.7f; request.top_k = 20; request.logprobs = which & 1; break;
+    case 7: request.parameters = mirostat; request.n_parameters = 2; request.logprobs = which & 1; break;
     }
     return request;
 }

@@ -5,6 +5,7 @@
 #include "../support/harness.h"
 
 #include "engine/engine.h"
+#include "engine/sampling.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -66,8 +67,11 @@ static engine_request ask(const char *question) {
     static size_t next;
     engine_message *message = &messages[next++ % (N_SEQUENCES + 1)];
     *message = (engine_message){"user", question};
-    return (engine_request){.messages = message, .n_messages = 1, .n_predict = -1,
-                            .sampling = {.top_p = 1, .repeat_penalty = 1, .repeat_last_n = 64, .seed = 1}};
+    engine_request request = {.messages = message, .n_messages = 1, .n_predict = -1, .sampling = {.seed = 1}};
+    sampling_init(&request.sampling);
+    sampling_complete(&request.sampling);
+    request.sampling.temperature = request.sampling.min_p = 0; /* always the likeliest token */
+    return request;
 }
 
 static int admit(const engine_request *request) {

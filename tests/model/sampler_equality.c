@@ -17,7 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_VOCAB = 128256, N_FORBIDDEN = 3, WINDOW = 64 };
+enum { MAX_VOCAB = 128256, N_FORBIDDEN = 3 };
 
 static uint64_t random_state = 1;
 static float made_up[MAX_VOCAB];
@@ -30,8 +30,6 @@ static int n_compared, n_near_cut;
 typedef struct sampling_case {
     engine_sampling sampling;
     int32_t n_vocab;
-    int32_t window[2 * WINDOW];
-    size_t n_window;
     int32_t forbidden[N_FORBIDDEN];
 } sampling_case;
 
@@ -47,17 +45,12 @@ static float random_normal(void) {
 
 static void random_case(sampling_case *c, int32_t n_vocab) {
     static const float temperatures[] = {0, 0.2f, 0.7f, 1, 1.5f}, min_ps[] = {0, 0, 0.001f, 0.05f, 0.3f, 1},
-                       top_ps[] = {1, 1, 0, 0.4f, 0.9f, 0.95f, 0.99f}, repeats[] = {1, 1, 1.1f, 1.5f, 0.8f},
-                       amounts[] = {0, 0, 0.3f, 1, -0.2f};
+                       top_ps[] = {1, 1, 0, 0.4f, 0.9f, 0.95f, 0.99f};
     static const int32_t top_ks[] = {0, 0, 0, 1, 2, 40, 100, 1000, INT32_MAX};
-    *c = (sampling_case){.n_vocab = n_vocab, .n_window = test_random(&random_state, 2 * WINDOW)};
+    *c = (sampling_case){.n_vocab = n_vocab};
     c->sampling = (engine_sampling){.temperature = one_of(temperatures, 5), .min_p = one_of(min_ps, 6),
                                     .top_p = one_of(top_ps, 7), .top_k = top_ks[test_random(&random_state, 9)],
-                                    .repeat_penalty = one_of(repeats, 5), .frequency_penalty = one_of(amounts, 5),
-                                    .presence_penalty = one_of(amounts, 5), .repeat_last_n = WINDOW,
                                     .ignore_eos = test_random(&random_state, 4) == 0, .seed = 1};
-    for (size_t i = 0; i < c->n_window; i++)
-        c->window[i] = (int32_t)test_random(&random_state, i % 2 ? 10 : (uint32_t)n_vocab);
     for (int i = 0; i < N_FORBIDDEN; i++)
         c->forbidden[i] = i == 0 ? 2 : (int32_t)test_random(&random_state, (uint32_t)n_vocab);
 }
@@ -66,17 +59,15 @@ static const char *describe(const sampling_case *c) {
     static char text[256];
     const engine_sampling *s = &c->sampling;
     snprintf(text, sizeof text,
-             "vocabulary %d, temperature %g, min_p %g, top_p %g, top_k %d, penalties %g %g %g on %zu tokens, forbidden %d",
-             c->n_vocab, (double)s->temperature, (double)s->min_p, (double)s->top_p, s->top_k, (double)s->repeat_penalty,
-             (double)s->frequency_penalty, (double)s->presence_penalty, c->n_window, s->ignore_eos);
+             "vocabulary %d, temperature %g, min_p %g, top_p %g, top_k %d, forbidden %d",
+             c->n_vocab, (double)s->temperature, (double)s->min_p, (double)s->top_p, s->top_k, s->ignore_eos);
     return text;
 }
 
 static sampler *make_ours(const sampling_case *c) {
-    sampler *s = sampler_new(&c->sampling, c->n_vocab, sampler_window(&c->sampling, 1024));
+    sampler *s = sampler_new(&c->sampling, c->n_vocab);
     CHECK(s != NULL);
     for (int i = 0; c->sampling.ignore_eos && i < N_FORBIDDEN; i++) sampler_forbid(s, c->forbidden[i]);
-    sampler_accept(s, c->window, c->n_window);
     return s;
 }
 
@@ -89,9 +80,6 @@ static struct llama_sampler *make_theirs(const sampling_case *c) {
     for (int i = 0; i < N_FORBIDDEN; i++) biases[i] = (llama_logit_bias){c->forbidden[i], -INFINITY};
     if (sampling->ignore_eos)
         llama_sampler_chain_add(chain, llama_sampler_init_logit_bias(c->n_vocab, N_FORBIDDEN, biases));
-    llama_sampler_chain_add(chain, llama_sampler_init_penalties(
-        c->n_vocab, sampling->repeat_last_n, sampling->repeat_penalty, sampling->frequency_penalty,
-        sampling->presence_penalty));
     if (sampling->temperature <= 0) {
         llama_sampler_chain_add(chain, llama_sampler_init_greedy());
     } else {
@@ -100,7 +88,6 @@ static struct llama_sampler *make_theirs(const sampling_case *c) {
         if (sampling->min_p > 0) llama_sampler_chain_add(chain, llama_sampler_init_min_p(sampling->min_p, 1));
         llama_sampler_chain_add(chain, llama_sampler_init_temp(sampling->temperature));
     }
-    for (size_t i = 0; i < c->n_window; i++) llama_sampler_accept(chain, c->window[i]);
     return chain;
 }
 
@@ -225,7 +212,7 @@ static void check_draws(const float *logits, int32_t n_vocab) {
     int *counts = calloc((size_t)n_vocab, sizeof *counts), n_bins = 0, n_rest = N_DRAWS;
     sampling_case c = {.n_vocab = n_vocab,
                        .sampling = {.temperature = 1.5f, .min_p = 0.0005f, .top_p = 0.999f, .top_k = 100,
-                                    .repeat_penalty = 1, .seed = 3}};
+                                    .seed = 3}};
     int32_t greedy;
     double sum = 0, rest = N_DRAWS;
     CHECK(counts != NULL);

@@ -115,6 +115,28 @@ static void sampling(lipc_client *client) {
     free(second.text);
 }
 
+static void by_name(lipc_client *client) {
+    static const lipc_parameter first[] = {{"logit_bias", 0, "[[\"Z\", 1000]]"}, {"temperature", 0, NULL}};
+    static const lipc_parameter refused[] = {{"samplers", 0, "top_k;foo"}};
+    lipc_progress progress;
+    test_step("by name");
+    lipc_request request = request_of(QUESTION);
+    request.n_predict = 10;
+    request.parameters = first;
+    request.n_parameters = 2;
+    reading text = answer_to(client, &request, &progress);
+    CHECK_SAY(strspn(text.text, "Z ") == text.n_bytes && text.n_bytes >= 10, "%s", text.text);
+    free(text.text);
+    request.parameters = refused;
+    request.n_parameters = 1;
+    lipc_stream *stream = submit(client, &request);
+    text = read_to_end(stream);
+    CHECK_INT(text.code, ==, LIPC_E_REFUSED);
+    CHECK_SAY(strstr(lipc_error_message(), "'foo'"), "%s", lipc_error_message());
+    free(text.text);
+    lipc_stream_close(stream);
+}
+
 static void system_prompt(lipc_client *client) {
     static const lipc_message chat[] = {
         {"system", "You are a helpful tutor"},
@@ -212,6 +234,7 @@ static void with_the_model(void) {
     lipc_client *client = client_of(instance);
     limits(client);
     sampling(client);
+    by_name(client);
     system_prompt(client);
     grammars(client);
     token_records(client);

@@ -1,6 +1,6 @@
 /* sampler_rules.c - src/engine/sampler.h and logits.h: candidates and probabilities are those of a plain reference in
  * double precision (sorted, one filter after the other), for all variants of the passes; what is drawn follows the
- * probabilities; and what is not a number, ties, penalties and forbidden tokens have the results that the header defines.
+ * probabilities; and what is not a number, ties and forbidden tokens have the results that the header defines.
  */
 #include "../support/harness.h"
 
@@ -29,10 +29,10 @@ static float random_normal(void) {
     return (float)(sum - 6);
 }
 
-static const engine_sampling everything = {.temperature = 1, .top_p = 1, .repeat_penalty = 1, .seed = 1};
+static const engine_sampling everything = {.temperature = 1, .top_p = 1, .seed = 1};
 
-static sampler *make(const engine_sampling *sampling, int32_t n_vocab, int32_t n_window) {
-    sampler *s = sampler_new(sampling, n_vocab, n_window);
+static sampler *make(const engine_sampling *sampling, int32_t n_vocab) {
+    sampler *s = sampler_new(sampling, n_vocab);
     CHECK(s != NULL);
     sampler_use_passes(s, passes);
     return s;
@@ -136,19 +136,11 @@ static void keep_top_p(double top_p) {
 }
 
 /* The candidates by ascending token, with everything that is never chosen left out from the beginning. */
-static void find_reference(const engine_sampling *sampling, int32_t n_vocab, const int32_t *window, int n_window) {
-    static int counts[MAX_VOCAB];
-    memset(counts, 0, sizeof counts);
-    for (int i = 0; i < n_window; i++) counts[window[i]]++;
+static void find_reference(const engine_sampling *sampling, int32_t n_vocab) {
     n_reference = 0;
     is_near_cut = false;
     for (int32_t token = 0; token < n_vocab; token++) {
-        float logit = logits[token];
-        if (counts[token] > 0) {
-            logit = logit <= 0 ? logit * sampling->repeat_penalty : logit / sampling->repeat_penalty;
-            logit -= (float)counts[token] * sampling->frequency_penalty + sampling->presence_penalty;
-        }
-        if (logit > -INFINITY) reference[n_reference++] = (entry){token, logit, 0};
+        if (logits[token] > -INFINITY) reference[n_reference++] = (entry){token, logits[token], 0};
     }
     if (n_reference == 0) return;
     qsort(reference, (size_t)n_reference, sizeof *reference, compare_entries);
@@ -224,13 +216,11 @@ static float one_of(const float *values, uint32_t n) {
 
 static engine_sampling random_sampling(void) {
     static const float temperatures[] = {0, 0.1f, 0.7f, 1, 2.5f}, min_ps[] = {0, 0, 0.01f, 0.05f, 0.5f, 1},
-                       top_ps[] = {1, 1, 0, 0.3f, 0.9f, 0.999f}, repeats[] = {1, 1.1f, 2, 0.5f},
-                       amounts[] = {0, 0.4f, -0.3f};
+                       top_ps[] = {1, 1, 0, 0.3f, 0.9f, 0.999f};
     static const int32_t top_ks[] = {0, 0, 1, 5, 40, 300, 100000};
     return (engine_sampling){.temperature = one_of(temperatures, 5), .min_p = one_of(min_ps, 6),
                              .top_p = one_of(top_ps, 6), .top_k = top_ks[test_random(&random_state, 7)],
-                             .repeat_penalty = one_of(repeats, 4), .frequency_penalty = one_of(amounts, 3),
-                             .presence_penalty = one_of(amounts, 3), .seed = test_random(&random_state, 1000)};
+                             .seed = test_random(&random_state, 1000)};
 }
 
 static void check_random_cases(int n_cases) {
@@ -240,20 +230,17 @@ static void check_random_cases(int n_cases) {
     test_step("%d random cases: %s", n_cases, passes->name);
     for (int c = 0; c < n_cases; c++) {
         char what[200];
-        int32_t window[100], n_vocab = vocabularies[test_random(&random_state, c % 20 == 0 ? 10 : 8)];
-        int shape = (int)test_random(&random_state, N_SHAPES), n_window = (int)test_random(&random_state, 100);
+        int32_t n_vocab = vocabularies[test_random(&random_state, c % 20 == 0 ? 10 : 8)];
+        int shape = (int)test_random(&random_state, N_SHAPES);
         engine_sampling sampling = random_sampling();
-        if (test_random(&random_state, 3) == 0) n_window = 0;
         fill_logits(shape, n_vocab);
-        for (int i = 0; i < n_window; i++) window[i] = (int32_t)test_random(&random_state, (uint32_t)n_vocab);
         snprintf(what, sizeof what,
-                 "case %d: vocabulary %d, shape %d, temperature %g, min_p %g, top_p %g, top_k %d, window %d",
+                 "case %d: vocabulary %d, shape %d, temperature %g, min_p %g, top_p %g, top_k %d",
                  c, n_vocab, shape, (double)sampling.temperature, (double)sampling.min_p, (double)sampling.top_p,
-                 sampling.top_k, n_window);
-        sampler *s = make(&sampling, n_vocab, n_window);
-        sampler_accept(s, window, (size_t)n_window);
+                 sampling.top_k);
+        sampler *s = make(&sampling, n_vocab);
         memcpy(before, logits, sizeof logits);
-        find_reference(&sampling, n_vocab, window, n_window);
+        find_reference(&sampling, n_vocab);
         check_candidates(s, what);
         for (uint32_t position = 0; position < 3; position++) check_choice(s, &sampling, position, what);
         CHECK(memcmp(before, logits, sizeof logits) == 0);
@@ -266,7 +253,7 @@ static void check_random_cases(int n_cases) {
 /* ---- what is defined ----------------------------------------------------------------------------------------------- */
 
 static int32_t choose(const engine_sampling *sampling, int32_t n_vocab) {
-    sampler *s = make(sampling, n_vocab, 0);
+    sampler *s = make(sampling, n_vocab);
     int32_t token = sampler_choose(s, logits, 0, 0);
     sampler_free(s);
     return token;
@@ -294,7 +281,7 @@ static void check_edges(void) {
     CHECK_INT(choose(&greedy, N), ==, 0);
     logits[77] = logits[78] = 1;
     CHECK_INT(choose(&greedy, N), ==, 77);
-    sampler *s = make(&top_k, N, 0);
+    sampler *s = make(&top_k, N);
     CHECK_INT(sampler_candidates(s, logits, candidates, MAX_VOCAB), ==, 3);
     CHECK_INT(candidates[0].token, ==, 0); /* the first of the zeros */
     CHECK_INT(candidates[1].token, ==, 77);
@@ -310,51 +297,13 @@ static void check_edges(void) {
     CHECK_INT(choose(&greedy, N), <=, 78);
 }
 
-/* ---- penalties ----------------------------------------------------------------------------------------------------- */
-
-static void check_window(void) {
-    enum { N = 100, N_TEXT = 400 };
-    engine_sampling sampling = everything;
-    int32_t text[N_TEXT];
-    sampling.temperature = 5;
-    sampling.frequency_penalty = 0.5f;
-    test_step("the penalties' window");
-    fill_logits(SHAPE_NORMAL, N);
-    for (int i = 0; i < N_TEXT; i++) text[i] = (int32_t)test_random(&random_state, i % 50 < 25 ? 5 : N);
-    for (int n_window = 1; n_window < 130; n_window = n_window * 2 + 1) {
-        sampler *s = make(&sampling, N, n_window);
-        for (int n = 0; n < N_TEXT;) {
-            int n_more = (int)test_random(&random_state, test_random(&random_state, 4) == 0 ? 40 : 3);
-            if (n + n_more > N_TEXT) n_more = N_TEXT - n;
-            sampler_accept(s, text + n, (size_t)n_more);
-            n += n_more;
-            int first = n > n_window ? n - n_window : 0;
-            find_reference(&sampling, N, text + first, n - first);
-            check_candidates(s, "window");
-        }
-        int32_t unknown[] = {-1, N, INT32_MAX};
-        sampler_accept(s, unknown, 3);
-        sampler_free(s);
-    }
-    engine_sampling none = everything;
-    none.repeat_last_n = 64;
-    CHECK_INT(sampler_window(&none, 1000), ==, 0);
-    none.presence_penalty = 1;
-    CHECK_INT(sampler_window(&none, 1000), ==, 64);
-    CHECK_INT(sampler_window(&none, 50), ==, 50);
-    none.repeat_last_n = -1;
-    CHECK_INT(sampler_window(&none, 1000), ==, 1000);
-    none.repeat_last_n = 0;
-    CHECK_INT(sampler_window(&none, 1000), ==, 0);
-}
-
 /* ---- draws --------------------------------------------------------------------------------------------------------- */
 
 static void check_even(const engine_sampling *sampling, int32_t n_vocab, const char *what) {
     enum { N_DRAWS = 10000 };
     static int counts[MAX_VOCAB];
     memset(counts, 0, sizeof counts);
-    sampler *s = make(sampling, n_vocab, 0);
+    sampler *s = make(sampling, n_vocab);
     for (uint32_t position = 0; position < N_DRAWS; position++) counts[sampler_choose(s, logits, position, 0)]++;
     size_t n = sampler_candidates(s, logits, candidates, MAX_VOCAB);
     double sum = 0, rest = N_DRAWS;
@@ -383,6 +332,7 @@ static void check_even(const engine_sampling *sampling, int32_t n_vocab, const c
 static void check_draws(void) {
     engine_sampling sampling = everything;
     test_step("draws: %s", passes->name);
+    random_state = 1; /* whatever was looked at before */
     fill_logits(SHAPE_NORMAL, 1000);
     check_even(&sampling, 1000, "all");
     sampling.min_p = 0.05f;
@@ -413,12 +363,8 @@ static void check_permissions(void) {
     for (int c = 0; c < 100; c++) {
         engine_sampling sampling = random_sampling();
         int divisor = c % 4 == 0 ? 499 : 1 + (int)test_random(&random_state, 100); /* 499: only three are allowed */
-        int32_t window[20];
-        for (int i = 0; i < 20; i++) window[i] = (int32_t)test_random(&random_state, N);
         fill_logits((int)test_random(&random_state, N_SHAPES), N);
-        sampler *s = make(&sampling, N, 20), *masked = make(&sampling, N, 20);
-        sampler_accept(s, window, 20);
-        sampler_accept(masked, window, 20);
+        sampler *s = make(&sampling, N), *masked = make(&sampling, N);
         int32_t token = choose_divisible(s, divisor, 3), unmasked = sampler_choose(s, logits, 3, 1);
         CHECK_INT(unmasked, ==, sampler_choose(masked, logits, 3, 1)); /* nothing is left behind */
         memcpy(all_logits, logits, sizeof all_logits);
@@ -439,9 +385,9 @@ static void check_log_probabilities(void) {
     for (int c = 0; c < 100; c++) {
         int32_t n_vocab = 1 + (int32_t)test_random(&random_state, 1000);
         engine_sampling sampling = random_sampling();
-        sampler *s = make(&sampling, n_vocab, 0);
+        sampler *s = make(&sampling, n_vocab);
         fill_logits((int)test_random(&random_state, N_SHAPES), n_vocab);
-        find_reference(&everything, n_vocab, NULL, 0);
+        find_reference(&everything, n_vocab);
         for (int i = 0; i < n_reference && reference[0].logit < INFINITY; i++) {
             double expected = log(reference[i].probability);
             double said = (double)sampler_log_probability(s, logits, reference[i].token);
@@ -450,7 +396,7 @@ static void check_log_probabilities(void) {
         }
         sampler_free(s);
     }
-    sampler *s = make(&everything, 3, 0);
+    sampler *s = make(&everything, 3);
     logits[0] = logits[1] = INFINITY;
     logits[2] = NAN;
     CHECK(fabs((double)sampler_log_probability(s, logits, 0) + log(2)) < 1e-6);
@@ -465,8 +411,7 @@ int main(void) {
         check_passes();
         check_random_cases(2000);
         check_edges();
-        check_window();
-        check_draws();
+            check_draws();
         check_permissions();
         check_log_probabilities();
     }

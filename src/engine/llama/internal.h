@@ -31,8 +31,10 @@
 #include "../engine.h"
 #include "../grammar.h"
 #include "../sampler.h"
+#include "../sampling.h"
 
 #include "common/answer.h"
+#include "common/chain.h"
 #include "common/chat.h"
 
 #include "../../platform/platform.h"
@@ -67,13 +69,16 @@ struct sequence {
     int place;             /* its sequence in the library's memory */
     struct preparation *preparing; /* NULL: its prompt has become tokens, and it has its place */
     sampler *sampler;
+    chain *chain;          /* llama.cpp's own samplers; NULL: what the sampler knows is enough */
+    uint32_t seed;
     struct grammar *grammar; /* NULL: any text */
     chat_prompt *rendered; /* what the prompt was made of */
     answer_reader *reader; /* tells the parts of the answer apart */
     llama_token *prompt;   /* and behind it the tokens that the answer already had */
     int32_t n_prompt;
-    int32_t n_resumed;
-    int32_t n_prefilled;   /* of both, those that are evaluated, or that the memory held already */
+    int32_t n_had;         /* the latter; those of a chain with a memory are chosen again, one by one */
+    int32_t n_resumed;     /* ... and all others are read with the prompt: n_had, or 0 */
+    int32_t n_prefilled;   /* of prompt and resumed ones, those that are evaluated, or that the memory held already */
     int32_t n_cached;      /* the latter */
     int32_t n_keep;        /* tokens of the prompt that a shift keeps */
     int32_t n_tokens;
@@ -117,6 +122,8 @@ struct llama_engine {
     struct llama_batch batch;
     int32_t n_batch, n_ubatch;
     const struct llama_vocab *vocab;
+    engine_sampling recommended; /* by the model's file; complete */
+    char recommended_order[256]; /* its samplers */
     chat *chat;
     bool can_rewind;           /* cells can be given back one by one; otherwise there are checkpoints, and no drafts */
     bool can_shift;            /* ... and moved, and the user wants that */

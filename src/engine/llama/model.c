@@ -103,6 +103,49 @@ static int check_kind(struct llama_engine *engine) {
     return ENGINE_E_MODEL_BAD;
 }
 
+/* ---- what its publisher recommends --------------------------------------------------------------------------------- */
+
+static const struct {
+    enum llama_model_meta_key key;
+    const char *name;
+} recommendations[] = {
+    {LLAMA_MODEL_META_KEY_SAMPLING_TOP_K, "top_k"},
+    {LLAMA_MODEL_META_KEY_SAMPLING_TOP_P, "top_p"},
+    {LLAMA_MODEL_META_KEY_SAMPLING_MIN_P, "min_p"},
+    {LLAMA_MODEL_META_KEY_SAMPLING_XTC_PROBABILITY, "xtc_probability"},
+    {LLAMA_MODEL_META_KEY_SAMPLING_XTC_THRESHOLD, "xtc_threshold"},
+    {LLAMA_MODEL_META_KEY_SAMPLING_TEMP, "temperature"},
+    {LLAMA_MODEL_META_KEY_SAMPLING_PENALTY_LAST_N, "repeat_last_n"},
+    {LLAMA_MODEL_META_KEY_SAMPLING_PENALTY_REPEAT, "repeat_penalty"},
+    {LLAMA_MODEL_META_KEY_SAMPLING_MIROSTAT, "mirostat"},
+    {LLAMA_MODEL_META_KEY_SAMPLING_MIROSTAT_TAU, "mirostat_tau"},
+    {LLAMA_MODEL_META_KEY_SAMPLING_MIROSTAT_ETA, "mirostat_eta"},
+    {LLAMA_MODEL_META_KEY_SAMPLING_SEQUENCE, "samplers"},
+};
+
+/* Values that make no sense count as not given. */
+static void read_recommendations(struct llama_engine *engine) {
+    char line[ENGINE_MESSAGE_SIZE], reason[ENGINE_MESSAGE_SIZE];
+    engine_sampling *sampling = &engine->recommended;
+    sampling_init(sampling);
+    for (size_t i = 0; i < sizeof recommendations / sizeof recommendations[0]; i++) {
+        char *value = engine->recommended_order; /* the only text is the last one */
+        const char *key = llama_model_meta_key_str(recommendations[i].key);
+        if (llama_model_meta_val_str(engine->model, key, value, sizeof engine->recommended_order) < 0) continue;
+        bool is_good = sampling_set(sampling, recommendations[i].name, value);
+        snprintf(line, sizeof line, "the model's file %s %s=%.256s", is_good ? "recommends" : "has a value that is ignored:",
+                 recommendations[i].name, value);
+        llama_log(engine, is_good ? 2 : 1, line);
+    }
+    sampling_complete(sampling);
+    chain *trial = sampling->samplers ? chain_new(engine->model, sampling, CONTEXT_PIECE, reason, sizeof reason) : NULL;
+    if (sampling->samplers && !trial) {
+        llama_log(engine, 1, reason);
+        sampling->samplers = NULL;
+    }
+    chain_free(trial);
+}
+
 static int load_weights(struct llama_engine *engine) {
     struct llama_model_params params = llama_model_default_params();
     params.n_gpu_layers = engine->options.n_gpu_layers;
@@ -110,8 +153,10 @@ static int load_weights(struct llama_engine *engine) {
     params.progress_callback_user_data = engine;
     engine->model = llama_model_load_from_file(engine->model_file, params);
     if (engine->model) {
+        int error = check_kind(engine);
         engine->vocab = llama_model_get_vocab(engine->model);
-        return check_kind(engine);
+        if (error == ENGINE_OK) read_recommendations(engine);
+        return error;
     }
     if (engine_is_interrupted(&engine->options.callbacks)) {
         llama_say(engine, "loading was interrupted");

@@ -43,12 +43,22 @@ struct preparer {
 
 /* ---- one answer ---------------------------------------------------------------------------------------------------- */
 
-/* NULL if memory ran out. */
-static sampler *make_sampler(const struct llama_engine *engine, const engine_sampling *sampling) {
-    int32_t n_vocab = engine->base.facts.n_vocab;
-    sampler *made = sampler_new(sampling, n_vocab, sampler_window(sampling, engine->base.facts.n_ctx));
-    for (size_t i = 0; made && sampling->ignore_eos && i < engine->n_ends; i++) sampler_forbid(made, engine->ends[i]);
-    return made;
+/* Fills sequence->sampler and chain. Errors: PARAMETER, NO_MEMORY. */
+static int make_sampler(struct llama_engine *engine, struct sequence *sequence, engine_sampling sampling) {
+    int32_t n_suppressed = 0;
+    const llama_token *suppressed = llama_vocab_get_suppress_tokens(engine->vocab, &n_suppressed);
+    sampling_fill(&sampling, &engine->recommended);
+    sequence->seed = sampling.seed;
+    sequence->sampler = sampler_new(&sampling, engine->base.facts.n_vocab);
+    if (!sequence->sampler) return ENGINE_E_NO_MEMORY;
+    for (int32_t i = 0; i < n_suppressed; i++) sampler_forbid(sequence->sampler, suppressed[i]);
+    for (size_t i = 0; sampling.ignore_eos && i < engine->n_ends; i++) sampler_forbid(sequence->sampler, engine->ends[i]);
+    if (!chain_is_needed(&sampling)) return ENGINE_OK;
+    sequence->chain = chain_new(engine->model, &sampling, engine->base.facts.n_ctx, engine->base.message,
+                                sizeof engine->base.message);
+    if (!sequence->chain) return ENGINE_E_PARAMETER;
+    chain_accept(sequence->chain, sequence->prompt, (size_t)sequence->n_prompt);
+    return ENGINE_OK;
 }
 
 /* Fills sequence->grammar: the request's, or that of its schema and tools. Errors: GRAMMAR, NO_MEMORY. */
@@ -95,7 +105,8 @@ static int append_resumed(struct llama_engine *engine, struct sequence *sequence
     if (!larger) return ENGINE_E_NO_MEMORY;
     memcpy(larger + n_prompt, request->resumed, n_resumed * sizeof *larger);
     sequence->prompt = larger;
-    sequence->n_resumed = (int32_t)n_resumed;
+    sequence->n_had = (int32_t)n_resumed;
+    sequence->n_resumed = sequence->chain && chain_has_memory(sequence->chain) ? 0 : sequence->n_had;
     return ENGINE_OK;
 }
 
@@ -103,10 +114,8 @@ int prepare_answer(struct llama_engine *engine, struct sequence *answer, const e
     int error = conversation_tokenise(engine, answer, request);
     if (error < 0 || (error = make_reader(engine, answer)) < 0) return error;
     if ((error = make_grammar(engine, answer, request->grammar)) < 0) return error;
+    if ((error = make_sampler(engine, answer, request->sampling)) < 0) return error;
     if ((error = append_resumed(engine, answer, request)) < 0) return error;
-    answer->sampler = make_sampler(engine, &request->sampling);
-    if (!answer->sampler) return ENGINE_E_NO_MEMORY;
-    sampler_accept(answer->sampler, answer->prompt, (size_t)answer->n_prompt); /* the penalties count it */
     answer->n_predict = request->n_predict;
     answer->wants_logprobs = request->wants_logprobs;
     answer->n_worth = lookup_next(0, 0, engine->options.n_draft);
@@ -126,6 +135,11 @@ static size_t prompt_bytes(const engine_request *request) {
     return n_bytes;
 }
 
+/* Of a sampling parameter that is a text; 0 for numbers. */
+#define TEXT_BYTES_INTEGER(value) 0
+#define TEXT_BYTES_REAL(value) 0
+#define TEXT_BYTES_TEXT(value) (length(value) + 1)
+
 static char *put(char **to, const void *bytes, size_t n_bytes) {
     char *place = *to;
     memcpy(place, bytes, n_bytes);
@@ -141,6 +155,9 @@ static const char *put_text(char **to, const char *text) {
 static bool copy_request(struct preparation *preparation, const engine_request *request) {
     size_t n_list = request->n_messages * sizeof *request->messages, n_resumed = request->n_resumed * sizeof *request->resumed;
     size_t n_bytes = n_list + n_resumed + length(request->document) + length(request->grammar) + 2;
+#define TEXT_BYTES(name, kind, ...) n_bytes += TEXT_BYTES_##kind(request->sampling.name);
+    LIPC_SAMPLING_MAP(TEXT_BYTES)
+#undef TEXT_BYTES
     for (size_t i = 0; i < request->n_messages; i++)
         n_bytes += length(request->messages[i].role) + length(request->messages[i].text) + 2;
     char *to = preparation->bytes = malloc(n_bytes);
@@ -154,6 +171,12 @@ static bool copy_request(struct preparation *preparation, const engine_request *
     copy->messages = messages;
     copy->document = put_text(&to, request->document);
     copy->grammar = put_text(&to, request->grammar);
+#define PUT_INTEGER(value)
+#define PUT_REAL(value)
+#define PUT_TEXT(value) value = put_text(&to, value);
+#define PUT(name, kind, ...) PUT_##kind(copy->sampling.name)
+    LIPC_SAMPLING_MAP(PUT)
+#undef PUT
     return true;
 }
 
@@ -189,7 +212,7 @@ bool prepare_fits(struct llama_engine *engine, const engine_request *request) {
 }
 
 bool prepare_is_quick(const engine_request *request) {
-    return prompt_bytes(request) <= BYTES_AT_ONCE;
+    return prompt_bytes(request) <= BYTES_AT_ONCE && !chain_is_slow_to_make(&request->sampling);
 }
 
 /* ---- the thread ---------------------------------------------------------------------------------------------------- */
@@ -304,6 +327,7 @@ static void abandon(struct preparer *preparer, struct preparation *preparation) 
 void prepare_release(struct sequence *sequence) {
     if (sequence->preparing) abandon(sequence->preparing->engine.preparer, sequence->preparing);
     sampler_free(sequence->sampler);
+    chain_free(sequence->chain);
     grammar_free(sequence->grammar);
     answer_reader_free(sequence->reader);
     chat_prompt_free(sequence->rendered);

@@ -76,7 +76,7 @@ static engine_end take_token(struct llama_engine *engine, struct entries *entrie
     struct sequence *sequence = &engine->sequences[entry->sequence];
     sequence->last = token;
     entry->has_token = true;
-    entry->is_resumed = sequence->n_tokens < sequence->n_resumed;
+    entry->is_resumed = sequence->n_tokens < sequence->n_had;
     entry->token = token;
     entry->n_tokens = ++sequence->n_tokens;
     if (!text_add(engine, sequence, &engine->texts[entry - entries->all], entry)) {
@@ -97,7 +97,7 @@ static void add_token(struct llama_engine *engine, struct entries *entries, int 
     engine_end end = choose_next(engine, sequence, logits, &token);
     if (end == ENGINE_END_NONE) {
         end = take_token(engine, entries, entry, token);
-        if (sequence->wants_logprobs) entry->logprob = sampler_log_probability(sequence->sampler, logits, token);
+        if (sequence->wants_logprobs && !entry->is_resumed) entry->logprob = sampler_log_probability(sequence->sampler, logits, token);
     }
     end_entry(engine, entry, end);
 }
