@@ -36,8 +36,10 @@
 #define WATCH_FIRST_NS 50000000ull
 #define WATCH_NS 250000000ull
 #define WATCH_MOST_PART 50 /* of the time, at most one part in so many goes into looking */
-/* More processes than this are not followed: the answer is made to its end. */
+/* More processes than this are not followed. */
 #define READERS_MOST 16
+/* So many looks in a row must find nobody: one of them may come between two steps of a client's. */
+#define LOOKS_ALONE 2
 /* For how long a host that ends lets those go who wait for their turn, and for how long it waits for one of them. */
 #define LET_GO_NS 2000000000ull
 #define LET_GO_EACH_NS 100000000ull
@@ -63,6 +65,7 @@ struct classic_service {
     uint64_t forgotten_since_ns; /* since when it looks like one; 0: it does not */
     int readers[READERS_MOST];   /* listener only: processes that had the channel open when this answer was young */
     size_t n_readers;            /* 0: not known */
+    int n_looks_alone;           /* listener only: looks in a row that found nobody who can be waiting for this answer */
     bool is_client_gone;         /* atomic: none of them has it open any more */
 
     bool is_shutdown_taken;      /* a request to end the host arrived; another client may wipe its flag out */
@@ -92,16 +95,28 @@ static classic_phase record_phase(const classic_service *service) {
     return (classic_phase)__atomic_load_n(&service->record->phase, __ATOMIC_ACQUIRE);
 }
 
-/* The first look remembers who may be waiting for the answer: its client is among them, if the system shows it at all.
- * When all of them are gone, so is the client. Those who come later wait for their own turn. */
-static void look_at_readers(classic_service *service) {
-    if (service->n_readers == 0) {
-        service->n_readers = plat_semaphore_users(service->response_written, service->readers, READERS_MOST);
-        return;
-    }
-    if (service->n_readers > READERS_MOST) return;
+/* Whether none of those is left who had the channel open when the answer was young. */
+static bool are_readers_gone(const classic_service *service) {
+    if (service->n_readers == 0 || service->n_readers > READERS_MOST) return false;
     for (size_t i = 0; i < service->n_readers; i++)
-        if (plat_semaphore_is_used_by(service->response_written, service->readers[i])) return;
+        if (plat_semaphore_is_used_by(service->response_written, service->readers[i])) return false;
+    return true;
+}
+
+/* Whether nobody can be waiting for the answer. The first look remembers who may be: its client is among them, if the system
+ * shows it at all, and when all of them are gone, so is the client. Or whoever there is has a single thread, and that waits for
+ * a turn of its own: of a process with several threads nobody can tell which of them asked. A client that the system does not
+ * show (in another pid namespace) is seen when it sleeps for its answer. */
+static bool seems_alone(const classic_service *service) {
+    if (plat_semaphore_n_asleep(service->response_written) > 0 || plat_semaphore_n_asleep(service->chunk_ready) > 0) return false;
+    return are_readers_gone(service) || plat_semaphore_users_all_wait(service->response_written, service->ready);
+}
+
+static void look_at_readers(classic_service *service) {
+    if (service->n_readers == 0)
+        service->n_readers = plat_semaphore_users(service->response_written, service->readers, READERS_MOST);
+    service->n_looks_alone = seems_alone(service) ? service->n_looks_alone + 1 : 0;
+    if (service->n_looks_alone < LOOKS_ALONE) return;
     log_line(LOG_LEVEL_INFO, "the classic client is gone: its answer ends");
     /* release: pairs with the acquire in is_cancelled. */
     __atomic_store_n(&service->is_client_gone, true, __ATOMIC_RELEASE);
@@ -123,6 +138,7 @@ static void hand_over(classic_service *service) {
     /* release: pairs with the acquire in classic_service_take. The block's content was published by the client's
      * post. */
     service->n_readers = 0;
+    service->n_looks_alone = 0;
     __atomic_store_n(&service->is_client_gone, false, __ATOMIC_RELAXED);
     __atomic_store_n(&service->phase, PHASE_POSTED, __ATOMIC_RELEASE);
     plat_doorbell_ring(service->host_bell, PLAT_BELL_ALL);

@@ -5,6 +5,7 @@
 
 #include "../channel/classic_block.h"
 #include "../channel/names.h"
+#include "../channel/stream.h"
 
 #include <stdio.h>
 
@@ -138,10 +139,22 @@ void instance_begin(instance *instance) {
     instance->hub = *hub_of(&instance->view);
 }
 
-bool instance_mend(instance *instance) {
-    size_t n_bytes;
-    if (plat_segment_is_whole(instance->segment)) return false;
-    if (plat_segment_mend(instance->segment, &n_bytes) < 0) {
+/* Streams that were in the part that is gone are free, under their next generations, from the moment that they are there
+ * again. As zeroes they would be free under another: a client would lose what it claims before a worker has looked. */
+static int restore_claims(const instance *instance, const uint32_t *generations, size_t n_bytes) {
+    int error = PLAT_OK;
+    for (uint32_t i = 0; i < instance->view.at.n_streams && error == PLAT_OK; i++) {
+        uint64_t claim = stream_claim(LIPC_CLAIM_FREE, 0, generations[i] + 1);
+        size_t offset = (size_t)((char *)&hub_stream(&instance->view, i)->claim - instance->view.base);
+        if (offset >= n_bytes) error = plat_segment_write(instance->segment, offset, &claim, sizeof claim);
+    }
+    return error;
+}
+
+bool instance_mend(instance *instance, const uint32_t *generations) {
+    size_t n_bytes = plat_segment_length(instance->segment);
+    if (n_bytes == plat_segment_size(instance->segment)) return false;
+    if (restore_claims(instance, generations, n_bytes) < 0 || plat_segment_mend(instance->segment) < 0) {
         log_line(LOG_LEVEL_ERROR, "another program has truncated the shared memory to %zu bytes, and it cannot be made %zu "
                  "again: %s", n_bytes, plat_segment_size(instance->segment), plat_os_error());
         return true;

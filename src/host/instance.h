@@ -36,8 +36,9 @@ void instance_begin(instance *instance);
 
 /* After a death of the worker: whether another program of the user has truncated the segment. Then it is as long as before
  * again, and the hub stands in it; whatever else was in the part that is gone is lost, and so are the clients and answers
- * that were there. Says so in the log. */
-bool instance_mend(instance *instance);
+ * that were there. Its streams are free under new generations: `generations` are those that the worker knew. Says so in
+ * the log. */
+bool instance_mend(instance *instance, const uint32_t *generations);
 
 /* Maps a failure to make the object to the code to end with, and words it. Call right after the failed plat_ call. */
 host_exit instance_explain(int plat_error, const char *object_name, int owner_pid, char *message, size_t message_size);

@@ -45,7 +45,7 @@ host_exit supervise(host_parts *parts) {
             log_line(LOG_LEVEL_ERROR, "cannot wait for the worker, process %d: %s", pid, plat_os_error());
             return HOST_EXIT_FAILURE;
         }
-        bool is_truncated = instance_mend(&parts->instance); /* nobody's request is to blame for that */
+        bool is_truncated = instance_mend(&parts->instance, journal->generations); /* nobody's request is to blame for that */
         journal_blame(journal, death, plat_death_is_crash(death) && !is_truncated);
         plat_death_words(death, words, sizeof words);
         log_line(LOG_LEVEL_WARN, "the worker, process %d, %s", pid, words);

@@ -93,9 +93,15 @@ bool plat_segment_is_current(const plat_segment *segment);
  * is gone ends the process. Any thread; async-signal-safe. */
 bool plat_segment_is_whole(const plat_segment *segment);
 
-/* Makes a truncated object as long as it was again: what is new of it is zero. *n_bytes is how long it was found. Errors:
- * as plat_segment_own. Owner or its worker. */
-int plat_segment_mend(plat_segment *segment, size_t *n_bytes);
+/* How long a truncated object is: at most as long as it was mapped. Any thread. */
+size_t plat_segment_length(const plat_segment *segment);
+
+/* Writes into a truncated object, which becomes as long as that needs: nobody sees the bytes as zeroes before. In the order of
+ * their offsets. Errors: as plat_segment_own. Owner. */
+int plat_segment_write(plat_segment *segment, size_t offset, const void *bytes, size_t n_bytes);
+
+/* Makes a truncated object as long as it was again: what is new of it is zero. Errors: as plat_segment_own. Owner. */
+int plat_segment_mend(plat_segment *segment);
 
 /* Whether a process has the segment mapped: OK, NOT_FOUND (it has not), SYSTEM (this user may not know). Takes longer the
  * more that process has mapped: some milliseconds at most. Any thread. */
@@ -150,6 +156,14 @@ size_t plat_semaphore_users(const plat_semaphore *semaphore, int *pids, size_t n
 
 /* Whether this process has it open. Any thread. */
 bool plat_semaphore_is_used_by(const plat_semaphore *semaphore, int pid);
+
+/* Threads that sleep for a permit now, without those that were killed or are stopped; negative where the system does not
+ * tell. Any thread. */
+int plat_semaphore_n_asleep(const plat_semaphore *semaphore);
+
+/* Whether each process that plat_semaphore_users finds for `used` has one thread alone, which sleeps for a permit of
+ * `awaited` now; false if there is none, or where that is not known. Looks at all processes twice. Any thread. */
+bool plat_semaphore_users_all_wait(const plat_semaphore *used, const plat_semaphore *awaited);
 
 /* Takes all permits back. Ends also if somebody posts without a pause. Any thread. */
 void plat_semaphore_drain(plat_semaphore *semaphore);

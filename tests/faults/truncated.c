@@ -22,13 +22,29 @@ static void wait_for_recovery(void *data, int pid) {
                               NOW(hub_in(&segment)->n_recoveries) > 0));
 }
 
+/* The claim of the last stream, again and again from the moment that it is cut off: when the file is whole once more, it is
+ * free under the generation after the one that the host knows, and was nothing else before. */
+static void watch_claim(const char *instance, off_t offset, off_t whole) {
+    char path[256];
+    uint64_t claim = 0;
+    int fd = open(object_path(path, instance, OBJECT_SEGMENT), O_RDONLY | O_CLOEXEC);
+    CHECK(fd >= 0);
+    while (pread(fd, &claim, sizeof claim, offset) != sizeof claim && size_of(instance) < whole) {
+    }
+    close(fd);
+    CHECK_SAY(claim >> 32 > 1 && (claim & 0xFFFFFFFF) == LIPC_CLAIM_FREE, "the claim is %#llx",
+              (unsigned long long)claim);
+}
+
 static void serves_on(const char *instance, const script *script, off_t n_bytes) {
     test_host host;
     test_step("to %lld bytes, idle", (long long)n_bytes);
     segment segment = host_ready(&host, instance, REPLAY(*script, "--rate", "2000"));
     off_t whole = size_of(instance);
+    off_t last = (off_t)(hub_in(&segment)->streams_offset + (hub_in(&segment)->n_streams - 1) * hub_in(&segment)->stream_size);
     segment_close(&segment);
     cut(instance, n_bytes);
+    watch_claim(instance, last, whole);
     CHECK_SAY(WAITED(SOON_MS, size_of(instance) == whole || host_ended(&host, 0)), "nobody makes it whole");
     CHECK_SAY(host.running, "the host ended: %s", host_err(&host));
     worker_wait(worker_start(wait_for_recovery, (void *)(uintptr_t)instance, (int)host.pid));

@@ -133,6 +133,31 @@ size_t plat_semaphore_users(const plat_semaphore *semaphore, int *pids, size_t n
     return n;
 }
 
+static bool has_one_thread(int pid) {
+    char path[32], line[256];
+    int n_threads = 0;
+    snprintf(path, sizeof path, "/proc/%d/status", pid);
+    FILE *file = fopen(path, "re");
+    while (file && fgets(line, sizeof line, file) && sscanf(line, "Threads: %d", &n_threads) != 1) {
+    }
+    if (file) fclose(file);
+    return n_threads == 1;
+}
+
+/* Counted between two looks that see the same processes: nobody came or went meanwhile who might be among the sleepers. */
+bool plat_semaphore_users_all_wait(const plat_semaphore *used, const plat_semaphore *awaited) {
+    enum { USERS_MOST = 64 };
+    int before[USERS_MOST], after[USERS_MOST];
+    if (plat_semaphore_n_asleep(awaited) <= 0) return false; /* most of the time, and quick */
+    size_t n = plat_semaphore_users(used, before, USERS_MOST);
+    int n_asleep = plat_semaphore_n_asleep(awaited);
+    if (n == 0 || n > USERS_MOST || n_asleep < 0 || (size_t)n_asleep != n) return false;
+    if (plat_semaphore_users(used, after, USERS_MOST) != n || memcmp(before, after, n * sizeof *before) != 0) return false;
+    for (size_t i = 0; i < n; i++)
+        if (!has_one_thread(before[i])) return false;
+    return true;
+}
+
 /* ---- who owns a segment that the name does not lead to ------------------------------------------------------------- */
 
 /* A new object comes into being without a name, and is called by that among the mappings for good; so the owner is known

@@ -255,16 +255,25 @@ bool plat_segment_is_current(const plat_segment *segment) {
     return plat_object_is(segment->path, segment->device, segment->inode);
 }
 
-bool plat_segment_is_whole(const plat_segment *segment) {
+size_t plat_segment_length(const plat_segment *segment) {
     struct stat status;
-    return fstat(segment->descriptor, &status) < 0 || status.st_size >= (off_t)segment->size_bytes;
+    bool is_whole = fstat(segment->descriptor, &status) < 0 || status.st_size >= (off_t)segment->size_bytes;
+    return is_whole ? segment->size_bytes : (size_t)status.st_size;
 }
 
-int plat_segment_mend(plat_segment *segment, size_t *n_bytes) {
-    struct stat status;
-    *n_bytes = 0;
-    if (fstat(segment->descriptor, &status) < 0) return plat_fail(PLAT_E_SYSTEM);
-    *n_bytes = (size_t)status.st_size;
+bool plat_segment_is_whole(const plat_segment *segment) {
+    return plat_segment_length(segment) == segment->size_bytes;
+}
+
+int plat_segment_write(plat_segment *segment, size_t offset, const void *bytes, size_t n_bytes) {
+    ssize_t n;
+    do {
+        n = pwrite(segment->descriptor, bytes, n_bytes, (off_t)offset);
+    } while (n < 0 && errno == EINTR);
+    return n == (ssize_t)n_bytes ? PLAT_OK : plat_fail_errno();
+}
+
+int plat_segment_mend(plat_segment *segment) {
     return plat_object_reserve(segment->descriptor, segment->size_bytes);
 }
 

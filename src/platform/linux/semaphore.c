@@ -9,10 +9,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/futex.h>
 #include <semaphore.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 struct plat_semaphore {
@@ -161,6 +163,18 @@ bool plat_semaphore_has_waiter(plat_semaphore *semaphore) {
 #else
     (void)semaphore;
     return false;
+#endif
+}
+
+int plat_semaphore_n_asleep(const plat_semaphore *semaphore) {
+#ifdef SEMAPHORE_WORD
+    /* The C library sleeps on the value, the lower half of the word. To move its sleepers to where they are moves nobody,
+     * wakes nobody, and returns how many there are. */
+    uint32_t *value = (uint32_t *)(void *)semaphore->words;
+    return (int)syscall(SYS_futex, value, FUTEX_REQUEUE, 0, (void *)(uintptr_t)INT32_MAX, value, 0);
+#else
+    (void)semaphore;
+    return -1;
 #endif
 }
 

@@ -75,6 +75,11 @@ bool plat_semaphore_is_used_by(const plat_semaphore *semaphore, int pid) {
     return true;
 }
 
+bool plat_semaphore_users_all_wait(const plat_semaphore *used, const plat_semaphore *awaited) {
+    (void)used, (void)awaited;
+    return false;
+}
+
 int plat_segment_stray_owner(const char *name, bool *is_nameless) {
     (void)name; /* who owns a segment has it open, and with that its name is there */
     *is_nameless = false;

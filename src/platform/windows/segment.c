@@ -250,13 +250,23 @@ bool plat_segment_is_current(const plat_segment *segment) {
     return __atomic_load_n(&segment->ownership->removed, __ATOMIC_ACQUIRE) == 0;
 }
 
+/* Nobody can cut a section off. */
+size_t plat_segment_length(const plat_segment *segment) {
+    return segment->size_bytes;
+}
+
 bool plat_segment_is_whole(const plat_segment *segment) {
-    (void)segment; /* nobody can cut a section off */
+    (void)segment;
     return true;
 }
 
-int plat_segment_mend(plat_segment *segment, size_t *n_bytes) {
-    *n_bytes = segment->size_bytes;
+int plat_segment_write(plat_segment *segment, size_t offset, const void *bytes, size_t n_bytes) {
+    memcpy((char *)segment->base + offset, bytes, n_bytes);
+    return PLAT_OK;
+}
+
+int plat_segment_mend(plat_segment *segment) {
+    (void)segment;
     return PLAT_OK;
 }
 

@@ -69,6 +69,11 @@ bool plat_semaphore_has_waiter(plat_semaphore *semaphore) {
     return false;
 }
 
+int plat_semaphore_n_asleep(const plat_semaphore *semaphore) {
+    (void)semaphore;
+    return -1;
+}
+
 void plat_semaphore_drain(plat_semaphore *semaphore) {
     /* Bounded by what was there at the start, so that somebody who keeps posting cannot hold us here. */
     for (int value = plat_semaphore_value(semaphore); value > 0 && plat_semaphore_try_wait(semaphore); value--) {
