@@ -28,12 +28,12 @@ HUB_STARTING, HUB_LOADING, HUB_READY, HUB_ENDING = 1, 2, 3, 4
 QUEUED, READING, GENERATING, ENDED = 1, 2, 3, 4
 END_TURN, END_LIMIT, END_STOP, END_CONTEXT, END_FULL = 1, 2, 3, 4, 5
 END_CANCELLED, END_REFUSED, END_FAILED, END_HOST_ENDED = 6, 7, 8, 9
-DETACHABLE, IGNORE_EOS, LOGPROBS, RENDER = 1, 2, 4, 16
+DETACHABLE, IGNORE_EOS, LOGPROBS, LOAD, RENDER = 1, 2, 4, 8, 16
 FEATURE_PARTS, FEATURE_DOCUMENTS, FEATURE_TOKENS_SUM = 1, 2, 8
 THOUGHT, CALL = 1, 2
 
-_HUB, _HUB_END, _MAGIC, _MAJOR, _MINOR = 45056, 49152, 0x425548204350494C, 1, 0
-_HUB_STATE, _HUB_LOAD, _HUB_MODEL, _HUB_BELL, _HUB_SHUTDOWN, _HUB_TICKET = 128, 132, 256, 512, 520, 576
+_HUB, _HUB_END, _MAGIC, _MAJOR, _MINOR = 45056, 49152, 0x425548204350494C, 1, 5
+_HUB_STATE, _HUB_LOAD, _HUB_FACTS_VERSION, _HUB_MODEL, _HUB_BELL, _HUB_SHUTDOWN, _HUB_TICKET = 128, 132, 156, 256, 512, 520, 576
 _RECORD_START_TIME, _RECORD_RESERVATION, _RECORD_BELL, _RECORD_POSITION = 8, 16, 64, 128
 _CANCEL, _ID, _REQUEST_BYTES, _REQUEST_CHECK = 8, 16, 32, 40
 _WATCHERS, _PUBLISHED, _STATUS, _PROGRESS, _MESSAGE = 64, 128, 136, 192, 256
@@ -42,7 +42,8 @@ _RECORD_FREE, _ATTACHING, _ATTACHED, _LEAVING = 0, 1, 2, 3
 _STREAM_FREE, _CLAIMED, _SUBMITTED, _DETACHED, _RELEASED, _OFFERED = 0, 1, 2, 3, 4, 5
 _NO_OWNER = 4095
 _WAITING, _GRANTED = 1, 2
-_ITEM_MESSAGE, _ITEM_STOP, _ITEM_GRAMMAR, _ITEM_DOCUMENT = 1, 2, 3, 4
+_ITEM_MESSAGE, _ITEM_STOP, _ITEM_GRAMMAR, _ITEM_DOCUMENT, _ITEM_MODEL_PATH = 1, 2, 3, 4, 6
+_OPERATION_ANSWER, _OPERATION_LOAD = 0, 1
 _INT_DEFAULT, SEED_RANDOM, SEED_DEFAULT = -(1 << 31), -1, -2
 
 
@@ -249,17 +250,29 @@ def item(kind, text, role=""):
 
 def request(messages, stops=(), grammar=None, flags=0, n_predict=_INT_DEFAULT, temperature=math.nan, min_p=math.nan,
             top_p=math.nan, top_k=_INT_DEFAULT, repeat_penalty=math.nan, frequency_penalty=math.nan,
-            presence_penalty=math.nan, repeat_last_n=_INT_DEFAULT, priority=0, seed=SEED_DEFAULT, document=None):
+            presence_penalty=math.nan, repeat_last_n=_INT_DEFAULT, priority=0, seed=SEED_DEFAULT, document=None,
+            model_path=None):
     """The bytes of a request; messages are pairs of role and text, or there are none and a document in JSON (15).
-    What is not given is left to the host."""
+    With model_path it asks for another model (7.13). What is not given is left to the host."""
     items = [item(_ITEM_MESSAGE, text, role) for role, text in messages]
     items += [item(_ITEM_STOP, text) for text in stops]
     items += [item(_ITEM_GRAMMAR, grammar)] if grammar is not None else []
     items += [item(_ITEM_DOCUMENT, document)] if document is not None else []
+    items += [item(_ITEM_MODEL_PATH, model_path)] if model_path is not None else []
+    operation = _OPERATION_ANSWER if model_path is None else _OPERATION_LOAD
     body = b"".join(items)
     return struct.pack("<IIifffifffiiqII", 64 + len(body), flags, n_predict, temperature, min_p, top_p, top_k,
                        repeat_penalty, frequency_penalty, presence_penalty, repeat_last_n, priority, seed,
-                       len(items), 0) + body
+                       len(items), operation) + body
+
+
+def load_request(path, layout_minor, flags=0):
+    """The bytes of a request for another model, in the form that a host of this minor knows (7.13)."""
+    if layout_minor < 3:
+        raise ValueError(f"a host of minor {layout_minor} keeps its model")
+    if layout_minor < 5:
+        return request([("user", path)], flags=flags | LOAD)
+    return request([], flags=flags, model_path=path)
 
 
 # ---- The host's process (1, 7.10) ----
@@ -503,11 +516,15 @@ class Client:
         return self.segment.load4(_HUB + _HUB_LOAD)
 
     def model(self):
-        """The model in words; empty before READY."""
-        if self.state() != HUB_READY:
-            return ""
-        words = self.segment.map[_HUB + _HUB_MODEL:_HUB + _HUB_MODEL + 128]
-        return words.partition(b"\0")[0].decode(errors="replace")
+        """The model in words; empty before READY (7.9)."""
+        while True:
+            version = self.segment.load4(_HUB + _HUB_FACTS_VERSION)
+            if self.state() != HUB_READY:
+                return ""
+            words = self.segment.map[_HUB + _HUB_MODEL:_HUB + _HUB_MODEL + 128]
+            fence()
+            if self.segment.load4(_HUB + _HUB_FACTS_VERSION) == version:
+                return words.partition(b"\0")[0].decode(errors="replace")
 
     def wait_ready(self, timeout=60, progress=None):
         """Sleeps until the host serves; progress(state, per mille) is called with each change."""
@@ -570,7 +587,10 @@ class Client:
         for index in range(self.hub.n_streams):
             claim = self.segment.load8(self.stream_offset(index))
             generation = generation_of(claim)
-            if phase_of(claim) == _STREAM_FREE and self.segment.cas8(
+            if phase_of(claim) != _STREAM_FREE or generation_of(
+                    self.segment.load8(self.stream_offset(index) + _STATUS)) == generation:
+                continue  # taken, or in the making under a claim that somebody has written over
+            if self.segment.cas8(
                     self.stream_offset(index), claim, stream_claim(_CLAIMED, self.index, generation)):
                 return index, generation
         return None
@@ -593,20 +613,18 @@ class Client:
         generation = generation_of(claim)
         if not self.segment.cas8(self.stream_offset(index), stream_claim(_OFFERED, self.index, generation),
                                  stream_claim(_CLAIMED, self.index, generation)):
-            raise Trouble(f"stream {index} was granted, but its claim is {claim:#x}")
+            self._reserve()  # somebody has written over the reservation, or over the claim
+            return None
         self.segment.store8(self._record + _RECORD_RESERVATION, 0)
         return index, generation
 
     def _reserve_stream(self, timeout, waiting):
         """Waits its turn for a stream when all are taken; waiting(requests ahead) is called with each change (7.5)."""
-        ticket = self.segment.add8(_HUB + _HUB_TICKET, 1) & (1 << 46) - 1
-        reservation, told = _WAITING | ticket << 18, None
-        self.segment.store8(self._record + _RECORD_RESERVATION, reservation)
-        fence()
-        self._hub_bell.ring()
+        told = None
+        self._reserve()
         found = self._claim_free_stream()
         if found:
-            if not self._withdraw(reservation):
+            if not self._withdraw():
                 self._give_back(*self._take_grant())
             return found
 
@@ -622,12 +640,19 @@ class Client:
         try:
             return self.wait(granted, timeout)
         except TimedOut:
-            if self._withdraw(reservation):
+            if self._withdraw():
                 raise
             return self._take_grant()
 
-    def _withdraw(self, reservation):
-        return self.segment.cas8(self._record + _RECORD_RESERVATION, reservation, 0)
+    def _reserve(self):
+        ticket = self.segment.add8(_HUB + _HUB_TICKET, 1) & (1 << 46) - 1
+        self._reservation = _WAITING | ticket << 18
+        self.segment.store8(self._record + _RECORD_RESERVATION, self._reservation)
+        fence()
+        self._hub_bell.ring()
+
+    def _withdraw(self):
+        return self.segment.cas8(self._record + _RECORD_RESERVATION, self._reservation, 0)
 
     def submit(self, data, timeout=None, waiting=None, request_bytes=None, checked=None):
         """Asks. `data` is what request() makes; for tests of hosts: `request_bytes`, a length that lies, and `checked`,
@@ -640,6 +665,7 @@ class Client:
         area = offset + self.hub.request_offset
         stream_id = os.urandom(16)
         self.segment.map[offset + _ID:offset + _ID + 16] = stream_id
+        self.segment.store8(offset + _CANCEL, 0)
         self.segment.store4(offset + _REQUEST_BYTES, len(data) if request_bytes is None else request_bytes)
         self.segment.map[area:area + len(data)] = data
         check = request_check(generation, data if checked is None else checked) if request_bytes is None else 0

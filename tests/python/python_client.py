@@ -454,16 +454,51 @@ def test_full_house():
         stream.close()
         check_equal(LINE.encode()[:4] in child.end(), True)
         # Our own turn: another holds the only stream, and lets it go while we sleep for it.
-        child = Child("ask", host.name, 30, "Hi")
-        until(lambda: lipc.phase_of(client.segment.load8(client.stream_offset(0))) == lipc._SUBMITTED)
+        child = Child("hold", host.name, 0)
+        child.line()
         places = []
-        stream = client.submit(request(ASK, n_predict=2), timeout=20, waiting=places.append)
+
+        def waiting(ahead):
+            if not places:  # a grant that is none, as another program may write it: the place is reserved again
+                client.segment.store8(client._record + lipc._RECORD_RESERVATION, lipc._GRANTED)
+                client.bell.ring()
+                child.go_on()
+            places.append(ahead)
+
+        stream = client.submit(request(ASK, n_predict=2), timeout=20, waiting=waiting)
         check(places != [])
         check_equal(client.segment.load8(client._record + lipc._RECORD_RESERVATION), 0)
         check(stream.rest() != b"")
         check_equal(stream.last.end, lipc.END_LIMIT)
         stream.close()
+        check_equal(child.line(), "let go")
         child.end()
+    host.end()
+
+
+def test_scribbled_streams():
+    """What another program may have written over a stream that is free, or only seems to be (7.2)."""
+    host = Host("scribbled", "--rate", "50", "--streams", "1", text=LINE)
+    with host.ready() as client:
+        offset = client.stream_offset(0)
+        generation = lipc.generation_of(client.segment.load8(offset))
+        client.segment.store8(offset + lipc._CANCEL, generation + 1)
+        stream = client.submit(request(ASK))
+        check_equal(stream.rest().decode(), LINE)
+        check_equal(stream.last.end, lipc.END_TURN)
+        stream.close()
+        stream = client.submit(request(ASK))
+        stream.read(10)
+        worker = client.segment.load4(45056 + 148)
+        os.kill(worker, signal.SIGSTOP)  # or it would see that at once
+        until(lambda: open(f"/proc/{worker}/stat").read().rpartition(")")[2].split()[0] == "T")
+        client.segment.store8(client.stream_offset(stream.index), lipc.stream_claim(0, 0, stream.generation))
+        claimed = client._claim_free_stream()
+        os.kill(worker, signal.SIGCONT)
+        check(claimed is None, "a stream was claimed in which an answer is made")
+        other = client.submit(request(ASK))
+        check_equal(other.rest().decode(), LINE)
+        other.close()
     host.end()
 
 
@@ -692,6 +727,34 @@ def test_embedded_model():
         stream.close()
         stream = client.submit(request(ASK, grammar="root ::= ("))
         refused(client, "grammar", stream)
+    host.end()
+
+
+def test_another_model():
+    """A running host changes its model, in the newest form of the request and in that of older hosts."""
+    model = os.path.join(os.environ.get("LIPC_TEST_MODEL_DIR", ""), "tutor.gguf")
+    if not os.path.exists(model):
+        return say("  no model to load")
+    host = Host("another", text=LINE)
+    with host.ready() as client:
+        refused(client, "a text that is played back", client.submit(lipc.load_request(model, 5)))
+    host.end()
+    host = Host("another2", "-m", model, "-c", "512")
+    with host.ready() as client:
+        version = client.segment.load4(45056 + 156)
+        check(client.model() != "")
+        for minor in (3, 4, 5, client.hub.layout_minor):
+            stream = client.submit(lipc.load_request(model, minor))
+            check_equal((minor, stream.rest(60 * SCALE)), (minor, b""))
+            check_equal((minor, stream.last.end), (minor, lipc.END_TURN))
+            stream.close()
+            check(client.segment.load4(45056 + 156) != version)
+        refused(client, "no file", client.submit(lipc.load_request(model + ".missing", 5)))
+        refused(client, "no absolute path", client.submit(lipc.load_request("tutor.gguf", 5)))
+        refused(client, "a message beside it", client.submit(request(ASK, model_path=model)))
+        check(raises(ValueError, lipc.load_request, model, 2))
+        stream = client.submit(request(ASK, n_predict=3))
+        check(stream.rest(60 * SCALE) != b"")
     host.end()
 
 
