@@ -14,54 +14,54 @@
 struct cli_options;
 
 #define CLI_COMMAND_MAP(X)                                                                                             \
-    X(ASK, ask, "[TEXT ... | -]", 0, -1, "one question, one answer",                                                   \
-      "Answers TEXT, or standard input, which also goes where a TEXT is \"-\", on standard output; all else goes to "   \
-      "standard error. If no host runs, one is started, which stays.",                                                 \
-      "llamaipc ask \"Sum this up:\" - < notes.txt", "asks about a file")                                               \
-    X(CHAT, chat, "[TEXT ...]", 0, -1, "a conversation",                                                                \
-      "Talks with the model, TEXT being what is said first. Ctrl-C stops an answer and leaves at an empty prompt, "    \
-      "/help lists the commands. If no host runs, one is started, which stays.",                                       \
-      "llamaipc chat -m ~/models/your-model.gguf", "talks with a model of one's own")                                  \
-    X(PROMPT, prompt, "[TEXT ...]", 0, -1, "what a conversation becomes for the model",                                 \
-      "Prints the prompt that the model's template makes of TEXT or of --messages, without an answer to it. With "      \
-      "--json also its tokens: id, text, whether it is a control token, and whether a user, tool or document wrote it. " \
-      "If no host runs, one is started, which stays.",                                                                 \
+    X(ASK, ask, "[TEXT ... | -]", 0, -1, "ask one question",                                                           \
+      "Answers TEXT on standard output; everything else goes to standard error. Standard input is part of the question if "\
+      "there is no TEXT, or where a TEXT is \"-\". If no host is running, one is started, which keeps running.",       \
+      "llamaipc ask \"Sum this up:\" - < notes.txt", "asks about a file")                                              \
+    X(CHAT, chat, "[TEXT ...]", 0, -1, "have a conversation",                                                          \
+      "Talks to the model, beginning with TEXT. Ctrl-C stops an answer, and quits at an empty prompt; /help lists the "\
+      "commands. If no host is running, one is started, which keeps running.",                                         \
+      "llamaipc chat -m ~/models/your-model.gguf", "talks to your own model")                                          \
+    X(PROMPT, prompt, "[TEXT ...]", 0, -1, "show the prompt that a conversation becomes",                              \
+      "Prints the prompt that the model's template makes of TEXT or of --messages, without answering it. With --json also "\
+      "its tokens: id, text, whether it is a control token, and whether a user, tool or document wrote it. If no host is "\
+      "running, one is started, which keeps running.",                                                                 \
       "llamaipc prompt --messages conversation.json --json", "a conversation's tokens")                                \
-    X(STATUS, status, "", 0, 0, "what the host is doing",                                                              \
-      "Shows the host's state, model, clients and streams. It only looks, at a read-only mapping, and disturbs nobody. " \
-      "With --wait it first waits until the host is there and has loaded its model.",                                  \
-      "llamaipc status --wait --timeout 60", "until a model is loaded")                                                \
-    X(TOP, top, "", 0, 0, "who has the host do what, as it changes",                                                   \
-      "A table of clients and streams that is drawn again and again, until q or Ctrl-C. It only looks, at a read-only " \
-      "mapping, and disturbs nobody; it also shows what a dead host left. STR is the stream, QUEUE its place in the "  \
-      "queue (1 is the next), CACHED how many tokens of the prompt needed no reading again, FIRST the time from the "  \
-      "request to its first token. Keys: q ends; < and > choose the column to sort by, r the direction; + and - the "  \
-      "interval; space pauses; up and down where there are more rows than lines.",                                     \
-      "llamaipc top --once --sort rate", "one table, the fastest first")                                               \
-    X(LOAD, load, "FILE", 1, 1, "another model for a host that runs",                                                  \
-      "Has the host change its model for the one in FILE. Answers that had been asked for before are finished first, what " \
-      "comes later waits for the new model; clients stay attached. Ctrl-C leaves the host the model that it had, and so " \
-      "does a FILE that cannot be used. The host's other options, as -c and -np, stay what they are.",                 \
-      "llamaipc load ~/models/your-model.gguf", "changes the model")                                                   \
-    X(CANCEL, cancel, "STREAM", 1, 1, "ends an answer, whoever asked for it",                                          \
-      "Ends the work on one stream, named by its number or by its id. Its client reads what there is of the answer, "  \
-      "and that it was cancelled.",                                                                                    \
-      "llamaipc cancel 2", "ends the answer in stream 2")                                                              \
-    X(DOCTOR, doctor, "", 0, 0, "what is wrong here, and what to do",                                                  \
-      "Looks at the host program, its library, the processor, the model (-m, LLAMA_ARG_MODEL, or the embedded one), "  \
-      "/dev/shm, the instance, and at what dead hosts of any name have left; says what is wrong and what to do. With " \
-      "--fix it removes what dead hosts left, and ends workers that outlived them. It never touches what belongs to a " \
-      "live host, answers that the next host would go on with, or what a program still waits for.",                    \
-      "llamaipc doctor --fix", "fixes what can be fixed safely")                                                      \
-    X(BENCH, bench, "", 0, 0, "how fast this machine is",                                                              \
-      "Measures, in a few seconds: waking a sleeper with a bare futex and through the channel, publishing a token, and a " \
-      "host of its own, on the embedded model or the one of -m: its start, its first token, its speed, beside a loop "  \
-      "that calls the library without a host, where that program (bench/bare_loop) was built.",                        \
-      "llamaipc bench -m model.gguf", "what a model of one's own does here")                                           \
-    X(STOP, stop, "", 0, 0, "ends the host",                                                                           \
-      "Asks the host to end and waits until it is gone. Answers that are being made are finished first, those that "   \
-      "wait are not begun.",                                                                                           \
-      "llamaipc stop --name work", "ends the host named work")
+    X(STATUS, status, "", 0, 0, "show what the host is doing",                                                         \
+      "Shows the host's state, model, clients and streams, through a read-only mapping that disturbs nobody. With --wait, "\
+      "it first waits until a host is running and has loaded its model.",                                              \
+      "llamaipc status --wait --timeout 60", "waits until a model is loaded")                                          \
+    X(TOP, top, "", 0, 0, "show clients and streams, live",                                                            \
+      "Shows a table of clients and streams that is updated until q or Ctrl-C, through a read-only mapping that disturbs "\
+      "nobody; it can also show what a dead host left. STR is the stream, QUEUE its position in the queue (1 is next), "\
+      "CACHED how many tokens of the prompt came from the cache, FIRST the time from the request to its first token. Keys: "\
+      "q quits; < and > choose the column to sort by, r reverses the order; + and - change the interval; space pauses; up "\
+      "and down scroll.",                                                                                              \
+      "llamaipc top --once --sort rate", "one table, fastest first")                                                   \
+    X(LOAD, load, "FILE", 1, 1, "switch a running host to another model",                                              \
+      "Makes the host switch to the model in FILE. Earlier requests are answered first, later ones wait for the new model; "\
+      "clients stay attached. If you press Ctrl-C, or FILE cannot be used, the host keeps its old model. Its other options, "\
+      "such as -c and -np, do not change.",                                                                            \
+      "llamaipc load ~/models/your-model.gguf", "switches models")                                                     \
+    X(CANCEL, cancel, "STREAM", 1, 1, "cancel an answer, whoever asked for it",                                        \
+      "Stops the work on one stream, given by its number or its id. Its client gets the text so far, and then the "    \
+      "cancellation.",                                                                                                 \
+      "llamaipc cancel 2", "cancels the answer in stream 2")                                                           \
+    X(DOCTOR, doctor, "", 0, 0, "find problems, and say what to do",                                                   \
+      "Checks the host program, its library, the processor, the model (-m, LLAMA_ARG_MODEL, or the embedded one), "    \
+      "/dev/shm, the instance, and what dead hosts of any name have left, and says what is wrong and what to do. With "\
+      "--fix, it removes what dead hosts left, and ends workers that outlived them. It never touches what belongs to a "\
+      "live host, answers that the next host would continue, or anything that a program is still waiting for.",        \
+      "llamaipc doctor --fix", "fixes what can be fixed safely")                                                       \
+    X(BENCH, bench, "", 0, 0, "measure this machine",                                                                  \
+      "Measures, in a few seconds: waking a sleeper with a bare futex and through the channel, publishing a token, and a "\
+      "host of its own, on the embedded model or the one given by -m: its start, first token and speed, next to a loop that "\
+      "calls the library without a host, if that program (bench/bare_loop) was built.",                                \
+      "llamaipc bench -m model.gguf", "measures your own model")                                                       \
+    X(STOP, stop, "", 0, 0, "stop the host",                                                                           \
+      "Asks the host to exit and waits until it is gone. Answers in progress are finished first; waiting requests are not "\
+      "started.",                                                                                                      \
+      "llamaipc stop --name work", "stops the host named work")
 
 /* A command's place in the table; its bit in the option table is 1 << place. */
 typedef enum cli_command_place {

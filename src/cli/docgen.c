@@ -21,12 +21,12 @@ static void print_usage(FILE *file, const cli_command *command) {
 void docgen_overview(FILE *file) {
     option_table table = cli_option_table("llamaipc");
     fprintf(file, "usage: llamaipc COMMAND [options]\n"
-                  "Talks to a language model that a host (chatbot) of this machine holds.\n\n");
+                  "Talks to a language model that a host (chatbot) runs on this machine.\n\n");
     for (int i = 0; i < CLI_N_COMMANDS; i++)
         fprintf(file, "  %-9s %s\n", cli_commands[i].name, cli_commands[i].line);
     fprintf(file, "\n");
     options_print_help(&table, OPTIONS_NO_COMMAND, true, file);
-    fprintf(file, "\nllamaipc COMMAND --help tells its options; man llamaipc has all of it.\n");
+    fprintf(file, "\nllamaipc COMMAND --help lists its options; man llamaipc has everything.\n");
 }
 
 void docgen_command(FILE *file, const cli_command *command) {

@@ -55,20 +55,20 @@ static const char *fault_name(doctor_fault fault) {
 }
 
 static const char *state_of(const doctor_finding *finding) {
-    return finding->fault == DOCTOR_NONE ? "ok" : finding->is_mended ? "mended" : "wrong";
+    return finding->fault == DOCTOR_NONE ? "ok" : finding->is_fixed ? "fixed" : "wrong";
 }
 
 /* ---- printing ------------------------------------------------------------------------------------------------------ */
 
 static void print_finding(const doctor_finding *finding) {
-    terminal_style style = finding->fault == DOCTOR_NONE ? STYLE_GOOD : finding->is_mended ? STYLE_WARN : STYLE_BAD;
+    terminal_style style = finding->fault == DOCTOR_NONE ? STYLE_GOOD : finding->is_fixed ? STYLE_WARN : STYLE_BAD;
     char text[sizeof finding->text + 32];
     const char *plain = terminal_style_on(stdout, STYLE_PLAIN), *name = fault_name(finding->fault);
     snprintf(text, sizeof text, name ? "%s [%s]" : "%s", finding->text, name);
     printf("%s%-7s%s %s%-9s%s ", terminal_style_on(stdout, style), state_of(finding), plain,
            terminal_style_on(stdout, STYLE_DIM), finding->subject, plain);
     options_print_wrapped(stdout, text, 18, 18);
-    if (!finding->advice[0] || finding->is_mended) return;
+    if (!finding->advice[0] || finding->is_fixed) return;
     printf("%16s%s%s ", "", terminal_style_on(stdout, STYLE_BOLD), "->");
     options_print_wrapped(stdout, finding->advice, 19, 19);
     printf("%s", terminal_style_on(stdout, STYLE_PLAIN));
@@ -81,7 +81,7 @@ static void print_text(const doctor *doctor, int n_wrong, int n_mendable) {
     else if (n_mendable == 0)
         printf("%d thing%s wrong.\n", n_wrong, n_wrong == 1 ? " is" : "s are");
     else
-        printf("%d thing%s wrong; llamaipc doctor --fix mends %d of them.\n", n_wrong, n_wrong == 1 ? " is" : "s are",
+        printf("%d thing%s wrong; llamaipc doctor --fix can fix %d of them.\n", n_wrong, n_wrong == 1 ? " is" : "s are",
                n_mendable);
 }
 
@@ -119,7 +119,7 @@ cli_exit cli_doctor(const cli_options *options) {
     doctor_check_instances(doctor);
     if (options->fix) doctor_check_memory(doctor, true);
     for (int i = 0; i < doctor->n_findings; i++) {
-        bool is_wrong = doctor->findings[i].fault != DOCTOR_NONE && !doctor->findings[i].is_mended;
+        bool is_wrong = doctor->findings[i].fault != DOCTOR_NONE && !doctor->findings[i].is_fixed;
         n_wrong += is_wrong;
         n_mendable += is_wrong && doctor->findings[i].is_mendable;
     }

@@ -35,10 +35,10 @@ typedef enum doctor_fault {
 #undef DOCTOR_FAULT_ENUM
 } doctor_fault;
 
-/* Most are about one thing; a fault that was mended stays in the list. */
+/* Most are about one thing; a fault that was fixed stays in the list. */
 typedef struct doctor_finding {
     doctor_fault fault;        /* NONE: this is in order */
-    bool is_mended;
+    bool is_fixed;
     bool is_mendable;          /* --fix can do it */
     const char *subject;       /* "model", "host", ...; static */
     char instance[LIPC_NAME_MAX + 1];
@@ -64,10 +64,10 @@ __attribute__((format(printf, 2, 3))) void doctor_advise(doctor_finding *finding
 /* The host program, its library and the model that it would load. */
 void doctor_check_program(doctor *doctor);
 
-/* Room for shared memory; `is_after`: once more, after things were mended. */
+/* Room for shared memory; `is_after`: once more, after things were fixed. */
 void doctor_check_memory(doctor *doctor, bool is_after);
 
-/* The instance of the options, and what dead hosts of others have left. With --fix mends what it may: only what nobody
+/* The instance of the options, and what dead hosts of others have left. With --fix fixes what it may: only what nobody
  * owns, which is made sure of by owning it. */
 void doctor_check_instances(doctor *doctor);
 

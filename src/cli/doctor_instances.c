@@ -392,22 +392,22 @@ static bool remove_all(const examination *on, plat_segment *segment, char why[IN
     return is_removed;
 }
 
-static void mend(examination *on) {
+static void fix(examination *on) {
     char why[INSPECT_MESSAGE_SIZE] = "";
     bool is_mendable = false, is_new = false;
     for (int i = on->first; i < on->doctor->n_findings; i++) is_mendable |= on->doctor->findings[i].is_mendable;
     if (!is_mendable) return;
     bool is_worker_gone = !has_fault(on, DOCTOR_DEAD_WORKER) || end_worker(on);
     plat_segment *segment = is_worker_gone ? own(on, &is_new, why) : NULL;
-    bool is_mended = segment && may_go(on, segment, why) && remove_all(on, segment, why);
+    bool is_fixed = segment && may_go(on, segment, why) && remove_all(on, segment, why);
     if (is_new) plat_segment_remove(segment); /* whatever stays: this was only to keep hosts away */
     plat_segment_close(segment);
     for (int i = on->first; i < on->doctor->n_findings; i++) {
         doctor_finding *finding = &on->doctor->findings[i];
         if (!finding->is_mendable) continue;
-        finding->is_mended = finding->fault == DOCTOR_DEAD_WORKER ? is_worker_gone : is_mended;
-        if (!finding->is_mended)
-            doctor_advise(finding, "it was not mended: %s", is_worker_gone ? why : "the worker does not go away");
+        finding->is_fixed = finding->fault == DOCTOR_DEAD_WORKER ? is_worker_gone : is_fixed;
+        if (!finding->is_fixed)
+            doctor_advise(finding, "it was not fixed: %s", is_worker_gone ? why : "the worker does not go away");
     }
 }
 
@@ -474,7 +474,7 @@ static void examine(doctor *doctor, const struct instance_entry *entry) {
     if (on.is_named) examine_stray(&on);
     /* Before mending: a process gives its locks on a file up with any descriptor of it. */
     plat_segment_close(on.found);
-    if (doctor->options->fix) mend(&on);
+    if (doctor->options->fix) fix(&on);
 }
 
 static int by_name(const void *a, const void *b) {

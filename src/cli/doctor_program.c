@@ -141,7 +141,7 @@ void doctor_check_memory(doctor *doctor, bool is_after) {
     bool is_full = error == PLAT_OK && free_bytes < geometry.segment_size && !is_taken(doctor->options->name);
     if (is_after) {
         doctor_finding *before = find_memory(doctor);
-        if (before && error == PLAT_OK && !is_full) before->is_mended = true;
+        if (before && error == PLAT_OK && !is_full) before->is_fixed = true;
     } else if (error < 0) {
         doctor_advise(doctor_wrong(doctor, DOCTOR_MEMORY_CLOSED, "/dev/shm", "it is missing or cannot be written: %s",
                                    plat_os_error()),

@@ -36,7 +36,7 @@ static const struct { const char *word, *advice; } habits[] = {
     {"quit", "llamaipc stop ends the host"},
     {"pull", "models are files: llamaipc chat -m FILE takes any GGUF file that llama.cpp runs"},
     {"version", "llamaipc --version"},
-    {"fix", "llamaipc doctor --fix mends what can be mended safely"},
+    {"fix", "llamaipc doctor --fix fixes what can be fixed safely"},
     {"check", "llamaipc doctor looks for what is wrong"},
     {"stats", "llamaipc top lists clients and streams, llamaipc status the host"},
     {"benchmark", "llamaipc bench says how fast this machine is"},

@@ -64,7 +64,7 @@ static attempt read_hub(lipc_client *client, int pid, uint64_t *damaged_since_ns
     if (check == HUB_NOT_YET) return ATTEMPT_NOT_YET;
     bool is_holders = identity->host_pid == pid, has_failed = has_lasted(damaged_since_ns);
     if (check == HUB_DAMAGED)
-        *error = lipc_fail(LIPC_E_LAYOUT, "the shared memory of '%s' is damaged: its host, process %d, mends that within a "
+        *error = lipc_fail(LIPC_E_LAYOUT, "the shared memory of '%s' is damaged: its host, process %d, repairs that within a "
                            "second if it is not stopped; if it does not, restart it", client->name, pid);
     else if (!is_holders && has_failed) /* else: what a dead host left, before its successor has written its own */
         *error = lipc_fail(LIPC_E_NO_HOST, "no host runs as '%s': process %d holds the lock of its shared memory, but has "

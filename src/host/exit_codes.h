@@ -3,14 +3,14 @@
 #define HOST_EXIT_CODES_H
 
 #define HOST_EXIT_MAP(X)                                                                                               \
-    X(0, OK, "ended as asked: a client's shutdown request, SIGTERM, SIGINT, or --exit-with-parent")                    \
-    X(1, FAILURE, "an unexpected failure, or workers that die before they serve; the message says which")                                                     \
+    X(0, OK, "shut down as requested: by a client, SIGTERM, SIGINT or --exit-with-parent")                             \
+    X(1, FAILURE, "an unexpected failure, or workers that die before they can serve; the message explains it")             \
     X(2, USAGE, "an unknown option or a bad value")                                                                    \
     X(3, MODEL_MISSING, "the model file does not exist or cannot be read")                                             \
     X(4, MODEL_BAD, "the model file is damaged, truncated or not a GGUF model")                                        \
     X(5, CONTEXT, "the context does not fit into memory")                                                              \
-    X(6, NO_OBJECTS, "the shared memory objects cannot be made: /dev/shm is full, read-only or closed to this process")                        \
-    X(7, NAME_OWNED, "a running host owns the name; the message says its process id")                                  \
+    X(6, NO_OBJECTS, "the shared objects cannot be created: /dev/shm is full, read-only or closed to this process")        \
+    X(7, NAME_OWNED, "another running host owns the name; the message has its process id")                               \
     X(8, NAME_FOREIGN, "the name belongs to another user")
 
 typedef enum host_exit {

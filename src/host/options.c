@@ -19,63 +19,63 @@
 static const option_spec options_specs[] = {
     HOST_START_OPTIONS(SHARED_ROW)
     {NULL, "--replay", NULL, "FILE", NULL, OPTION_FILE, FIELD(replay_path), 0, 0, NULL,
-     "no model: answers are the text of FILE, or its script", false, 0, NULL},
+     "no model: replays the text or script in FILE", false, 0, NULL},
     {NULL, "--rate", NULL, "R", NULL, OPTION_REAL, FIELD(replay_rate), 0, 1e6, "0",
-     "its tokens per second; 0: as fast as possible", false, 0, NULL},
+     "tokens per second of --replay; 0: as fast as possible", false, 0, NULL},
     {NULL, "--record", NULL, "FILE", NULL, OPTION_FILE, FIELD(record_path), 0, 0, NULL,
-     "adds every answer to FILE, as a script for --replay", true, 0, NULL},
+     "append every answer to FILE, as a script for --replay", true, 0, NULL},
     {"-np", "--parallel", NULL, "N", "LLAMA_ARG_N_PARALLEL", OPTION_INTEGER, FIELD(n_parallel), 0, 256, "0",
-     "answers at a time, each with its context; 0: up to 4", false, 0, NULL},
+     "answers generated at a time; 0: up to 4", false, 0, NULL},
     {NULL, "--lookup", NULL, NULL, NULL, OPTION_FLAG, FIELD(lookup), 0, 0, NULL,
-     "draft tokens from the text so far: faster if it repeats", false, 0, NULL},
+     "draft tokens from the text so far; helps if it repeats", false, 0, NULL},
     {"-b", "--batch-size", NULL, "N", "LLAMA_ARG_BATCH", OPTION_INTEGER, FIELD(n_batch), 1, 1 << 20, "2048",
-     "tokens evaluated in one call at most", 2, 0, NULL},
+     "most tokens evaluated in one call", 2, 0, NULL},
     {"-ub", "--ubatch-size", NULL, "N", "LLAMA_ARG_UBATCH", OPTION_INTEGER, FIELD(n_ubatch), 1, 1 << 20, "512",
-     "tokens evaluated in one pass through the weights at most", 2, 0, NULL},
+     "most tokens evaluated in one pass through the weights", 2, 0, NULL},
     {NULL, "--prefill-budget", NULL, "MS", "LIPC_PREFILL_BUDGET", OPTION_TEXT, FIELD(prefill_budget), 0, 0, NULL,
-     "latency, throughput, or how long a prompt may hold up answers", 2, 0, NULL},
+     "latency, throughput, or how long a prompt may delay answers", 2, 0, NULL},
     {NULL, "--context-shift", NULL, NULL, "LLAMA_ARG_CONTEXT_SHIFT", OPTION_FLAG, FIELD(context_shift), 0, 0, NULL,
-     "a full context drops what is oldest; else it is an end", false, 0, NULL},
+     "when the context is full, drop the oldest tokens", false, 0, NULL},
     {NULL, "--repeatable", NULL, NULL, NULL, OPTION_FLAG, FIELD(repeatable), 0, 0, NULL,
-     "each answer is evaluated by itself: the same bytes, also after a crash", true, 0, NULL},
+     "evaluate each answer by itself: same bytes, even after a crash", true, 0, NULL},
     {NULL, "--no-warmup", NULL, NULL, NULL, OPTION_FLAG, FIELD(no_warmup), 0, 0, NULL,
-     "ready sooner; the first request reads the weights", true, 0, NULL},
+     "ready sooner, but the first request is slower", true, 0, NULL},
     LIPC_PARAMETER_MAP(PARAMETER_ROW)
     {NULL, "--ignore-eos", NULL, NULL, NULL, OPTION_FLAG, FIELD(ignore_eos), 0, 0, NULL,
      "the model cannot end its answer", true, 0, NULL},
     {NULL, "--chat-template", NULL, "T", "LLAMA_ARG_CHAT_TEMPLATE", OPTION_TEXT, FIELD(chat_template), 0, 0, NULL,
-     "not the model's own: a name (plain, chatml, llama3, ...) or the text of a Jinja template", 2, 0, NULL},
+     "chat template: a name (plain, chatml, llama3, ...) or the text of a Jinja template", 2, 0, NULL},
     {NULL, "--chat-template-file", NULL, "FILE", "LLAMA_ARG_CHAT_TEMPLATE_FILE", OPTION_FILE, FIELD(chat_template_file), 0, 0,
-     NULL, "the same, out of a file", 2, 0, NULL},
+     NULL, "the same, from a file", 2, 0, NULL},
     {NULL, "--chat-template-kwargs", NULL, "JSON", "LLAMA_ARG_CHAT_TEMPLATE_KWARGS", OPTION_TEXT,
-     FIELD(chat_template_kwargs), 0, 0, NULL, "further variables for the template, an object", 2, 0, NULL},
+     FIELD(chat_template_kwargs), 0, 0, NULL, "additional variables for the template, an object", 2, 0, NULL},
     {"-rea", "--reasoning", NULL, "M", "LLAMA_ARG_REASONING", OPTION_CHOICE, FIELD(reasoning), 0, 0, "auto",
-     "whether models think before they answer, if a request does not say: auto, on or off", 2, 0, "auto|on|off"},
+     "whether models think, unless a request says: auto, on or off", 2, 0, "auto|on|off"},
     {NULL, "--reasoning-format", NULL, "F", "LLAMA_ARG_THINK", OPTION_CHOICE, FIELD(reasoning_format), 0, 0, "auto",
-     "auto, deepseek: thoughts are told apart from the answer; none: they stay in it", 2, 0, HOST_REASONING_FORMATS},
+     "auto, deepseek: thoughts are separate; none: they stay in the answer", 2, 0, HOST_REASONING_FORMATS},
     {NULL, "--reasoning-budget", NULL, "N", "LLAMA_ARG_THINK_BUDGET", OPTION_INTEGER, FIELD(reasoning_budget), 0, INT32_MAX,
-     "0", "tokens of thoughts at most; 0: any number", 2, 0, NULL},
+     "0", "most tokens to think for; 0: no limit", 2, 0, NULL},
     {NULL, "--name", NULL, "X", "LIPC_NAME", OPTION_NAME, FIELD(name), 0, 0, LIPC_DEFAULT_NAME,
      "instance: objects /X_shared_mem, /X_sem_*", false, 0, NULL},
     {NULL, "--streams", "--slots", "N", "LIPC_STREAMS|LIPC_SLOTS", OPTION_INTEGER, FIELD(n_streams), 1, LIPC_STREAMS_MAX, "8",
-     "streams there is room for; further requests wait", false, 0, NULL},
+     "number of streams; further requests wait", false, 0, NULL},
     {NULL, "--request-size", NULL, "B", NULL, OPTION_SIZE, FIELD(request_size), HUB_REQUEST_SIZE_MIN,
-     HUB_REQUEST_SIZE_MAX, "256K", "bytes of a request at most; K and M are understood", true, 0, NULL},
+     HUB_REQUEST_SIZE_MAX, "256K", "most bytes in a request, such as 256K or 1M", true, 0, NULL},
     {NULL, "--response-size", NULL, "B", NULL, OPTION_SIZE, FIELD(response_size), HUB_LOG_SIZE_MIN, HUB_LOG_SIZE_MAX,
-     "1M", "bytes of an answer at most; five times that is reserved for each stream", true, 0, NULL},
+     "1M", "most bytes in an answer; each stream reserves about 5.5 times that", true, 0, NULL},
     {NULL, "--exit-with-parent", NULL, NULL, NULL, OPTION_FLAG, FIELD(exit_with_parent), 0, 0, NULL,
-     "end when the process that started this one ends", false, 0, NULL},
+     "exit when the process that started this one exits", false, 0, NULL},
     {NULL, "--no-supervise", NULL, NULL, NULL, OPTION_FLAG, FIELD(no_supervise), 0, 0, NULL,
-     "one process, for debuggers; if it dies it stays dead", true, 0, NULL},
+     "a single process, for debugging; not restarted if it dies", true, 0, NULL},
     {NULL, "--log-level", NULL, "L", "LIPC_LOG_LEVEL", OPTION_CHOICE, FIELD(log_level), 0, 0, "info",
      "error, warn, info or debug", true, 0, LOG_LEVEL_NAMES},
     {NULL, "--check", NULL, NULL, NULL, OPTION_FLAG, FIELD(check), 0, 0, NULL,
-     "whether library and model are whole, and end", true, 0, NULL},
-    {NULL, "--version", NULL, NULL, NULL, OPTION_FLAG, FIELD(show_version), 0, 0, NULL, "versions, and end", true, 0,
+     "check library and model, then exit", true, 0, NULL},
+    {NULL, "--version", NULL, NULL, NULL, OPTION_FLAG, FIELD(show_version), 0, 0, NULL, "show versions and exit", true, 0,
      NULL},
-    {"-h", "--help", NULL, NULL, NULL, OPTION_FLAG, FIELD(show_help), 0, 0, NULL, "this text, and end; --help-all: all options",
+    {"-h", "--help", NULL, NULL, NULL, OPTION_FLAG, FIELD(show_help), 0, 0, NULL, "show this text and exit; --help-all: all options",
      false, 0, NULL},
-    {NULL, "--help-all", NULL, NULL, NULL, OPTION_FLAG, FIELD(show_help_all), 0, 0, NULL, "all options, and end", 2, 0, NULL},
+    {NULL, "--help-all", NULL, NULL, NULL, OPTION_FLAG, FIELD(show_help_all), 0, 0, NULL, "show all options and exit", 2, 0, NULL},
 };
 
 static const option_table options_table = {"chatbot", options_specs, sizeof options_specs / sizeof options_specs[0]};
@@ -113,7 +113,7 @@ bool host_options_parse(int argc, char *const argv[], host_options *options, cha
 
 void host_options_print_help(FILE *file) {
     fprintf(file, "usage: chatbot [options]\n"
-                  "Holds a language model and serves it to other programs through shared memory.\n\n");
+                  "Runs a language model and serves it to other programs through shared memory.\n\n");
     options_print_help(&options_table, OPTIONS_NO_COMMAND, true, file);
     fprintf(file, "\nEnvironment and exit codes: man chatbot\n");
 }
@@ -124,16 +124,16 @@ void host_options_print_help_all(FILE *file) {
 }
 
 void host_options_print_manual(FILE *file) {
-    fprintf(file, ".TH CHATBOT 1\n.SH NAME\nchatbot \\- holds a language model and serves it through shared memory\n"
+    fprintf(file, ".TH CHATBOT 1\n.SH NAME\nchatbot \\- runs a language model and serves it through shared memory\n"
                   ".SH SYNOPSIS\n.B chatbot\n[options]\n.SH DESCRIPTION\n"
                   "Creates the shared memory and the semaphores of its instance, loads a model and answers requests "
-                  "until it is told to stop. Started without options it serves the embedded demonstration model under "
-                  "the name llama_cpp. The first SIGTERM or SIGINT lets the answer at hand finish, the second ends at "
-                  "once. The log goes to standard error; nothing that is not read holds the host up.\n"
-                  ".SH OPTIONS\nWhat stands on the command line wins over the environment.\n");
+                  "until it is told to stop. Without options, it serves the embedded demonstration model under the name "
+                  "llama_cpp. The first SIGTERM or SIGINT lets the answers in progress finish, the second ends the host "
+                  "immediately. The log goes to standard error; output that nobody reads never blocks the host.\n"
+                  ".SH OPTIONS\nThe command line takes precedence over the environment.\n");
     options_print_manual(&options_table, OPTIONS_NO_COMMAND, true, file);
     fprintf(file, ".SH ENVIRONMENT\n.TP\n.B LIPC_PARENT_PID\nwith \\-\\-exit\\-with\\-parent: the process that "
-                  "started the host, if it may not be its parent; the host ends with it, too\n");
+                  "started the host, if that is not its parent; the host exits with it as well\n");
     fprintf(file, ".SH EXIT STATUS\n");
 #define PRINT_EXIT(number, name, text)                                                                                 \
     fprintf(file, ".TP\n.B %d\n", number);                                                                             \
@@ -141,7 +141,7 @@ void host_options_print_manual(FILE *file) {
     fprintf(file, "\n");
     HOST_EXIT_MAP(PRINT_EXIT)
 #undef PRINT_EXIT
-    fprintf(file, ".TP\n.B 128+n\na second signal n ended it at once\n"
-                  ".SH FILES\n.TP\n.B /dev/shm/NAME_shared_mem, /dev/shm/sem.NAME_sem_*\nthe objects of instance NAME, "
-                  "readable and writable by their user only\n");
+    fprintf(file, ".TP\n.B 128+n\na second signal n ended it immediately\n"
+                  ".SH FILES\n.TP\n.B /dev/shm/NAME_shared_mem, /dev/shm/sem.NAME_sem_*\nthe shared objects of instance "
+                  "NAME, readable and writable by their user only\n");
 }

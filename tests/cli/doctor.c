@@ -1,4 +1,4 @@
-/* doctor.c - llamaipc doctor: each fault that it names is made here, named, mended (by --fix, or as it advises) and gone;
+/* doctor.c - llamaipc doctor: each fault that it names is made here, named, fixed (by --fix, or as it advises) and gone;
  * what belongs to a live host, to a waiting client or to the next host stays, whatever is asked. All in a /dev/shm of this
  * test's own: --fix looks at everything there. */
 #include "cli_test.h"
@@ -63,11 +63,11 @@ static void check_well(void) {
     FAULTS(DOCTOR(CLI_EXIT_OK, NULL), "", NULL);
 }
 
-/* Named; named as mended; gone, and with it all of the instance's objects. */
+/* Named; named as fixed; gone, and with it all of the instance's objects. */
 #define MENDS(...)                                                                                                     \
     do {                                                                                                               \
         FAULTS(DOCTOR(CLI_EXIT_WRONG, NULL), "wrong", __VA_ARGS__);                                                    \
-        FAULTS(DOCTOR(CLI_EXIT_OK, "--fix"), "mended", __VA_ARGS__);                                                   \
+        FAULTS(DOCTOR(CLI_EXIT_OK, "--fix"), "fixed", __VA_ARGS__);                                                   \
         check_well();                                                                                                  \
         CHECK_INT(objects_count(instance), ==, 0);                                                                     \
     } while (0)
@@ -457,7 +457,7 @@ static void text(void) {
     cli cli;
     test_step("for people");
     FAILS(CLI_EXIT_USAGE, "doctor does not take 'fix': did you mean --fix?", "doctor", "fix");
-    FAILS(CLI_EXIT_USAGE, "llamaipc doctor --fix mends", "fix");
+    FAILS(CLI_EXIT_USAGE, "llamaipc doctor --fix fixes", "fix");
     segment segment = leave_objects();
     RUN(&cli, CLI_EXIT_WRONG, NULL, "doctor");
     CHECK_SAY(strstr(cli.out, "stale-objects") && strstr(cli.out, "doctor --fix"), "it says: %s", cli.out);
@@ -465,7 +465,7 @@ static void text(void) {
         CHECK_SAY(strcspn(line, "\n") <= 80 || !strchr(line, ' '), "wider than 80 columns: %s", line);
     cli_free(&cli);
     RUN(&cli, CLI_EXIT_OK, NULL, "doctor", "--fix");
-    CHECK_SAY(strstr(cli.out, "mended") && strstr(cli.out, "Nothing is wrong"), "it says: %s", cli.out);
+    CHECK_SAY(strstr(cli.out, "fixed") && strstr(cli.out, "Nothing is wrong"), "it says: %s", cli.out);
     cli_free(&cli);
     segment_close(&segment);
 }
