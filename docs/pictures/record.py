@@ -62,7 +62,7 @@ def main():
     length = runs[-1][3] * STRETCH + PAUSE
     advance = FONT * 0.6
     width, height = int(COLUMNS * advance + 40), (n_lines + 5) * LINE + 20
-    print(f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" font-size="{FONT}" '
+    print(f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" xml:space="preserve" font-size="{FONT}" '
           f'font-family="ui-monospace, Menlo, Consolas, \'DejaVu Sans Mono\', monospace">')
     print(f'<title>{html.escape(QUESTION)}</title>')
     print(f'<rect width="{width}" height="{height}" rx="8" fill="#1b1f27"/>')

@@ -208,13 +208,13 @@ def main():
     n_rows = max(i for i, *_ in texts) + 1
     advance = FONT * 0.6
     width, height = int(COLUMNS * advance + 40), (n_rows + 3) * LINE + 20
-    print(f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" font-size="{FONT}" '
+    print(f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" xml:space="preserve" font-size="{FONT}" '
           f'font-family="ui-monospace, Menlo, Consolas, \'DejaVu Sans Mono\', monospace">')
     print(f'<title>llamaipc {sys.argv[1]}</title>')
     print(f'<rect width="{width}" height="{height}" rx="8" fill="#1b1f27"/>')
     print('<style>text{white-space:pre;fill:#d5dae3}.dim{fill:#7d8799}.good{fill:#8bd5a0}.warn{fill:#e5c07b}'
-          '.bad{fill:#e06c75}.bold{font-weight:bold}@media (prefers-reduced-motion){text{animation:none!important}'
-          '.passing{opacity:0}}</style>')
+          '.bad{fill:#e06c75}.bold{font-weight:bold}@media (prefers-reduced-motion){text{animation:none!important}}'
+          '</style>')
 
     def text(row, content, kind=""):
         print(f'<text x="20" y="{(row + 1) * LINE + 8}" {kind}>{content}</text>')
@@ -225,7 +225,8 @@ def main():
         hidden = f"{last:.3f}%,100%{{opacity:0}}" if end is not None else "100%{opacity:1}"
         print(f'<style>@keyframes f{number}{{0%,{first:.3f}%{{opacity:0}}{first + 0.001:.3f}%,{last - 0.001:.3f}%'
               f'{{opacity:1}}{hidden}}}</style>')
-        kind = "" if end is None else 'class="passing" '
+        # What is gone at the end is hidden where nothing is animated: by an attribute, which every renderer knows.
+        kind = "" if end is None else 'opacity="0" '
         text(row + 1, spans(content), f'{kind}style="animation:f{number} {length:.2f}s infinite"')
     text(n_rows + 1, NOTES[sys.argv[1]], 'class="dim"')
     print("</svg>")

@@ -108,11 +108,11 @@ const char *answer_failure(int error) {
 }
 
 const char *answer_numbers(const lipc_progress *progress, char text[ANSWER_NUMBERS_SIZE]) {
-    char remembered[32] = "";
-    if (progress->n_cached > 0) snprintf(remembered, sizeof remembered, " (%d remembered)", progress->n_cached);
-    int n = snprintf(text, ANSWER_NUMBERS_SIZE, "%d token%s, %.1f tokens/s, prompt of %d token%s%s read in %.0f ms",
+    char cached[32] = "";
+    if (progress->n_cached > 0) snprintf(cached, sizeof cached, " (%d cached)", progress->n_cached);
+    int n = snprintf(text, ANSWER_NUMBERS_SIZE, "%d token%s, %.1f tokens/s, prompt of %d token%s%s evaluated in %.0f ms",
                      progress->n_tokens, progress->n_tokens == 1 ? "" : "s", inspect_speed(progress), progress->n_prompt,
-                     progress->n_prompt == 1 ? "" : "s", remembered, (double)progress->prompt_ns / 1e6);
+                     progress->n_prompt == 1 ? "" : "s", cached, (double)progress->prompt_ns / 1e6);
     if (progress->queued_ns >= NS_PER_MS)
         snprintf(text + n, ANSWER_NUMBERS_SIZE - (size_t)n, ", waited %.0f ms", (double)progress->queued_ns / 1e6);
     return text;

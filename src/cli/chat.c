@@ -309,7 +309,7 @@ static const char *prompt(char text[PROMPT_SIZE]) {
 static void greet(const chat *chat) {
     lipc_host_status status;
     if (!line_is_interactive() || chat->options->quiet || lipc_client_status(chat->client, &status) < 0) return;
-    terminal_say("%s. /help tells what there is, Ctrl-D leaves", status.model);
+    terminal_say("%s. /help lists the commands, Ctrl-D quits", status.model);
 }
 
 static void converse(chat *chat) {

@@ -71,7 +71,7 @@ static void print_json_manual(FILE *file) {
                                             "--logprobs is given");
     print_entry(file, "type \"end\"", "", "the last line, whatever happens: end (turn, limit, stop, context, full, "
                                           "cancelled, refused, failed, host_ended, none), n_tokens, n_prompt, n_cached "
-                                          "(of those, remembered), queued_ms, "
+                                          "(of those, cached), queued_ms, "
                                           "prompt_ms (to the first token), generate_ms, tokens_per_second, seed, id; text "
                                           "with --no-stream; error and message if it did not succeed");
 }

@@ -107,7 +107,7 @@ static void print_host(top *top) {
                  status->n_threads == 1 ? "" : "s");
     print_line(top, STYLE_PLAIN, "model    %s%s", status->model[0] ? status->model : "not loaded yet", weights);
     print_line(top, STYLE_PLAIN, "clients  %d of %u that can attach", status->n_clients, top->rows.n_records);
-    print_line(top, STYLE_PLAIN, "streams  %d running of %d at a time, %d waiting, %d left alone; %d in all",
+    print_line(top, STYLE_PLAIN, "streams  %d running of %d at a time, %d waiting, %d detached; %d in total",
                status->n_running, status->n_parallel, status->n_queued, top->rows.n_detached, status->n_streams);
     print_line(top, STYLE_BOLD, "speed    %.1f tokens/s%s", top->rows.rate, top->is_paused ? "   (paused)" : "");
 }

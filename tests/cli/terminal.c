@@ -195,7 +195,7 @@ static void chat_keys(const char *folder) {
     test_step("chat: an answer, Ctrl-C, the conversation goes on");
     segment segment = host_ready(&host, instance, REPLAY(story, "--rate", "100"));
     screen_enter("$CLI chat; echo code $?");
-    SHOWS("Ctrl-D leaves");
+    SHOWS("Ctrl-D quits");
     screen_enter("hello");
     SHOWS("日本語.\n\n>>>");
     save(folder, "one.json", path);
@@ -205,7 +205,7 @@ static void chat_keys(const char *folder) {
     SHOWS("code 0");
     screen_clear();
     screen_enter("$CLI chat --ignore-eos; echo code $?");
-    SHOWS("Ctrl-D leaves");
+    SHOWS("Ctrl-D quits");
     snprintf(path, sizeof path, "/load %s/one.json", folder);
     screen_enter(path);
     SHOWS("loaded 2 messages");
@@ -219,7 +219,7 @@ static void chat_keys(const char *folder) {
     SHOWS("code 0");
     screen_clear();
     screen_enter("$CLI chat; echo code $?");
-    SHOWS("Ctrl-D leaves");
+    SHOWS("Ctrl-D quits");
 
     test_step("chat: what is typed while an answer comes is not shown, and not lost");
     screen_key("C-l");
