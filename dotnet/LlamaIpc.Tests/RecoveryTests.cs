@@ -1,6 +1,7 @@
 // What a user sees when the part of the host that runs the model is killed: a pause. And when all of it is: HostGone,
 // and in the next host the stream again.
 using System.Text;
+using Microsoft.Extensions.AI;
 using Xunit;
 using static LlamaIpc.Tests.TestEnvironment;
 
@@ -10,7 +11,9 @@ public class RecoveryTests
 {
     private const string Question = "What is C++?";
 
-    /// <summary>At a high temperature: a text that nothing but the same draws can give again.</summary>
+    /// <summary>
+    /// At a high temperature: a text that nothing but the same draws can give again, by a host that is repeatable.
+    /// </summary>
     private static readonly LlamaRequest Sampled = new(Question)
     {
         Temperature = 1.5f,
@@ -41,12 +44,35 @@ public class RecoveryTests
     [HostFact]
     public async Task An_answer_of_the_model_is_the_one_that_nobody_disturbed()
     {
-        await using LlamaClient client = await LlamaClient.ConnectAsync(ModernOptions());
+        await using LlamaClient client = await LlamaClient.ConnectAsync(ModernOptions("--repeatable"));
         using LlamaStream undisturbed = client.OpenStream(Sampled);
         string expected = await ReadAsync(undisturbed);
         using LlamaStream disturbed = client.OpenStream(Sampled);
         Assert.Equal(expected, await ReadKillingAsync(disturbed, client.Status.ProcessId, kills: 2));
         Assert.Equal(undisturbed.GetTokens().Select(x => x.Id), disturbed.GetTokens().Select(x => x.Id));
+    }
+
+    [HostFact]
+    public async Task An_IChatClient_has_each_update_once_whatever_is_killed()
+    {
+        await using Replay replay = await Replay.StartAsync(Replay.Words(200), rate: 200);
+        using IChatClient chat = replay.Client.AsIChatClient();
+        int host = replay.Client.Status.ProcessId, kills = 5;
+        List<ChatResponseUpdate> updates = [];
+        await foreach (ChatResponseUpdate update in chat.GetStreamingResponseAsync(Question))
+        {
+            updates.Add(update);
+            if (kills > 0 && updates.Count % 3 == 0)
+            {
+                kills--;
+                await KillWorkerAsync(host);
+            }
+        }
+        Assert.Equal(0, kills);
+        Assert.Equal(replay.Text, string.Concat(updates.Select(update => update.Text)));
+        Assert.Single(updates.SelectMany(update => update.Contents).OfType<UsageContent>());
+        Assert.Equal(ChatFinishReason.Stop, updates.Single(update => update.FinishReason != null).FinishReason);
+        Assert.Single(updates.Select(update => (update.ResponseId, update.MessageId)).Distinct());
     }
 
     [HostFact]
