@@ -1,4 +1,4 @@
-// The ways to a chat client: of a client, and by dependency injection.
+// Chat clients by dependency injection.
 using LlamaIpc;
 using Microsoft.Extensions.AI;
 using Microsoft.Extensions.Configuration;
@@ -13,10 +13,6 @@ namespace Microsoft.Extensions.DependencyInjection;
 /// <summary>Adds chat clients, and what belongs to them, to an application.</summary>
 public static class LlamaChatClientExtensions
 {
-    /// <summary>The client as one of Microsoft.Extensions.AI.</summary>
-    /// <param name="client">The client, which lives on when the chat client is disposed.</param>
-    public static IChatClient AsIChatClient(this LlamaClient client) => new LlamaChatClient(client);
-
     /// <summary>
     /// Adds an <see cref="IChatClient"/> whose host is started or attached to when it is first used, and again after it has
     /// gone. It belongs to the application, which ends it.
