@@ -6,7 +6,7 @@
  * id of the host's worker behind it, and prints how many tokens came while the command ran. The command is ended with
  * SIGINT after so many seconds.
  */
-#include "crowd.h"
+#include "concurrent.h"
 #include "subjects.h"
 
 #include <libgen.h>
@@ -20,7 +20,7 @@
 #define COMMAND_MAX 60
 
 typedef struct load {
-    crowd_subject subject;
+    concurrent_subject subject;
     int n_clients, n_tokens;
     uint32_t is_over;
     int64_t n_made; /* in answers that are complete */
@@ -29,7 +29,7 @@ typedef struct load {
 static void *ask_on(void *argument) {
     load *load = argument;
     while (__atomic_load_n(&load->is_over, __ATOMIC_ACQUIRE) == 0) {
-        crowd_ask(&load->subject, load->n_clients, N_WORDS, load->n_tokens);
+        concurrent_ask(&load->subject, load->n_clients, N_WORDS, load->n_tokens);
         __atomic_add_fetch(&load->n_made, load->n_clients * load->n_tokens, __ATOMIC_RELEASE);
     }
     return NULL;
@@ -46,7 +46,7 @@ static void watch(load *load, const host_subject *host, char **command, int seco
         argv[n++] = command[i];
     argv[n++] = worker;
     argv[n] = NULL;
-    crowd_ask(&load->subject, load->n_clients, N_WORDS, load->n_tokens);
+    concurrent_ask(&load->subject, load->n_clients, N_WORDS, load->n_tokens);
     const int64_t start = now_ns(), cpu = family_cpu_ns(host->pid);
     const pid_t pid = process_start(argv, -1, STDERR_FILENO, STDERR_FILENO);
     if (pthread_create(&thread, NULL, ask_on, load) != 0)

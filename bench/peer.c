@@ -140,6 +140,7 @@ static int free_port(void) {
     close(fd);
     return ntohs(address.sin_port);
 }
+
 void peer_start(peer_server *server, const bench_options *options, const peer_setup *setup) {
     char port[16], n_ctx[16], n_parallel[16], n_threads[16], response[RESPONSE_SIZE];
     server->port = free_port();
@@ -149,15 +150,14 @@ void peer_start(peer_server *server, const bench_options *options, const peer_se
     snprintf(n_threads, sizeof n_threads, "%d", setup->n_threads);
     const char *const argv[] = {program(options, "llama-server"), "-m", setup->model_path, "--host", "127.0.0.1", "--port",
                                 port, "-c", n_ctx, "-np", n_parallel, "-no-kvu", "-t", n_threads, "-tb", n_threads,
-                                "-fa", "auto", "-ngl", "0", "-b", "512", "-ub", "512",
-                                "-fit", "off", "-cram", "0", "--no-ui", "--offline", NULL};
+                                "-fa", "auto", "-ngl", "0", "-fit", "off", "-cram", "0", "--no-ui", "--offline", NULL};
     const int log = options->is_verbose ? STDERR_FILENO : -1;
     server->pid = process_start(argv, -1, log, log);
     const int64_t deadline = now_ns() + START_NS;
     do {
         if (now_ns() > deadline || waitpid(server->pid, NULL, WNOHANG) != 0)
             fail("llama-server does not serve");
-        sleep_ns(20000000);
+        sleep_ns(5000000);
         get(server->port, "/health", response);
     } while (strncmp(response, "HTTP/1.1 200", 12) != 0);
 }
@@ -200,21 +200,45 @@ static double run_for_key(const char *const argv[], const char *key) {
     return value;
 }
 
-double peer_evaluation(const bench_options *options, const peer_setup *setup, int n_prompt, int n_tokens) {
-    char prompt[16], tokens[16], threads[16], parallel[16], n_ctx[16];
-    if (!peer_is_there(options))
-        return NAN;
+/* The numbers of a setup, written out. */
+typedef struct setup_words {
+    char threads[16], parallel[16], n_ctx[16];
+} setup_words;
+
+static setup_words words_of(const peer_setup *setup) {
+    setup_words words;
+    snprintf(words.threads, sizeof words.threads, "%d", setup->n_threads);
+    snprintf(words.parallel, sizeof words.parallel, "%d", setup->n_parallel);
+    snprintf(words.n_ctx, sizeof words.n_ctx, "%d", setup->n_ctx * setup->n_parallel);
+    return words;
+}
+
+/* What llama-bench says under this key of so many tokens of prompt and of answer behind `depth` others. */
+static double run_bench(const bench_options *options, const peer_setup *setup, int n_prompt, int n_tokens, int n_deep,
+                        const char *key) {
+    const setup_words words = words_of(setup);
+    char prompt[16], tokens[16], deep[16];
     snprintf(prompt, sizeof prompt, "%d", n_prompt);
     snprintf(tokens, sizeof tokens, "%d", n_tokens);
-    snprintf(threads, sizeof threads, "%d", setup->n_threads);
-    snprintf(parallel, sizeof parallel, "%d", setup->n_parallel);
-    snprintf(n_ctx, sizeof n_ctx, "%d", setup->n_ctx * setup->n_parallel);
-    const char *const path = program(options, setup->n_parallel == 1 ? "llama-bench" : "llama-batched-bench");
-    const char *const one[] = {path, "-m", setup->model_path, "-p", "0", "-n", tokens, "-d",
-                               prompt, "-t", threads, "-fa", "auto", "-ngl", "0", "-r", "3", "-o", "jsonl", NULL};
-    const char *const many[] = {path, "-m", setup->model_path, "-npp", prompt, "-ntg",
-                                tokens, "-npl", parallel, "-c", n_ctx, "-t", threads, "-tb", threads, "-fa",
-                                "auto", "-ngl", "0", "-b", "512", "-ub", "512", "-fit", "off",
-                                "--output-format", "jsonl", NULL};
-    return setup->n_parallel == 1 ? run_for_key(one, "\"avg_ts\": ") : run_for_key(many, "\"speed_tg\": ");
+    snprintf(deep, sizeof deep, "%d", n_deep);
+    const char *const argv[] = {program(options, "llama-bench"), "-m", setup->model_path, "-p", prompt, "-n", tokens, "-d", deep,
+                                "-t", words.threads, "-fa", "auto", "-ngl", "0", "-r", "1", "-o", "jsonl", NULL};
+    return peer_is_there(options) ? run_for_key(argv, key) : NAN;
+}
+
+double peer_prefill_ms(const bench_options *options, const peer_setup *setup, int n_prompt) {
+    return run_bench(options, setup, n_prompt, 0, 0, "\"avg_ns\": ") / 1e6;
+}
+
+double peer_generation(const bench_options *options, const peer_setup *setup, int n_prompt, int n_tokens) {
+    if (setup->n_parallel == 1)
+        return run_bench(options, setup, 0, n_tokens, n_prompt, "\"avg_ts\": ");
+    const setup_words words = words_of(setup);
+    char prompt[16], tokens[16];
+    snprintf(prompt, sizeof prompt, "%d", n_prompt);
+    snprintf(tokens, sizeof tokens, "%d", n_tokens);
+    const char *const argv[] = {program(options, "llama-batched-bench"), "-m", setup->model_path, "-npp", prompt, "-ntg",
+                                tokens, "-npl", words.parallel, "-c", words.n_ctx, "-t", words.threads, "-tb", words.threads,
+                                "-fa", "auto", "-ngl", "0", "-fit", "off", "--output-format", "jsonl", NULL};
+    return peer_is_there(options) ? run_for_key(argv, "\"speed_tg\": ") : NAN;
 }

@@ -27,7 +27,7 @@ typedef struct peer_setup {
 /* Whether the programs are there; says once where they would come from if not. */
 bool peer_is_there(const bench_options *options);
 
-/* Starts a server and waits until it serves. */
+/* Starts a server and waits until it serves; looks every few milliseconds. */
 void peer_start(peer_server *server, const bench_options *options, const peer_setup *setup);
 void peer_stop(peer_server *server);
 /* Whether any of its slots works on something; answered between two evaluations. */
@@ -48,10 +48,14 @@ void peer_send(peer_stream *stream, const char *text, int n_predict);
 bool peer_read(peer_stream *stream);
 void peer_disconnect(peer_stream *stream);
 
-/* ---- evaluation alone, as the peer's own programs measure it ------------------------------------------------------ */
+/* ---- evaluation alone, as the peer's own programs measure it ------------------------------------------------------
+ *
+ * Each starts a program, which loads the model, evaluates once, and ends. NAN if there is no peer. */
 
 /* Tokens per second of so many tokens behind so many others, of one sequence (llama-bench) or of n_parallel sequences
- * together (llama-batched-bench). NAN if there is no peer. */
-double peer_evaluation(const bench_options *options, const peer_setup *setup, int n_prompt, int n_tokens);
+ * together (llama-batched-bench). */
+double peer_generation(const bench_options *options, const peer_setup *setup, int n_prompt, int n_tokens);
+/* Milliseconds that a prompt of so many tokens takes (llama-bench). */
+double peer_prefill_ms(const bench_options *options, const peer_setup *setup, int n_prompt);
 
 #endif

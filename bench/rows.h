@@ -19,8 +19,8 @@ void rows_idle(results *list, const bench_options *options);
 void rows_wake(results *list, const bench_options *options);
 /* channel: the modern channel by itself: publishing, and waking against a bare futex. */
 void rows_channel(results *list, const bench_options *options);
-/* carry: the same tokens by the modern channel, a pipe, a unix socket and HTTP with server-sent events. */
-void rows_carriers(results *list, const bench_options *options);
+/* transports: the same tokens by the modern channel, a pipe, a unix socket and HTTP with server-sent events. */
+void rows_transports(results *list, const bench_options *options);
 /* clients: clients of the modern channel on a real host: reading, many at once, deaths, cancelling, idling. */
 void rows_clients(results *list, const bench_options *options);
 /* ask: the first byte of llamaipc ask. */
@@ -31,9 +31,28 @@ void rows_top(results *list, const bench_options *options);
 void rows_recovery(results *list, const bench_options *options);
 /* sampler: choosing a token, the engine's sampler against libllama's chain. */
 void rows_sampler(results *list, const bench_options *options);
-/* engine: the host against evaluation alone and against llama-server: throughput, newcomers, cancelling, cache. */
+
+/* The engine; --only engine runs all of these.
+ *
+ * throughput: tokens per second against evaluation alone and against llama-server. */
 void rows_engine(results *list, const bench_options *options);
-/* In the same group: what is not throughput. */
-void rows_engine_turns(results *list, const bench_options *options);
+/* prompt: a prompt of 2,000 tokens alone. */
+void rows_prompt(results *list, const bench_options *options);
+/* beside: such a prompt beside 4 answers. */
+void rows_beside(results *list, const bench_options *options);
+/* text: 1 MB of text becomes tokens beside 4 answers. */
+void rows_text(results *list, const bench_options *options);
+/* turn: the second turn of a conversation of 1,000 tokens. */
+void rows_second_turn(results *list, const bench_options *options);
+/* killed: the worker is killed behind 1,000 tokens. */
+void rows_killed(results *list, const bench_options *options);
+/* ready: from start to serving. */
+void rows_ready(results *list, const bench_options *options);
+/* cancel: cancelling while a prompt is read. */
+void rows_cancel(results *list, const bench_options *options);
+/* lookup: drafts from repetitive text. */
+void rows_lookup(results *list, const bench_options *options);
+/* memory: after many requests. */
+void rows_memory(results *list, const bench_options *options);
 
 #endif

@@ -88,7 +88,7 @@ typedef struct turn {
     double first_ms;
     double client_us; /* processor time per token: of the client */
     double server_us; /* of the host or the bare loop */
-    double company;   /* cores that other programs used meanwhile */
+    double other_load;   /* cores that other programs used meanwhile */
 } turn;
 
 static turn take_turn(pair *pair, int way, int n_tokens, int n_repeats) {
@@ -96,7 +96,7 @@ static turn take_turn(pair *pair, int way, int n_tokens, int n_repeats) {
     const pid_t server = way == WAY_BARE ? pair->bare.pid : pair->host.pid;
     rates.n = firsts.n = cpu.n = 0;
     pair_settle(pair);
-    const company company = company_begin(pair->host.pid, pair->bare.pid);
+    const other_load other_load = other_load_begin(pair->host.pid, pair->bare.pid);
     const int64_t cpu_before = family_cpu_ns(server);
     const int64_t start = now_ns();
     int n_done = 0;
@@ -113,32 +113,32 @@ static turn take_turn(pair *pair, int way, int n_tokens, int n_repeats) {
                   .first_ms = samples_median(&firsts),
                   .client_us = samples_median(&cpu),
                   .server_us = (double)(family_cpu_ns(server) - cpu_before) / 1e3 / n_done / n_tokens,
-                  .company = company_cores(&company)};
+                  .other_load = other_load_cores(&other_load)};
 }
 
 /* A turn of each way, one right after the other; forwards and backwards by turns, the bare loop always second or third.
- * Returns the most company that one of them had. */
+ * Returns the most other load that one of them had. */
 static double take_turns(pair *pair, int round, int n_tokens, int n_repeats, turn turns[N_WAYS]) {
-    double company = 0;
+    double other_load = 0;
     for (int i = 0; i < N_WAYS; i++) {
         const int way = round % 2 == 0 ? i : N_WAYS - 1 - i;
         turns[way] = take_turn(pair, way, n_tokens, n_repeats);
-        company = turns[way].company > company ? turns[way].company : company;
+        other_load = turns[way].other_load > other_load ? turns[way].other_load : other_load;
     }
-    return company;
+    return other_load;
 }
 
-/* The same, again while other programs were using the cores and there is patience; the least disturbed time counts. */
+/* The same, again while other programs were using the cores and there is time for it; the least disturbed time counts. */
 static double take_quiet_turns(pair *pair, int round, int n_tokens, int n_repeats, turn turns[N_WAYS]) {
     double least = take_turns(pair, round, n_tokens, n_repeats, turns);
-    while (least > COMPANY_MOST && patience_left()) {
+    while (least > OTHER_LOAD_MOST && retries_left()) {
         turn again[N_WAYS];
         wait_for_quiet(pair->host.pid, pair->bare.pid);
         const int64_t start = now_ns();
-        const double company = take_turns(pair, round, n_tokens, n_repeats, again);
-        patience_spend(now_ns() - start);
-        if (company < least) {
-            least = company;
+        const double other_load = take_turns(pair, round, n_tokens, n_repeats, again);
+        retries_spend(now_ns() - start);
+        if (other_load < least) {
+            least = other_load;
             memcpy(turns, again, sizeof again);
         }
     }
@@ -148,8 +148,8 @@ static double take_quiet_turns(pair *pair, int round, int n_tokens, int n_repeat
 /* Rounds with answers of one length. */
 static void measure_streaming(results *list, const bench_options *options, const bench_model *model, int n_tokens,
                               int n_repeats) {
-    static samples rates[N_WAYS], ratios[N_WAYS], client[N_WAYS], server[N_WAYS], company;
-    company.n = 0;
+    static samples rates[N_WAYS], ratios[N_WAYS], client[N_WAYS], server[N_WAYS], other_load;
+    other_load.n = 0;
     for (int way = 0; way < N_WAYS; way++)
         rates[way].n = ratios[way].n = client[way].n = server[way].n = 0;
 
@@ -159,7 +159,7 @@ static void measure_streaming(results *list, const bench_options *options, const
         ask(&pair, way, n_tokens);
     for (int round = 0; round < options->n_rounds; round++) {
         turn turns[N_WAYS];
-        samples_add(&company, take_quiet_turns(&pair, round, n_tokens, n_repeats, turns));
+        samples_add(&other_load, take_quiet_turns(&pair, round, n_tokens, n_repeats, turns));
         for (int way = 0; way < N_WAYS; way++) {
             samples_add(&rates[way], turns[way].tokens_per_s);
             samples_add(&ratios[way], turns[way].tokens_per_s / turns[WAY_BARE].tokens_per_s);
@@ -199,9 +199,9 @@ static void measure_streaming(results *list, const bench_options *options, const
     row_name(name, sizeof name, "stream", model, rest);
     results_add(list, name, samples_median(&server[WAY_BARE]), "us/token", results_no_bar(),
                 "processor time of the bare loop, prompt included");
-    snprintf(rest, sizeof rest, "%d.company", n_tokens);
+    snprintf(rest, sizeof rest, "%d.other_load", n_tokens);
     row_name(name, sizeof name, "stream", model, rest);
-    results_add(list, name, samples_max(&company), "cores", results_no_bar(),
+    results_add(list, name, samples_max(&other_load), "cores", results_no_bar(),
                 "used by other programs in the worst round");
     if (n_tokens == 128) {
         add_memory_rows(list, model, &pair);
@@ -224,8 +224,8 @@ void rows_stream(results *list, const bench_options *options) {
 }
 
 static void measure_first_token(results *list, const bench_options *options, const bench_model *model) {
-    static samples first[N_WAYS], differences[N_WAYS], company;
-    company.n = 0;
+    static samples first[N_WAYS], differences[N_WAYS], other_load;
+    other_load.n = 0;
     for (int way = 0; way < N_WAYS; way++)
         first[way].n = differences[way].n = 0;
 
@@ -235,7 +235,7 @@ static void measure_first_token(results *list, const bench_options *options, con
         ask(&pair, way, 2);
     for (int round = 0; round < N_FIRST_ROUNDS; round++) {
         turn turns[N_WAYS];
-        samples_add(&company, take_quiet_turns(&pair, round, 2, 1, turns));
+        samples_add(&other_load, take_quiet_turns(&pair, round, 2, 1, turns));
         for (int way = 0; way < N_WAYS; way++) {
             samples_add(&first[way], turns[way].first_ms);
             samples_add(&differences[way], turns[way].first_ms - turns[WAY_BARE].first_ms);
@@ -256,8 +256,8 @@ static void measure_first_token(results *list, const bench_options *options, con
     }
     row_name(name, sizeof name, "first", model, "bare");
     results_add(list, name, samples_median(&first[WAY_BARE]), "ms", results_no_bar(), "bare loop");
-    row_name(name, sizeof name, "first", model, "company");
-    results_add(list, name, samples_median(&company), "cores", results_no_bar(), "used by other programs, median");
+    row_name(name, sizeof name, "first", model, "other_load");
+    results_add(list, name, samples_median(&other_load), "cores", results_no_bar(), "used by other programs, median");
 }
 
 void rows_first(results *list, const bench_options *options) {

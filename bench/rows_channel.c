@@ -15,27 +15,27 @@
 #define N_PUBLISH_TURNS 21
 #define N_CLOCKS 50000
 
-/* The same, again while other programs were using the cores and there is patience. Returns how much they used. */
+/* The same, again while other programs were using the cores and there is time for it. Returns how much they used. */
 static double measure_quiet_wakes(samples way_us[N_WAKE_KINDS], samples writer_us[N_WAKE_KINDS]) {
     for (;;) {
         wait_for_quiet(0, 0);
-        const company company = company_begin(0, 0);
+        const other_load other_load = other_load_begin(0, 0);
         wakes_measure(WAKES_MOST, way_us, writer_us);
-        const double cores = company_cores(&company);
-        if (cores <= COMPANY_MOST || !patience_left())
+        const double cores = other_load_cores(&other_load);
+        if (cores <= OTHER_LOAD_MOST || !retries_left())
             return cores;
-        patience_spend(now_ns() - company.at_ns);
+        retries_spend(now_ns() - other_load.at_ns);
     }
 }
 
 static void add_wakes(results *list, const bench_options *options) {
     static samples way[N_WAKE_KINDS], writer[N_WAKE_KINDS], median[N_WAKE_KINDS], late[N_WAKE_KINDS];
-    static samples ratio[N_WAKE_KINDS], late_ratio[N_WAKE_KINDS], publish[N_WAKE_KINDS], company;
-    company.n = 0;
+    static samples ratio[N_WAKE_KINDS], late_ratio[N_WAKE_KINDS], publish[N_WAKE_KINDS], other_load;
+    other_load.n = 0;
     for (int kind = 0; kind < N_WAKE_KINDS; kind++)
         median[kind].n = late[kind].n = ratio[kind].n = late_ratio[kind].n = publish[kind].n = 0;
     for (int round = 0; round < options->n_rounds; round++) {
-        samples_add(&company, measure_quiet_wakes(way, writer));
+        samples_add(&other_load, measure_quiet_wakes(way, writer));
         const double futex_median = samples_median(&way[WAKE_FUTEX]);
         const double futex_late = samples_quantile(&way[WAKE_FUTEX], 0.99);
         for (int kind = 0; kind < N_WAKE_KINDS; kind++) {
@@ -54,7 +54,7 @@ static void add_wakes(results *list, const bench_options *options) {
                 "to the return of lipc_stream_read / bare futex, median");
     results_add(list, "channel.wake.library_p99_ratio", samples_median(&late_ratio[WAKE_LIBRARY]), "ratio",
                 results_no_bar(), "the same of the 99th percentiles");
-    results_add(list, "channel.wake.company", samples_max(&company), "cores", results_no_bar(),
+    results_add(list, "channel.wake.other_load", samples_max(&other_load), "cores", results_no_bar(),
                 "used by other programs in the worst round");
     static const char *const names[N_WAKE_KINDS] = {"futex", "bell", "library"};
     for (int kind = 0; kind < N_WAKE_KINDS; kind++) {

@@ -224,19 +224,19 @@ static void clear(reading *found) {
 
 static void add_reading(results *list, const bench_options *options) {
     static reading each, paced;
-    static samples pauses, above, company;
-    pauses.n = above.n = company.n = 0;
+    static samples pauses, above, other_load;
+    pauses.n = above.n = other_load.n = 0;
     clear(&each);
     clear(&paced);
     for (int round = 0; round < options->n_rounds; round++) {
         wait_for_quiet(0, 0);
-        const struct company here = company_begin(0, 0);
+        const struct other_load here = other_load_begin(0, 0);
         const double pause_share = measure_pauses(READ_RATE);
         measure_reading(options, READ_RATE, READ_TOKENS, 0, &each);
         measure_reading(options, PACED_RATE, PACED_TOKENS, PACED_WAKES, &paced);
         samples_add(&pauses, pause_share);
         samples_add(&above, each.host_share.values[round] - pause_share);
-        samples_add(&company, company_cores(&here));
+        samples_add(&other_load, other_load_cores(&here));
     }
     results_add(list, "clients.read.reader_cpu", samples_median(&each.reader_share), "%", results_at_most(1),
                 "of a core: a reader woken for each of 1,000 tokens/s");
@@ -246,7 +246,7 @@ static void add_reading(results *list, const bench_options *options) {
                 "of a core: a program that sleeps 1,000 times a second");
     results_add(list, "clients.read.host_above_pauses", samples_median(&above), "%", results_no_bar(),
                 "the host's less that: what publishing and waking cost");
-    results_add(list, "clients.read.company", samples_max(&company), "cores", results_no_bar(),
+    results_add(list, "clients.read.other_load", samples_max(&other_load), "cores", results_no_bar(),
                 "used by other programs in the worst round");
     results_add(list, "clients.read.reader_cpu_token", samples_median(&each.per_token), "us/token", results_no_bar(),
                 "the reader's for each token");

@@ -13,26 +13,35 @@
 #include <unistd.h>
 
 typedef struct group {
+    const char *family; /* another name, of several groups; NULL: none */
     const char *name;
     const char *heading;
     void (*run)(results *list, const bench_options *options);
 } group;
 
 static const group groups[] = {
-    {"stream", "answers through the host, against the bare loop", rows_stream},
-    {"first", "time to the first token, from rest", rows_first},
-    {"start", "start", rows_start},
-    {"death", "death of the host", rows_death},
-    {"idle", "when nothing is to be done", rows_idle},
-    {"sampler", "choosing a token", rows_sampler},
-    {"wake", "publishing and waking", rows_wake},
-    {"channel", "the modern channel by itself", rows_channel},
-    {"carry", "the same tokens by other ways", rows_carriers},
-    {"clients", "clients of the modern channel", rows_clients},
-    {"ask", "llamaipc ask", rows_ask},
-    {"engine", "the host against evaluation alone and llama-server", rows_engine},
-    {"engine", "turns, newcomers, cancelling, drafts, memory", rows_engine_turns},
-    {"top", "what it costs to be watched", rows_top},
+    {NULL, "stream", "answers through the host, against the bare loop", rows_stream},
+    {NULL, "first", "time to the first token, from rest", rows_first},
+    {NULL, "start", "start", rows_start},
+    {NULL, "death", "death of the host", rows_death},
+    {NULL, "idle", "when nothing is to be done", rows_idle},
+    {NULL, "sampler", "choosing a token", rows_sampler},
+    {NULL, "wake", "publishing and waking", rows_wake},
+    {NULL, "channel", "the modern channel by itself", rows_channel},
+    {NULL, "transports", "the same tokens by other ways", rows_transports},
+    {NULL, "clients", "clients of the modern channel", rows_clients},
+    {NULL, "ask", "llamaipc ask", rows_ask},
+    {"engine", "throughput", "tokens per second against evaluation alone and llama-server", rows_engine},
+    {"engine", "prompt", "a prompt of 2,000 tokens alone", rows_prompt},
+    {"engine", "beside", "a prompt of 2,000 tokens beside 4 answers", rows_beside},
+    {"engine", "text", "1 MB of text beside 4 answers", rows_text},
+    {"engine", "turn", "the second turn of a conversation", rows_second_turn},
+    {"engine", "killed", "the worker is killed behind 1,000 tokens", rows_killed},
+    {"engine", "ready", "from start to serving", rows_ready},
+    {"engine", "cancel", "cancelling while a prompt is read", rows_cancel},
+    {"engine", "lookup", "drafts from repetitive text", rows_lookup},
+    {"engine", "memory", "memory after many requests", rows_memory},
+    {NULL, "top", "what it costs to be watched", rows_top},
 };
 
 #define N_GROUPS (sizeof groups / sizeof *groups)
@@ -46,6 +55,10 @@ static bool is_listed(const char *list, const char *name) {
             return true;
     }
     return list == NULL;
+}
+
+static bool is_wanted(const bench_options *options, const group *group) {
+    return is_listed(options->only, group->name) || (group->family && is_listed(options->only, group->family));
 }
 
 bool uses_model(const bench_options *options, const bench_model *model) {
@@ -94,12 +107,13 @@ static void print_usage(void) {
     puts("usage: bench [options]\n"
          "  --only GROUP[,GROUP]  only these groups of rows; the results file is then left alone unless it is named:");
     for (size_t i = 0; i < N_GROUPS; i++)
-        printf("                          %-8s%s\n", groups[i].name, groups[i].heading);
-    puts("  --model NAME          only this model: 134m, 0.3m or 128k\n"
+        printf("                          %-11s%s\n", groups[i].name, groups[i].heading);
+    puts("                          engine     all from throughput to memory\n"
+         "  --model NAME          only this model: 134m, 374m, 1.1b, 152k, gemma3, lfm2, 134m-loop or 0.3m\n"
          "  --rounds N            interleaved rounds (5)\n"
-         "  --quick               two rounds, and no patience\n"
+         "  --quick               two rounds, and nothing is measured again\n"
          "  --threads N           threads of host and bare loop (the number of cores)\n"
-         "  --patience N          seconds to spend, all in all, on waiting and measuring again because other\n"
+         "  --retry-seconds N          seconds to spend, all in all, on waiting and measuring again because other\n"
          "                        programs use the cores (60)\n"
          "  --results FILE        where the rows go as JSON (results.json beside this program)\n"
          "  --chatbot FILE        the host (../chatbot beside this program)\n"
@@ -138,11 +152,13 @@ static int parse_count(const char *option, const char *text) {
 static void check_names(const bench_options *options) {
     bool any_group = false, any_model = false;
     for (size_t i = 0; i < N_GROUPS; i++)
-        any_group |= is_listed(options->only, groups[i].name);
+        any_group |= is_wanted(options, &groups[i]);
     for (int i = 0; i < N_BENCH_MODELS; i++)
         any_model |= uses_model(options, &bench_models[i]);
-    any_model |= uses_model(options, &bench_model_128k) || uses_model(options, &bench_model_374m) ||
-                 uses_model(options, &bench_model_1_1b);
+    const bench_model *const others[] = {&bench_model_374m, &bench_model_1_1b, &bench_model_152k, &bench_model_gemma3,
+                                         &bench_model_lfm2, &bench_model_loop};
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        any_model |= uses_model(options, others[i]);
     if (any_group && any_model)
         return;
     fprintf(stderr, "bench: there is no %s '%s'; see --help\n", any_group ? "model" : "group",
@@ -158,7 +174,7 @@ static bench_options parse_options(int argc, char **argv) {
                              .models = beside_program("models"),
                              .peer = BENCH_PEER,
                              .n_rounds = 5,
-                             .patience_s = 60,
+                             .retry_s = 60,
                              .n_threads = n_cores > 0 ? (int)n_cores : 1};
     const struct {
         const char *name;
@@ -169,7 +185,7 @@ static bench_options parse_options(int argc, char **argv) {
         {"--results", &options.results, NULL}, {"--chatbot", &options.chatbot, NULL},
         {"--models", &options.models, NULL},   {"--rounds", NULL, &options.n_rounds},
         {"--peer", &options.peer, NULL},
-        {"--threads", NULL, &options.n_threads}, {"--patience", NULL, &options.patience_s},
+        {"--threads", NULL, &options.n_threads}, {"--retry-seconds", NULL, &options.retry_s},
     };
     for (int i = 1; i < argc; i++) {
         if (strcmp(argv[i], "-h") == 0 || strcmp(argv[i], "--help") == 0) {
@@ -182,7 +198,7 @@ static bench_options parse_options(int argc, char **argv) {
         }
         if (strcmp(argv[i], "--quick") == 0) {
             options.n_rounds = 2;
-            options.patience_s = 0;
+            options.retry_s = 0;
             continue;
         }
         size_t k = 0;
@@ -210,10 +226,10 @@ static bench_options parse_options(int argc, char **argv) {
 int main(int argc, char **argv) {
     const bench_options options = parse_options(argc, argv);
     results list = {0};
-    patience_set(options.patience_s);
+    retries_set(options.retry_s);
     print_facts(&options);
     for (size_t i = 0; i < N_GROUPS; i++) {
-        if (!is_listed(options.only, groups[i].name))
+        if (!is_wanted(&options, &groups[i]))
             continue;
         const size_t n_before = list.n_rows;
         results_heading(&list, groups[i].heading);

@@ -21,15 +21,18 @@ const bench_model bench_models[N_BENCH_MODELS] = {
     {.name = "134m", .least_ratio = 0.95, .n_repeats_128 = 1, .n_repeats_512 = 1},
     {.name = "0.3m", .least_ratio = 0.80, .n_repeats_128 = 9, .n_repeats_512 = 3},
 };
-const bench_model bench_model_374m = {.name = "374m"}, bench_model_1_1b = {.name = "1.1b"}, bench_model_128k = {.name = "128k"},
-                   bench_model_loop = {.name = "134m-loop"};
+const bench_model bench_model_374m = {.name = "374m"}, bench_model_1_1b = {.name = "1.1b"},
+                  bench_model_152k = {.name = "152k", .vocabulary = BENCH_VOCABULARIES "/ggml-vocab-qwen2.gguf"},
+                  bench_model_gemma3 = {.name = "gemma3"}, bench_model_lfm2 = {.name = "lfm2"},
+                  bench_model_loop = {.name = "134m-loop"};
 
 const char *model_path(const bench_options *options, const bench_model *model) {
     static char path[4096];
     snprintf(path, sizeof path, "%s/random-%s.gguf", options->models, model->name);
     if (access(path, R_OK) == 0)
         return path;
-    const char *const argv[] = {options->random_model, "--preset", model->name, path, NULL};
+    const char *const argv[] = {options->random_model, "--preset", model->name, path,
+                                model->vocabulary ? "--vocab" : NULL, model->vocabulary, NULL};
     mkdir(options->models, 0777);
     const int status = process_end(process_start(argv, -1, STDERR_FILENO, STDERR_FILENO));
     if (status != 0 || access(path, R_OK) != 0)

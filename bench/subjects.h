@@ -21,7 +21,7 @@ typedef struct bench_options {
     const char *model;                              /* models, likewise; NULL: all */
     int n_rounds;
     int n_threads;
-    int patience_s; /* see measure.h */
+    int retry_s; /* see measure.h */
     bool is_verbose;
 } bench_options;
 
@@ -29,6 +29,7 @@ typedef struct bench_options {
 
 typedef struct bench_model {
     const char *name;     /* of the preset, and in row names */
+    const char *vocabulary; /* of llama.cpp's, to be put under its weights; NULL: a made-up one */
     double least_ratio;   /* the bar for streaming through the host against the bare loop */
     int n_repeats_128;    /* answers of 128 and of 512 tokens in one round: short ones are repeated */
     int n_repeats_512;
@@ -36,9 +37,9 @@ typedef struct bench_model {
 
 #define N_BENCH_MODELS 2
 extern const bench_model bench_models[N_BENCH_MODELS];
-/* Only in the group "engine": a large vocabulary and little else, for the sampler; and one whose likeliest text repeats
- * itself, for drafts. */
-extern const bench_model bench_model_374m, bench_model_1_1b, bench_model_128k, bench_model_loop;
+/* Only of the engine: sizes that people use; the vocabulary of Qwen; a sliding window; layers with a state; and one whose likeliest
+ * text repeats itself, for drafts. */
+extern const bench_model bench_model_374m, bench_model_1_1b, bench_model_152k, bench_model_gemma3, bench_model_lfm2, bench_model_loop;
 
 /* Whether the command line leaves the model in. */
 bool uses_model(const bench_options *options, const bench_model *model);

@@ -8,5 +8,6 @@ cd "$(dirname "$0")/.."
 export LIPC_LLAMA=source
 scripts/setup.sh
 scripts/fetch-libllama.sh peer >/dev/null
+scripts/fetch-libllama.sh testdata >/dev/null
 scripts/build.sh native lipc_bench
 exec build/native/bench/bench "$@"

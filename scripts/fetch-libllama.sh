@@ -1,6 +1,6 @@
 #!/bin/sh
-# fetch-libllama.sh prebuilt|source|windows|peer|headers|testdata - provides the pinned libllama and prints the folder that holds
-# its include/ and lib/, or for `peer` its bin/.
+# fetch-libllama.sh [--where] prebuilt|source|windows|peer|headers|testdata - provides the pinned libllama and prints the folder
+# that holds its include/ and lib/, or for `peer` its bin/. --where: prints the folder, whether it is there yet or not.
 #
 # prebuilt: the libraries as the npm package @node-llama-cpp/<platform> carries them, with the headers of the same release:
 #           libllama's and ggml's in include/, those of llama.cpp's common (C++) in include/common/.
@@ -15,7 +15,9 @@
 # Everything lands in a cache outside the checkout ($LIPC_CACHE, else $XDG_CACHE_HOME/lipc, else ~/.cache/lipc), verified
 # by checksum, and is there for good: later runs need no network. A folder appears in the cache only when it is complete.
 set -eu
-kind=${1:?usage: fetch-libllama.sh prebuilt|source|windows|peer|headers|testdata}
+only_where=no
+[ "${1-}" != --where ] || { only_where=yes; shift; }
+kind=${1:?usage: fetch-libllama.sh [--where] prebuilt|source|windows|peer|headers|testdata}
 here=$(cd "$(dirname "$0")" && pwd)
 . "$here/../cmake/libllama.pin"
 cache=${LIPC_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/lipc}
@@ -39,7 +41,7 @@ release=$LIBLLAMA_VERSION-$LIBLLAMA_LAYOUT
 source_result=$cache/libllama-$release-source
 result=$cache/libllama-$release-$kind
 [ "$kind" != prebuilt ] || result=$result-$platform
-if [ -f "$result/complete" ]; then
+if [ $only_where = yes ] || [ -f "$result/complete" ]; then
     echo "$result"
     exit 0
 fi

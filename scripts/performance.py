@@ -83,9 +83,9 @@ def table(rows):
         lines.append(f"| {what} | {number(row['value'])}{unit} | {sense} {row['bar']:g}{unit} | {holds} | {notes} | {firsts} |")
     survivors = ", ".join(f"{name.split('.min_p')[0][7:]}: {number(row['value'])}" for name, row in rows.items()
                           if name.endswith("min_p_survivors"))
-    company = max((row["value"] or 0 for name, row in rows.items() if name.endswith(".company")), default=0)
+    other_load = max((row["value"] or 0 for name, row in rows.items() if name.endswith(".other_load")), default=0)
     lines += ["", f"Candidates above min-p 0.05, mean: {survivors}. Cores that other programs used in the worst turn: "
-              f"{number(company)}; far above 0, the run says little."]
+              f"{number(other_load)}; far above 0, the run says little."]
     return "\n".join(lines)
 
 

@@ -30,21 +30,29 @@ typedef struct preset {
     model_options options;
 } preset;
 
-#define MADE_UP(size) .arch = "llama", .n_vocab = size, .n_ctx = 4096, .seed = 1
+#define MADE_UP(size) .n_vocab = size, .n_ctx = 4096, .seed = 1
 
 static const preset presets[] = {
     {"134m", "134 million parameters, Q8_0",
-     {MADE_UP(32000), .n_layers = 12, .width = 768, .n_ff = 2048, .n_heads = 12, .type = GGML_TYPE_Q8_0}},
+     {.arch = "llama", MADE_UP(32000), .n_layers = 12, .width = 768, .n_ff = 2048, .n_heads = 12, .type = GGML_TYPE_Q8_0}},
     {"134m-loop", "the same, and its likeliest text repeats itself",
-     {MADE_UP(32000), .n_layers = 12, .width = 768, .n_ff = 2048, .n_heads = 12, .n_spoken = 2000, .type = GGML_TYPE_Q8_0}},
+     {.arch = "llama", MADE_UP(32000), .n_layers = 12, .width = 768, .n_ff = 2048, .n_heads = 12, .n_spoken = 2000, .type = GGML_TYPE_Q8_0}},
     {"374m", "374 million parameters, Q8_0",
-     {MADE_UP(32000), .n_layers = 24, .width = 1024, .n_ff = 2816, .n_heads = 16, .type = GGML_TYPE_Q8_0}},
+     {.arch = "llama", MADE_UP(32000), .n_layers = 24, .width = 1024, .n_ff = 2816, .n_heads = 16, .type = GGML_TYPE_Q8_0}},
     {"1.1b", "1.1 billion parameters, 4 heads of 32 for keys, Q4_0",
-     {MADE_UP(32000), .n_layers = 22, .width = 2048, .n_ff = 5632, .n_heads = 32, .n_kv_heads = 4, .type = GGML_TYPE_Q4_0}},
+     {.arch = "llama", MADE_UP(32000), .n_layers = 22, .width = 2048, .n_ff = 5632, .n_heads = 32, .n_kv_heads = 4, .type = GGML_TYPE_Q4_0}},
+    {"152k", "190 million parameters with the vocabulary of Qwen (--vocab), Q8_0",
+     {.arch = "llama", MADE_UP(152000), .n_layers = 12, .width = 512, .n_ff = 1408, .n_heads = 8, .type = GGML_TYPE_Q8_0}},
+    {"gemma3", "250 million parameters, five of six layers see 512 tokens, Q8_0",
+     {.arch = "gemma3", MADE_UP(32000), .n_layers = 18, .width = 1024, .n_ff = 2816, .n_heads = 16, .n_kv_heads = 4, .window = 512,
+      .type = GGML_TYPE_Q8_0}},
+    {"lfm2", "240 million parameters, every other layer a convolution with a state, Q8_0",
+     {.arch = "lfm2", MADE_UP(32000), .n_layers = 16, .width = 1024, .n_ff = 2816, .n_heads = 16, .n_kv_heads = 4,
+      .type = GGML_TYPE_Q8_0}},
     {"0.3m", "0.3 million parameters, F16",
-     {MADE_UP(2000), .n_layers = 10, .width = 48, .n_ff = 32, .n_heads = 3, .type = GGML_TYPE_F16}},
+     {.arch = "llama", MADE_UP(2000), .n_layers = 10, .width = 48, .n_ff = 32, .n_heads = 3, .type = GGML_TYPE_F16}},
     {"128k", "a vocabulary of 128,000 and little else, Q8_0",
-     {MADE_UP(128000), .n_layers = 4, .width = 256, .n_ff = 512, .n_heads = 4, .type = GGML_TYPE_Q8_0}},
+     {.arch = "llama", MADE_UP(128000), .n_layers = 4, .width = 256, .n_ff = 512, .n_heads = 4, .type = GGML_TYPE_Q8_0}},
 };
 enum { N_PRESETS = sizeof presets / sizeof *presets };
 
@@ -83,7 +91,7 @@ static void make_model(const model_options *options) {
 static void print_usage(void) {
     puts("usage: random_model [--preset NAME | --arch NAME] [options] FILE.gguf\n"
          "Writes a model with random weights.\n"
-         "  --preset NAME   a llama model with a made-up vocabulary:");
+         "  --preset NAME   with a made-up vocabulary:");
     for (int i = 0; i < N_PRESETS; i++) printf("                    %-9s  %s\n", presets[i].name, presets[i].what);
     printf("  --arch NAME     a small model of this architecture (llama), of some 100,000 parameters besides its\n"
            "                  vocabulary:");

@@ -34,7 +34,7 @@ typedef struct bench {
     double ready_ms, first_ms, rate;
     bool has_bare;
     double bare_first_ms, bare_rate;
-    double company; /* cores that other programs used meanwhile */
+    double other_load; /* cores that other programs used meanwhile */
 } bench;
 
 /* ---- the channel --------------------------------------------------------------------------------------------------- */
@@ -170,7 +170,7 @@ static void print_text(const bench *bench) {
     char amount[FORMAT_SIZE], note[64];
     print_label("machine");
     printf("%d core%s, of which other programs used %.2f%s\n", plat_core_count(), plat_core_count() == 1 ? "" : "s",
-           bench->company, bench->company > COMPANY_MOST ? ": too much to measure" : "");
+           bench->other_load, bench->other_load > OTHER_LOAD_MOST ? ": too much to measure" : "");
     print_wake(bench, WAKE_FUTEX, "wake", "a sleeping process, bare futex");
     print_wake(bench, WAKE_BELL, "", "a sleeping reader of the channel");
     print_wake(bench, WAKE_LIBRARY, "", "to the return of lipc_stream_read");
@@ -203,7 +203,7 @@ static bool print_json(const bench *bench) {
     json_object_set_new(json, "tokens_per_second", json_real(bench->rate));
     json_object_set_new(json, "bare_first_token_ms", bench->has_bare ? json_real(bench->bare_first_ms) : json_null());
     json_object_set_new(json, "bare_tokens_per_second", bench->has_bare ? json_real(bench->bare_rate) : json_null());
-    json_object_set_new(json, "company_cores", json_real(bench->company));
+    json_object_set_new(json, "other_load_cores", json_real(bench->other_load));
     bool is_printed = json && json_dumpf(json, stdout, JSON_REAL_PRECISION(6)) == 0;
     json_decref(json);
     printf("\n");
@@ -219,11 +219,11 @@ cli_exit cli_bench(const cli_options *options) {
     int error = start_host(&bench, &client);
     bool has_host = error == LIPC_E_OK;
     if (has_host) {
-        const company company = company_begin(bench.host.host_pid, 0);
+        const other_load other_load = other_load_begin(bench.host.host_pid, 0);
         family_settle(bench.host.host_pid);
         measure_channel(&bench);
         error = measure_answers(&bench, client);
-        bench.company = company_cores(&company);
+        bench.other_load = other_load_cores(&other_load);
     }
     terminal_progress_clear();
     cli_exit code = error < 0 ? cli_fail(error) : CLI_EXIT_OK;

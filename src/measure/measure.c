@@ -98,7 +98,7 @@ static int64_t machine_busy_ns(void) {
     return (user + nice + system + irq + softirq + steal) * (1000000000 / sysconf(_SC_CLK_TCK));
 }
 
-static int64_t ours_ns(const company *c) {
+static int64_t ours_ns(const other_load *c) {
     struct timespec t;
     clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
     int64_t ns = (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
@@ -113,42 +113,42 @@ static int64_t ours_ns(const company *c) {
     return ns;
 }
 
-company company_begin(pid_t subject, pid_t other_subject) {
-    company c = {.subjects = {subject, other_subject}};
+other_load other_load_begin(pid_t subject, pid_t other_subject) {
+    other_load c = {.subjects = {subject, other_subject}};
     c.ours_ns = ours_ns(&c);
     c.busy_ns = machine_busy_ns();
     c.at_ns = now_ns();
     return c;
 }
 
-double company_cores(const company *since) {
+double other_load_cores(const other_load *since) {
     const int64_t wall = now_ns() - since->at_ns;
     const int64_t others = machine_busy_ns() - since->busy_ns - (ours_ns(since) - since->ours_ns);
     return wall > 0 && others > 0 ? (double)others / (double)wall : 0;
 }
 
-static int64_t patience_ns;
+static int64_t retry_ns;
 
-void patience_set(int seconds) {
-    patience_ns = seconds * 1000000000LL;
+void retries_set(int seconds) {
+    retry_ns = seconds * 1000000000LL;
 }
 
-bool patience_left(void) {
-    return patience_ns > 0;
+bool retries_left(void) {
+    return retry_ns > 0;
 }
 
-void patience_spend(int64_t ns) {
-    patience_ns -= ns;
+void retries_spend(int64_t ns) {
+    retry_ns -= ns;
 }
 
 void wait_for_quiet(pid_t subject, pid_t other_subject) {
     const int64_t look_ns = 150000000;
-    while (patience_left()) {
-        const company company = company_begin(subject, other_subject);
+    while (retries_left()) {
+        const other_load other_load = other_load_begin(subject, other_subject);
         sleep_ns(look_ns);
-        if (company_cores(&company) <= COMPANY_MOST)
+        if (other_load_cores(&other_load) <= OTHER_LOAD_MOST)
             return;
-        patience_spend(look_ns);
+        retries_spend(look_ns);
     }
 }
 

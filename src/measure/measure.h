@@ -36,30 +36,30 @@ double samples_quantile(const samples *s, double part);
 /* ---- the rest of the machine --------------------------------------------------------------------------------------
  *
  * The threads of the model meet at a spinning barrier after each step of the graph, so a program that takes one of their
- * cores does not cost its share but many times that. What was measured in such company says nothing about us. */
+ * cores does not cost its share but many times that. What was measured beside others says nothing about us. */
 
 /* What other programs used in a time: everybody's use less our own, that of the subjects with their children, and that
  * of our children which ended in it. */
-typedef struct company {
+typedef struct other_load {
     int64_t at_ns, busy_ns, ours_ns;
     pid_t subjects[2];
-} company;
+} other_load;
 
 /* Begins a time. Subjects may be 0. */
-company company_begin(pid_t subject, pid_t other_subject);
+other_load other_load_begin(pid_t subject, pid_t other_subject);
 /* Cores that other programs used since: 0 alone, 1 one core in full. Resolution some 20 ms. */
-double company_cores(const company *since);
+double other_load_cores(const other_load *since);
 
-/* More than this counts as company. */
-#define COMPANY_MOST 0.15
+/* More than this counts as other load. */
+#define OTHER_LOAD_MOST 0.15
 
-/* There is patience for so many seconds of waiting and of measuring again, all in all; then the rest is measured as the
+/* There are so many seconds for waiting and for measuring again, all in all; then the rest is measured as the
  * machine is. */
-void patience_set(int seconds);
-bool patience_left(void);
-void patience_spend(int64_t ns);
+void retries_set(int seconds);
+bool retries_left(void);
+void retries_spend(int64_t ns);
 
-/* Waits until the machine is ours, as long as there is patience left. */
+/* Waits until the machine is ours, as long as there is time for it. */
 void wait_for_quiet(pid_t subject, pid_t other_subject);
 
 /* ---- processes -------------------------------------------------------------------------------------------------- */

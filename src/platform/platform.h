@@ -235,6 +235,8 @@ void plat_doorbell_wait(plat_doorbell *bell, uint32_t seen, uint64_t deadline_ns
  * it. Errors: NO_MEMORY, SYSTEM. */
 typedef struct plat_thread plat_thread;
 int plat_thread_start(void (*run)(void *argument), void *argument, size_t stack_bytes, plat_thread **thread);
+/* The calling thread gets little of a processor that others want: they hardly notice it. */
+void plat_thread_give_way(void);
 /* Waits until it has returned. NULL allowed. */
 void plat_thread_join(plat_thread *thread);
 /* In a copy of the process that started it, which has no such thread: gives the memory back. NULL allowed. */

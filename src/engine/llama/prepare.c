@@ -240,8 +240,10 @@ static void finish(struct preparer *preparer, struct preparation *done) {
     plat_doorbell_ring(&preparer->done_bell, PLAT_BELL_ALL);
 }
 
+/* The threads of an evaluation wait for each other after each of its parts, so one that shares its processor holds up all. */
 static void run_preparer(void *argument) {
     struct preparer *preparer = argument;
+    plat_thread_give_way();
     while (!__atomic_load_n(&preparer->is_closing, __ATOMIC_ACQUIRE)) {
         uint32_t seen = plat_doorbell_arm(&preparer->work_bell, PLAT_BELL_ALL);
         struct preparation *next = take_first(preparer);

@@ -30,6 +30,10 @@ int plat_thread_start(void (*run)(void *argument), void *argument, size_t stack_
     return PLAT_OK;
 }
 
+void plat_thread_give_way(void) {
+    SetThreadPriority(GetCurrentThread(), THREAD_PRIORITY_LOWEST);
+}
+
 void plat_thread_join(plat_thread *thread) {
     if (!thread) return;
     WaitForSingleObject(thread->thread, INFINITE);

@@ -1,10 +1,10 @@
-/* carriers.c - see carriers.h.
+/* transports.c - see transports.h.
  *
  * The HTTP writer is as cheap as one can be that speaks the protocol: one connection, one send for each token, an event
  * of {"content":...} in a chunk of its own, no delay (TCP_NODELAY). Servers of language models send two to three times
  * as many bytes with each token.
  */
-#include "carriers.h"
+#include "transports.h"
 
 #include "subjects.h"
 
@@ -22,7 +22,7 @@ static void send_all(int descriptor, const char *bytes, size_t n_bytes) {
     while (n_bytes > 0) {
         const ssize_t n = write(descriptor, bytes, n_bytes);
         if (n < 0 && errno != EINTR)
-            fail("a carrier cannot write: %s", strerror(errno));
+            fail("a transport cannot write: %s", strerror(errno));
         if (n > 0) {
             bytes += n;
             n_bytes -= (size_t)n;
@@ -35,30 +35,30 @@ static size_t receive(int descriptor, char *bytes, size_t size) {
     ssize_t n;
     while ((n = read(descriptor, bytes, size)) < 0) {
         if (errno != EINTR)
-            fail("a carrier cannot read: %s", strerror(errno));
+            fail("a transport cannot read: %s", strerror(errno));
     }
     return (size_t)n;
 }
 
 /* ---- the channel ------------------------------------------------------------------------------------------------ */
 
-static void channel_open(carrier_link *link, uint32_t n_bytes) {
+static void channel_open(transport_link *link, uint32_t n_bytes) {
     stand_in_open(&link->host, true, n_bytes);
 }
 
-static void channel_start(carrier_link *link) {
+static void channel_start(transport_link *link) {
     stand_in_take(&link->host);
 }
 
-static void channel_send(carrier_link *link, const char *text, size_t n_bytes) {
+static void channel_send(transport_link *link, const char *text, size_t n_bytes) {
     stand_in_publish(&link->host, text, n_bytes);
 }
 
-static void channel_end(carrier_link *link) {
+static void channel_end(transport_link *link) {
     stand_in_end(&link->host);
 }
 
-static void channel_read(carrier_link *link, void (*ready)(void *user_data), carrier_text_fn on_text, void *user_data) {
+static void channel_read(transport_link *link, void (*ready)(void *user_data), transport_text_fn on_text, void *user_data) {
     lipc_delta delta;
     lipc_client *client = modern_open(link->host.name, 0);
     lipc_stream *stream = modern_ask(client, false);
@@ -71,7 +71,7 @@ static void channel_read(carrier_link *link, void (*ready)(void *user_data), car
 
 /* ---- pipe, unix socket: the bytes and nothing else -------------------------------------------------------------- */
 
-static void pipe_open(carrier_link *link, uint32_t n_bytes) {
+static void pipe_open(transport_link *link, uint32_t n_bytes) {
     int ends[2];
     (void)n_bytes;
     if (pipe2(ends, O_CLOEXEC) != 0)
@@ -80,7 +80,7 @@ static void pipe_open(carrier_link *link, uint32_t n_bytes) {
     link->to_reader = ends[1];
 }
 
-static void socket_open(carrier_link *link, uint32_t n_bytes) {
+static void socket_open(transport_link *link, uint32_t n_bytes) {
     int ends[2];
     (void)n_bytes;
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0)
@@ -89,21 +89,21 @@ static void socket_open(carrier_link *link, uint32_t n_bytes) {
     link->to_reader = ends[1];
 }
 
-static void bytes_start(carrier_link *link) {
+static void bytes_start(transport_link *link) {
     close(link->from_writer);
     link->from_writer = -1;
 }
 
-static void bytes_send(carrier_link *link, const char *text, size_t n_bytes) {
+static void bytes_send(transport_link *link, const char *text, size_t n_bytes) {
     send_all(link->to_reader, text, n_bytes);
 }
 
-static void bytes_end(carrier_link *link) {
+static void bytes_end(transport_link *link) {
     close(link->to_reader);
     link->to_reader = -1;
 }
 
-static void bytes_read(carrier_link *link, void (*ready)(void *user_data), carrier_text_fn on_text, void *user_data) {
+static void bytes_read(transport_link *link, void (*ready)(void *user_data), transport_text_fn on_text, void *user_data) {
     static char bytes[65536];
     size_t n;
     close(link->to_reader); /* or it would never see the end */
@@ -114,7 +114,7 @@ static void bytes_read(carrier_link *link, void (*ready)(void *user_data), carri
 
 /* ---- HTTP with server-sent events ------------------------------------------------------------------------------- */
 
-static void http_open(carrier_link *link, uint32_t n_bytes) {
+static void http_open(transport_link *link, uint32_t n_bytes) {
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t length = sizeof address;
     (void)n_bytes;
@@ -130,7 +130,7 @@ static void send_at_once(int descriptor) {
     setsockopt(descriptor, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
 }
 
-static void http_start(carrier_link *link) {
+static void http_start(transport_link *link) {
     static const char head[] = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nCache-Control: no-store\r\n"
                                "Transfer-Encoding: chunked\r\n\r\n";
     char request[4096];
@@ -167,7 +167,7 @@ static size_t escape(const char *text, size_t n_bytes, char *out) {
     return (size_t)(at - out);
 }
 
-static void http_send(carrier_link *link, const char *text, size_t n_bytes) {
+static void http_send(transport_link *link, const char *text, size_t n_bytes) {
     static const char before[] = "data: {\"content\":\"", after[] = "\"}\n\n";
     char event[1024], chunk[1100];
     if (n_bytes > 128)
@@ -184,7 +184,7 @@ static void http_send(carrier_link *link, const char *text, size_t n_bytes) {
     send_all(link->to_reader, chunk, n_chunk + 2);
 }
 
-static void http_end(carrier_link *link) {
+static void http_end(transport_link *link) {
     static const char last[] = "e\r\ndata: [DONE]\n\n\r\n0\r\n\r\n";
     char rest[16];
     send_all(link->to_reader, last, sizeof last - 1);
@@ -264,7 +264,7 @@ static size_t unescape_content(const char *at, const char *end, char *out) {
 }
 
 /* Takes whole events out. */
-static void http_events(http_reader *reader, carrier_text_fn on_text, void *user_data) {
+static void http_events(http_reader *reader, transport_text_fn on_text, void *user_data) {
     char text[1024];
     char *at = reader->event, *end;
     const char *limit = reader->event + reader->n_event;
@@ -278,7 +278,7 @@ static void http_events(http_reader *reader, carrier_text_fn on_text, void *user
     memmove(reader->event, at, reader->n_event);
 }
 
-static void http_read(carrier_link *link, void (*ready)(void *user_data), carrier_text_fn on_text, void *user_data) {
+static void http_read(transport_link *link, void (*ready)(void *user_data), transport_text_fn on_text, void *user_data) {
     static const char request[] = "POST /completion HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
                                   "Content-Length: 33\r\n\r\n{\"prompt\":\"go on\",\"stream\":true}\r\n";
     static http_reader reader;
@@ -299,7 +299,7 @@ static void http_read(carrier_link *link, void (*ready)(void *user_data), carrie
     close(reader.descriptor);
 }
 
-const carrier carriers[N_CARRIERS] = {
+const transport transports[N_TRANSPORTS] = {
     {"channel", "the modern channel", channel_open, channel_start, channel_send, channel_end, channel_read},
     {"pipe", "a pipe", pipe_open, bytes_start, bytes_send, bytes_end, bytes_read},
     {"socket", "a unix socket", socket_open, bytes_start, bytes_send, bytes_end, bytes_read},

@@ -1,5 +1,5 @@
-/* crowd.c - see crowd.h. */
-#include "crowd.h"
+/* concurrent.c - see concurrent.h. */
+#include "concurrent.h"
 
 #include "peer.h"
 #include "subjects.h"
@@ -12,7 +12,7 @@
 
 #define LIMIT_NS 60000000000LL
 #define ANSWER_MS 300000
-#define TEXT_SIZE 16384
+#define TEXT_SIZE (1200 * 1024)
 
 /* The random models have each syllable as a token that begins a word. */
 static char *add_word(char *at, unsigned index) {
@@ -23,7 +23,7 @@ static char *add_word(char *at, unsigned index) {
     return at;
 }
 
-const char *crowd_text(int number, int n_words) {
+const char *concurrent_text(int number, int n_words) {
     static char text[TEXT_SIZE];
     char *at = text;
     unsigned state = (unsigned)number * 2654435761u + 1;
@@ -41,15 +41,15 @@ const char *crowd_text(int number, int n_words) {
 
 /* ---- notes ------------------------------------------------------------------------------------------------------ */
 
-crowd_notes *crowd_notes_new(int n) {
-    crowd_notes *notes = mmap(NULL, (size_t)n * sizeof *notes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
+concurrent_notes *concurrent_notes_new(int n) {
+    concurrent_notes *notes = mmap(NULL, (size_t)n * sizeof *notes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
                               0);
     if (notes == MAP_FAILED)
         fail("not enough memory");
     return notes;
 }
 
-void crowd_notes_free(crowd_notes *notes, int n) {
+void concurrent_notes_free(concurrent_notes *notes, int n) {
     munmap(notes, (size_t)n * sizeof *notes);
 }
 
@@ -62,45 +62,45 @@ static void wait_for(const uint32_t *word) {
     }
 }
 
-void crowd_client_wait_ready(const crowd_notes *notes) {
+void concurrent_client_wait_ready(const concurrent_notes *notes) {
     wait_for(&notes->is_ready);
 }
 
-void crowd_client_go(crowd_notes *notes) {
+void concurrent_client_go(concurrent_notes *notes) {
     __atomic_store_n(&notes->may_go, 1, __ATOMIC_RELEASE);
 }
 
-uint32_t crowd_arrivals(const crowd_notes *notes) {
+uint32_t concurrent_arrivals(const concurrent_notes *notes) {
     return __atomic_load_n(&notes->n_arrivals, __ATOMIC_ACQUIRE);
 }
 
-void crowd_wait_arrivals(const crowd_notes *notes, uint32_t n) {
+void concurrent_wait_arrivals(const concurrent_notes *notes, uint32_t n) {
     const int64_t deadline = now_ns() + LIMIT_NS;
-    while (crowd_arrivals(notes) < n) {
+    while (concurrent_arrivals(notes) < n) {
         if (now_ns() > deadline)
             fail("tokens do not come");
         sleep_ns(1000000);
     }
 }
 
-static void note_arrival(crowd_notes *notes, int n_tokens) {
+static void note_arrival(concurrent_notes *notes, int n_tokens) {
     const uint32_t n = notes->n_arrivals;
-    if (n == CROWD_ARRIVALS_MAX || (n > 0 && notes->arrivals[n - 1].n_tokens >= n_tokens) || n_tokens == 0)
+    if (n == CONCURRENT_ARRIVALS_MAX || (n > 0 && notes->arrivals[n - 1].n_tokens >= n_tokens) || n_tokens == 0)
         return;
-    notes->arrivals[n] = (crowd_arrival){now_ns(), n_tokens};
+    notes->arrivals[n] = (concurrent_arrival){now_ns(), n_tokens};
     __atomic_store_n(&notes->n_arrivals, n + 1, __ATOMIC_RELEASE);
 }
 
 /* ---- the clients ------------------------------------------------------------------------------------------------ */
 
-static void begin(crowd_notes *notes) {
+static void begin(concurrent_notes *notes) {
     __atomic_store_n(&notes->is_ready, 1, __ATOMIC_RELEASE);
     wait_for(&notes->may_go);
     notes->start_ns = now_ns();
 }
 
-static void ask_host(const char *instance, const crowd_request *wanted, crowd_notes *notes) {
-    const lipc_message message = {"user", crowd_text(wanted->number, wanted->n_words)};
+static void ask_host(const char *instance, const concurrent_request *wanted, concurrent_notes *notes) {
+    const lipc_message message = {"user", concurrent_text(wanted->number, wanted->n_words)};
     lipc_client *client = modern_open(instance, 0);
     lipc_stream *stream;
     lipc_request request;
@@ -125,11 +125,11 @@ static void ask_host(const char *instance, const crowd_request *wanted, crowd_no
     lipc_client_close(client);
 }
 
-static void ask_server(int port, const crowd_request *wanted, crowd_notes *notes) {
+static void ask_server(int port, const concurrent_request *wanted, concurrent_notes *notes) {
     peer_stream stream;
     peer_connect(&stream, port);
     begin(notes);
-    peer_send(&stream, crowd_text(wanted->number, wanted->n_words), wanted->n_predict);
+    peer_send(&stream, concurrent_text(wanted->number, wanted->n_words), wanted->n_predict);
     while (peer_read(&stream)) {
         /* The last event carries figures, and no token. */
         const int n_tokens = stream.n_events;
@@ -138,7 +138,7 @@ static void ask_server(int port, const crowd_request *wanted, crowd_notes *notes
     peer_disconnect(&stream);
 }
 
-pid_t crowd_client_start(const crowd_subject *subject, const crowd_request *request, crowd_notes *notes) {
+pid_t concurrent_client_start(const concurrent_subject *subject, const concurrent_request *request, concurrent_notes *notes) {
     const pid_t pid = process_fork();
     if (pid > 0)
         return pid;
@@ -151,45 +151,45 @@ pid_t crowd_client_start(const crowd_subject *subject, const crowd_request *requ
 
 /* ---- what they saw ---------------------------------------------------------------------------------------------- */
 
-static int tokens_at(const crowd_notes *notes, int64_t at_ns) {
+static int tokens_at(const concurrent_notes *notes, int64_t at_ns) {
     int n_tokens = 0;
     for (uint32_t i = 0; i < notes->n_arrivals && notes->arrivals[i].at_ns <= at_ns; i++)
         n_tokens = notes->arrivals[i].n_tokens;
     return n_tokens;
 }
 
-static crowd_cost cost_of(const crowd_notes *notes, int n_clients) {
+static concurrent_cost cost_of(const concurrent_notes *notes, int n_clients) {
     static samples first;
     int64_t begin_ns = 0, end_ns = INT64_MAX;
     int n_tokens = 0;
     first.n = 0;
     for (int i = 0; i < n_clients; i++) {
-        const crowd_arrival *arrivals = notes[i].arrivals, *last = &arrivals[notes[i].n_arrivals - 1];
+        const concurrent_arrival *arrivals = notes[i].arrivals, *last = &arrivals[notes[i].n_arrivals - 1];
         samples_add(&first, (double)(arrivals[0].at_ns - notes[i].start_ns) / 1e6);
         begin_ns = arrivals[0].at_ns > begin_ns ? arrivals[0].at_ns : begin_ns;
         end_ns = last->at_ns < end_ns ? last->at_ns : end_ns;
     }
     for (int i = 0; i < n_clients; i++)
         n_tokens += tokens_at(&notes[i], end_ns) - tokens_at(&notes[i], begin_ns);
-    return (crowd_cost){.tokens_per_s = n_tokens * 1e9 / (double)(end_ns - begin_ns),
+    return (concurrent_cost){.tokens_per_s = n_tokens * 1e9 / (double)(end_ns - begin_ns),
                         .first_ms = samples_median(&first),
                         .n_prompt = notes[0].n_prompt};
 }
 
-crowd_cost crowd_ask(const crowd_subject *subject, int n_clients, int n_words, int n_tokens) {
+concurrent_cost concurrent_ask(const concurrent_subject *subject, int n_clients, int n_words, int n_tokens) {
     static int number;
-    crowd_notes *notes = crowd_notes_new(n_clients);
+    concurrent_notes *notes = concurrent_notes_new(n_clients);
     pid_t *pids = calloc((size_t)n_clients, sizeof *pids);
     if (pids == NULL)
         fail("not enough memory");
     for (int i = 0; i < n_clients; i++) {
-        const crowd_request request = {number++, n_words, n_tokens};
-        pids[i] = crowd_client_start(subject, &request, &notes[i]);
+        const concurrent_request request = {number++, n_words, n_tokens};
+        pids[i] = concurrent_client_start(subject, &request, &notes[i]);
     }
     for (int i = 0; i < n_clients; i++)
-        crowd_client_wait_ready(&notes[i]);
+        concurrent_client_wait_ready(&notes[i]);
     for (int i = 0; i < n_clients; i++)
-        crowd_client_go(&notes[i]);
+        concurrent_client_go(&notes[i]);
     for (int i = 0; i < n_clients; i++) {
         if (process_wait(pids[i]) != 0)
             fail("a client did not end well");
@@ -197,8 +197,8 @@ crowd_cost crowd_ask(const crowd_subject *subject, int n_clients, int n_words, i
         if (n == 0 || notes[i].arrivals[n - 1].n_tokens != n_tokens)
             fail("an answer has %d tokens instead of %d", n > 0 ? notes[i].arrivals[n - 1].n_tokens : 0, n_tokens);
     }
-    const crowd_cost cost = cost_of(notes, n_clients);
+    const concurrent_cost cost = cost_of(notes, n_clients);
     free(pids);
-    crowd_notes_free(notes, n_clients);
+    concurrent_notes_free(notes, n_clients);
     return cost;
 }

@@ -1,12 +1,12 @@
-/* rows_carriers.c - the same tokens by the modern channel, a pipe, a unix socket and HTTP with server-sent events: as
+/* rows_transports.c - the same tokens by the modern channel, a pipe, a unix socket and HTTP with server-sent events: as
  * fast as they go, and at a pace.
  *
- * Writer and reader are two processes that keep to one core each; the carriers take turns. The reader compares every
+ * Writer and reader are two processes that keep to one core each; the transports take turns. The reader compares every
  * byte with what was sent.
  */
 #include "rows.h"
 
-#include "carriers.h"
+#include "transports.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -59,33 +59,33 @@ static void on_text(void *user_data, const char *text, size_t n_bytes) {
     passage *passage = user_data;
     const int64_t now = now_ns();
     if (memcmp(passage->text + passage->n_bytes_read, text, n_bytes) != 0)
-        fail("a carrier changed the text");
+        fail("a transport changed the text");
     passage->n_bytes_read += (uint32_t)n_bytes;
     passage->n_pieces++;
     while (passage->n_tokens_read < passage->n_tokens && passage->end[passage->n_tokens_read] <= passage->n_bytes_read)
         passage->seen_ns[passage->n_tokens_read++] = now;
 }
 
-static pid_t start_reader(const carrier *carrier, carrier_link *link, passage *passage) {
+static pid_t start_reader(const transport *transport, transport_link *link, passage *passage) {
     const pid_t pid = process_fork();
     if (pid > 0)
         return pid;
     pin_to_core(1);
-    carrier->read(link, on_ready, on_text, passage);
+    transport->read(link, on_ready, on_text, passage);
     passage->reader_cpu_ns = process_cpu_ns(getpid()) - passage->reader_cpu_ns;
     _exit(0);
 }
 
 /* ---- the writer ------------------------------------------------------------------------------------------------- */
 
-static void send_tokens(const carrier *carrier, carrier_link *link, passage *passage, int64_t pace_ns) {
+static void send_tokens(const transport *transport, transport_link *link, passage *passage, int64_t pace_ns) {
     const int64_t start = now_ns();
     uint32_t begin = 0;
     for (uint32_t i = 0; i < passage->n_tokens; i++) {
         if (pace_ns > 0)
             sleep_until_ns(start + (int64_t)(i + 1) * pace_ns);
         passage->sent_ns[i] = now_ns();
-        carrier->send(link, passage->text + begin, passage->end[i] - begin);
+        transport->send(link, passage->text + begin, passage->end[i] - begin);
         begin = passage->end[i];
     }
 }
@@ -105,34 +105,34 @@ static passage_cost cost_of(const passage *passage, int64_t writer_cpu_ns) {
                           .reader_us = (double)passage->reader_cpu_ns / 1e3 / n};
 }
 
-static passage_cost carry(const carrier *carrier, uint32_t n_tokens, int64_t pace_ns) {
-    carrier_link link = {.to_reader = -1, .from_writer = -1};
+static passage_cost transport_passage(const transport *transport, uint32_t n_tokens, int64_t pace_ns) {
+    transport_link link = {.to_reader = -1, .from_writer = -1};
     passage *passage = mmap(NULL, sizeof *passage, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_POPULATE,
                             -1, 0);
     if (passage == MAP_FAILED)
         fail("not enough memory");
     fill(passage, n_tokens);
-    carrier->open(&link, 1u << 18);
-    const pid_t reader = start_reader(carrier, &link, passage);
-    carrier->start(&link);
+    transport->open(&link, 1u << 18);
+    const pid_t reader = start_reader(transport, &link, passage);
+    transport->start(&link);
     while (__atomic_load_n(&passage->is_ready, __ATOMIC_ACQUIRE) == 0)
         sleep_ns(100000);
     pin_to_core(0);
     sleep_ns(3000000);
     const int64_t cpu = process_cpu_ns(getpid());
-    send_tokens(carrier, &link, passage, pace_ns);
+    send_tokens(transport, &link, passage, pace_ns);
     const int64_t writer_cpu = process_cpu_ns(getpid()) - cpu;
     unpin();
-    carrier->end(&link);
+    transport->end(&link);
     waitpid(reader, NULL, 0);
-    if (carrier == &carriers[CARRIER_CHANNEL])
+    if (transport == &transports[TRANSPORT_CHANNEL])
         stand_in_close(&link.host);
     const passage_cost cost = cost_of(passage, writer_cpu);
     munmap(passage, sizeof *passage);
     return cost;
 }
 
-/* What the pauses of the pace cost the writer without any carrier. */
+/* What the pauses of the pace cost the writer without any transport. */
 static double measure_pauses_us(void) {
     pin_to_core(0);
     const int64_t cpu = process_cpu_ns(getpid()), start = now_ns();
@@ -145,54 +145,54 @@ static double measure_pauses_us(void) {
 
 /* ---- rows ------------------------------------------------------------------------------------------------------- */
 
-typedef struct carrier_samples {
+typedef struct transport_samples {
     samples rate, fast_writer, fast_reader, median, late, writer, reader, rate_ratio, median_ratio, cpu_ratio;
-} carrier_samples;
+} transport_samples;
 
-static void add_row(results *list, const char *carrier, const char *rest, const samples *s, const char *unit,
+static void add_row(results *list, const char *transport, const char *rest, const samples *s, const char *unit,
                     const char *what) {
     char name[64];
-    snprintf(name, sizeof name, "carry.%s.%s", carrier, rest);
+    snprintf(name, sizeof name, "transports.%s.%s", transport, rest);
     results_add(list, name, samples_median(s), unit, results_no_bar(), what);
 }
 
-/* One round: everything by every carrier, by turns. Returns what the pauses of the pace cost. */
-static double carry_all(int round, passage_cost fast[N_CARRIERS], passage_cost paced[N_CARRIERS]) {
-    for (int turn = 0; turn < N_CARRIERS; turn++) {
-        const int i = (turn + round) % N_CARRIERS;
-        fast[i] = carry(&carriers[i], N_FAST, 0);
-        paced[i] = carry(&carriers[i], N_PACED, PACE_NS);
+/* One round: everything by every transport, by turns. Returns what the pauses of the pace cost. */
+static double transport_all(int round, passage_cost fast[N_TRANSPORTS], passage_cost paced[N_TRANSPORTS]) {
+    for (int turn = 0; turn < N_TRANSPORTS; turn++) {
+        const int i = (turn + round) % N_TRANSPORTS;
+        fast[i] = transport_passage(&transports[i], N_FAST, 0);
+        paced[i] = transport_passage(&transports[i], N_PACED, PACE_NS);
     }
     return measure_pauses_us();
 }
 
-/* The same, again while other programs were using the cores and there is patience. Returns how much they used. */
-static double carry_all_quietly(int round, passage_cost fast[N_CARRIERS], passage_cost paced[N_CARRIERS],
+/* The same, again while other programs were using the cores and there is time for it. Returns how much they used. */
+static double transport_all_quietly(int round, passage_cost fast[N_TRANSPORTS], passage_cost paced[N_TRANSPORTS],
                                 double *pause_us) {
     for (;;) {
         wait_for_quiet(0, 0);
-        const company company = company_begin(0, 0);
-        *pause_us = carry_all(round, fast, paced);
-        const double cores = company_cores(&company);
-        if (cores <= COMPANY_MOST || !patience_left())
+        const other_load other_load = other_load_begin(0, 0);
+        *pause_us = transport_all(round, fast, paced);
+        const double cores = other_load_cores(&other_load);
+        if (cores <= OTHER_LOAD_MOST || !retries_left())
             return cores;
-        patience_spend(now_ns() - company.at_ns);
+        retries_spend(now_ns() - other_load.at_ns);
     }
 }
 
-void rows_carriers(results *list, const bench_options *options) {
-    static samples pauses, company;
-    carrier_samples *all = calloc(N_CARRIERS, sizeof *all);
+void rows_transports(results *list, const bench_options *options) {
+    static samples pauses, other_load;
+    transport_samples *all = calloc(N_TRANSPORTS, sizeof *all);
     if (all == NULL)
         fail("not enough memory");
-    pauses.n = company.n = 0;
+    pauses.n = other_load.n = 0;
     for (int round = 0; round < options->n_rounds; round++) {
-        passage_cost fast[N_CARRIERS], paced[N_CARRIERS];
+        passage_cost fast[N_TRANSPORTS], paced[N_TRANSPORTS];
         double pause_us;
-        samples_add(&company, carry_all_quietly(round, fast, paced, &pause_us));
+        samples_add(&other_load, transport_all_quietly(round, fast, paced, &pause_us));
         samples_add(&pauses, pause_us);
-        const passage_cost *channel_fast = &fast[CARRIER_CHANNEL], *channel = &paced[CARRIER_CHANNEL];
-        for (int i = 0; i < N_CARRIERS; i++) {
+        const passage_cost *channel_fast = &fast[TRANSPORT_CHANNEL], *channel = &paced[TRANSPORT_CHANNEL];
+        for (int i = 0; i < N_TRANSPORTS; i++) {
             samples_add(&all[i].rate, fast[i].tokens_per_s);
             samples_add(&all[i].fast_writer, fast[i].writer_us);
             samples_add(&all[i].fast_reader, fast[i].reader_us);
@@ -206,24 +206,24 @@ void rows_carriers(results *list, const bench_options *options) {
                                                (paced[i].writer_us - pause_us + paced[i].reader_us));
         }
     }
-    for (int i = 0; i < N_CARRIERS; i++) {
-        const char *name = carriers[i].name;
-        add_row(list, name, "rate", &all[i].rate, "tokens/s", carriers[i].what);
+    for (int i = 0; i < N_TRANSPORTS; i++) {
+        const char *name = transports[i].name;
+        add_row(list, name, "rate", &all[i].rate, "tokens/s", transports[i].what);
         add_row(list, name, "fast_writer_cpu", &all[i].fast_writer, "us/token", "processor time at that rate: writer");
         add_row(list, name, "fast_reader_cpu", &all[i].fast_reader, "us/token", "reader");
         add_row(list, name, "latency", &all[i].median, "us", "2,000 tokens/s: from sending to reading, median");
         add_row(list, name, "latency_p99", &all[i].late, "us", "99th percentile");
         add_row(list, name, "writer_cpu", &all[i].writer, "us/token", "processor time at that pace, less the pauses");
         add_row(list, name, "reader_cpu", &all[i].reader, "us/token", "reader");
-        if (i == CARRIER_CHANNEL)
+        if (i == TRANSPORT_CHANNEL)
             continue;
         add_row(list, name, "rate_ratio", &all[i].rate_ratio, "ratio", "tokens/s of the channel / of this");
         add_row(list, name, "latency_ratio", &all[i].median_ratio, "ratio", "latency of the channel / of this");
         add_row(list, name, "cpu_ratio", &all[i].cpu_ratio, "ratio", "both sides' processor time, channel / this");
     }
-    results_add(list, "carry.pauses_cpu", samples_median(&pauses), "us/token", results_no_bar(),
+    results_add(list, "transports.pauses_cpu", samples_median(&pauses), "us/token", results_no_bar(),
                 "what the writer's pauses cost");
-    results_add(list, "carry.company", samples_max(&company), "cores", results_no_bar(),
+    results_add(list, "transports.other_load", samples_max(&other_load), "cores", results_no_bar(),
                 "used by other programs in the worst round");
     free(all);
 }
