@@ -149,7 +149,7 @@ void peer_start(peer_server *server, const bench_options *options, const peer_se
     snprintf(n_parallel, sizeof n_parallel, "%d", setup->n_parallel);
     snprintf(n_threads, sizeof n_threads, "%d", setup->n_threads);
     const char *const argv[] = {program(options, "llama-server"), "-m", setup->model_path, "--host", "127.0.0.1", "--port",
-                                port, "-c", n_ctx, "-np", n_parallel, "-no-kvu", "-t", n_threads, "-tb", n_threads,
+                                port, "-c", n_ctx, "-np", n_parallel, "-kvu", "-t", n_threads, "-tb", n_threads,
                                 "-fa", "auto", "-ngl", "0", "-fit", "off", "-cram", "0", "--no-ui", "--offline", NULL};
     const int log = options->is_verbose ? STDERR_FILENO : -1;
     server->pid = process_start(argv, -1, log, log);
@@ -218,12 +218,14 @@ static double run_bench(const bench_options *options, const peer_setup *setup, i
                         const char *key) {
     const setup_words words = words_of(setup);
     char prompt[16], tokens[16], deep[16];
+    if (!peer_is_there(options))
+        return NAN;
     snprintf(prompt, sizeof prompt, "%d", n_prompt);
     snprintf(tokens, sizeof tokens, "%d", n_tokens);
     snprintf(deep, sizeof deep, "%d", n_deep);
     const char *const argv[] = {program(options, "llama-bench"), "-m", setup->model_path, "-p", prompt, "-n", tokens, "-d", deep,
                                 "-t", words.threads, "-fa", "auto", "-ngl", "0", "-r", "1", "-o", "jsonl", NULL};
-    return peer_is_there(options) ? run_for_key(argv, key) : NAN;
+    return run_for_key(argv, key);
 }
 
 double peer_prefill_ms(const bench_options *options, const peer_setup *setup, int n_prompt) {
@@ -233,12 +235,14 @@ double peer_prefill_ms(const bench_options *options, const peer_setup *setup, in
 double peer_generation(const bench_options *options, const peer_setup *setup, int n_prompt, int n_tokens) {
     if (setup->n_parallel == 1)
         return run_bench(options, setup, 0, n_tokens, n_prompt, "\"avg_ts\": ");
+    if (!peer_is_there(options))
+        return NAN;
     const setup_words words = words_of(setup);
     char prompt[16], tokens[16];
     snprintf(prompt, sizeof prompt, "%d", n_prompt);
     snprintf(tokens, sizeof tokens, "%d", n_tokens);
     const char *const argv[] = {program(options, "llama-batched-bench"), "-m", setup->model_path, "-npp", prompt, "-ntg",
                                 tokens, "-npl", words.parallel, "-c", words.n_ctx, "-t", words.threads, "-tb", words.threads,
-                                "-fa", "auto", "-ngl", "0", "-fit", "off", "--output-format", "jsonl", NULL};
-    return peer_is_there(options) ? run_for_key(argv, "\"speed_tg\": ") : NAN;
+                                "-fa", "auto", "-ngl", "0", "-fit", "off", "-kvu", "--output-format", "jsonl", NULL};
+    return run_for_key(argv, "\"speed_tg\": ");
 }

@@ -240,9 +240,9 @@ static void ask_too_much(lipc_client *client, int number) {
 
 static void measure_text(results *list, const bench_options *options, const bench_model *model) {
     static const char *const further[] = {"--context-shift", "--request-size", "2M", NULL};
-    static samples pauses, times, steps, stalls;
+    static samples pauses, without, times, steps, stalls;
     host_subject host;
-    pauses.n = times.n = steps.n = stalls.n = 0;
+    pauses.n = without.n = times.n = steps.n = stalls.n = 0;
     stalls_watch();
     host_start_for(&host, options, model_path(options, model), options->n_threads, N_CTX, N_RUNNING + 1, further);
     lipc_client *client = modern_open(host.name, 0);
@@ -255,8 +255,10 @@ static void measure_text(results *list, const bench_options *options, const benc
         const int64_t start = now_ns();
         ask_too_much(client, 50000 + round);
         const int64_t end = now_ns();
+        sleep_ns(end - start); /* what the pauses are without it */
         running_end(&running);
         samples_add(&pauses, longest_pause_ms(&running, start, end));
+        samples_add(&without, longest_pause_ms(&running, end, end + (end - start)));
         samples_add(&times, (double)(end - start) / 1e6);
         samples_add(&stalls, stalls_ms(start, end));
         samples_add(&steps, step_ms(&running));
@@ -267,6 +269,8 @@ static void measure_text(results *list, const bench_options *options, const benc
     add_row(list, model, "text_beside_4.pause", samples_median(&pauses), "ms", results_at_most(PAUSE_MS),
             "longest pause of 4 answers while 1 MB of text becomes tokens");
     add_row(list, model, "text_beside_4.pause_max", samples_max(&pauses), "ms", results_no_bar(), "in the worst round");
+    add_row(list, model, "text_beside_4.pause_without", samples_median(&without), "ms", results_no_bar(),
+            "in as long a time behind it");
     add_row(list, model, "text_beside_4.step", samples_median(&steps), "ms", results_no_bar(), "of the 4 alone");
     add_row(list, model, "text_beside_4.stalls", samples_median(&stalls), "ms", results_no_bar(),
             "that the machine stood still meanwhile, taken off the pauses");

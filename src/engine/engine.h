@@ -187,7 +187,7 @@ typedef struct llama_engine_options {
     int32_t n_batch;      /* tokens evaluated in one call, at most; 0: 2048 */
     int32_t n_ubatch;     /* ... and in one pass through the weights; 0: 512 */
     int32_t prefill_budget_ms; /* time that a batch may take in which answers get a token and prompts are read; 0: 100 ms, or
-                             three times what it takes without prompts; negative: whole batches of prompt */
+                             ten times what it takes without prompts; negative: whole batches of prompt */
     bool context_shift;   /* a full context gives up its older half, a conversation that does not fit its oldest messages;
                              false: both are an end */
     const char *chat_template;        /* NULL: the model's own; a name or a Jinja text, see llama/common/chat.h */
