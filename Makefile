@@ -8,7 +8,7 @@
 #   make mutations  whether the tests of the channel notice when one of its checks or memory orders is not right
 #   make bench      the benchmark; rows also go to build/native/bench/results.json. BENCH="--only engine" for a part
 #   make profile    where a token's time goes, with perf
-#   make performance  both for the engine, and their figures into docs/performance.md
+#   make performance  the engine's part of the benchmark, and its figures into docs/performance.md
 #   make crash-points  kill, stop and crash each side behind every store to shared memory: the long form
 #   make soak       what needs time: SOAK_SECONDS (600) of hostile clients, then faults of the machine
 #   make kills      processes killed at random moments, in the thousands; KILLS=10 for a tenth of them

@@ -1,59 +1,65 @@
 #!/usr/bin/env python3
-"""performance.py RESULTS PROFILE - puts the figures of a run into docs/performance.md, between its marks.
+"""performance.py RESULTS... - puts the figures of one or more runs into docs/performance.md, between its marks.
 
-RESULTS is the JSON file of `bench --only engine`, PROFILE what scripts/profile.sh printed.
+RESULTS are JSON files of `bench --only engine --results FILE`. Of a row that several have, the last one counts.
 """
 import json
 import re
 import sys
 
 PAGE = "docs/performance.md"
-# What the row is; its name; orientation beside it: names and how they read.
-CASES = [
-    ("1 client, 134M, vocabulary 32,000: over evaluation alone", "engine.134m.1.of_evaluation",
-     [("engine.134m.1.host", "host {}"), ("engine.134m.1.evaluation", "alone {}"),
-      ("engine.134m.1.evaluation_peer", "llama-bench {}"), ("engine.134m.1.server", "llama-server {} tokens/s")],
-     "engine.134m.1"),
-    ("8 clients, 134M: over evaluation alone in batches", "engine.134m.8.of_evaluation",
-     [("engine.134m.8.host", "host {}"), ("engine.134m.8.evaluation", "alone {}"),
-      ("engine.134m.8.evaluation_peer", "llama-batched-bench {} tokens/s")], "engine.134m.8"),
-    ("8 clients, 134M: over llama-server", "engine.134m.8.of_server",
-     [("engine.134m.8.server", "llama-server {} tokens/s")], None),
-    ("1 client, 374M: over evaluation alone", "engine.374m.1.of_evaluation",
-     [("engine.374m.1.host", "host {}"), ("engine.374m.1.evaluation", "alone {}"),
-      ("engine.374m.1.evaluation_peer", "llama-bench {}"), ("engine.374m.1.server", "llama-server {} tokens/s")],
-     "engine.374m.1"),
-    ("8 clients, 374M: over llama-server", "engine.374m.8.of_server",
-     [("engine.374m.8.host", "host {}"), ("engine.374m.8.evaluation", "alone {}"),
-      ("engine.374m.8.evaluation_peer", "llama-batched-bench {}"), ("engine.374m.8.server", "llama-server {} tokens/s")],
-     "engine.374m.8"),
-    ("1 client, 1.1B: over evaluation alone", "engine.1.1b.1.of_evaluation",
-     [("engine.1.1b.1.host", "host {}"), ("engine.1.1b.1.evaluation", "alone {}"),
-      ("engine.1.1b.1.evaluation_peer", "llama-bench {}"), ("engine.1.1b.1.server", "llama-server {} tokens/s")],
-     "engine.1.1b.1"),
-    ("8 clients, 1.1B: over llama-server", "engine.1.1b.8.of_server",
-     [("engine.1.1b.8.host", "host {}"), ("engine.1.1b.8.evaluation", "alone {}"),
-      ("engine.1.1b.8.evaluation_peer", "llama-batched-bench {}"), ("engine.1.1b.8.server", "llama-server {} tokens/s")],
-     "engine.1.1b.8"),
-    ("vocabulary 128,000, 4 layers of 256: over the bare loop with the library's samplers", "engine.128k.1.of_bare",
-     [("engine.128k.1.host", "host {}"), ("engine.128k.1.bare", "bare loop {}"),
-      ("engine.128k.1.evaluation", "alone {} tokens/s")], "engine.128k.1"),
-    ("second turn of 1,000 tokens, first token: over evaluating what is new", "engine.second_turn.of_evaluation",
-     [("engine.second_turn.host", "host {} ms"), ("engine.second_turn.evaluation", "alone {} ms"),
-      ("engine.second_turn.new_tokens", "{} tokens")], None),
-    ("4 answers run, a prompt of 2,000 tokens arrives: longest pause", "engine.newcomer.gap",
-     [("engine.newcomer.gap_max", "worst {}"), ("engine.newcomer.server_gap", "llama-server {} ms"),
-      ("engine.newcomer.first", "newcomer's first token {} ms"),
-      ("engine.newcomer.server_first", "llama-server's {} ms")], None),
-    ("cancelled in a prompt of 2,000 tokens: host idle after", "engine.cancel.idle",
-     [("engine.cancel.idle_max", "worst {} ms")], None),
-    ("its client killed: host idle after", "engine.client_killed.idle",
-     [("engine.client_killed.idle_max", "worst {}"), ("engine.client_killed.server", "llama-server {} ms")], None),
-    ("repetitive text, `--lookup`, temperature 0: over without", "engine.lookup.of_without",
+MODELS = [("374m", "374M"), ("1.1b", "1.1B"), ("134m", "134M"), ("152k", "190M with Qwen's vocabulary")]
+KINDS = [("374m", "llama, 374M"), ("gemma3", "gemma3, 270M"), ("lfm2", "lfm2 (hybrid), 260M")]
+
+
+def cases_of(key, model):
+    """What the row is; its name; further figures: names and how they read."""
+    at = f"engine.{key}"
+    return [
+        (f"1 answer, {model}: tokens/s over llama-bench", f"{at}.1.of_bench",
+         [(f"{at}.1.host", "host {}"), (f"{at}.1.bench", "llama-bench {}"), (f"{at}.1.server", "llama-server {} tokens/s"),
+          (f"{at}.1.host_first", "first token {}"), (f"{at}.1.server_first", "llama-server's {} ms")]),
+        (f"8 answers at a time, {model}: over llama-batched-bench", f"{at}.8.of_bench",
+         [(f"{at}.8.host", "host {}"), (f"{at}.8.bench", "llama-batched-bench {} tokens/s")]),
+        (f"8 answers at a time, {model}: over llama-server", f"{at}.8.of_server",
+         [(f"{at}.8.host", "host {}"), (f"{at}.8.server", "llama-server {} tokens/s")]),
+        (f"prompt of 2,000 tokens, {model}: first token over llama-bench's time", f"{at}.prompt.of_bench",
+         [(f"{at}.prompt.host", "host {}"), (f"{at}.prompt.bench", "llama-bench {} ms")]),
+        (f"prompt of 2,000 tokens, {model}: first token over llama-server's", f"{at}.prompt.of_server",
+         [(f"{at}.prompt.host", "host {}"), (f"{at}.prompt.server", "llama-server {} ms")]),
+        (f"prompt of 2,000 tokens beside 4 answers, {model}: its first token over llama-server's", f"{at}.prompt_beside_4.of_server",
+         [(f"{at}.prompt_beside_4.first", "host {}"), (f"{at}.prompt_beside_4.server_first", "llama-server {} ms")]),
+        (f"prompt of 2,000 tokens beside 4 answers, {model}: longest pause of the 4 over 3 of their steps, or 100 ms",
+         f"{at}.prompt_beside_4.pause_of_allowed",
+         [(f"{at}.prompt_beside_4.pause", "host {}"), (f"{at}.prompt_beside_4.step", "a step {}"),
+          (f"{at}.prompt_beside_4.server_pause", "llama-server {} ms")]),
+        (f"worker killed behind 1,000 tokens, {model}: pause over loading and evaluating", f"{at}.worker_killed.of_parts",
+         [(f"{at}.worker_killed.pause", "pause {}"), (f"{at}.worker_killed.loading", "loading {}"),
+          (f"{at}.worker_killed.evaluation", "llama-bench {} ms")]),
+        (f"ready after start, {model}: over llama-server", f"{at}.ready.of_server",
+         [(f"{at}.ready.host", "host {}"), (f"{at}.ready.server", "llama-server {} ms")]),
+        (f"1 MB of text becomes tokens beside 4 answers, {model}: their longest pause", f"{at}.text_beside_4.pause",
+         [(f"{at}.text_beside_4.pause_without", "without it {}"), (f"{at}.text_beside_4.step", "a step {}"),
+          (f"{at}.text_beside_4.time", "the text takes {} ms")]),
+    ]
+
+
+CASES = [case for key, model in MODELS for case in cases_of(key, model)] + [
+    (f"second turn of 1,000 tokens, {kind}: first token over evaluating the new tokens", f"engine.{key}.second_turn.of_evaluation",
+     [(f"engine.{key}.second_turn.host", "host {}"), (f"engine.{key}.second_turn.evaluation", "alone {} ms"),
+      (f"engine.{key}.second_turn.new_tokens", "{} tokens")]) for key, kind in KINDS] + [
+    ("vocabulary of 152,000, llama-server's default sampling: our sampler over the library's chain", "sampler.152k.server.ratio",
+     [("sampler.152k.server", "ours {}"), ("sampler.152k.server.chain", "chain {} us")]),
+    ("prompt of 2,000 tokens cancelled, 134M: host idle after", "engine.134m.cancel.idle",
+     [("engine.134m.cancel.idle_max", "worst {} ms")]),
+    ("its client killed, 134M: host idle after", "engine.134m.client_killed.idle",
+     [("engine.134m.client_killed.idle_max", "worst {}"), ("engine.134m.client_killed.server", "llama-server {} ms")]),
+    ("repetitive text, `--lookup`, temperature 0: tokens/s over without", "engine.lookup.of_without",
      [("engine.lookup.with", "with {}"), ("engine.lookup.without", "without {} tokens/s"),
-      ("engine.lookup.same_text", "the same text: {}")], None),
-    ("requests 100 to 1,000: growth of memory", "engine.memory.growth", [("engine.memory.anon", "in the end {} MB")], None),
+      ("engine.lookup.same_text", "the same text: {}")]),
+    ("requests 100 to 1,000: growth of memory", "engine.memory.growth", [("engine.memory.anon", "in the end {} MB")]),
 ]
+AT_LEAST = (".of_bench", "8.of_server", "lookup.of_without")
 
 
 def number(value):
@@ -66,26 +72,18 @@ def table(rows):
     def value(name):
         return number(rows[name]["value"]) if name in rows else "-"
 
-    lines = ["| case | measured | bar | holds | beside it | first token: host / alone / llama-server |",
-             "| --- | --- | --- | --- | --- | --- |"]
-    for what, name, beside, first in CASES:
-        if name not in rows:
+    lines = ["| case | measured | bar | holds | figures |", "| --- | --- | --- | --- | --- |"]
+    for what, name, beside in CASES:
+        if name not in rows or rows[name]["bar"] is None:
             continue
         row = rows[name]
-        notes = ", ".join(text.format(value(key)) for key, text in beside)
-        firsts = ""
-        if first:
-            other = "bare_first" if f"{first}.bare_first" in rows else "evaluation_first"
-            firsts = " / ".join(value(f"{first}.{key}") for key in ("host_first", other, "server_first")) + " ms"
+        notes = ", ".join(text.format(value(key)) for key, text in beside if key in rows)
         holds = "**no**" if row["holds"] is False else "yes"
-        unit = "" if row["unit"] == "ratio" else " " + row["unit"]
-        sense = "at least" if row["unit"] == "ratio" and "second_turn" not in name else "at most"
-        lines.append(f"| {what} | {number(row['value'])}{unit} | {sense} {row['bar']:g}{unit} | {holds} | {notes} | {firsts} |")
-    survivors = ", ".join(f"{name.split('.min_p')[0][7:]}: {number(row['value'])}" for name, row in rows.items()
-                          if name.endswith("min_p_survivors"))
+        unit = "" if row["unit"] in ("ratio", "") else " " + row["unit"]
+        sense = "at least" if name.endswith(AT_LEAST) and ".prompt" not in name else "at most"
+        lines.append(f"| {what} | {number(row['value'])}{unit} | {sense} {row['bar']:g}{unit} | {holds} | {notes} |")
     other_load = max((row["value"] or 0 for name, row in rows.items() if name.endswith(".other_load")), default=0)
-    lines += ["", f"Candidates above min-p 0.05, mean: {survivors}. Cores that other programs used in the worst turn: "
-              f"{number(other_load)}; far above 0, the run says little."]
+    lines += ["", f"Cores that other programs used in the worst turn: {number(other_load)}; far above 0, the run says little."]
     return "\n".join(lines)
 
 
@@ -97,14 +95,13 @@ def put(page, mark, text):
 
 
 def main():
-    with open(sys.argv[1], encoding="utf-8") as file:
-        rows = {row["name"]: row for row in json.load(file)}
-    with open(sys.argv[2], encoding="utf-8") as file:
-        profile = file.read().strip()
+    rows = {}
+    for path in sys.argv[1:]:
+        with open(path, encoding="utf-8") as file:
+            rows.update({row["name"]: row for row in json.load(file)})
     with open(PAGE, encoding="utf-8") as file:
         page = file.read()
     page = put(page, "table", table(rows))
-    page = put(page, "profile", "```\n" + "\n".join(line.rstrip() for line in profile.split("\n")) + "\n```")
     with open(PAGE, "w", encoding="utf-8") as file:
         file.write(page)
 

@@ -16,14 +16,13 @@ PAGE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "performan
 # and whether more is better.
 FIGURE = r"([\d,.]+)"
 CASES = [
-    ("1 client, 134M", "1 client, 134 million parameters", rf"host {FIGURE}", rf"llama-server {FIGURE}", "tokens/s", True),
-    ("8 clients, 134M: over evaluation", "8 clients, 134 million parameters", rf"host {FIGURE}", None, "tokens/s", True),
-    ("8 clients, 134M: over llama-server", None, None, rf"llama-server {FIGURE}", "tokens/s", True),
-    ("1 client, 134M", "first token, 1 client", r"\| ([\d,.]+) / [\d,.]+ / ([\d,.]+) ms", None, "ms", False),
-    ("4 answers run", "longest pause of 4 answers when a prompt of 2,000 tokens arrives", r"\| ([\d,.]+) ms \| at most",
-     rf"llama-server {FIGURE} ms", "ms", False),
-    ("4 answers run", "... and the first token of that newcomer", rf"newcomer's first token {FIGURE}", rf"llama-server's {FIGURE}",
-     "ms", False),
+    ("1 answer, 374M", "1 answer, 374 million parameters", rf"host {FIGURE}", rf"llama-server {FIGURE}", "tokens/s", True),
+    ("8 answers at a time, 374M: over llama-server", "8 answers at a time, 374 million parameters", rf"host {FIGURE}",
+     rf"llama-server {FIGURE}", "tokens/s", True),
+    ("prompt of 2,000 tokens beside 4 answers, 374M: longest pause", "longest pause of 4 answers when a prompt of 2,000 tokens arrives",
+     rf"host {FIGURE}", rf"llama-server {FIGURE}", "ms", False),
+    ("prompt of 2,000 tokens beside 4 answers, 374M: its first", "... and the first token of that prompt's answer",
+     rf"host {FIGURE}", rf"llama-server {FIGURE}", "ms", False),
 ]
 THEMES = {
     "light": {"text": "#1f2328", "dim": "#59636e", "host": "#1a7f5a", "peer": "#8c959f", "line": "#d1d9e0", "page": "#ffffff"},
@@ -40,21 +39,12 @@ def figures():
     """(title, host, peer, unit, more is better) of each case that the table has."""
     with open(PAGE, encoding="utf-8") as file:
         lines = [line for line in file if line.startswith("| ")]
-    found, pending = [], None
+    found = []
     for start, title, host, peer, unit, more in CASES:
         line = next((line for line in lines if line[2:].startswith(start)), None)
-        ours = re.search(host, line) if line and host else None
-        theirs = re.search(peer, line) if line and peer else None
-        if title is None:
-            if pending and theirs:
-                found.append((pending[0], pending[1], number(theirs[1]), unit, more))
-            pending = None
-        elif ours and ours.re.groups == 2:
-            found.append((title, number(ours[1]), number(ours[2]), unit, more))
-        elif ours and theirs:
+        ours, theirs = (re.search(pattern, line) if line else None for pattern in (host, peer))
+        if ours and theirs:
             found.append((title, number(ours[1]), number(theirs[1]), unit, more))
-        elif ours:
-            pending = (title, number(ours[1]))
     return found
 
 
