@@ -98,7 +98,7 @@ static void ask_while_reading(void) {
     script prompt = script_of(words);
     free(words);
     segment segment = host_ready(&host, instance, EMBEDDED("-c", "65536"));
-    char line[160];
+    char line[320];
     snprintf(line, sizeof line, "$CLI ask <%s; echo code $?", prompt.path);
     screen_enter(line);
     for (int i = 0; i < 50000 && !is_caught; i++) {
@@ -290,6 +290,7 @@ static void chat_keys(const char *folder) {
     screen_enter("$CLI chat; echo code $?");
     SHOWS(">>>");
     screen_type("a window!?");
+    SHOWS(">>> a window!?");
     screen_key("C-c");
 
     test_step("chat: Ctrl-C at an empty prompt leaves; the history is this user's alone");

@@ -5,7 +5,9 @@
 /* A client that asked, and died before it took anything. */
 static void leave_posts(guide_client *client, bool stream) {
     CHECK(guide_send(client, NULL, QUESTION, stream, soon()));
-    CHECK(WAITED(SOON_MS, guide_value(client->response_written) >= 1));
+    /* Whoever looks late finds the first post taken back, and the next client let in. */
+    CHECK(WAITED(SOON_MS, guide_value(client->response_written) >= 1 ||
+                              (client->block[40966] == 1 && guide_value(client->ready) == 1)));
     if (stream)
         CHECK_INT(guide_value(client->chunk_ready), >, 0);
 }
