@@ -55,9 +55,11 @@ common_json make_array(int depth) {
 
 common_json make_text() {
     common_json schema = typed("string");
-    static const char *const patterns[] = {"^[a-z]{2,5}$", "^(red|green)-[0-9]+$", "^\\d{4}-\\d{2}$"};
+    static const char *const patterns[] = {
+        "^[a-z]{2,5}$", "^(red|green)-[0-9]+$", "^\\d{4}-\\d{2}$", "^.{1,4}$", "^[^a]{2}$", "^\\S[ -~]{3}\\D$", "^\"\\\\\n?\\.$",
+        "^(?:ü|→+)[!-,]?\\/\\u00e9$", "^a$|^[\"\\\\]{2}$|^b{2,3}?c$", "^()$", "^[\\t\"]{3}$", "^(a|)[^\\W\\d](b|c)*?$"};
     switch (pick(4)) {
-    case 0: schema["pattern"] = patterns[pick(3)]; break;
+    case 0: schema["pattern"] = patterns[pick(sizeof patterns / sizeof patterns[0])]; break;
     case 1: schema["format"] = "date"; break;
     default: schema["maxLength"] = static_cast<int>(1 + pick(12)); schema["minLength"] = static_cast<int>(pick(2));
     }

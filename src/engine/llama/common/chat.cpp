@@ -101,13 +101,17 @@ common_chat_params render_plain(const common_json &messages, bool continues) {
     return params;
 }
 
-/* What the library is asked; `guarded`: what came from outside has guards. */
+/* What the library is asked: for the text of the prompt, in which what came from outside may have guards, or for what binds and
+ * reads the answer. */
+enum class purpose { TEXT, GUARDED_TEXT, ANSWER };
+
 common_chat_templates_inputs make_inputs(const chat &chat, const chat_document &document, const common_json &messages,
-                                         bool guarded) {
+                                         purpose purpose) {
+    bool guarded = purpose == purpose::GUARDED_TEXT;
     common_chat_templates_inputs inputs;
     auto shield = [&](const common_json &value) { return guarded ? chat.marks.guarded(value) : value; };
     inputs.messages = common_chat_msgs_parse_oaicompat(shield(messages));
-    inputs.tools = common_chat_tools_parse_oaicompat(shield(document.tools));
+    inputs.tools = common_chat_tools_parse_oaicompat(purpose == purpose::ANSWER ? document.bound_tools : shield(document.tools));
     inputs.tool_choice = document.tool_choice;
     inputs.json_schema = document.schema.is_null() ? "" : document.schema.dump();
     inputs.use_jinja = chat.is_jinja;
@@ -162,9 +166,13 @@ std::string render(const chat &chat, const chat_document &document, const common
     }
     if (!chat.is_jinja && document.tools.is_array())
         throw std::invalid_argument("the chat template '" + chat.name + "' has no tools");
-    prompt.params = common_chat_templates_apply(chat.templates.get(), make_inputs(chat, document, messages, false));
-    if (!needs_guard) return prompt.params.prompt;
-    return common_chat_templates_apply(chat.templates.get(), make_inputs(chat, document, prepared, true)).prompt;
+    auto apply = [&](const common_json &asked, purpose purpose) {
+        return common_chat_templates_apply(chat.templates.get(), make_inputs(chat, document, asked, purpose));
+    };
+    prompt.params = apply(messages, purpose::ANSWER);
+    if (needs_guard) return apply(prepared, purpose::GUARDED_TEXT).prompt;
+    bool has_patterns = document.tools.is_array() && document.tools.dump_safe() != document.bound_tools.dump_safe();
+    return has_patterns ? apply(messages, purpose::TEXT).prompt : prompt.params.prompt;
 }
 
 /* ---- what came from outside, for those who look at a prompt ---- */

@@ -1,5 +1,6 @@
 /* document.cpp - see document.hpp. */
 #include "document.hpp"
+#include "pattern.hpp"
 
 #include <stdexcept>
 
@@ -7,8 +8,6 @@ namespace {
 
 /* Deeper nesting would be followed by recursion, here and in the library. */
 constexpr int depth_max = 256;
-/* Likewise of groups in a schema's pattern. */
-constexpr int groups_max = 64;
 constexpr size_t shown_max = 60;
 
 [[noreturn]] void refuse(const std::string &field, const std::string &what) {
@@ -152,61 +151,33 @@ void read_messages(const common_json &value, chat_document &document) {
 
 /* ---- tools and schemas ---- */
 
-void check_pattern(const std::string &pattern, const std::string &field) {
-    int n_groups = 0;
-    for (char c : pattern) n_groups += c == '(';
-    if (n_groups > groups_max) refuse(field, "has more than " + std::to_string(groups_max) + " groups");
-}
-
-/* The library's converter knows classes of characters, but not their short names. */
-std::string spelled_out(const std::string &pattern) {
-    static const struct { char name; const char *characters; } classes[] = {{'d', "0-9"}, {'w', "A-Za-z0-9_"}, {'s', " \\t\\n\\r"}};
-    std::string result;
-    bool in_class = false;
-    for (size_t i = 0; i < pattern.size(); i++) {
-        char c = pattern[i];
-        const char *characters = nullptr;
-        if (c == '\\' && i + 1 < pattern.size()) {
-            for (const auto &each : classes)
-                if (pattern[i + 1] == each.name) characters = each.characters;
-            if (characters) result += in_class ? characters : std::string("[") + characters + "]";
-            else result.append(pattern, i, 2);
-            i++;
-            continue;
-        }
-        if (c == '[') in_class = true;
-        if (c == ']') in_class = false;
-        result += c;
-    }
-    return result;
-}
-
-common_json with_patterns_spelled_out(const common_json &value) {
+/* A schema whose patterns can be bound. */
+common_json bindable(const common_json &value, const std::string &field) {
     if (value.is_array()) {
         common_json result = common_json::array();
-        for (const common_json &item : value) result.push_back(with_patterns_spelled_out(item));
+        for (const common_json &item : value) result.push_back(bindable(item, field));
         return result;
     }
     if (!value.is_object()) return value;
     common_json result = common_json::object();
-    for (const auto &[key, item] : value.items())
-        result[key] = key == "pattern" && item.is_string() ? common_json(spelled_out(item.get<std::string>())) : with_patterns_spelled_out(item);
-    return result;
-}
-
-void check_schema(const common_json &value, const std::string &field) {
-    if (value.is_array())
-        for (const common_json &item : value) check_schema(item, field);
-    if (!value.is_object()) return;
     for (const auto &[key, item] : value.items()) {
-        if (key == "pattern" && item.is_string()) check_pattern(item.get<std::string>(), field + ".pattern");
-        check_schema(item, field + "." + key);
+        if (key != "pattern" || !item.is_string()) {
+            result[key] = bindable(item, field + "." + key);
+            continue;
+        }
+        try {
+            result[key] = bindable_pattern(item.get<std::string>());
+        } catch (const std::invalid_argument &error) {
+            refuse(field + ".pattern", error.what());
+        }
     }
+    return result;
 }
 
 void read_tools(const common_json &value, chat_document &document) {
     if (value.is_null()) return;
     want_array(value, "tools");
+    common_json bound = value;
     for (size_t i = 0; i < value.size(); i++) {
         std::string field = "tools[" + std::to_string(i) + "]";
         const common_json &tool = value.at(i);
@@ -223,9 +194,11 @@ void read_tools(const common_json &value, chat_document &document) {
         if (function.contains("description")) text_of(function.at("description"), field + ".function.description");
         if (!function.contains("parameters")) continue;
         want_object(function.at("parameters"), field + ".function.parameters");
-        check_schema(function.at("parameters"), field + ".function.parameters");
+        bound.at(i).at("function")["parameters"] = bindable(function.at("parameters"), field + ".function.parameters");
     }
-    if (!value.empty()) document.tools = value;
+    if (value.empty()) return;
+    document.tools = value;
+    document.bound_tools = bound;
 }
 
 /* {"type": "function", "function": {"name": ...}}: that tool alone, and it must be called. */
@@ -234,12 +207,15 @@ void choose_tool(const common_json &value, chat_document &document) {
     if (!value.contains("function") || !value.at("function").is_object() || !value.at("function").contains("name"))
         refuse("tool_choice", "is " + shown(value) + "; it must be auto, none, required, or name a function");
     std::string name = text_of(value.at("function").at("name"), "tool_choice.function.name");
-    common_json chosen = common_json::array();
-    if (document.tools.is_array())
-        for (const common_json &tool : document.tools)
-            if (tool.at("function").at("name").get<std::string>() == name) chosen.push_back(tool);
+    common_json chosen = common_json::array(), bound = common_json::array();
+    for (size_t i = 0; document.tools.is_array() && i < document.tools.size(); i++) {
+        if (document.tools.at(i).at("function").at("name").get<std::string>() != name) continue;
+        chosen.push_back(document.tools.at(i));
+        bound.push_back(document.bound_tools.at(i));
+    }
     if (chosen.empty()) refuse("tool_choice", "names '" + name + "', which is none of the tools");
     document.tools = chosen;
+    document.bound_tools = bound;
     document.tool_choice = COMMON_CHAT_TOOL_CHOICE_REQUIRED;
 }
 
@@ -254,8 +230,7 @@ void read_tool_choice(const common_json &value, chat_document &document) {
 
 void take_schema(const common_json &schema, const std::string &field, chat_document &document) {
     want_object(schema, field);
-    check_schema(schema, field);
-    document.schema = with_patterns_spelled_out(schema);
+    document.schema = bindable(schema, field);
     if (schema.empty()) document.schema["type"] = "object";
 }
 

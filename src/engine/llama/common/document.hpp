@@ -16,6 +16,7 @@ struct chat_document {
     /* CONVERSATION */
     common_json messages = common_json::array(); /* whose `content` is a text, a list of texts or null */
     common_json tools;                           /* an array, or null */
+    common_json bound_tools;                     /* the same, with patterns that can be bound (pattern.hpp) */
     common_chat_tool_choice tool_choice = COMMON_CHAT_TOOL_CHOICE_AUTO;
     std::optional<bool> parallel_tool_calls;     /* none: as the template can */
     common_json template_kwargs = common_json::object();
