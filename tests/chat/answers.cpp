@@ -4,15 +4,16 @@
  * What a model of a family would say is what its template writes for an earlier answer of the same content. Where the
  * library's parser does not find that content in it, the family is left out of that case.
  *
- *     answers         split behind each 16th character
- *     answers all     split everywhere
+ *     answers         split behind each byte, of one template of each of twelve families; behind each 16th of the others
+ *     answers all     behind each byte of all
+ *     answers short   each fifth template, behind each 64th byte
  */
 #include "chat_test.hpp"
 
 #include "../../src/engine/llama/common/answer.h"
 #include "../../src/engine/llama/common/chat.hpp"
 
-#include <cstring>
+#include <algorithm>
 #include <set>
 
 namespace {
@@ -132,8 +133,24 @@ bool has_content(const parts &found, const char *answer) {
     return n_calls > 0 || found.text.find("noon") != std::string::npos;
 }
 
+/* One template of each way to write thoughts and calls. */
+const char *const families[] = {
+    "CohereForAI-c4ai-command-r7b-12-2024-tool_use", "GLM-4.6", "Kimi-K2-Instruct", "LFM2.5-8B-A1B", "MiniMax-M3",
+    "NousResearch-Hermes-3-Llama-3.1-8B-tool_use", "Qwen-Qwen3-0.6B", "Qwen3-Coder", "deepseek-ai-DeepSeek-V3.1",
+    "google-gemma-4-31B-it", "ibm-granite-granite-4.0", "meetkai-functionary-medium-v3.1", "meta-llama-Llama-3.1-8B-Instruct",
+    "openai-gpt-oss-120b", "unsloth-mistral-Devstral-Small-2507"};
+
+enum class length { USUAL, ALL, SHORT };
+
+size_t bytes_between_splits(const std::string &name, length length) {
+    if (length == length::SHORT) return 64;
+    bool is_listed = std::find(std::begin(families), std::end(families), name) != std::end(families);
+    return length == length::ALL || is_listed ? 1 : 16;
+}
+
 struct tally {
     size_t each = 16; /* split behind so many bytes */
+    std::set<std::string> split_everywhere;
     int n_cases = 0, n_splits = 0, n_cuts = 0;
     std::set<std::string> families;
 };
@@ -203,6 +220,7 @@ void check_family(const llama_model *model, const std::string &name, tally &tall
         if (text.empty() || !peer_parse(prompt, text, false, whole) || !has_content(whole, answers[i])) continue;
         check_answer(prompt, name, text, whole, tally);
         tally.families.insert(name);
+        if (tally.each == 1) tally.split_everywhere.insert(name);
         cases += " " + std::to_string(i);
     }
     printf("%s:%s\n", name.c_str(), cases.c_str());
@@ -214,22 +232,25 @@ void check_family(const llama_model *model, const std::string &name, tally &tall
 } // namespace
 
 int main(int argc, char **argv) {
-    bool takes_all = argc > 1 && strcmp(argv[1], "all") == 0;
-    test_begin("chat/answers", takes_all ? 36000 : 600);
+    std::string word = argc > 1 ? argv[1] : "";
+    length length = word == "all" ? length::ALL : word == "short" ? length::SHORT : length::USUAL;
+    test_begin("chat/answers", length == length::ALL ? 36000 : 600);
     std::string vocabulary;
     llama_model *model = nullptr;
     tally tally;
-    if (takes_all) tally.each = 1;
-    for (const std::string &name : names_in(testdata_folder() + "/templates", ".jinja")) {
-        if (vocabulary_of(name) != vocabulary) {
+    std::vector<std::string> names = names_in(testdata_folder() + "/templates", ".jinja");
+    for (size_t i = 0; i < names.size(); i += length == length::SHORT ? 5 : 1) {
+        if (vocabulary_of(names[i]) != vocabulary) {
             if (model) llama_model_free(model);
-            model = open_vocabulary(vocabulary = vocabulary_of(name));
+            model = open_vocabulary(vocabulary = vocabulary_of(names[i]));
         }
-        check_family(model, name, tally);
+        tally.each = bytes_between_splits(names[i], length);
+        check_family(model, names[i], tally);
     }
     llama_model_free(model);
-    CHECK_INT(tally.families.size(), >=, 12);
-    test_step("%zu families, %d answers, %d splits, %d cuts: the same parts as the whole", tally.families.size(), tally.n_cases,
-              tally.n_splits, tally.n_cuts);
+    CHECK_INT(tally.families.size(), >=, length == length::SHORT ? 8 : 12);
+    if (length != length::SHORT) CHECK_INT(tally.split_everywhere.size(), >=, 12);
+    test_step("%zu templates, %d answers, %d splits (of %zu templates behind each byte), %d cuts: the same parts as the whole",
+              tally.families.size(), tally.n_cases, tally.n_splits, tally.split_everywhere.size(), tally.n_cuts);
     return test_end();
 }

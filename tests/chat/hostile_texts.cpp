@@ -5,6 +5,7 @@
  *
  *     hostile_texts         each vocabulary with the template of its family
  *     hostile_texts all     each vocabulary with every template
+ *     hostile_texts short   each family in one place, another than the one before
  */
 #include "chat_test.hpp"
 
@@ -141,19 +142,24 @@ int main(int argc, char **argv) {
         {"gemma-4", "google-gemma-4-31B-it"}, {"command-r", "CohereForAI-c4ai-command-r-plus-tool_use"},
         {"deepseek-llm", "deepseek-ai-DeepSeek-V3.1"}, {"starcoder", "ibm-granite-granite-4.0"},
         {"gpt-neox", "Qwen-Qwen3-0.6B"}, {"falcon", "NousResearch-Hermes-3-Llama-3.1-8B-tool_use"}, {"refact", "GLM-4.6"}};
-    bool takes_all = argc > 1 && strcmp(argv[1], "all") == 0;
+    std::string word = argc > 1 ? argv[1] : "";
+    bool takes_all = word == "all", is_short = word == "short";
     test_begin("chat/hostile_texts", takes_all ? 36000 : 240);
     tally tally;
+    int first_place = 0; /* short: one place of each family, another of the next */
     for (const auto &family : families) {
         llama_model *model = open_vocabulary(family.vocabulary);
         std::vector<std::string> names = {family.chat_template};
         if (takes_all) names = names_in(testdata_folder() + "/templates", ".jinja");
         for (const std::string &name : names) {
             std::string source = file_text(testdata_folder() + "/templates/" + name + ".jinja");
-            for (int where = 0; where < PLACES; where++)
-                try_place(model, std::string(family.vocabulary) + ", " + name, source, static_cast<place>(where), tally);
+            for (int i = 0; i < (is_short ? 1 : static_cast<int>(PLACES)); i++) {
+                place where = static_cast<place>((first_place + i) % PLACES);
+                try_place(model, std::string(family.vocabulary) + ", " + name, source, where, tally);
+            }
         }
         llama_model_free(model);
+        first_place += is_short;
     }
     test_step("%zu texts, %d prompts, %d refused: no control token out of a text; the peer has some in %d, and refuses %d",
               n_texts, tally.n_prompts, tally.n_refused, tally.n_peer, tally.n_peer_refused);
