@@ -266,6 +266,16 @@ void read(answer_reader &reader, answer_output &output, size_t n_visible, answer
 
 /* ---- making a reader ---- */
 
+/* Where a message is continued, the parser finds its beginning, too: that counts as shown, as its readers have it. */
+void take_beginning(answer_reader &reader) {
+    if (!reader.params.is_continuation || reader.params.parser.empty()) return;
+    try {
+        reader.shown = common_chat_parse("", true, reader.params);
+    } catch (const std::exception &) {
+        /* nothing of it is found, and so nothing will be shown of it */
+    }
+}
+
 void prepare(answer_reader &reader) {
     const chat_prompt &prompt = *reader.prompt;
     const llama_vocab *vocab = prompt.chat->vocab;
@@ -274,6 +284,7 @@ void prepare(answer_reader &reader) {
     reader.params.is_continuation = prompt.is_continuation;
     if (!prompt.params.parser.empty()) reader.params.parser.load(prompt.params.parser);
     learn_marks(reader);
+    take_beginning(reader);
     for (const std::string &mark : prompt.params.preserved_tokens) {
         std::vector<llama_token> tokens = common_tokenize(vocab, mark, false, true);
         if (tokens.size() == 1) reader.preserved.push_back(tokens[0]);
