@@ -121,7 +121,8 @@ static bool measure_load(const lipc_request *request, size_t *n_bytes, char *mes
     if (!parameters_take(&values, request, message) || !check_priority(request->priority, message)) return false;
     lipc_request_header header = load_header_of(request, &values, 0);
     *n_bytes = sizeof header + item_size(length);
-    return check_text("load_path", 1, request->load_path, length, message) && check_load(&header, request->load_path, message);
+    if (!utf8_is_valid(request->load_path, length)) return refuse(message, "the model's path, load_path, is not valid UTF-8");
+    return check_load(&header, request->load_path, message);
 }
 
 static bool measure(const lipc_request *request, size_t *n_bytes, char *message) {

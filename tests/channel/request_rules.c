@@ -271,7 +271,7 @@ static void check_edges(void) {
     ACCEPT(LOAD("/"); request.detachable = 1; request.priority = 7);
     REFUSE("absolute", LOAD("model.gguf"));
     REFUSE("absolute", LOAD(""));
-    REFUSE("UTF-8", LOAD("/\xff"));
+    REFUSE("the model's path, load_path, is not valid UTF-8", LOAD("/\xff"));
     REFUSE("priority", LOAD("/"); request.priority = 101);
     REFUSE("nothing else", request.load_path = "/"); /* beside a message */
     REFUSE("nothing else", LOAD(path); request.grammar = "g");
