@@ -99,8 +99,16 @@ static classic_phase record_phase(const classic_service *service) {
 static bool are_readers_gone(const classic_service *service) {
     if (service->n_readers == 0 || service->n_readers > READERS_MOST) return false;
     for (size_t i = 0; i < service->n_readers; i++)
-        if (plat_semaphore_is_used_by(service->response_written, service->readers[i])) return false;
+        if (plat_semaphore_is_used_by(service->prompts_written, service->readers[i]) ||
+            plat_semaphore_is_used_by(service->response_written, service->readers[i]))
+            return false;
     return true;
+}
+
+/* Who asked has had the semaphore open that says so; who waits for the answer may have closed it, but has another. */
+static bool do_all_wait_for_turn(const classic_service *service) {
+    return plat_semaphore_users_all_wait(service->prompts_written, service->ready) &&
+           plat_semaphore_users_all_wait(service->response_written, service->ready);
 }
 
 /* Whether nobody can be waiting for the answer. The first look remembers who may be: its client is among them, if the system
@@ -109,12 +117,12 @@ static bool are_readers_gone(const classic_service *service) {
  * show (in another pid namespace) is seen when it sleeps for its answer. */
 static bool seems_alone(const classic_service *service) {
     if (plat_semaphore_n_asleep(service->response_written) > 0 || plat_semaphore_n_asleep(service->chunk_ready) > 0) return false;
-    return are_readers_gone(service) || plat_semaphore_users_all_wait(service->response_written, service->ready);
+    return are_readers_gone(service) || do_all_wait_for_turn(service);
 }
 
 static void look_at_readers(classic_service *service) {
     if (service->n_readers == 0)
-        service->n_readers = plat_semaphore_users(service->response_written, service->readers, READERS_MOST);
+        service->n_readers = plat_semaphore_users(service->prompts_written, service->readers, READERS_MOST);
     service->n_looks_alone = seems_alone(service) ? service->n_looks_alone + 1 : 0;
     if (service->n_looks_alone < LOOKS_ALONE) return;
     log_line(LOG_LEVEL_INFO, "the classic client is gone: its answer ends");

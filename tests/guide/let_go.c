@@ -122,6 +122,22 @@ static bool is_noticed(test_host *host) {
     return is_said;
 }
 
+/* Looks at the block from time to time, and has nothing open of the answer's semaphores. */
+static pid_t polling_client(const char *instance) {
+    fflush(NULL);
+    pid_t pid = fork();
+    CHECK(pid >= 0);
+    if (pid > 0)
+        return pid;
+    guide_client client;
+    CHECK(guide_open_within(&client, instance, soon()));
+    CHECK(guide_send(&client, NULL, QUESTION, true, soon()));
+    sem_close(client.response_written);
+    sem_close(client.chunk_ready);
+    for (;;)
+        test_pause_ms(10);
+}
+
 /* The host remembers at its first look who may be the client, 50 ms after the request on an idle machine. Who is killed
  * before that is not known to it, and is tried again with more time. */
 static void killed_alone(const char *instance, const char *text_path) {
@@ -181,6 +197,23 @@ static void others_die(const char *instance, const char *text_path) {
     host_stop(&host);
 }
 
+static void polls(const char *instance, const char *text_path) {
+    enum { LOOKS_MS = 1500 };
+    test_host host;
+    test_step("a client that only looks at the block, while another waits");
+    start_slow_host(&host, instance, text_path);
+    pid_t pid = polling_client(instance);
+    CHECK(WAITED(SOON_MS, updates_of(instance) > 0));
+    pid_t next = next_client(instance);
+    CHECK(WAITED(SOON_MS, is_in_call(next)));
+    test_pause_ms(LOOKS_MS);
+    int n_updates = updates_of(instance);
+    CHECK_SAY(!is_noticed(&host) && WAITED(SOON_MS, updates_of(instance) > n_updates), "its answer was ended");
+    end_client(pid);
+    expect_turn(next);
+    host_stop(&host);
+}
+
 int main(void) {
     char instance[64], text_path[] = "/tmp/lipctestXXXXXX";
     test_begin("let_go", 100);
@@ -194,6 +227,7 @@ int main(void) {
     killed_alone(instance, text_path);
     killed_while_another_waits(instance, text_path);
     others_die(instance, text_path);
+    polls(instance, text_path);
     CHECK_INT(unlink(text_path), ==, 0);
     return test_end();
 }
