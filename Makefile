@@ -88,7 +88,6 @@ windows:
 	@scripts/windows.sh
 
 test-windows:
-	@scripts/windows.sh test
 	@scripts/windows/test.sh
 
 install: release

@@ -10,7 +10,7 @@
 #undef close
 #include <windows.h>
 
-static int be_client(const char *instance) {
+_Noreturn static void be_client(const char *instance) {
     for (;;) {
         lipc_client *client = client_of(instance);
         lipc_stream *stream = ask(client, "go on");
@@ -114,7 +114,7 @@ static void kill_hosts(const char *instance, const script *script, int n, uint64
 int main(int argc, char *argv[]) {
     char instance[64];
     uint64_t seed = 16;
-    if (argc == 3 && strcmp(argv[1], "--client") == 0) return be_client(argv[2]);
+    if (argc == 3 && strcmp(argv[1], "--client") == 0) be_client(argv[2]);
     test_begin("windows_kills", 600);
     script script = script_new(3000);
     test_instance(instance, "clients");
