@@ -1,18 +1,34 @@
-# llamaipc, the channel in a terminal. It needs two libraries of the system's: libedit edits lines, jansson reads and writes
-# JSON. Without them everything else is built, and `cli`, the target to build it by, says what is missing.
-find_package(PkgConfig QUIET)
+# llamaipc, the channel in a terminal. It needs jansson, which reads and writes JSON, and on Linux libedit, which edits lines;
+# on Windows the console does that itself. Without them everything else is built, and `cli`, the target to build it by, says what
+# is missing.
 set(cli_missing)
-if(PkgConfig_FOUND)
-    pkg_check_modules(LIPC_JANSSON QUIET IMPORTED_TARGET jansson>=2.13)
-    pkg_check_modules(LIPC_LIBEDIT QUIET IMPORTED_TARGET libedit>=3.1)
-    if(NOT LIPC_JANSSON_FOUND)
-        list(APPEND cli_missing "jansson (libjansson-dev)")
+if(WIN32)
+    execute_process(COMMAND "${PROJECT_SOURCE_DIR}/scripts/fetch-jansson.sh" OUTPUT_VARIABLE jansson
+                    OUTPUT_STRIP_TRAILING_WHITESPACE RESULT_VARIABLE failed)
+    if(failed)
+        set(cli_missing "jansson: see above")
     endif()
-    if(NOT LIPC_LIBEDIT_FOUND)
-        list(APPEND cli_missing "libedit (libedit-dev)")
-    endif()
+    add_library(lipc_cli_libraries INTERFACE)
+    target_include_directories(lipc_cli_libraries SYSTEM INTERFACE "${jansson}/include")
+    target_link_libraries(lipc_cli_libraries INTERFACE "${jansson}/lib/libjansson.a")
 else()
-    set(cli_missing "pkg-config, and with it jansson and libedit (pkg-config libjansson-dev libedit-dev)")
+    find_package(PkgConfig QUIET)
+    if(PkgConfig_FOUND)
+        pkg_check_modules(LIPC_JANSSON QUIET IMPORTED_TARGET jansson>=2.13)
+        pkg_check_modules(LIPC_LIBEDIT QUIET IMPORTED_TARGET libedit>=3.1)
+        if(NOT LIPC_JANSSON_FOUND)
+            list(APPEND cli_missing "jansson (libjansson-dev)")
+        endif()
+        if(NOT LIPC_LIBEDIT_FOUND)
+            list(APPEND cli_missing "libedit (libedit-dev)")
+        endif()
+    else()
+        set(cli_missing "pkg-config, and with it jansson and libedit (pkg-config libjansson-dev libedit-dev)")
+    endif()
+    add_library(lipc_cli_libraries INTERFACE)
+    if(NOT cli_missing)
+        target_link_libraries(lipc_cli_libraries INTERFACE PkgConfig::LIPC_JANSSON PkgConfig::LIPC_LIBEDIT)
+    endif()
 endif()
 if(cli_missing)
     list(JOIN cli_missing ", " cli_missing)
@@ -26,14 +42,30 @@ set(LIPC_HAS_CLI ON)
 # The commands and what is written about them; whether that is a program of its own or the generator of the documentation.
 add_library(lipc_cli STATIC
     src/cli/commands.c src/cli/options.c src/cli/docgen.c src/cli/terminal.c src/cli/text.c src/cli/host.c
-    src/cli/inspect.c src/cli/interrupt.c src/cli/answer.c src/cli/conversation.c src/cli/line.c
+    src/cli/inspect.c src/cli/answer.c src/cli/conversation.c
     src/cli/ask.c src/cli/chat.c src/cli/status.c src/cli/load.c src/cli/document.c src/cli/prompt.c src/cli/thoughts.c src/cli/cancel.c src/cli/stop.c
-    src/cli/format.c src/cli/screen.c src/cli/top_rows.c src/cli/top.c
-    src/cli/doctor.c src/cli/doctor_program.c src/cli/doctor_instances.c src/platform/linux/housekeeping.c src/cli/bench.c src/host/model_path.c)
-target_link_libraries(lipc_cli PUBLIC lipc_measure lipc_options lipc_static PkgConfig::LIPC_JANSSON PkgConfig::LIPC_LIBEDIT m)
+    src/cli/format.c src/cli/top_rows.c src/cli/top.c
+    src/cli/doctor.c src/cli/doctor_program.c src/cli/doctor_instances.c src/platform/${LIPC_PLATFORM}/housekeeping.c src/host/model_path.c)
+foreach(part interrupt line screen system)
+    target_sources(lipc_cli PRIVATE src/cli/${LIPC_PLATFORM}/${part}.c)
+endforeach()
+target_link_libraries(lipc_cli PUBLIC lipc_options lipc_static lipc_cli_libraries m)
+if(WIN32)
+    target_sources(lipc_cli PRIVATE src/cli/windows/bench.c src/cli/windows/console.c)
+    target_link_libraries(lipc_cli PUBLIC ${LIPC_WINDOWS_LIBRARIES})
+else()
+    target_sources(lipc_cli PRIVATE src/cli/bench.c)
+    target_link_libraries(lipc_cli PUBLIC lipc_measure)
+endif()
 
 add_executable(llamaipc src/cli/main.c)
 target_link_libraries(llamaipc PRIVATE lipc_cli)
+if(WIN32)
+    lipc_windows_program(llamaipc)
+    lipc_windows_alone(llamaipc)
+    add_custom_target(cli ALL DEPENDS llamaipc) # what is written about it comes out of the build on Linux
+    return()
+endif()
 
 add_executable(llamaipc_docgen src/cli/docgen_main.c)
 target_link_libraries(llamaipc_docgen PRIVATE lipc_cli)

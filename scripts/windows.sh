@@ -31,12 +31,12 @@ if [ -n "$missing" ]; then
     rm -f "$log"
 fi
 
-if [ "${1:-}" = test ]; then scripts/build.sh windows; else scripts/build.sh windows chatbot lipc classic_client client; fi
+if [ "${1:-}" = test ]; then scripts/build.sh windows; else scripts/build.sh windows chatbot lipc classic_client client cli; fi
 
 folder=$build/lipc
 rm -rf "$folder" "$build/lipc-windows-x64.zip"
 mkdir -p "$folder/models" "$folder/include" "$folder/lib"
-cp "$build"/chatbot.exe "$build"/client.exe "$build"/classic_client.exe "$build"/*.dll "$folder/"
+cp "$build"/chatbot.exe "$build"/llamaipc.exe "$build"/client.exe "$build"/classic_client.exe "$build"/*.dll "$folder/"
 x86_64-w64-mingw32-strip "$folder"/*.exe "$folder"/lipc.dll
 cp models/tutor.gguf "$folder/models/"
 cp -r include/lipc "$folder/include/"

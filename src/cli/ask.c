@@ -5,6 +5,7 @@
 #include "host.h"
 #include "interrupt.h"
 #include "inspect.h"
+#include "system.h"
 #include "terminal.h"
 #include "text.h"
 #include "thoughts.h"
@@ -15,8 +16,6 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #define TOKENS_AT_ONCE 64
@@ -37,7 +36,7 @@ static void begin_line(text *question) {
 
 static cli_exit add_input(text *question) {
     begin_line(question);
-    if (isatty(STDIN_FILENO)) terminal_say("type the question, then Ctrl-D at the beginning of a line");
+    if (system_is_terminal(STDIN_FILENO)) terminal_say("type the question, then Ctrl-D at the beginning of a line");
     int error = text_add_file(question, STDIN_FILENO);
     if (interrupt_take()) return CLI_EXIT_CANCELLED;
     if (error == 0) return CLI_EXIT_OK;
@@ -78,13 +77,10 @@ static cli_exit collect(const cli_options *options, bool has_messages, text *que
 
 /* Somebody who pipes a text into `ask "sum this up"` gets an answer about nothing. */
 static void say_unread_input(const cli_options *options) {
-    struct stat status;
-    int n_bytes = 0;
     if (!terminal_is_error() || options->quiet || options->n_words == 0) return;
     for (int i = 0; i < options->n_words; i++)
         if (strcmp(options->words[i], "-") == 0) return;
-    if (fstat(STDIN_FILENO, &status) != 0 || !S_ISFIFO(status.st_mode)) return;
-    if (ioctl(STDIN_FILENO, FIONREAD, &n_bytes) == 0 && n_bytes > 0)
+    if (system_has_unread_input())
         terminal_say("standard input was not read: put a - where it belongs, as in: llamaipc ask \"%s\" -",
                      options->words[0]);
 }

@@ -2,12 +2,15 @@
 #define _GNU_SOURCE
 #include "conversation.h"
 
+#include "system.h"
+
+#include "../platform/platform.h"
+
 #include <errno.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #define ROOM_LEAST 16
 #define PATH_SIZE 4096
@@ -110,7 +113,7 @@ static bool take_messages(conversation *conversation, const json_t *list, const 
 bool conversation_load(conversation *conversation, const char *path, char message[CONVERSATION_MESSAGE_SIZE]) {
     json_error_t error;
     struct conversation loaded = {0};
-    FILE *file = fopen(path, "re");
+    FILE *file = plat_file_open(path, "re");
     if (!file) return fail(message, "cannot read %s: %s", path, strerror(errno));
     json_t *json = json_loadf(file, 0, &error);
     fclose(file);
@@ -139,7 +142,7 @@ bool conversation_save(const conversation *conversation, const char *path, const
                        char message[CONVERSATION_MESSAGE_SIZE]) {
     char beside[PATH_SIZE];
     struct conversation old = {0};
-    if (access(path, F_OK) == 0) {
+    if (system_is_there(path)) {
         bool is_conversation = conversation_load(&old, path, message);
         conversation_free(&old);
         if (!is_conversation) return fail(message, "%s exists, and is no conversation: choose another name", path);
@@ -147,13 +150,13 @@ bool conversation_save(const conversation *conversation, const char *path, const
     if (snprintf(beside, sizeof beside, "%s.new", path) >= (int)sizeof beside)
         return fail(message, "the name is too long");
     json_t *json = as_json(conversation, model);
-    FILE *file = json ? fopen(beside, "we") : NULL;
+    FILE *file = json ? plat_file_open(beside, "we") : NULL;
     bool is_written = file && json_dumpf(json, file, JSON_INDENT(2)) == 0 && fputc('\n', file) != EOF;
     if (file && fclose(file) != 0) is_written = false;
     json_decref(json);
     /* All of it, or what was there before. */
-    if (is_written && rename(beside, path) == 0) return true;
+    if (is_written && system_replace(beside, path) == 0) return true;
     fail(message, "cannot write %s: %s", path, strerror(errno));
-    if (file) unlink(beside);
+    if (file) remove(beside);
     return false;
 }

@@ -6,6 +6,7 @@
 #include "doctor.h"
 
 #include "format.h"
+#include "system.h"
 
 #include "../channel/hub.h"
 #include "../channel/names.h"
@@ -130,6 +131,7 @@ static bool is_taken(const char *name) {
 
 void doctor_check_memory(doctor *doctor, bool is_after) {
     char room[FORMAT_SIZE], total[FORMAT_SIZE], need[FORMAT_SIZE];
+    const char *place = plat_objects_place();
     uint64_t free_bytes, total_bytes;
     hub_geometry geometry;
     hub_plan(&geometry, HUB_STREAMS_DEFAULT, HUB_REQUEST_SIZE_DEFAULT, HUB_LOG_SIZE_DEFAULT);
@@ -143,20 +145,18 @@ void doctor_check_memory(doctor *doctor, bool is_after) {
         doctor_finding *before = find_memory(doctor);
         if (before && error == PLAT_OK && !is_full) before->is_fixed = true;
     } else if (error < 0) {
-        doctor_advise(doctor_wrong(doctor, DOCTOR_MEMORY_CLOSED, "/dev/shm", "it is missing or cannot be written: %s",
+        doctor_advise(doctor_wrong(doctor, DOCTOR_MEMORY_CLOSED, place, "it is missing or cannot be written: %s",
                                    plat_os_error()),
                       "mount a tmpfs there that this user may write: mount -t tmpfs -o mode=1777 tmpfs /dev/shm");
     } else if (is_full) {
-        doctor_finding *finding = doctor_wrong(doctor, DOCTOR_MEMORY_FULL, "/dev/shm", "%sB of %sB are free, a host "
+        doctor_finding *finding = doctor_wrong(doctor, DOCTOR_MEMORY_FULL, place, "%sB of %sB are free, a host "
                                                                                        "reserves %sB", room, total, need);
-        doctor_advise(finding, "free some of it (ls -lS /dev/shm), make it larger (mount -o remount,size=1G /dev/shm; in "
-                               "a container --shm-size), or start chatbot with fewer --streams");
+        doctor_advise(finding, "%s, or start chatbot with fewer --streams", system_room_advice(true));
     } else if (free_bytes < geometry.segment_size) {
-        doctor_finding *finding = doctor_good(doctor, "/dev/shm", "%sB of %sB are free: the host that is there has its memory; "
+        doctor_finding *finding = doctor_good(doctor, place, "%sB of %sB are free: the host that is there has its memory; "
                                               "a second one reserves %sB, which it would not get", room, total, need);
-        doctor_advise(finding, "for a second one make it larger (mount -o remount,size=1G /dev/shm; in a container "
-                               "--shm-size), or start it with fewer --streams");
+        doctor_advise(finding, "for a second one %s, or start it with fewer --streams", system_room_advice(false));
     } else {
-        doctor_good(doctor, "/dev/shm", "%sB of %sB are free; a host reserves %sB", room, total, need);
+        doctor_good(doctor, place, "%sB of %sB are free; a host reserves %sB", room, total, need);
     }
 }

@@ -4,6 +4,8 @@
 #include "terminal.h"
 #include "text.h"
 
+#include "../platform/platform.h"
+
 #include <errno.h>
 #include <jansson.h>
 #include <stdlib.h>
@@ -13,7 +15,7 @@
 
 static json_t *read_json(const char *path) {
     json_error_t error;
-    FILE *file = fopen(path, "re");
+    FILE *file = plat_file_open(path, "re");
     if (!file) {
         terminal_fail("cannot read %s: %s", path, text_reason(errno));
         return NULL;

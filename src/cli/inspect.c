@@ -1,6 +1,8 @@
 /* inspect.c - see inspect.h. */
 #include "inspect.h"
 
+#include "system.h"
+
 #include "../channel/reservation.h"
 #include "../channel/names.h"
 #include "../client/status.h"
@@ -10,7 +12,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 /* ---- opening ------------------------------------------------------------------------------------------------------- */
 
@@ -126,23 +127,12 @@ bool inspect_is_alive(const inspection *inspection) {
 
 #define SHOWN(field) __atomic_load_n(&hub->field, __ATOMIC_RELAXED)
 
-/* How long a process has been there that began so many ticks after the machine. */
-static double uptime_of(uint64_t start_time) {
-    double machine_s;
-    FILE *file = fopen("/proc/uptime", "re");
-    if (!file) return -1;
-    int n = fscanf(file, "%lf", &machine_s);
-    fclose(file);
-    double uptime_s = machine_s - (double)start_time / (double)sysconf(_SC_CLK_TCK);
-    return n == 1 && start_time != 0 && uptime_s >= 0 ? uptime_s : -1;
-}
-
 void inspect_host(const inspection *inspection, inspected_host *host) {
     const lipc_hub *hub = hub_of(&inspection->view);
     status_read(&inspection->view, inspection->identity.host_pid, &host->status);
     host->worker_pid = (int)SHOWN(worker_pid);
     host->n_recoveries = (int)SHOWN(n_recoveries);
-    host->uptime_s = uptime_of(inspection->identity.host_start_time);
+    host->uptime_s = system_uptime_s(inspection->identity.host_start_time);
     /* Looked at last: what was read is this host's if it is still alive. */
     if (!inspect_is_alive(inspection)) host->status.state = LIPC_HOST_GONE;
 }
@@ -232,12 +222,8 @@ static bool has_ended(int pid, uint64_t start_time) {
 }
 
 static void read_program(int pid, char text[INSPECT_PROGRAM_SIZE]) {
-    char path[64], line[INSPECT_PROGRAM_SIZE] = "";
-    snprintf(path, sizeof path, "/proc/%d/comm", pid);
-    FILE *file = fopen(path, "re");
-    size_t n_bytes = file ? fread(line, 1, sizeof line - 1, file) : 0;
-    if (file) fclose(file);
-    while (n_bytes > 0 && line[n_bytes - 1] == '\n') n_bytes--;
+    char line[INSPECT_PROGRAM_SIZE];
+    size_t n_bytes = system_program_name(pid, line, sizeof line);
     /* The system cuts names anywhere. */
     text[utf8_repair(line, n_bytes, text, INSPECT_PROGRAM_SIZE - 1)] = 0;
 }

@@ -2,16 +2,14 @@
 #include "commands.h"
 #include "options.h"
 #include "docgen.h"
+#include "system.h"
 #include "terminal.h"
 
 #include "../platform/platform.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <locale.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #define MESSAGE_SIZE 512
 #define PROGRAM_SIZE 32
@@ -153,16 +151,6 @@ static cli_exit with_command(int argc, char *argv[], int place, const char **ite
     return run(command, &options);
 }
 
-/* As plat_streams_ensure. Standard output that was closed is not one that swallows what is written: it stays an error. */
-static void begin_streams(void) {
-    bool is_closed = fcntl(STDOUT_FILENO, F_GETFD) < 0;
-    plat_streams_ensure();
-    int nowhere = is_closed ? open("/dev/null", O_RDONLY) : -1;
-    if (nowhere < 0) return;
-    dup2(nowhere, STDOUT_FILENO);
-    close(nowhere);
-}
-
 /* What was printed is there, or it is said that it is not. */
 static cli_exit end_output(cli_exit code) {
     if (fflush(stdout) == 0 && !ferror(stdout)) return code;
@@ -171,13 +159,10 @@ static cli_exit end_output(cli_exit code) {
 }
 
 int main(int argc, char *argv[]) {
-    begin_streams();
+    system_begin(&argc, &argv);
     plat_signals_ensure();
     plat_faults_say("llamaipc: the shared memory was truncated by another program: the host makes it whole again; try once "
                     "more\n", CLI_EXIT_HOST_GONE);
-    /* For the width of characters. A machine whose locale is not set up still has UTF-8 in its terminals. */
-    setlocale(LC_CTYPE, "");
-    if (MB_CUR_MAX == 1) setlocale(LC_CTYPE, "C.UTF-8");
     terminal_begin();
     option_table table = cli_option_table("llamaipc");
     const char **items = calloc((size_t)argc + 1, sizeof *items);

@@ -2,17 +2,15 @@
 #define _GNU_SOURCE
 #include "terminal.h"
 
+#include "system.h"
 #include "text.h"
 
 #include <errno.h>
 #include <limits.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <unistd.h>
-#include <wchar.h>
 
 #define LINE_SIZE 2048
 #define WIDTH_DEFAULT 80
@@ -31,10 +29,9 @@ static bool is_set(const char *name) {
 }
 
 void terminal_begin(void) {
-    const char *term = getenv("TERM");
-    is_dumb = !term || strcmp(term, "dumb") == 0;
+    is_dumb = !system_has_sequences();
     for (int stream = 1; stream <= 2; stream++) {
-        is_terminal[stream] = isatty(stream) == 1;
+        is_terminal[stream] = system_is_terminal(stream);
         has_colour[stream] = is_terminal[stream] && !is_dumb && !is_set("NO_COLOR");
     }
     has_lines = is_terminal[STDERR_FILENO] && !is_dumb;
@@ -53,30 +50,15 @@ bool terminal_is_error(void) {
 }
 
 int terminal_width(void) {
-    struct winsize size;
+    int n_columns, n_rows;
     for (int stream = 1; stream <= 2; stream++)
-        if (is_terminal[stream] && ioctl(stream, TIOCGWINSZ, &size) == 0 && size.ws_col > 0) return size.ws_col;
+        if (is_terminal[stream] && system_size(stream, &n_columns, &n_rows)) return n_columns;
     return WIDTH_DEFAULT;
 }
 
 const char *terminal_style_on(FILE *file, terminal_style style) {
     static const char *const codes[] = {"\033[0m", "\033[2m", "\033[1m", "\033[32m", "\033[33m", "\033[31m"};
     return has_colour[file == stdout ? STDOUT_FILENO : STDERR_FILENO] ? codes[style] : "";
-}
-
-/* ---- columns ----------------------------------------------------------------------------------------------------- */
-
-/* The character at `text`, and its columns. Returns its bytes; 0 at the end. */
-static size_t next_character(const char *text, int *columns) {
-    wchar_t character;
-    mbstate_t state = {0};
-    size_t n_bytes = mbrtowc(&character, text, MB_LEN_MAX, &state); /* does not read beyond a zero byte */
-    *columns = 1;
-    if (n_bytes == 0) return 0;
-    if (n_bytes > MB_LEN_MAX) return 1; /* not of this locale */
-    int width = wcwidth(character);
-    *columns = width < 0 ? 0 : width;
-    return n_bytes;
 }
 
 /* ---- messages ------------------------------------------------------------------------------------------------------ */
@@ -91,7 +73,7 @@ static void break_lines(char *text, int column) {
     int width = terminal_width() - 1, columns;
     char *space = NULL; /* the last one, and where what follows it begins */
     int after_space = 0;
-    for (size_t n; (n = next_character(text, &columns)) > 0; text += n) {
+    for (size_t n; (n = system_character(text, &columns)) > 0; text += n) {
         if (*text == ' ') {
             space = text;
             after_space = column + 1;
@@ -137,7 +119,7 @@ void terminal_fail(const char *format, ...) {
 size_t terminal_columns(const char *text) {
     size_t n_bytes, n_columns = 0;
     int columns;
-    for (; (n_bytes = next_character(text, &columns)) > 0; text += n_bytes) n_columns += (size_t)columns;
+    for (; (n_bytes = system_character(text, &columns)) > 0; text += n_bytes) n_columns += (size_t)columns;
     return n_columns;
 }
 
@@ -145,7 +127,7 @@ size_t terminal_columns(const char *text) {
 static void cut(char *text, size_t n_columns) {
     size_t n_bytes;
     int columns;
-    for (; (n_bytes = next_character(text, &columns)) > 0; text += n_bytes) {
+    for (; (n_bytes = system_character(text, &columns)) > 0; text += n_bytes) {
         if ((size_t)columns > n_columns) break;
         n_columns -= (size_t)columns;
     }
@@ -198,12 +180,8 @@ const char *terminal_write_reason(void) {
 
 static bool write_all(const char *text, size_t n_bytes) {
     while (n_bytes > 0) {
-        ssize_t n = write(STDOUT_FILENO, text, n_bytes);
+        ptrdiff_t n = system_write(STDOUT_FILENO, text, n_bytes);
         if (n < 0 && errno == EINTR) continue;
-        if (n < 0 && errno == EPIPE) { /* whoever started us ignores the signal */
-            signal(SIGPIPE, SIG_DFL);
-            raise(SIGPIPE);
-        }
         if (n < 0) {
             write_error = errno;
             return false;
@@ -285,7 +263,7 @@ bool terminal_write(const char *bytes, size_t n_bytes) {
             put(&out, REPLACEMENT, strlen(REPLACEMENT), 1, width);
             at += n;
         } else {
-            n = next_character(at, &columns);
+            n = system_character(at, &columns);
             if (n == 0) n = 1;
             put(&out, at, n, columns, width);
             at += n;

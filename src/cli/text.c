@@ -1,12 +1,15 @@
 /* text.c - see text.h. */
 #include "text.h"
 
+#include "system.h"
+
+#include "../platform/platform.h"
+
 #include <ctype.h>
 #include <errno.h>
-#include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #define ROOM_LEAST 256
 #define READ_SIZE 65536
@@ -40,7 +43,7 @@ void text_add_word(text *text, const char *word) {
 int text_add_file(text *text, int descriptor) {
     for (;;) {
         if (!reserve(text, READ_SIZE)) return ENOMEM;
-        ssize_t n_bytes = read(descriptor, text->bytes + text->n_bytes, READ_SIZE);
+        ptrdiff_t n_bytes = system_read(descriptor, text->bytes + text->n_bytes, READ_SIZE);
         if (n_bytes < 0) return errno;
         bool is_text = !memchr(text->bytes + text->n_bytes, 0, (size_t)n_bytes);
         text->n_bytes += (size_t)n_bytes;
@@ -55,10 +58,10 @@ const char *text_reason(int error) {
 }
 
 int text_add_path(text *text, const char *path) {
-    int descriptor = open(path, O_RDONLY | O_CLOEXEC);
-    if (descriptor < 0) return errno;
-    int error = text_add_file(text, descriptor);
-    close(descriptor);
+    FILE *file = plat_file_open(path, "r");
+    if (!file) return errno;
+    int error = text_add_file(text, fileno(file));
+    fclose(file);
     return error;
 }
 

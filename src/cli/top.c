@@ -6,6 +6,7 @@
 #include "host.h"
 #include "inspect.h"
 #include "screen.h"
+#include "system.h"
 #include "terminal.h"
 #include "top_rows.h"
 #include "format.h"
@@ -245,11 +246,11 @@ static void draw(top *top) {
     char *text = NULL;
     size_t n_bytes = 0, n_lines = 0, n_shown = 0;
     top->n_columns = (size_t)screen_columns();
-    top->out = open_memstream(&text, &n_bytes);
+    top->out = system_text_open();
     if (!top->out) return;
     if (top->has_host) print_screen(top);
     else print_nothing(top);
-    bool is_whole = fclose(top->out) == 0;
+    bool is_whole = system_text_close(top->out, &text, &n_bytes);
     top->out = NULL;
     /* A screen of few lines shows the first ones. */
     for (; n_shown < n_bytes && n_lines < (size_t)screen_rows(); n_shown++) n_lines += text[n_shown] == '\n';

@@ -1,4 +1,4 @@
-/* line.c - see line.h.
+/* line.c - see ../line.h.
  *
  * libedit asks us for each character (get_character), which is where signals are let in: SIGINT, SIGWINCH and SIGCONT are
  * blocked but while we wait there, so that none can slip in between a look and the wait.
@@ -7,10 +7,10 @@
  * included, and only Enter sends it.
  */
 #define _GNU_SOURCE
-#include "line.h"
+#include "../line.h"
 
-#include "interrupt.h"
-#include "terminal.h"
+#include "../interrupt.h"
+#include "../terminal.h"
 
 #include <errno.h>
 #include <histedit.h>

@@ -1,8 +1,8 @@
-/* interrupt.c - see interrupt.h. */
+/* interrupt.c - see ../interrupt.h. */
 #define _GNU_SOURCE
-#include "interrupt.h"
+#include "../interrupt.h"
 
-#include "exit_codes.h"
+#include "../exit_codes.h"
 
 #include <errno.h>
 #include <signal.h>

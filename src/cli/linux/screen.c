@@ -1,8 +1,8 @@
-/* screen.c - see screen.h. */
+/* screen.c - see ../screen.h. */
 #define _GNU_SOURCE
-#include "screen.h"
+#include "../screen.h"
 
-#include "../platform/platform.h"
+#include "../../platform/platform.h"
 
 #include <errno.h>
 #include <poll.h>
