@@ -200,6 +200,8 @@ ino_t object_inode(const char *instance, int object) {
     return stat(object_path(path, instance, object), &status) == 0 ? status.st_ino : 0;
 }
 
+const bool objects_are_removable = true;
+
 void objects_remove(const char *instance) {
     char path[256];
     for (int i = 0; i < N_OBJECTS; i++)

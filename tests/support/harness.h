@@ -106,6 +106,9 @@ ino_t object_inode(const char *instance, int object);
 /* How many of the five exist. */
 int objects_count(const char *instance);
 void objects_remove(const char *instance);
+/* Whether a host can take the names away from clients that have the objects open. Windows keeps them until the last handle is
+ * closed. */
+extern const bool objects_are_removable;
 
 /* ---- The host ---- */
 typedef struct test_host {

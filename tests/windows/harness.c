@@ -149,6 +149,8 @@ ino_t object_inode(const char *instance, int object) {
     return object_exists(instance, object);
 }
 
+const bool objects_are_removable = false;
+
 void objects_remove(const char *instance) {
     (void)instance; /* they end with those who hold them */
 }
