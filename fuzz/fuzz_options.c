@@ -28,7 +28,7 @@ static void check_accepted(const host_options *options) {
     size_t n_name = strlen(options->name);
     MUST(n_name > 0 && n_name <= LIPC_NAME_MAX && !strchr(options->name, '/') && options->name[0] != '.');
     MUST(options->n_ctx >= -1 && options->n_threads >= 0 && options->n_predict >= -1);
-    MUST(options->n_gpu_layers >= -1 && options->n_parallel >= 0 && options->n_parallel <= 256);
+    MUST(options->n_parallel >= 0 && options->n_parallel <= 256);
     MUST(is_within(options->temperature, 0, 100) && is_within(options->min_p, 0, 1) && is_within(options->top_p, 0, 1));
     MUST(is_within(options->repeat_penalty, 0.01f, 100) && is_within(options->frequency_penalty, -100, 100) &&
          is_within(options->presence_penalty, -100, 100));
@@ -64,7 +64,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     memset(message, 0, sizeof message);
     memset(&options, 0x55, sizeof options);
     environ = variables;
-    bool is_accepted = host_options_parse(argc, argv, &options, message, sizeof message);
+    bool is_accepted = host_options_parse(argc, argv, NULL, &options, message, sizeof message);
     environ = own_environment;
     if (is_accepted) check_accepted(&options);
     else MUST(memchr(message, 0, sizeof message) && message[0]);

@@ -65,27 +65,29 @@ const char *cli_host_state(int state) {
 typedef struct host_arguments {
     const char *items[16];
     int n_items;
-    char numbers[3][NUMBER_SIZE];
+    char numbers[2][NUMBER_SIZE];
     int n_numbers;
 } host_arguments;
+
+static void add_text(host_arguments *arguments, const char *option, const char *value) {
+    if (!value) return;
+    arguments->items[arguments->n_items++] = option;
+    arguments->items[arguments->n_items++] = value;
+}
 
 static void add_number(host_arguments *arguments, const char *option, int32_t value) {
     if (value == LIPC_INT_DEFAULT) return;
     char *text = arguments->numbers[arguments->n_numbers++];
     snprintf(text, NUMBER_SIZE, "%d", value);
-    arguments->items[arguments->n_items++] = option;
-    arguments->items[arguments->n_items++] = text;
+    add_text(arguments, option, text);
 }
 
 static void collect(host_arguments *arguments, const cli_options *options) {
     memset(arguments, 0, sizeof *arguments);
-    if (options->model_path) {
-        arguments->items[arguments->n_items++] = "--model";
-        arguments->items[arguments->n_items++] = options->model_path;
-    }
+    add_text(arguments, "--model", options->model_path);
     add_number(arguments, "--ctx-size", options->n_ctx);
     add_number(arguments, "--threads", options->n_threads);
-    add_number(arguments, "--gpu-layers", options->n_gpu_layers);
+    add_text(arguments, "--gpu-layers", options->n_gpu_layers);
 }
 
 /* What ends this host. */

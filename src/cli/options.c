@@ -85,11 +85,11 @@ static const option_spec specs[] = {
 };
 
 option_table cli_option_table(const char *program) {
-    return (option_table){program, specs, sizeof specs / sizeof specs[0]};
+    return (option_table){program, specs, sizeof specs / sizeof specs[0], {NULL, NULL}};
 }
 
 void cli_options_init(cli_options *options) {
     *options = (cli_options){
-        .n_ctx = LIPC_INT_DEFAULT, .n_threads = LIPC_INT_DEFAULT, .n_gpu_layers = LIPC_INT_DEFAULT};
+        .n_ctx = LIPC_INT_DEFAULT, .n_threads = LIPC_INT_DEFAULT};
     parameters_init(&options->parameters);
 }

@@ -24,7 +24,7 @@ typedef struct cli_options {
     const char *model_path;    /* for a host that is started, as the next three; NULL: its own default */
     int32_t n_ctx;             /* LIPC_INT_DEFAULT: likewise, as the next two */
     int32_t n_threads;
-    int32_t n_gpu_layers;
+    const char *n_gpu_layers;  /* NULL: likewise */
     int32_t timeout_s;         /* negative: none */
     bool no_stream, json, quiet, verbose, wait;
     int sort;                  /* top: a column */

@@ -181,7 +181,7 @@ typedef struct llama_engine_options {
     uint32_t n_ctx_limit; /* 0: no limit */
     int32_t n_sequences;  /* answers at a time; 0: up to ENGINE_SEQUENCES_DEFAULT, fewer if their caches are large */
     int32_t n_threads;    /* 0: one for each physical core */
-    int32_t n_gpu_layers; /* layers to offload where a device is found; negative: all */
+    struct arguments *arguments; /* llama.cpp's own options (llama/common/arguments.h), which must outlive the engine; NULL: none */
     int32_t n_draft;      /* tokens drafted from the text so far and evaluated with the next one, at most, up to
                              ENGINE_DRAFT_MOST; what is chosen has the same distribution. 0: none */
     int32_t n_batch;      /* tokens evaluated in one call, at most; 0: 2048 */

@@ -110,7 +110,7 @@ static int open_model(loader *loader, const char *path, const engine_callbacks *
         .n_ctx_limit = options->n_ctx < 0 ? HOST_CTX_DEFAULT_MAX : 0,
         .n_sequences = options->n_parallel,
         .n_threads = options->n_threads == 0 && is_demonstration ? 1 : options->n_threads,
-        .n_gpu_layers = options->n_gpu_layers,
+        .arguments = options->library,
         .n_draft = options->lookup ? ENGINE_DRAFT_MOST : 0,
         .n_batch = options->n_batch,
         .n_ubatch = options->n_ubatch,

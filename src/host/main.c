@@ -12,6 +12,8 @@
 
 #include "../channel/names.h"
 #include "../engine/engine.h"
+#include "../engine/llama/common/arguments.h"
+#include "../engine/llama/common/backends.h"
 #include "../platform/platform.h"
 
 #include <stdio.h>
@@ -112,27 +114,49 @@ static host_exit run(void) {
     return code;
 }
 
+static int take_library_option(void *user_data, int n_words, char *const words[], char *message, size_t message_size) {
+    return arguments_take(user_data, n_words, words, message, message_size);
+}
+
+/* Ours, and llama.cpp's own. */
+static bool read_options(int argc, char *argv[], char *message, size_t message_size) {
+    arguments *library = arguments_new();
+    const option_others others = {take_library_option, library};
+    snprintf(message, message_size, "not enough memory");
+    if (!library || !arguments_environment(library, message, message_size) ||
+        !host_options_parse(argc, argv, &others, &parts.options, message, message_size))
+        return false;
+    parts.options.library = library;
+    return true;
+}
+
+/* Whether something was asked for that needs no host. */
+static bool is_told_at_once(void) {
+    const host_options *options = &parts.options;
+    if (options->show_help_all) {
+        host_options_print_help_all(stdout);
+        printf("\nllama.cpp's own, for models, contexts and devices:\n\n");
+        arguments_print_help(stdout);
+    } else if (options->show_help) {
+        host_options_print_help(stdout);
+    } else if (options->show_version) {
+        printf("chatbot %s (libllama %s)\n", LIPC_VERSION, llama_engine_library_version());
+    } else if (options->list_devices) {
+        backends_list_devices(stdout);
+    }
+    return options->show_help_all || options->show_help || options->show_version || options->list_devices;
+}
+
 int main(int argc, char *argv[]) {
     char message[MESSAGE_SIZE];
     plat_streams_ensure();
     plat_signals_ensure();
     plat_arguments(&argc, &argv);
-    if (!host_options_parse(argc, argv, &parts.options, message, sizeof message)) {
+    if (!read_options(argc, argv, message, sizeof message)) {
         log_line(LOG_LEVEL_ERROR, "%s", message);
         return HOST_EXIT_USAGE;
     }
-    if (parts.options.show_help_all) {
-        host_options_print_help_all(stdout);
-        return HOST_EXIT_OK;
-    }
-    if (parts.options.show_help) {
-        host_options_print_help(stdout);
-        return HOST_EXIT_OK;
-    }
-    if (parts.options.show_version) {
-        printf("chatbot %s (libllama %s)\n", LIPC_VERSION, llama_engine_library_version());
-        return HOST_EXIT_OK;
-    }
+    if (is_told_at_once()) return HOST_EXIT_OK;
     log_open(parts.options.log_level);
     if (parts.options.check) return loader_check(&parts.options);
     return run();

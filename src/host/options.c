@@ -71,6 +71,8 @@ static const option_spec options_specs[] = {
      "error, warn, info or debug", true, 0, LOG_LEVEL_NAMES},
     {NULL, "--check", NULL, NULL, NULL, OPTION_FLAG, FIELD(check), 0, 0, NULL,
      "check library and model, then exit", true, 0, NULL},
+    {NULL, "--list-devices", NULL, NULL, NULL, OPTION_FLAG, FIELD(list_devices), 0, 0, NULL,
+     "list devices that can hold layers and exit", 2, 0, NULL},
     {NULL, "--version", NULL, NULL, NULL, OPTION_FLAG, FIELD(show_version), 0, 0, NULL, "show versions and exit", true, 0,
      NULL},
     {"-h", "--help", NULL, NULL, NULL, OPTION_FLAG, FIELD(show_help), 0, 0, NULL, "show this text and exit; --help-all: all options",
@@ -78,7 +80,7 @@ static const option_spec options_specs[] = {
     {NULL, "--help-all", NULL, NULL, NULL, OPTION_FLAG, FIELD(show_help_all), 0, 0, NULL, "show all options and exit", 2, 0, NULL},
 };
 
-static const option_table options_table = {"chatbot", options_specs, sizeof options_specs / sizeof options_specs[0]};
+static const option_table options_table = {"chatbot", options_specs, sizeof options_specs / sizeof options_specs[0], {NULL, NULL}};
 
 /* Latency: as little of a prompt at a time as makes sense. Throughput: as much as there is. */
 static bool parse_prefill_budget(host_options *options, char *message, size_t message_size) {
@@ -99,7 +101,16 @@ static bool parse_prefill_budget(host_options *options, char *message, size_t me
     return true;
 }
 
-bool host_options_parse(int argc, char *const argv[], host_options *options, char *message, size_t message_size) {
+/* The only one of the library's that llamaipc hands on. */
+static bool hand_on_layers(const option_others *others, const host_options *options, char *message, size_t message_size) {
+    char option[] = "--gpu-layers", *words[] = {option, (char *)(uintptr_t)options->n_gpu_layers};
+    return !options->n_gpu_layers || !others->take || others->take(others->user_data, 2, words, message, message_size) > 0;
+}
+
+bool host_options_parse(int argc, char *const argv[], const option_others *others, host_options *options, char *message,
+                        size_t message_size) {
+    option_table table = options_table;
+    if (others) table.others = *others;
     memset(options, 0, sizeof *options);
     options_defaults(&options_table, options);
     /* What nobody says about sampling is the model's business, whose file may recommend something, and then the default. */
@@ -107,7 +118,8 @@ bool host_options_parse(int argc, char *const argv[], host_options *options, cha
     LIPC_SAMPLING_MAP(LEAVE)
 #undef LEAVE
     return options_environment(&options_table, OPTIONS_NO_COMMAND, options, message, message_size) &&
-           options_parse(&options_table, OPTIONS_NO_COMMAND, argc, argv, options, NULL, message, message_size) &&
+           options_parse(&table, OPTIONS_NO_COMMAND, argc, argv, options, NULL, message, message_size) &&
+           hand_on_layers(&table.others, options, message, message_size) &&
            parse_prefill_budget(options, message, message_size);
 }
 
@@ -130,7 +142,8 @@ void host_options_print_manual(FILE *file) {
                   "until it is told to stop. Without options, it serves the embedded demonstration model under the name "
                   "llama_cpp. The first SIGTERM or SIGINT lets the answers in progress finish, the second ends the host "
                   "immediately. The log goes to standard error; output that nobody reads never blocks the host.\n"
-                  ".SH OPTIONS\nThe command line takes precedence over the environment.\n");
+                  ".SH OPTIONS\nThe command line takes precedence over the environment. llama.cpp's own options for models, "
+                  "contexts and devices are accepted as well; \\-\\-help\\-all lists them.\n");
     options_print_manual(&options_table, OPTIONS_NO_COMMAND, true, file);
     fprintf(file, ".SH ENVIRONMENT\n.TP\n.B LIPC_PARENT_PID\nwith \\-\\-exit\\-with\\-parent: the process that "
                   "started the host, if that is not its parent; the host exits with it as well\n");

@@ -4,6 +4,8 @@
 
 #include "log.h"
 
+#include "../options/options.h"
+
 #include "lipc/layout.h"
 #include "lipc/parameters.h"
 
@@ -17,7 +19,7 @@ typedef struct host_options {
     const char *name;       /* likewise */
     int32_t n_ctx;          /* 0: as trained; -1: as trained, but at most HOST_CTX_DEFAULT_MAX */
     int32_t n_threads;      /* 0: one for each physical core */
-    int32_t n_gpu_layers;   /* negative: all */
+    const char *n_gpu_layers; /* as llama.cpp spells it; NULL: auto */
     LIPC_PARAMETER_MAP(LIPC_PARAMETER_FIELD) /* what requests leave to the host */
     int32_t n_streams;      /* streams in the segment */
     int32_t n_parallel;     /* answers made at a time; 0: as the engine sees fit, with a replay as many as streams */
@@ -45,6 +47,8 @@ typedef struct host_options {
     bool exit_with_parent;
     bool no_supervise;      /* one process, which is not started again if it dies */
     bool check;             /* library and model, and no more */
+    bool list_devices;
+    struct arguments *library; /* llama.cpp's own options; not of the table */
     bool show_version;
     bool show_help, show_help_all;
 } host_options;
@@ -55,8 +59,10 @@ typedef struct host_options {
 #define HOST_CTX_DEFAULT_MAX 4096
 
 /* Fills `options` from the defaults, then the environment, then the command line; the later wins. Returns false with
- * one sentence in `message` (what, which value, what to do) if an option or a value is wrong. */
-bool host_options_parse(int argc, char *const argv[], host_options *options, char *message, size_t message_size);
+ * one sentence in `message` (what, which value, what to do) if an option or a value is wrong. `others` takes what is not ours; NULL:
+ * there is nobody who does. */
+bool host_options_parse(int argc, char *const argv[], const option_others *others, host_options *options, char *message,
+                        size_t message_size);
 
 /* The screen of --help, what --help-all says, and the manual page in roff. */
 void host_options_print_help(FILE *file);

@@ -258,6 +258,10 @@ static bool has_unit(const option_spec *spec) {
     return spec->kind == OPTION_INTEGER || spec->kind == OPTION_WIDE || spec->kind == OPTION_REAL;
 }
 
+static int take_other(const option_table *table, int n_words, char *const words[], char *message, size_t message_size) {
+    return table->others.take ? table->others.take(table->others.user_data, n_words, words, message, message_size) : 0;
+}
+
 bool options_parse(const option_table *table, uint32_t command, int argc, char *const argv[], void *fields,
                    option_words *words, char *message, size_t message_size) {
     const char *allowed;
@@ -275,6 +279,12 @@ bool options_parse(const option_table *table, uint32_t command, int argc, char *
         size_t length = spelling_length(argv[i]);
         const option_spec *spec = find(table, argv[i], length);
         const char *value = argv[i][length] ? argv[i] + length + 1 : NULL;
+        int n_taken = spec ? 0 : take_other(table, argc - i, argv + i, message, message_size);
+        if (n_taken < 0) return false;
+        if (n_taken > 0) {
+            i += n_taken - 1;
+            continue;
+        }
         if (!spec || !option_belongs(spec, command) || (value && !spec->argument)) {
             say_unknown(table, command, argv[i], message, message_size);
             return false;

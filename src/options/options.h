@@ -47,10 +47,19 @@ typedef struct option_spec {
     const char *choices;     /* "error|warn|info|debug" */
 } option_spec;
 
+/* Who knows options that the table does not have. */
+typedef struct option_others {
+    /* Takes the option that `words` begin with, and its values behind it. Returns how many words these are; 0: it knows no such
+     * option; -1: it refuses it, with a sentence in `message`. */
+    int (*take)(void *user_data, int n_words, char *const words[], char *message, size_t message_size);
+    void *user_data;
+} option_others;
+
 typedef struct option_table {
     const char *program;     /* "chatbot" */
     const option_spec *specs;
     size_t n_specs;
+    option_others others;    /* take may be NULL: there are no others */
 } option_table;
 
 /* For a program without commands, and for what stands before the command. */

@@ -67,14 +67,25 @@ int main(void) {
         {"--min-p", "1.5"}, {"--top-p", "-0.1"}, {"--top-k", "-1"}, {"--seed", "0x10"}, {"--name", ""},
         {"--name", "a/b"}, {"--name", ".hidden"}, {"--name", "with space"}, {"--name", "n\xc3\xa4me"},
         {"--name", "0123456789012345678901234567890123456789012345678901234567890123"}, {"--log-level", "loud"},
-        {"-m", ""}};
+        {"-m", ""}, {"-ngl", "some"}, {"-ctk", "q9"}, {"-fa", "perhaps"}, {"-tb", "two"}, {"--override-kv", "x"}};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
         check_usage(instance, bad[i][0], bad[i][1], bad[i][1]);
+
+    check_usage(instance, "--port", "8080", "no meaning here");
+    check_usage(instance, "-hf", "a/b", "no meaning here");
+
+    test_step("what does not fit, and an adapter that is not there");
+    char *reason = run(instance, false, 5, (const char *const[]){"--log-level", "error", "-c", "100000000", "-ctk", "q8_0", NULL});
+    CHECK_SAY(strstr(reason, "beside the weights") && strstr(reason, "-np N") && count_lines(reason) == 1, "%s", reason);
+    free(reason);
+    reason = run(instance, false, 3, (const char *const[]){"--log-level", "error", "--lora", "/no/such.gguf", NULL});
+    CHECK_SAY(strstr(reason, "/no/such.gguf") != NULL, "%s", reason);
+    free(reason);
 
     test_step("bad values in the environment");
     static const char *const variables[] = {"LLAMA_ARG_CTX_SIZE", "LLAMA_ARG_THREADS", "LLAMA_ARG_N_GPU_LAYERS",
                                             "LLAMA_ARG_N_PREDICT", "LLAMA_ARG_TEMPERATURE", "LLAMA_ARG_MIN_P",
-                                            "LLAMA_ARG_TOP_P", "LLAMA_ARG_TOP_K", "LIPC_NAME", "LIPC_LOG_LEVEL"};
+                                            "LLAMA_ARG_TOP_P", "LLAMA_ARG_TOP_K", "LLAMA_ARG_CACHE_TYPE_K", "LIPC_NAME", "LIPC_LOG_LEVEL"};
     for (size_t i = 0; i < sizeof variables / sizeof variables[0]; i++) {
         setenv(variables[i], "no/good", 1);
         char *err = run(instance, true, 2, (const char *const[]){NULL});

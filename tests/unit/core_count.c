@@ -1,5 +1,5 @@
-/* core_count.c - how many cores a host counts on where a control group allows it less than the machine has, as a container
- * with a quota does, in both versions of control groups. The files are made here, over those of the system. */
+/* core_count.c - how many cores and how much memory a host counts on where a control group allows it less than the machine has,
+ * as a container with a quota does, in both versions of control groups. The files are made here, over those of the system. */
 #include "../support/harness.h"
 
 #include "platform/platform.h"
@@ -20,6 +20,20 @@ int main(void) {
     int all = plat_core_count();
     if (!test_private_shm("mode=1777") || mount("tmpfs", "/sys/fs/cgroup", "tmpfs", 0, NULL) != 0)
         test_skip("a mount namespace of one's own is not allowed here");
+    test_step("memory");
+    uint64_t machine = plat_memory_available_bytes();
+    CHECK(machine > 64 << 20);
+    write_file("/sys/fs/cgroup/memory.max", "max\n");
+    CHECK(plat_memory_available_bytes() > machine / 2);
+    write_file("/sys/fs/cgroup/memory.max", "33554432\n");
+    CHECK_INT(plat_memory_available_bytes(), ==, 32 << 20);
+    write_file("/sys/fs/cgroup/memory.current", "30000000\n");
+    write_file("/sys/fs/cgroup/memory.stat", "anon 9\ninactive_file 10000000\nactive_file 7\n");
+    CHECK_INT(plat_memory_available_bytes(), ==, 33554432 - 20000000);
+    write_file("/sys/fs/cgroup/memory.current", "90000000\n");
+    CHECK_INT(plat_memory_available_bytes(), ==, 1); /* 0 would be "not known" */
+    CHECK(remove("/sys/fs/cgroup/memory.max") == 0);
+
     if (all < 2)
         test_skip("this machine, or this test, has one core");
     CHECK_INT(plat_core_count(), ==, all);

@@ -20,7 +20,7 @@ static bool parse(const char *const *words) {
         argc++;
     }
     memset(message, 0, sizeof message);
-    return host_options_parse(argc, argv, &options, message, sizeof message);
+    return host_options_parse(argc, argv, NULL, &options, message, sizeof message);
 }
 
 #define PARSE(...) parse((const char *const[]){__VA_ARGS__, NULL})
@@ -52,7 +52,7 @@ int main(void) {
     CHECK_TEXT(options.model_path, "a.gguf");
     CHECK_INT(options.n_ctx, ==, 100);
     CHECK_INT(options.n_threads, ==, 3);
-    CHECK_INT(options.n_gpu_layers, ==, 7);
+    CHECK_TEXT(options.n_gpu_layers, "7");
     CHECK_INT(options.n_predict, ==, 9);
     CHECK_INT(options.seed, ==, 11);
     CHECK_SAY(PARSE("--model=b=c.gguf", "--ctx-size=200", "--threads", "4", "--gpu-layers=8", "--predict", "10",

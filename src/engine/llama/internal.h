@@ -34,6 +34,8 @@
 #include "../sampling.h"
 
 #include "common/answer.h"
+#include "common/arguments.h"
+#include "common/backends.h"
 #include "common/chain.h"
 #include "common/chat.h"
 
@@ -118,6 +120,8 @@ struct llama_engine {
     engine_file_state file;    /* as it was when the model was loaded; the library reads weights out of it at any time */
     struct llama_context *context;
     struct ggml_threadpool *threadpool; /* NULL: the library's own threads */
+    struct ggml_threadpool *prompt_threadpool; /* NULL: the same */
+    int32_t n_prompt_threads;
     threadpool_free_fn threadpool_free;
     struct llama_batch batch;
     int32_t n_batch, n_ubatch;

@@ -15,22 +15,9 @@ static int check_file(struct llama_engine *engine) {
     return engine_check_file(engine->options.model_path, engine->base.message, sizeof engine->base.message);
 }
 
-static bool has_cpu(void) {
-    return ggml_backend_dev_by_type(GGML_BACKEND_DEVICE_TYPE_CPU) != NULL;
-}
-
 static bool has_gpu(void) {
     return ggml_backend_dev_by_type(GGML_BACKEND_DEVICE_TYPE_GPU) != NULL ||
            ggml_backend_dev_by_type(GGML_BACKEND_DEVICE_TYPE_IGPU) != NULL;
-}
-
-/* Backends lie beside the library that loads them; where the system packages put them elsewhere, the library knows. */
-static void load_backends(void) {
-    if (has_cpu()) return; /* linked in, or an engine was open before */
-    char folder[4096];
-    if (plat_library_folder((const void *)(uintptr_t)ggml_backend_load_all_from_path, folder, sizeof folder) == PLAT_OK)
-        ggml_backend_load_all_from_path(folder);
-    if (!has_cpu()) ggml_backend_load_all();
 }
 
 /* Where the library's last words go: those of whoever opened a model last. Without this they would be a backtrace by
@@ -45,9 +32,10 @@ static void on_abort(const char *message) {
 static int ensure_backends(struct llama_engine *engine) {
     last_words = engine->options.callbacks;
     ggml_set_abort_callback(on_abort);
-    load_backends();
+    bool has_processor = backends_load();
     llama_backend_init();
-    if (has_cpu()) return ENGINE_OK;
+    llama_numa_init(arguments_numa(engine->options.arguments));
+    if (has_processor) return ENGINE_OK;
     llama_say(engine, "libllama has no part that runs on this processor: the libraries libggml-cpu*.so must lie beside it, "
                       "and one of them must be for a processor like this one; build or install the library anew");
     return ENGINE_E_LIBRARY;
@@ -146,25 +134,6 @@ static void read_recommendations(struct llama_engine *engine) {
     chain_free(trial);
 }
 
-static int load_weights(struct llama_engine *engine) {
-    struct llama_model_params params = llama_model_default_params();
-    params.n_gpu_layers = engine->options.n_gpu_layers;
-    params.progress_callback = on_model_progress;
-    params.progress_callback_user_data = engine;
-    engine->model = llama_model_load_from_file(engine->model_file, params);
-    if (engine->model) {
-        int error = check_kind(engine);
-        engine->vocab = llama_model_get_vocab(engine->model);
-        if (error == ENGINE_OK) read_recommendations(engine);
-        return error;
-    }
-    if (engine_is_interrupted(&engine->options.callbacks)) {
-        llama_say(engine, "loading was interrupted");
-        return ENGINE_E_ABORTED;
-    }
-    return say_damaged(engine);
-}
-
 /* ---- the context --------------------------------------------------------------------------------------------------- */
 
 /* Bytes of the key-value cache at 16 bits: for each token, layer and key-value head one key and one value. Models with
@@ -202,23 +171,6 @@ static int32_t default_sequences(const struct llama_engine *engine) {
     return room >= ENGINE_SEQUENCES_DEFAULT ? ENGINE_SEQUENCES_DEFAULT : room >= 2 ? (int32_t)room : 1;
 }
 
-static int check_memory(struct llama_engine *engine, uint64_t n_ctx) {
-    int32_t n_sequences = engine->base.facts.n_sequences;
-    uint64_t available = plat_memory_available_bytes();
-    double needed = cache_bytes(engine->model, n_ctx) * n_sequences;
-    bool is_elsewhere = has_gpu() && engine->options.n_gpu_layers != 0;
-    if (available == 0 || needed <= (double)available || !can_rewind(engine->model) || is_elsewhere) return ENGINE_OK;
-    if (n_sequences == 1)
-        llama_say(engine,
-            "a context of %llu tokens needs %.1f GB of memory, %.1f GB are available; give a smaller one with -c N",
-            (unsigned long long)n_ctx, needed / 1e9, (double)available / 1e9);
-    else
-        llama_say(engine,
-            "%d contexts of %llu tokens need %.1f GB of memory, %.1f GB are available; give smaller ones with -c N",
-            n_sequences, (unsigned long long)n_ctx, needed / 1e9, (double)available / 1e9);
-    return ENGINE_E_CONTEXT;
-}
-
 /* Errors: CONTEXT. *n_ctx is what a sequence gets. */
 static int check_context(struct llama_engine *engine, uint64_t *n_ctx) {
     uint32_t n_sequences = (uint32_t)engine->base.facts.n_sequences;
@@ -229,17 +181,15 @@ static int check_context(struct llama_engine *engine, uint64_t *n_ctx) {
         return ENGINE_E_CONTEXT;
     }
     *n_ctx = choose_context(engine);
-    int error = check_memory(engine, *n_ctx);
-    if (error < 0 || *n_ctx * n_sequences <= UINT32_MAX - CONTEXT_PIECE) return error;
+    if (*n_ctx * n_sequences <= UINT32_MAX - CONTEXT_PIECE) return ENGINE_OK;
     llama_say(engine, "%u contexts of %llu tokens are more than the library can count; give a smaller one with -c N",
         n_sequences, (unsigned long long)*n_ctx);
     return ENGINE_E_CONTEXT;
 }
 
-static int make_context(struct llama_engine *engine, uint64_t n_ctx) {
+static struct llama_context_params context_params(const struct llama_engine *engine, uint64_t n_ctx, uint32_t n_sequences) {
     const llama_engine_options *options = &engine->options;
-    uint32_t n_sequences = (uint32_t)engine->base.facts.n_sequences;
-    struct llama_context_params params = llama_context_default_params();
+    struct llama_context_params params = arguments_context(options->arguments);
     params.n_ctx = (uint32_t)n_ctx * n_sequences;
     params.n_batch = options->n_batch > 0 ? (uint32_t)options->n_batch : BATCH_DEFAULT;
     params.n_ubatch = options->n_ubatch > 0 ? (uint32_t)options->n_ubatch : UBATCH_DEFAULT;
@@ -249,13 +199,81 @@ static int make_context(struct llama_engine *engine, uint64_t n_ctx) {
     params.kv_unified = !options->is_repeatable;
     /* Logits of last tokens and drafted ones only: saves vocabulary x batch floats. */
     params.n_outputs_max = n_sequences + (uint32_t)options->n_draft;
-    params.n_threads = params.n_threads_batch = engine->base.facts.n_threads;
+    params.n_threads = engine->base.facts.n_threads > 0 ? engine->base.facts.n_threads : 1; /* not known yet while layers are fitted */
+    params.n_threads_batch = engine->n_prompt_threads > 0 ? engine->n_prompt_threads : 1;
     params.no_perf = true;
+    return params;
+}
+
+/* The library reserves its memory, and gets it when it writes there: then it is too late. Measuring takes as long as reading the
+ * model's header, so what is far from any limit is not measured. Errors: CONTEXT. */
+static int check_room(struct llama_engine *engine, const struct llama_context_params *params) {
+    char reason[ENGINE_MESSAGE_SIZE / 2];
+    uint64_t available = plat_memory_available_bytes();
+    bool is_small = available > 0 && 4 * cache_bytes(engine->model, params->n_ctx) < (double)available;
+    if (is_small && !has_gpu()) return ENGINE_OK;
+    if (arguments_have_room(engine->options.arguments, engine->model_file, params, available, reason, sizeof reason)) return ENGINE_OK;
+    llama_say(engine, "a context of %u tokens does not fit: %s; give a smaller one with -c N, fewer answers at a time with -np N, or a "
+                      "smaller cache with -ctk q8_0 -ctv q8_0", params->n_ctx, reason);
+    return ENGINE_E_CONTEXT;
+}
+
+/* How many layers go elsewhere, before anything is known of the model: beside the largest context that it may get. */
+static void fit_layers(struct llama_engine *engine, struct llama_model_params *model) {
+    const llama_engine_options *options = &engine->options;
+    uint32_t n_sequences = options->n_sequences > 0 ? (uint32_t)options->n_sequences : ENGINE_SEQUENCES_DEFAULT;
+    uint32_t n_ctx = options->n_ctx ? options->n_ctx : options->n_ctx_limit;
+    struct llama_context_params context = context_params(engine, n_ctx, n_sequences);
+    arguments_fit_layers(options->arguments, engine->model_file, model, &context);
+}
+
+static int load_weights(struct llama_engine *engine) {
+    struct llama_model_params params = arguments_model(engine->options.arguments);
+    if (has_gpu()) fit_layers(engine, &params);
+    params.progress_callback = on_model_progress;
+    params.progress_callback_user_data = engine;
+    engine->model = llama_model_load_from_file(engine->model_file, params);
+    if (engine->model) {
+        int error = check_kind(engine);
+        engine->vocab = llama_model_get_vocab(engine->model);
+        if (error == ENGINE_OK) read_recommendations(engine);
+        return error;
+    }
+    if (engine_is_interrupted(&engine->options.callbacks)) {
+        llama_say(engine, "loading was interrupted");
+        return ENGINE_E_ABORTED;
+    }
+    return say_damaged(engine);
+}
+
+static int make_context(struct llama_engine *engine, uint64_t n_ctx) {
+    struct llama_context_params params = context_params(engine, n_ctx, (uint32_t)engine->base.facts.n_sequences);
+    int error = check_room(engine, &params);
+    if (error < 0) return error;
     engine->context = llama_init_from_model(engine->model, params);
     if (engine->context) return ENGINE_OK;
     llama_say(engine, "a context of %u tokens does not fit: %s; give a smaller one with -c N", params.n_ctx,
         llama_reason(engine));
     return ENGINE_E_CONTEXT;
+}
+
+/* Errors: MODEL_MISSING, MODEL_BAD. The model frees them. */
+static int load_adapters(struct llama_engine *engine) {
+    enum { MOST = 64 };
+    struct llama_adapter_lora *adapters[MOST];
+    float scales[MOST];
+    const char *path;
+    size_t n = 0;
+    for (; n < MOST && (path = arguments_adapter(engine->options.arguments, n, &scales[n])); n++) {
+        int error = engine_check_file(path, engine->base.message, sizeof engine->base.message);
+        if (error < 0) return error;
+        adapters[n] = llama_adapter_lora_init(engine->model, path);
+        if (adapters[n]) continue;
+        llama_say(engine, "the adapter '%s' cannot be used with this model: %s", path, llama_reason(engine));
+        return ENGINE_E_MODEL_BAD;
+    }
+    if (n > 0) llama_set_adapters_lora(engine->context, adapters, n, scales);
+    return ENGINE_OK;
 }
 
 /* The library otherwise starts a new pool of threads for every evaluation. Its threads poll for a while after each evaluation
@@ -264,9 +282,12 @@ static void attach_threadpool(struct llama_engine *engine) {
     threadpool_new_fn new_pool = (threadpool_new_fn)(uintptr_t)cpu_function("ggml_threadpool_new");
     engine->threadpool_free = (threadpool_free_fn)(uintptr_t)cpu_function("ggml_threadpool_free");
     if (!new_pool || !engine->threadpool_free) return;
-    struct ggml_threadpool_params params = ggml_threadpool_params_default(engine->base.facts.n_threads);
+    struct ggml_threadpool_params params;
+    arguments_threads(engine->options.arguments, engine->base.facts.n_threads, false, &params);
     engine->threadpool = new_pool(&params);
-    if (engine->threadpool) llama_attach_threadpool(engine->context, engine->threadpool, NULL);
+    if (arguments_threads(engine->options.arguments, engine->base.facts.n_threads, true, &params))
+        engine->prompt_threadpool = new_pool(&params);
+    if (engine->threadpool) llama_attach_threadpool(engine->context, engine->threadpool, engine->prompt_threadpool);
 }
 
 static void decide_about_cells(struct llama_engine *engine) {
@@ -336,8 +357,11 @@ int model_context(struct llama_engine *engine) {
     uint64_t n_ctx;
     facts->n_sequences = engine->options.n_sequences > 0 ? engine->options.n_sequences : default_sequences(engine);
     facts->n_threads = engine->options.n_threads > 0 ? engine->options.n_threads : plat_core_count();
+    struct ggml_threadpool_params threads;
+    arguments_threads(engine->options.arguments, facts->n_threads, true, &threads);
+    engine->n_prompt_threads = threads.n_threads;
     int error = check_context(engine, &n_ctx);
-    if (error < 0 || (error = make_context(engine, n_ctx)) < 0) return error;
+    if (error < 0 || (error = make_context(engine, n_ctx)) < 0 || (error = load_adapters(engine)) < 0) return error;
     attach_threadpool(engine);
     engine->n_batch = (int32_t)llama_n_batch(engine->context); /* less than asked for if the context is smaller */
     engine->n_ubatch = (int32_t)llama_n_ubatch(engine->context);
@@ -361,5 +385,6 @@ void model_close(struct llama_engine *engine) {
     if (engine->batch.token) llama_batch_free(engine->batch);
     if (engine->context) llama_free(engine->context);
     if (engine->threadpool) engine->threadpool_free(engine->threadpool);
+    if (engine->prompt_threadpool) engine->threadpool_free(engine->prompt_threadpool);
     if (engine->model) llama_model_free(engine->model);
 }

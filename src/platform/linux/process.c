@@ -276,40 +276,66 @@ static int read_numbers(const char *folder, const char *name, long long numbers[
     return n;
 }
 
-/* Whole processors that a group's quota pays for, in either version of control groups; `most` if that is not less. */
-static int quota_of(const char *folder, int most) {
+/* What one control group leaves of `most`. */
+typedef long long (*group_limit)(const char *folder, long long most);
+
+/* Whole processors that its quota pays for, in either version of control groups. */
+static long long quota_of(const char *folder, long long most) {
     long long quota[2], period[2];
     bool is_limited = read_numbers(folder, "cpu.max", quota) == 2;
     if (is_limited) period[0] = quota[1];
     else is_limited = read_numbers(folder, "cpu.cfs_quota_us", quota) >= 1 && quota[0] > 0 &&
                       read_numbers(folder, "cpu.cfs_period_us", period) >= 1;
     if (!is_limited || period[0] <= 0 || quota[0] / period[0] >= most) return most;
-    return quota[0] < period[0] ? 1 : (int)(quota[0] / period[0]);
+    return quota[0] < period[0] ? 1 : quota[0] / period[0];
+}
+
+/* Bytes of files that the group has in memory and can do without. */
+static long long idle_files_of(const char *folder) {
+    char path[PATH_MAX], line[128];
+    long long n_bytes = 0;
+    if (snprintf(path, sizeof path, "%s/memory.stat", folder) >= (int)sizeof path) return 0;
+    FILE *file = fopen(path, "re");
+    while (file && fgets(line, sizeof line, file)) /* version 1 also says it of the group without those that lie in it, before */
+        if (sscanf(line, "total_inactive_file %lld", &n_bytes) != 1) sscanf(line, "inactive_file %lld", &n_bytes);
+    if (file) fclose(file);
+    return n_bytes;
+}
+
+/* Bytes that it may still use. */
+static long long memory_of(const char *folder, long long most) {
+    long long limit[2], used[2] = {0};
+    bool is_version_2 = read_numbers(folder, "memory.max", limit) >= 1;
+    if (!is_version_2 && read_numbers(folder, "memory.limit_in_bytes", limit) < 1) return most;
+    read_numbers(folder, is_version_2 ? "memory.current" : "memory.usage_in_bytes", used);
+    long long left = limit[0] - used[0] + idle_files_of(folder);
+    return left >= most ? most : left > 0 ? left : 1;
 }
 
 /* The least of a group's and all of those that it lies in. */
-static int quota_along(const char *root, const char *group, int most) {
+static long long limit_along(const char *root, const char *group, group_limit limit, long long most) {
     char folder[PATH_MAX];
     size_t n_root = strlen(root);
     if (snprintf(folder, sizeof folder, "%s%s", root, group) >= (int)sizeof folder) return most;
     for (char *end = folder + strlen(folder); end >= folder + n_root; end = strrchr(folder, '/')) {
         *end = 0;
-        most = quota_of(folder, most);
+        most = limit(folder, most);
     }
     return most;
 }
 
 /* Lines of "number:controllers:group"; those of version 2 have no controllers. */
-static int quota_cores(int most) {
-    char line[PATH_MAX + 256];
+static long long limit_of_groups(const char *controller, group_limit limit, long long most) {
+    char line[PATH_MAX + 256], root[64];
     FILE *file = fopen("/proc/self/cgroup", "re");
+    snprintf(root, sizeof root, "%s/%s", GROUPS_FOLDER, controller);
     while (file && fgets(line, sizeof line, file)) {
         line[strcspn(line, "\n")] = 0;
         char *controllers = strchr(line, ':'), *group = controllers ? strchr(controllers + 1, ':') : NULL;
         if (!group) continue;
         *group++ = 0;
-        if (controllers[1] == 0) most = quota_along(GROUPS_FOLDER, group, most);
-        else if (strstr(controllers, "cpu")) most = quota_along(GROUPS_FOLDER "/cpu", group, most);
+        if (controllers[1] == 0) most = limit_along(GROUPS_FOLDER, group, limit, most);
+        else if (strstr(controllers, controller)) most = limit_along(root, group, limit, most);
     }
     if (file) fclose(file);
     return most;
@@ -322,7 +348,7 @@ int plat_core_count(void) {
     for (int cpu = 0; cpu < CPU_SETSIZE; cpu++)
         if (CPU_ISSET(cpu, &allowed)) CPU_SET(first_sibling(cpu), &cores);
     int count = CPU_COUNT(&cores);
-    return count > 1 ? quota_cores(count) : 1;
+    return count > 1 ? (int)limit_of_groups("cpu", quota_of, count) : 1;
 }
 
 uint64_t plat_memory_available_bytes(void) {
@@ -333,7 +359,7 @@ uint64_t plat_memory_available_bytes(void) {
     while (fgets(line, sizeof line, file))
         if (sscanf(line, "MemAvailable: %llu", &kib) == 1) break;
     fclose(file);
-    return kib * 1024;
+    return (uint64_t)limit_of_groups("memory", memory_of, (long long)kib * 1024);
 }
 
 int plat_program_folder(char *path, size_t size_bytes) {

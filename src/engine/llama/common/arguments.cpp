@@ -1,0 +1,246 @@
+/* arguments.cpp - see arguments.h. */
+#include "arguments.h"
+
+#include "backends.h"
+
+#include "arg.h"
+#include "common.h"
+#include "fit.h"
+#include "log.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <cstring>
+#include <set>
+#include <stdexcept>
+
+struct arguments {
+    common_params params;
+    std::vector<common_arg> options; /* the library's */
+};
+
+namespace {
+
+/* Those that mean something here, by one of their names. All others of llama-server's are refused. */
+const std::set<std::string> known = {
+    "--threads-batch", "--cpu-mask", "--cpu-range", "--cpu-strict", "--prio", "--poll", "--cpu-mask-batch", "--cpu-range-batch",
+    "--cpu-strict-batch", "--prio-batch", "--poll-batch", "--flash-attn", "--rope-scaling", "--rope-scale", "--rope-freq-base",
+    "--rope-freq-scale", "--yarn-orig-ctx", "--yarn-ext-factor", "--yarn-attn-factor", "--yarn-beta-slow", "--yarn-beta-fast",
+    "--kv-offload", "--repack", "--no-host", "--cache-type-k", "--cache-type-v", "--rpc", "--mlock", "--mmap", "--direct-io",
+    "--load-mode", "--lazy-mode", "--numa", "--device", "--override-tensor", "--cpu-moe", "--n-cpu-moe", "--n-cpu-ffn", "--gpu-layers",
+    "--split-mode", "--tensor-split", "--main-gpu", "--fit", "--fit-target", "--fit-ctx", "--check-tensors", "--override-kv",
+    "--op-offload", "--lora", "--lora-scaled"};
+
+/* They look at the devices that there are. */
+const std::set<std::string> about_devices = {"--device", "--override-tensor", "--rpc", "--split-mode", "--tensor-split", "--main-gpu"};
+
+bool has(const std::vector<const char *> &names, const std::string &name) {
+    return std::any_of(names.begin(), names.end(), [&](const char *each) { return name == each; });
+}
+
+bool is_among(const common_arg &option, const std::set<std::string> &names) {
+    return std::any_of(option.args.begin(), option.args.end(), [&](const char *name) { return names.count(name) > 0; });
+}
+
+/* What the library says about a value: mostly a word or two, or the name of a function that found no number. */
+std::string reason(const std::exception &error) {
+    std::string text = error.what();
+    if (text.rfind("sto", 0) == 0) return "expected a number";
+    size_t at = text.rfind("error: ", 0) == 0 ? 7 : 0;
+    return text.substr(at, text.find('\n', at) - at);
+}
+
+/* The library's own reader warns where there is no GPU, also of 0 layers. */
+int read_layers(const std::string &value) {
+    size_t n_read = 0;
+    if (value == "auto") return -1;
+    if (value == "all") return -2;
+    int n = std::stoi(value, &n_read);
+    if (n_read != value.size()) throw std::invalid_argument("expected a number, auto or all");
+    return n;
+}
+
+void apply(common_params &params, const common_arg &option, bool is_positive, const std::string &first, const std::string &second) {
+    if (is_among(option, about_devices)) backends_load();
+    if (has(option.args, "--gpu-layers")) params.n_gpu_layers = read_layers(first);
+    else if (option.handler_void) option.handler_void(params);
+    else if (option.handler_bool) option.handler_bool(params, is_positive);
+    else if (option.handler_int) option.handler_int(params, std::stoi(first));
+    else if (option.handler_string) option.handler_string(params, first);
+    else if (option.handler_str_str) option.handler_str_str(params, first, second);
+}
+
+int count_values(const common_arg &option) {
+    return option.handler_str_str ? 2 : option.handler_int || option.handler_string ? 1 : 0;
+}
+
+const common_arg *find(const arguments &arguments, const std::string &name) {
+    for (const common_arg &option : arguments.options)
+        if (has(option.args, name) || has(option.args_neg, name)) return &option;
+    return nullptr;
+}
+
+/* "--cache_type_k=q8_0" is the same as "--cache-type-k" "q8_0". */
+struct spelling {
+    std::string name, value;
+    bool has_value = false;
+};
+
+spelling read_spelling(const char *word) {
+    spelling found = {word, "", false};
+    if (strncmp(word, "--", 2) != 0) return found;
+    size_t equals = found.name.find('=');
+    if (equals != std::string::npos) found = {found.name.substr(0, equals), found.name.substr(equals + 1), true};
+    std::replace(found.name.begin(), found.name.end(), '_', '-');
+    return found;
+}
+
+int take(arguments &arguments, int n_words, char *const words[], std::string &complaint) {
+    spelling given = read_spelling(words[0]);
+    const common_arg *option = find(arguments, given.name);
+    if (!option) return 0;
+    if (!is_among(*option, known)) {
+        complaint = given.name + " is an option of llama-server that has no meaning here: see chatbot --help-all";
+        return -1;
+    }
+    int n_values = count_values(*option), n_here = given.has_value ? 1 : 0;
+    std::string values[2] = {given.value, ""};
+    if (n_here > n_values || n_words - 1 < n_values - n_here) {
+        complaint = given.name + (n_here > n_values ? " takes no value" : std::string(" needs a value (") +
+                                  (option->value_hint ? option->value_hint : "") + ")") + ": see chatbot --help-all";
+        return -1;
+    }
+    for (int i = n_here; i < n_values; i++) values[i] = words[1 + i - n_here];
+    try {
+        apply(arguments.params, *option, has(option->args, given.name), values[0], values[1]);
+    } catch (const std::exception &error) {
+        complaint = given.name + " is '" + values[0] + "': " + reason(error);
+        return -1;
+    }
+    return 1 + n_values - n_here;
+}
+
+bool take_environment(arguments &arguments, std::string &complaint) {
+    for (const common_arg &option : arguments.options) {
+        std::string value;
+        if (!is_among(option, known) || !option.get_value_from_env(value)) continue;
+        try {
+            bool is_on = common_arg_utils::is_truthy(value);
+            if (option.handler_bool && !is_on && !common_arg_utils::is_falsey(value)) throw std::invalid_argument("expected on or off");
+            if (!option.handler_void || is_on) apply(arguments.params, option, is_on, value, "");
+        } catch (const std::exception &error) {
+            complaint = std::string("the environment's ") + option.env + " is '" + value + "': " + reason(error);
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Lists get the ends that libllama wants, with room for what is fitted. */
+void complete(arguments &arguments) {
+    common_params &params = arguments.params;
+    if (!params.kv_overrides.empty() && params.kv_overrides.back().key[0] != 0) {
+        params.kv_overrides.emplace_back();
+        params.kv_overrides.back().key[0] = 0;
+    }
+    if (params.tensor_buft_overrides.empty() || params.tensor_buft_overrides.back().pattern)
+        params.tensor_buft_overrides.resize(params.tensor_buft_overrides.size() + llama_max_tensor_buft_overrides(), {nullptr, nullptr});
+}
+
+}
+
+arguments *arguments_new(void) {
+    /* A library is silent: both would write to standard error. Who opens an engine listens. */
+    llama_log_set([](ggml_log_level, const char *, void *) {}, nullptr);
+    common_log_set_verbosity_thold(-1);
+    try {
+        auto made = std::make_unique<arguments>();
+        common_params defaults;
+        made->options = common_params_parser_init(defaults, LLAMA_EXAMPLE_SERVER).options;
+        made->params.swa_full = true; /* what a sequence has in its window can then be given back token by token */
+        return made.release();
+    } catch (const std::exception &) {
+        return nullptr;
+    }
+}
+
+bool arguments_environment(arguments *arguments, char *message, size_t message_size) {
+    std::string complaint;
+    if (take_environment(*arguments, complaint)) return true;
+    snprintf(message, message_size, "%s", complaint.c_str());
+    return false;
+}
+
+int arguments_take(arguments *arguments, int n_words, char *const words[], char *message, size_t message_size) {
+    std::string complaint;
+    int n = take(*arguments, n_words, words, complaint);
+    if (n < 0) snprintf(message, message_size, "%s", complaint.c_str());
+    return n;
+}
+
+void arguments_print_help(FILE *file) {
+    arguments *arguments = arguments_new();
+    if (!arguments) return;
+    for (const common_arg &option : arguments->options)
+        if (is_among(option, known)) fputs(option.to_string().c_str(), file);
+    delete arguments;
+}
+
+llama_model_params arguments_model(arguments *arguments) {
+    if (!arguments) return llama_model_default_params();
+    complete(*arguments);
+    return common_model_params_to_llama(arguments->params);
+}
+
+llama_context_params arguments_context(arguments *arguments) {
+    return arguments ? common_context_params_to_llama(arguments->params) : llama_context_default_params();
+}
+
+ggml_numa_strategy arguments_numa(const arguments *arguments) {
+    return arguments ? arguments->params.numa : GGML_NUMA_STRATEGY_DISABLED;
+}
+
+bool arguments_threads(const arguments *arguments, int n_threads, bool is_for_prompts, ggml_threadpool_params *params) {
+    common_cpu_params given = arguments ? is_for_prompts ? arguments->params.cpuparams_batch : arguments->params.cpuparams
+                                        : common_cpu_params();
+    bool is_the_same = is_for_prompts && given.n_threads < 0 && !given.mask_valid;
+    if (!is_for_prompts || given.n_threads < 0) given.n_threads = n_threads;
+    *params = ggml_threadpool_params_from_cpu_params(given);
+    return !is_the_same;
+}
+
+const char *arguments_adapter(const arguments *arguments, size_t n, float *scale) {
+    if (!arguments || n >= arguments->params.lora_adapters.size()) return nullptr;
+    *scale = arguments->params.lora_adapters[n].scale;
+    return arguments->params.lora_adapters[n].path.c_str();
+}
+
+void arguments_fit_layers(arguments *arguments, const char *model_path, llama_model_params *model, llama_context_params *context) {
+    if (!arguments || !arguments->params.fit_params) return;
+    common_params &params = arguments->params;
+    common_fit_params(model_path, model, context, params.tensor_split, params.tensor_buft_overrides.data(),
+                      params.fit_params_target.data(), static_cast<uint32_t>(params.fit_params_min_ctx), nullptr, GGML_LOG_LEVEL_ERROR);
+}
+
+bool arguments_have_room(arguments *arguments, const char *model_path, const llama_context_params *context, uint64_t available,
+                         char *message, size_t message_size) {
+    try {
+        std::vector<ggml_backend_dev_t> devices;
+        uint32_t n_layers, n_trained, n_experts;
+        llama_model_params model = arguments_model(arguments);
+        auto needs = common_get_device_memory_data(model_path, &model, context, devices, n_layers, n_trained, n_experts,
+                                                   GGML_LOG_LEVEL_ERROR);
+        for (size_t i = 0; i < needs.size(); i++) { /* the last is the processor */
+            bool is_device = i < devices.size();
+            double n_needed = static_cast<double>(needs[i].context + needs[i].compute);
+            double n_free = is_device ? static_cast<double>(needs[i].free) : static_cast<double>(available);
+            if (n_needed <= n_free || n_free <= 0) continue;
+            snprintf(message, message_size, "%.1f GB of memory of %s are needed beside the weights (%.1f for the cache, %.1f to "
+                     "compute with), %.1f GB are available", n_needed / 1e9, is_device ? ggml_backend_dev_name(devices[i]) : "the machine",
+                     static_cast<double>(needs[i].context) / 1e9, static_cast<double>(needs[i].compute) / 1e9, n_free / 1e9);
+            return false;
+        }
+    } catch (const std::exception &) {
+    }
+    return true;
+}
