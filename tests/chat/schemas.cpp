@@ -8,6 +8,7 @@
 #include "chat_test.hpp"
 
 extern "C" {
+#include "../../src/engine/sampling.h"
 #include "../support/test_model.h"
 }
 
@@ -158,9 +159,10 @@ engine_request request_of(const std::string &document, int number, float tempera
     engine_request request = {};
     request.document = document.c_str();
     request.n_predict = 1500;
+    sampling_init(&request.sampling);
+    sampling_complete(&request.sampling);
     request.sampling.temperature = temperature;
-    request.sampling.top_p = 1;
-    request.sampling.repeat_penalty = 1;
+    request.sampling.min_p = 0; /* every token may come */
     request.sampling.seed = static_cast<uint32_t>(number);
     return request;
 }
