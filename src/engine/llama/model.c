@@ -205,6 +205,16 @@ static struct llama_context_params context_params(const struct llama_engine *eng
     return params;
 }
 
+/* What the library keeps of each token of a context beside its cache, which it allocates and fills also when it only measures:
+ * position, shift, place in the grid and the set of sequences, of 256 bits; and the least that a cache has for a token. */
+enum { CELL_BYTES = 48, CACHE_BYTES_LEAST = 144 };
+
+/* Whether measuring would itself take too much. */
+static bool is_beyond_measure(const struct llama_engine *engine, uint32_t n_ctx, uint64_t available) {
+    return available > 0 && !llama_model_is_recurrent(engine->model) &&
+           (uint64_t)n_ctx * (CELL_BYTES + CACHE_BYTES_LEAST) > available;
+}
+
 /* The library reserves its memory, and gets it when it writes there: then it is too late. Measuring takes as long as reading the
  * model's header, so what is far from any limit is not measured. Errors: CONTEXT. */
 static int check_room(struct llama_engine *engine, const struct llama_context_params *params) {
@@ -212,7 +222,11 @@ static int check_room(struct llama_engine *engine, const struct llama_context_pa
     uint64_t available = plat_memory_available_bytes();
     bool is_small = available > 0 && 4 * cache_bytes(engine->model, params->n_ctx) < (double)available;
     if (is_small && !has_gpu()) return ENGINE_OK;
-    if (arguments_have_room(engine->options.arguments, engine->model_file, params, available, reason, sizeof reason)) return ENGINE_OK;
+    if (is_beyond_measure(engine, params->n_ctx, available))
+        snprintf(reason, sizeof reason, "its cache would take about %.0f GB, %.1f GB are available",
+                 cache_bytes(engine->model, params->n_ctx) / 1e9, (double)available / 1e9);
+    else if (arguments_have_room(engine->options.arguments, engine->model_file, params, available, reason, sizeof reason))
+        return ENGINE_OK;
     llama_say(engine, "a context of %u tokens does not fit: %s; give a smaller one with -c N, fewer answers at a time with -np N, or a "
                       "smaller cache with -ctk q8_0 -ctv q8_0", params->n_ctx, reason);
     return ENGINE_E_CONTEXT;

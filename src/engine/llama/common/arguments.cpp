@@ -14,9 +14,11 @@
 #include <set>
 #include <stdexcept>
 
+#include <unistd.h>
+
 struct arguments {
     common_params params;
-    std::vector<common_arg> options; /* the library's */
+    std::vector<common_arg> options; /* the library's; empty until they are needed */
 };
 
 namespace {
@@ -74,8 +76,19 @@ int count_values(const common_arg &option) {
     return option.handler_str_str ? 2 : option.handler_int || option.handler_string ? 1 : 0;
 }
 
-const common_arg *find(const arguments &arguments, const std::string &name) {
-    for (const common_arg &option : arguments.options)
+/* Made when it is first needed: most hosts are started with options of ours alone. The library loads its backends for it, and would
+ * look for them in the current folder, too, if there were none yet. */
+const std::vector<common_arg> &options_of(arguments &arguments) {
+    if (arguments.options.empty()) {
+        common_params defaults;
+        backends_load();
+        arguments.options = common_params_parser_init(defaults, LLAMA_EXAMPLE_SERVER).options;
+    }
+    return arguments.options;
+}
+
+const common_arg *find(arguments &arguments, const std::string &name) {
+    for (const common_arg &option : options_of(arguments))
         if (has(option.args, name) || has(option.args_neg, name)) return &option;
     return nullptr;
 }
@@ -120,8 +133,16 @@ int take(arguments &arguments, int n_words, char *const words[], std::string &co
     return 1 + n_values - n_here;
 }
 
+/* All of the known ones have names that begin so. */
+bool is_environment_empty() {
+    for (char **each = environ; *each; each++)
+        if (strncmp(*each, "LLAMA_ARG_", 10) == 0) return false;
+    return true;
+}
+
 bool take_environment(arguments &arguments, std::string &complaint) {
-    for (const common_arg &option : arguments.options) {
+    if (is_environment_empty()) return true;
+    for (const common_arg &option : options_of(arguments)) {
         std::string value;
         if (!is_among(option, known) || !option.get_value_from_env(value)) continue;
         try {
@@ -155,8 +176,6 @@ arguments *arguments_new(void) {
     common_log_set_verbosity_thold(-1);
     try {
         auto made = std::make_unique<arguments>();
-        common_params defaults;
-        made->options = common_params_parser_init(defaults, LLAMA_EXAMPLE_SERVER).options;
         made->params.swa_full = true; /* what a sequence has in its window can then be given back token by token */
         return made.release();
     } catch (const std::exception &) {
@@ -165,23 +184,32 @@ arguments *arguments_new(void) {
 }
 
 bool arguments_environment(arguments *arguments, char *message, size_t message_size) {
-    std::string complaint;
-    if (take_environment(*arguments, complaint)) return true;
-    snprintf(message, message_size, "%s", complaint.c_str());
+    try {
+        std::string complaint;
+        if (take_environment(*arguments, complaint)) return true;
+        snprintf(message, message_size, "%s", complaint.c_str());
+    } catch (const std::bad_alloc &) {
+        snprintf(message, message_size, "not enough memory");
+    }
     return false;
 }
 
 int arguments_take(arguments *arguments, int n_words, char *const words[], char *message, size_t message_size) {
-    std::string complaint;
-    int n = take(*arguments, n_words, words, complaint);
-    if (n < 0) snprintf(message, message_size, "%s", complaint.c_str());
-    return n;
+    try {
+        std::string complaint;
+        int n = take(*arguments, n_words, words, complaint);
+        if (n < 0) snprintf(message, message_size, "%s", complaint.c_str());
+        return n;
+    } catch (const std::bad_alloc &) {
+        snprintf(message, message_size, "not enough memory");
+        return -1;
+    }
 }
 
 void arguments_print_help(FILE *file) {
     arguments *arguments = arguments_new();
     if (!arguments) return;
-    for (const common_arg &option : arguments->options)
+    for (const common_arg &option : options_of(*arguments))
         if (is_among(option, known)) fputs(option.to_string().c_str(), file);
     delete arguments;
 }
