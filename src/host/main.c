@@ -123,11 +123,10 @@ static bool read_options(int argc, char *argv[], char *message, size_t message_s
     arguments *library = arguments_new();
     const option_others others = {take_library_option, library};
     snprintf(message, message_size, "not enough memory");
-    if (!library || !arguments_environment(library, message, message_size) ||
-        !host_options_parse(argc, argv, &others, &parts.options, message, message_size))
-        return false;
+    bool are_good = library && arguments_environment(library, message, message_size) &&
+                    host_options_parse(argc, argv, &others, &parts.options, message, message_size);
     parts.options.library = library;
-    return true;
+    return are_good;
 }
 
 /* Whether something was asked for that needs no host. */
@@ -147,11 +146,8 @@ static bool is_told_at_once(void) {
     return options->show_help_all || options->show_help || options->show_version || options->list_devices;
 }
 
-int main(int argc, char *argv[]) {
+static host_exit act(int argc, char *argv[]) {
     char message[MESSAGE_SIZE];
-    plat_streams_ensure();
-    plat_signals_ensure();
-    plat_arguments(&argc, &argv);
     if (!read_options(argc, argv, message, sizeof message)) {
         log_line(LOG_LEVEL_ERROR, "%s", message);
         return HOST_EXIT_USAGE;
@@ -160,4 +156,13 @@ int main(int argc, char *argv[]) {
     log_open(parts.options.log_level);
     if (parts.options.check) return loader_check(&parts.options);
     return run();
+}
+
+int main(int argc, char *argv[]) {
+    plat_streams_ensure();
+    plat_signals_ensure();
+    plat_arguments(&argc, &argv);
+    host_exit code = act(argc, argv);
+    arguments_free(parts.options.library);
+    return code;
 }

@@ -88,6 +88,7 @@ static void environment(void) {
     CHECK_INT(setenv("LLAMA_ARG_CACHE_TYPE_K", "q5_1", 1), ==, 0);
     CHECK_INT(setenv("LLAMA_ARG_NO_KV_OFFLOAD", "1", 1), ==, 0);
     CHECK_INT(setenv("LLAMA_ARG_PORT", "nonsense", 1), ==, 0);
+    arguments_free(given);
     given = arguments_new();
     CHECK(given && arguments_environment(given, message, sizeof message));
     struct llama_context_params context = arguments_context(given);
@@ -110,5 +111,6 @@ int main(void) {
     spellings();
     refusals();
     environment();
+    arguments_free(given);
     return test_end();
 }

@@ -183,6 +183,10 @@ arguments *arguments_new(void) {
     }
 }
 
+void arguments_free(arguments *arguments) {
+    delete arguments;
+}
+
 bool arguments_environment(arguments *arguments, char *message, size_t message_size) {
     try {
         std::string complaint;

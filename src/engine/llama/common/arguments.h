@@ -23,6 +23,8 @@ typedef struct arguments arguments;
 
 /* The defaults. NULL: no memory. */
 arguments *arguments_new(void);
+/* NULL: nothing. */
+void arguments_free(arguments *arguments);
 
 /* Then the environment. False, and a sentence in `message`. */
 bool arguments_environment(arguments *arguments, char *message, size_t message_size);
