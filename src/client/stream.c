@@ -194,7 +194,9 @@ static void sum_record(lipc_stream *stream, size_t number, const lipc_token_reco
 
 /* Under the stream's lock: false if all records of a complete answer have been read, and are not what the host wrote. */
 static bool are_tokens_right(const lipc_stream *stream, const stream_snapshot *snapshot) {
-    bool is_whole = snapshot->state == LIPC_STREAM_ENDED && stream->n_summed_tokens >= snapshot->n_tokens;
+    /* Of an answer that a successor could not go on with, the sum covers what had been retraced. */
+    bool is_complete = snapshot->state == LIPC_STREAM_ENDED && snapshot->end < LIPC_END_CANCELLED;
+    bool is_whole = is_complete && stream->n_summed_tokens >= snapshot->n_tokens;
     return !is_whole || !stream->client->has_token_sums ||
            __atomic_load_n(&stream_header_of(stream)->tokens_sum, __ATOMIC_RELAXED) == stream->tokens_sum;
 }
