@@ -33,6 +33,7 @@ public partial class PageTests
         {
             pages.Add(Path.GetRelativePath(Root, page));
         }
+        pages.Add("README.md");
         pages.Add("dotnet/LlamaIpc.Extensions.AI/README.md");
         pages.Add("dotnet/LlamaIpc.Testing/README.md");
         return pages;
