@@ -262,7 +262,7 @@ def c_files(folder):
     return [f"{folder}/{name}" for name in sorted(os.listdir(os.path.join(ROOT, folder))) if name.endswith(".c")]
 
 
-PRODUCT = [*c_files("src/text"), *c_files("src/channel"), *c_files("src/platform/linux")]
+PRODUCT = [*c_files("src/text"), *c_files("src/channel"), *c_files("src/platform"), *c_files("src/platform/linux")]
 SUPPORT = ["tests/support/harness.c", "tests/support/harness_common.c"]
 FORMS = {
     "plain": ["-O2"],
