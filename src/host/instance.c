@@ -9,6 +9,8 @@
 
 #include <stdio.h>
 
+enum { HOLDER_MS = 3000, HOLDER_SLICE_MS = 5 };
+
 host_exit instance_explain(int plat_error, const char *object_name, int owner_pid, char *message, size_t message_size) {
     char user[64];
     switch (plat_error) {
@@ -81,19 +83,41 @@ static int own_segment(const char *object_name, const hub_geometry *geometry, pl
     return PLAT_E_UNEXPECTED;
 }
 
-/* Somebody else has the lock. A host that lives has its own hub there. */
-static host_exit explain_owner(const char *object_name, int owner_pid, char *message, size_t message_size) {
+/* Somebody else has the lock. A live host has its own hub there. */
+static bool is_owned_by_host(const char *object_name, int owner_pid) {
     plat_segment *segment;
     hub_view found;
     hub_identity identity;
-    bool is_host = true;
-    if (owner_pid > 0 && plat_segment_look(object_name, &segment) == PLAT_OK) {
-        is_host = plat_segment_size(segment) < LIPC_HUB_END ||
-                  hub_read(plat_segment_base(segment), plat_segment_size(segment), &found, &identity) != HUB_OK ||
-                  identity.host_pid == owner_pid;
-        plat_segment_close(segment);
+    if (owner_pid <= 0 || plat_segment_look(object_name, &segment) < 0) return true;
+    bool is_host = plat_segment_size(segment) < LIPC_HUB_END ||
+                   hub_read(plat_segment_base(segment), plat_segment_size(segment), &found, &identity) != HUB_OK ||
+                   identity.host_pid == owner_pid;
+    plat_segment_close(segment);
+    return is_host;
+}
+
+/* As own_segment, but waits HOLDER_MS for a process that has the lock and is no host: `llamaipc doctor --fix` is one, for
+ * the moment in which it removes what a dead host left. */
+static int own_when_free(const char *object_name, const hub_geometry *geometry, plat_segment **segment, bool *adopted,
+                         int *owner_pid) {
+    uint64_t deadline_ns = plat_deadline_ns(HOLDER_MS);
+    plat_doorbell nobody_rings = {0};
+    bool is_said = false;
+    for (;;) {
+        int error = own_segment(object_name, geometry, segment, adopted, owner_pid);
+        if (error != PLAT_E_OWNED || is_owned_by_host(object_name, *owner_pid) || plat_clock_ns() >= deadline_ns)
+            return error;
+        if (!is_said)
+            log_line(LOG_LEVEL_WARN, "process %d holds the lock of %s, but is not its host: waiting for it", *owner_pid,
+                     object_name);
+        is_said = true;
+        plat_doorbell_wait(&nobody_rings, 0, plat_deadline_ns(HOLDER_SLICE_MS));
     }
-    if (is_host) return instance_explain(PLAT_E_OWNED, object_name, owner_pid, message, message_size);
+}
+
+static host_exit explain_owner(const char *object_name, int owner_pid, char *message, size_t message_size) {
+    if (is_owned_by_host(object_name, owner_pid))
+        return instance_explain(PLAT_E_OWNED, object_name, owner_pid, message, message_size);
     snprintf(message, message_size, "process %d holds the lock of %s, but has not begun as its host: end it if it is none, "
              "or choose another --name", owner_pid, object_name);
     return HOST_EXIT_NAME_OWNED;
@@ -106,7 +130,7 @@ host_exit instance_open(instance *instance, const host_options *options, char *m
     hub_geometry geometry;
     hub_plan(&geometry, (uint32_t)options->n_streams, options->request_size, options->response_size);
     names_object(object_name, options->name, LIPC_SUFFIX_SEGMENT);
-    int error = own_segment(object_name, &geometry, &instance->segment, &adopted, &owner_pid);
+    int error = own_when_free(object_name, &geometry, &instance->segment, &adopted, &owner_pid);
     if (error == PLAT_E_OWNED) return explain_owner(object_name, owner_pid, message, message_size);
     if (error < 0) return instance_explain(error, object_name, owner_pid, message, message_size);
     instance->name = options->name;

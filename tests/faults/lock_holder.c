@@ -36,6 +36,13 @@ static pid_t lock_owner(const char *instance) {
     return lock.l_type == F_UNLCK ? 0 : lock.l_pid;
 }
 
+static bool has_said(const test_host *host, const char *what) {
+    char *err = host_err(host);
+    bool is_there = strstr(err, what) != NULL;
+    free(err);
+    return is_there;
+}
+
 int main(void) {
     char instance[64], holder[64];
     test_host host;
@@ -73,9 +80,11 @@ int main(void) {
     CHECK_SAY(strstr(err, holder), "it says: %s", err);
     free(err);
 
-    test_step("it ends, and the next host takes over");
+    test_step("it ends while the next host waits for it, and that host takes over");
+    host_start_with(&host, instance, NULL, REPLAY(script, "--rate", "0"));
+    CHECK(WAITED(SOON_MS, has_said(&host, "waiting for it")));
     worker_kill(waiter);
-    segment = host_ready(&host, instance, REPLAY(script, "--rate", "0"));
+    segment = segment_of(instance, host.pid, LIPC_HUB_READY);
     client = client_of(instance);
     lipc_stream *stream = ask(client, "hello");
     check_whole(stream, &script);
