@@ -109,18 +109,6 @@ public class StreamTests
     }
 
     [HostFact]
-    public async Task Many_streams_at_once_share_one_thread()
-    {
-        const int Streams = 32;
-        await using Replay replay = await Replay.StartAsync(
-            Replay.Words(50), rate: 500, arguments: ["--streams", "8", "-np", "8"]);
-        Task<string>[] answers = [.. Enumerable.Range(0, Streams).Select(_ => replay.Client.AskAsync(Question))];
-        await EventuallyAsync(() => replay.Client.Status.Running > 1, "several answers are being made");
-        Assert.Equal(1, WaiterThreads());
-        Assert.All(await Task.WhenAll(answers), answer => Assert.Equal(replay.Text, answer));
-    }
-
-    [HostFact]
     public async Task Waiting_streams_block_no_thread_of_the_pool()
     {
         await using Replay replay = await Replay.StartAsync(Replay.Words(1), rate: 0, arguments: ["--streams", "2"]);

@@ -531,8 +531,8 @@ public class LlamaClient : IDisposable, IAsyncDisposable
     }
 
     /// <summary>
-    /// Makes a native call that waits, until it returns for a reason of its own: streams that join or leave the waiter
-    /// thread's wait interrupt every call that waits on this client.
+    /// Makes a native call that waits, until it returns for a reason of its own: one that is cancelled interrupts every
+    /// call that waits on this client.
     /// </summary>
     private void WaitUninterrupted(Func<int> call, CancellationToken cancellationToken)
     {

@@ -7,11 +7,10 @@ namespace LlamaIpc;
 /// <summary>
 /// One stream's place among those that are awaited. It serves one wait after the other, without allocating.
 /// </summary>
-internal sealed class StreamAwaiter(LipcStreamHandle stream) : IValueTaskSource, IDisposable
+internal sealed class StreamAwaiter(LipcStreamHandle stream) : IValueTaskSource, IThreadPoolWorkItem, IDisposable
 {
-    // Continuations elsewhere: they are the caller's code and must not occupy the waiter thread.
-    private ManualResetValueTaskSourceCore<bool> news = new() { RunContinuationsAsynchronously = true };
-
+    private ManualResetValueTaskSourceCore<bool> news;
+    private Exception? failure;
     private Timer? pause;
 
     internal LipcStreamHandle Stream => stream;
@@ -32,11 +31,28 @@ internal sealed class StreamAwaiter(LipcStreamHandle stream) : IValueTaskSource,
         return new ValueTask(this, news.Version);
     }
 
-    /// <summary>Ends the wait: there may be something to read.</summary>
-    internal void Complete() => news.SetResult(true);
+    /// <summary>
+    /// Ends the wait: there may be something to read, or an exception to be thrown. In a thread of the pool: what follows is
+    /// the caller's code and must not occupy the waiter thread. The pool runs this object itself; what the source would
+    /// post by itself is allocated anew each time.
+    /// </summary>
+    internal void Complete(Exception? exception = null)
+    {
+        failure = exception;
+        ThreadPool.UnsafeQueueUserWorkItem(this, preferLocal: false);
+    }
 
-    /// <summary>Ends the wait with an exception.</summary>
-    internal void Fail(Exception e) => news.SetException(e);
+    void IThreadPoolWorkItem.Execute()
+    {
+        if (failure is null)
+        {
+            news.SetResult(true);
+        }
+        else
+        {
+            news.SetException(failure);
+        }
+    }
 
     public void GetResult(short token) => news.GetResult(token);
 
@@ -48,26 +64,32 @@ internal sealed class StreamAwaiter(LipcStreamHandle stream) : IValueTaskSource,
 }
 
 /// <summary>
-/// Waits with lipc_stream_wait_any, on one thread, for all streams of a client that somebody awaits. A stream that
-/// joins or leaves interrupts the native wait, which then begins anew with the streams there are.
+/// Waits with lipc_client_wait_any, on one thread, for all streams of a client that somebody awaits. A stream that joins
+/// or leaves does not end the native wait.
 /// </summary>
-internal sealed class StreamWaiter(LipcClientHandle client)
+internal sealed class StreamWaiter
 {
+    private readonly LipcClientHandle client;
     private readonly WaiterThread thread = new();
+    private readonly Action serve;
 
     /// <summary>
-    /// Guards the fields below. Whoever takes an awaiter out of the list ends its wait, and nobody else.
+    /// Guards the fields below. Whoever takes an awaiter out of those that are awaited ends its wait, and nobody else.
     /// </summary>
     private readonly object gate = new();
-    private readonly List<StreamAwaiter> awaited = [];
+    private readonly Dictionary<IntPtr, StreamAwaiter> awaited = [];
     private readonly List<StreamAwaiter> paused = [];
-    private NativeOperation? wait;
     private bool serving;
     private bool stopped;
 
-    /// <summary>The streams of the native wait under way. They belong to the thread.</summary>
-    private readonly List<StreamAwaiter> held = [];
-    private IntPtr[] streams = new IntPtr[8];
+    internal StreamWaiter(LipcClientHandle client)
+    {
+        this.client = client;
+        serve = Serve;
+    }
+
+    /// <summary>How many native waits have ended for another reason than that a stream had something or none was left.</summary>
+    internal int Interruptions { get; private set; }
 
     /// <summary>
     /// Waits until a stream may have something to read. Returns early when <see cref="Release"/> says so: whoever waits
@@ -78,16 +100,13 @@ internal sealed class StreamWaiter(LipcClientHandle client)
         lock (gate)
         {
             ValueTask news = awaiter.Begin();
-            if (stopped)
+            if (stopped || !TryAwait(awaiter))
             {
                 awaiter.Complete();
-                return news;
             }
-            awaited.Add(awaiter);
-            wait?.Cancel();
-            if (!serving)
+            else if (!serving)
             {
-                serving = thread.TryPost(Serve);
+                serving = thread.TryPost(serve);
             }
             return news;
         }
@@ -113,16 +132,15 @@ internal sealed class StreamWaiter(LipcClientHandle client)
         }
     }
 
-    /// <summary>Ends the wait for a stream, if there is one, and lets go of its handle soon.</summary>
+    /// <summary>Ends the wait for a stream, if there is one.</summary>
     internal void Release(StreamAwaiter awaiter)
     {
         lock (gate)
         {
             EndPause(awaiter);
-            if (awaited.Remove(awaiter))
+            if (awaited.GetValueOrDefault(awaiter.Stream.DangerousGetHandle()) == awaiter)
             {
-                awaiter.Complete();
-                wait?.Cancel();
+                EndWait(awaiter);
             }
         }
     }
@@ -134,116 +152,90 @@ internal sealed class StreamWaiter(LipcClientHandle client)
         {
             stopped = true;
             CompleteAll();
-            wait?.Cancel();
         }
         thread.Stop();
     }
 
+    /// <summary>The stream is among those that the native wait looks at. False: it is closed.</summary>
+    private bool TryAwait(StreamAwaiter awaiter)
+    {
+        try
+        {
+            NativeMethods.StreamAwait(awaiter.Stream, wanted: 1);
+            // The wait holds no reference: whoever closes a stream has released it here first.
+            awaited[awaiter.Stream.DangerousGetHandle()] = awaiter;
+            return true;
+        }
+        catch (ObjectDisposedException)
+        {
+            return false;
+        }
+    }
+
+    private void EndWait(StreamAwaiter awaiter, Exception? exception = null)
+    {
+        awaited.Remove(awaiter.Stream.DangerousGetHandle());
+        try
+        {
+            // Also if the native wait has found it: that may have been an earlier stream at the same address.
+            NativeMethods.StreamAwait(awaiter.Stream, wanted: 0);
+        }
+        catch (ObjectDisposedException)
+        {
+            // Its close takes it out as well.
+        }
+        awaiter.Complete(exception);
+    }
+
+    /// <summary>By the thread, as long as anything is awaited: a client that was forgotten meanwhile is not kept alive.</summary>
     private void Serve()
-    {
-        while (Begin() is NativeOperation operation)
-        {
-            int error = WaitAny(out int index);
-            string message = error == (int)LipcError.Ok ? "" : NativeMethods.LastErrorMessage(error);
-            End(operation, error, message, index);
-        }
-    }
-
-    /// <summary>Takes hold of the streams that are awaited; null: there are none.</summary>
-    private NativeOperation? Begin()
-    {
-        lock (gate)
-        {
-            for (int i = awaited.Count - 1; i >= 0; i--)
-            {
-                Hold(awaited[i]);
-            }
-            try
-            {
-                wait = held.Count == 0
-                    ? null
-                    : client.BeginOperation();
-            }
-            catch (ObjectDisposedException)
-            {
-                wait = null;
-                CompleteAll();
-                LetGo();
-            }
-            serving = wait != null;
-            return wait;
-        }
-    }
-
-    private void Hold(StreamAwaiter awaiter)
     {
         bool isHeld = false;
         try
         {
-            awaiter.Stream.DangerousAddRef(ref isHeld);
-            held.Add(awaiter);
+            client.DangerousAddRef(ref isHeld);
+            while (ServeOne())
+            {
+            }
         }
         catch (ObjectDisposedException)
         {
-            awaited.Remove(awaiter);
-            awaiter.Complete();
+            lock (gate)
+            {
+                CompleteAll();
+                serving = false;
+            }
+        }
+        finally
+        {
+            if (isHeld)
+            {
+                client.DangerousRelease();
+            }
         }
     }
 
-    private unsafe int WaitAny(out int index)
+    /// <summary>Waits for one stream. False: none is awaited any more.</summary>
+    private unsafe bool ServeOne()
     {
-        if (streams.Length < held.Count)
-        {
-            streams = new IntPtr[2 * held.Count];
-        }
-        for (int i = 0; i < held.Count; i++)
-        {
-            streams[i] = held[i].Stream.DangerousGetHandle();
-        }
-        nuint found = 0;
-        int error;
-        fixed (IntPtr* first = streams)
-        {
-            error = NativeMethods.StreamWaitAny(first, (nuint)held.Count, Timeout.Infinite, &found);
-        }
-        index = (int)found;
-        return error;
-    }
-
-    private void End(NativeOperation operation, int error, string message, int index)
-    {
+        IntPtr found;
+        int error = NativeMethods.ClientWaitAny(client, Timeout.Infinite, &found);
+        string message = error == (int)LipcError.Ok ? "" : NativeMethods.LastErrorMessage(error);
         lock (gate)
         {
-            wait = null;
-            if (error == (int)LipcError.Ok)
+            if (error == (int)LipcError.Cancelled)
             {
-                CompleteOne(held[index]);
+                Interruptions++; // by a call for something else that was cancelled
             }
-            else if (error != (int)LipcError.Cancelled)
+            else if (error != (int)LipcError.Ok)
             {
-                FailHeld(error, message);
+                EndWaits(LlamaIpcException.Of((LipcError)error, message));
             }
-        }
-        operation.Dispose();
-        LetGo();
-    }
-
-    private void CompleteOne(StreamAwaiter awaiter)
-    {
-        if (awaited.Remove(awaiter))
-        {
-            awaiter.Complete();
-        }
-    }
-
-    private void FailHeld(int error, string message)
-    {
-        foreach (StreamAwaiter awaiter in held)
-        {
-            if (awaited.Remove(awaiter))
+            else if (awaited.TryGetValue(found, out StreamAwaiter? awaiter))
             {
-                awaiter.Fail(LlamaIpcException.Of((LipcError)error, message));
+                EndWait(awaiter);
             }
+            return serving = awaited.Count > 0;
         }
     }
 
@@ -270,19 +262,14 @@ internal sealed class StreamWaiter(LipcClientHandle client)
         {
             EndPause(paused[^1]);
         }
-        foreach (StreamAwaiter awaiter in awaited)
-        {
-            awaiter.Complete();
-        }
-        awaited.Clear();
+        EndWaits();
     }
 
-    private void LetGo()
+    private void EndWaits(Exception? exception = null)
     {
-        foreach (StreamAwaiter awaiter in held)
+        foreach (StreamAwaiter awaiter in awaited.Values.ToArray())
         {
-            awaiter.Stream.DangerousRelease();
+            EndWait(awaiter, exception);
         }
-        held.Clear();
     }
 }

@@ -324,6 +324,16 @@ LIPC_API int lipc_stream_run(lipc_stream *stream, int timeout_ms, lipc_delta_fn 
  * Errors: TIMEOUT, CANCELLED (lipc_client_interrupt), INVALID (no stream, NULL, or streams of different clients). */
 LIPC_API int lipc_stream_wait_any(lipc_stream *const *streams, size_t n_streams, int timeout_ms, size_t *index);
 
+/* For a thread that waits for many streams while others join and leave, without being interrupted for each. `wanted` 1: from
+ * now on lipc_client_wait_any waits for this stream, too, also in a call under way, until it has returned it once. 0: no
+ * longer. Does nothing if it is so already; closing the stream takes it out. Never blocks. Errors: INVALID. */
+LIPC_API int lipc_stream_await(lipc_stream *stream, int wanted);
+
+/* Waits until one of the awaited streams has something to read, takes it out of them, and stores it in *stream. NULL: none is
+ * awaited, or no longer. The stream may be closed by another thread as soon as this returns. Takes turns among them.
+ * Errors: TIMEOUT, CANCELLED (lipc_client_interrupt), INVALID. */
+LIPC_API int lipc_client_wait_any(lipc_client *client, int timeout_ms, lipc_stream **stream);
+
 typedef enum lipc_stream_state {
     LIPC_STREAM_QUEUED = 1,     /* waiting for its turn: queue_position */
     LIPC_STREAM_READING = 2,    /* evaluating the prompt: n_prompt_done of n_prompt tokens */

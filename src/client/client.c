@@ -285,6 +285,7 @@ int lipc_client_open(const lipc_client_options *given, lipc_client **result) {
     client->frame_ns = options.wakes_per_second > 0 ? 1000000000u / (uint64_t)options.wakes_per_second : 0;
     client->n_references = 1;
     pthread_mutex_init(&client->lock, NULL);
+    pthread_mutex_init(&client->await_lock, NULL);
     error = attach(client, &options);
     if (error == LIPC_E_OK) {
         *result = client;
@@ -295,6 +296,7 @@ int lipc_client_open(const lipc_client_options *given, lipc_client **result) {
         dismiss_started(client, LOSER_MS);
     else
         started_host_close(client->started);
+    pthread_mutex_destroy(&client->await_lock);
     pthread_mutex_destroy(&client->lock);
     free(client);
     return error;

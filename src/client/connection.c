@@ -100,6 +100,7 @@ void client_let_go_locked(lipc_client *client) {
 
 static void destroy(lipc_client *client) {
     client_close_segment(client);
+    pthread_mutex_destroy(&client->await_lock);
     pthread_mutex_destroy(&client->lock);
     free(client);
 }

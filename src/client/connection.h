@@ -2,7 +2,8 @@
  * The lowest layer of the modern client; client.c makes and ends it, the files of streams work on it.
  *
  * Locks. lipc_stream.lock guards one stream's cursor and copies; lipc_client.lock the client's requests that wait, its
- * watches and its streams' claims. Whoever takes both takes the stream's first. Nobody sleeps with one.
+ * watches and its streams' claims; lipc_client.await_lock the list of the streams that are awaited. Whoever takes several takes
+ * await_lock first and the client's last. Nobody sleeps with one.
  *
  * Life. A stream holds its client: the mapping and the memory go with the last handle. A client that was closed, has
  * lost its host or its record is "lost": from then on nothing is written into the segment in its name, because the
@@ -54,6 +55,9 @@ struct lipc_client {
     lipc_stream *first_waiting, *last_waiting; /* requests that no stream was free for, in order */
     bool has_reservation;             /* the record's reservation is ours to ask after */
     uint16_t n_watching[LIPC_STREAMS_MAX]; /* handles that watch a stream: the last one unwatches */
+
+    pthread_mutex_t await_lock; /* guards what follows, and what lipc_stream says */
+    lipc_stream *first_awaited, *last_awaited; /* for lipc_client_wait_any, those that joined last at the end */
 };
 
 static inline lipc_client_record *client_record_of(const lipc_client *client) {

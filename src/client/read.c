@@ -221,16 +221,44 @@ static bool has_something(lipc_stream *stream, uint64_t now_ns, uint64_t *until_
     return found != FOUND_NOTHING;
 }
 
-/* Which has something, `first` being looked at first. If none has, *until_ns is the next frame, or PLAT_NEVER. */
-static bool find_ready(lipc_stream *const *streams, size_t n_streams, size_t first, uint64_t now_ns, size_t *index,
-                       uint64_t *until_ns) {
+/* What a call waits for: several streams, `first` being looked at first, or (NULL) those that are awaited. */
+typedef struct wait_set {
+    lipc_stream *const *streams;
+    size_t n_streams, first;
+    size_t index;       /* found, of several */
+    lipc_stream *found; /* of those that are awaited; NULL: there is none to wait for */
+} wait_set;
+
+/* Under await_lock. */
+static void take_out(lipc_stream *stream) {
+    lipc_client *client = stream->client;
+    lipc_stream **before = stream->previous_awaited ? &stream->previous_awaited->next_awaited : &client->first_awaited;
+    lipc_stream **behind = stream->next_awaited ? &stream->next_awaited->previous_awaited : &client->last_awaited;
+    *before = stream->next_awaited;
+    *behind = stream->previous_awaited;
+    stream->next_awaited = stream->previous_awaited = NULL;
+    stream->is_awaited = false;
+}
+
+/* The one that has something is taken out. Found is also that there is none to wait for. */
+static bool find_awaited(lipc_client *client, uint64_t now_ns, wait_set *set, uint64_t *until_ns) {
+    pthread_mutex_lock(&client->await_lock);
+    bool is_empty = client->first_awaited == NULL;
+    for (lipc_stream *stream = client->first_awaited; stream && !set->found; stream = stream->next_awaited)
+        if (has_something(stream, now_ns, until_ns)) set->found = stream;
+    if (set->found) take_out(set->found);
+    pthread_mutex_unlock(&client->await_lock);
+    return is_empty || set->found;
+}
+
+/* Whether one has something. If none has, *until_ns is the next frame, or PLAT_NEVER. */
+static bool find_ready(lipc_client *client, uint64_t now_ns, wait_set *set, uint64_t *until_ns) {
     *until_ns = PLAT_NEVER;
-    queue_advance(streams[0]->client);
-    for (size_t i = 0; i < n_streams; i++) {
-        size_t at = (first + i) % n_streams;
-        if (!has_something(streams[at], now_ns, until_ns)) continue;
-        *index = at;
-        return true;
+    queue_advance(client);
+    if (!set->streams) return find_awaited(client, now_ns, set, until_ns);
+    for (size_t i = 0; i < set->n_streams; i++) {
+        set->index = (set->first + i) % set->n_streams;
+        if (has_something(set->streams[set->index], now_ns, until_ns)) return true;
     }
     return false;
 }
@@ -240,23 +268,22 @@ static bool find_ready(lipc_stream *const *streams, size_t n_streams, size_t fir
  * Paced, a waiting call hears only what must not be late (ENDS) for as long as a frame runs, and looks for text when it
  * is over. A frame runs from the moment that text was returned, and from a ring for NEWS that was about something else:
  * the client has one bell for all its streams. */
-static int wait_for(lipc_stream *const *streams, size_t n_streams, size_t first, const client_wait *wait,
-                    size_t *index) {
-    uint64_t frame_ns = wait->client->frame_ns, quiet_until_ns = 0, until_ns;
+static int wait_for(const client_wait *wait, wait_set *set) {
+    lipc_client *client = wait->client;
+    uint64_t frame_ns = client->frame_ns, quiet_until_ns = 0, until_ns;
     bool has_heard_news = false;
     for (;;) {
         uint64_t now_ns = frame_ns ? plat_clock_ns() : PLAT_NEVER;
-        if (find_ready(streams, n_streams, first, now_ns, index, &until_ns)) return LIPC_E_OK;
+        if (find_ready(client, now_ns, set, &until_ns)) return LIPC_E_OK;
         if (has_heard_news) quiet_until_ns = now_ns + frame_ns;
         if (until_ns == PLAT_NEVER && quiet_until_ns > now_ns && frame_ns) until_ns = quiet_until_ns;
         bool is_quiet = until_ns != PLAT_NEVER;
         uint64_t unused_ns;
         uint32_t seen = client_wait_arm(wait, is_quiet ? PLAT_BELL_ENDS : PLAT_BELL_ALL);
-        if (find_ready(streams, n_streams, first, now_ns, index, &unused_ns)) return LIPC_E_OK;
+        if (find_ready(client, now_ns, set, &unused_ns)) return LIPC_E_OK;
         int result = client_wait_sleep(wait, seen, until_ns);
         /* Text that waits for its frame does not wait beyond the end of the call. */
-        if (result == LIPC_E_TIMEOUT && find_ready(streams, n_streams, first, PLAT_NEVER, index, &unused_ns))
-            return LIPC_E_OK;
+        if (result == LIPC_E_TIMEOUT && find_ready(client, PLAT_NEVER, set, &unused_ns)) return LIPC_E_OK;
         if (result < 0) return result;
         has_heard_news = frame_ns && !is_quiet;
     }
@@ -274,12 +301,12 @@ static bool is_due(lipc_stream *stream) {
 /* The reading of one call, or a part of a longer one. */
 static int read_within(lipc_stream *stream, const client_wait *wait, bool reads_parts, lipc_part_delta *delta) {
     int result;
-    size_t index;
+    wait_set set = {.streams = &stream, .n_streams = 1};
     bool may_wait = wait->deadline_ns != 0;
     if (look(stream, !may_wait || is_due(stream), reads_parts, delta, &result)) return result;
     if (!may_wait) return lipc_fail(LIPC_E_TIMEOUT, "nothing new");
     do { /* again if another thread was faster */
-        result = wait_for(&stream, 1, 0, wait, &index);
+        result = wait_for(wait, &set);
     } while (result == LIPC_E_OK && !look(stream, true, reads_parts, delta, &result));
     return result;
 }
@@ -333,11 +360,54 @@ int lipc_stream_wait_any(lipc_stream *const *streams, size_t n_streams, int time
     if (result < 0) return result;
     lipc_client *client = streams[0]->client;
     client_wait wait = client_wait_begin(client, timeout_ms);
-    size_t first = __atomic_load_n(&client->next_turn, __ATOMIC_RELAXED) % n_streams;
+    wait_set set = {.streams = streams, .n_streams = n_streams,
+                    .first = __atomic_load_n(&client->next_turn, __ATOMIC_RELAXED) % n_streams};
     if (timeout_ms != 0)
-        result = wait_for(streams, n_streams, first, &wait, index);
-    else if (!find_ready(streams, n_streams, first, PLAT_NEVER, index, &unused_ns))
+        result = wait_for(&wait, &set);
+    else if (!find_ready(client, PLAT_NEVER, &set, &unused_ns))
         result = lipc_fail(LIPC_E_TIMEOUT, "none of the %zu streams has anything new", n_streams);
-    if (result == LIPC_E_OK) __atomic_store_n(&client->next_turn, (uint32_t)(*index + 1), __ATOMIC_RELAXED);
+    if (result != LIPC_E_OK) return result;
+    *index = set.index;
+    __atomic_store_n(&client->next_turn, (uint32_t)(*index + 1), __ATOMIC_RELAXED);
+    return LIPC_E_OK;
+}
+
+/* Behind a sleeping waiter's back: what came before the stream joined, and a frame that runs, it has not seen. */
+static bool must_be_seen_at_once(lipc_stream *stream) {
+    uint64_t until_ns = PLAT_NEVER, now_ns = stream->client->frame_ns ? plat_clock_ns() : PLAT_NEVER;
+    return has_something(stream, now_ns, &until_ns) || until_ns != PLAT_NEVER;
+}
+
+int lipc_stream_await(lipc_stream *stream, int wanted) {
+    if (!stream) return lipc_fail(LIPC_E_INVALID, "the stream is NULL");
+    lipc_client *client = stream->client;
+    bool rings = false;
+    pthread_mutex_lock(&client->await_lock);
+    if (wanted && !stream->is_awaited) {
+        stream->is_awaited = true;
+        stream->previous_awaited = client->last_awaited;
+        *(client->last_awaited ? &client->last_awaited->next_awaited : &client->first_awaited) = stream;
+        client->last_awaited = stream;
+        rings = must_be_seen_at_once(stream);
+    } else if (!wanted && stream->is_awaited) {
+        take_out(stream);
+        rings = client->first_awaited == NULL;
+    }
+    pthread_mutex_unlock(&client->await_lock);
+    if (rings) plat_doorbell_ring(client_bell(client), PLAT_BELL_ALL);
+    return LIPC_E_OK;
+}
+
+int lipc_client_wait_any(lipc_client *client, int timeout_ms, lipc_stream **stream) {
+    if (!client || !stream) return lipc_fail(LIPC_E_INVALID, "the client or the place for its stream is NULL");
+    client_wait wait = client_wait_begin(client, timeout_ms);
+    wait_set set = {.streams = NULL};
+    uint64_t unused_ns;
+    int result = LIPC_E_OK;
+    if (timeout_ms != 0)
+        result = wait_for(&wait, &set);
+    else if (!find_ready(client, PLAT_NEVER, &set, &unused_ns))
+        result = lipc_fail(LIPC_E_TIMEOUT, "none of the awaited streams has anything new");
+    *stream = set.found;
     return result;
 }

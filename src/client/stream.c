@@ -250,6 +250,7 @@ void lipc_stream_cancel(lipc_stream *stream) {
 static void close_stream(lipc_stream *stream, bool goes_on) {
     lipc_client *client = stream->client;
     if (client_is_own(client)) {
+        lipc_stream_await(stream, 0);
         pthread_mutex_lock(&client->lock);
         /* One that still waits goes on waiting, without a handle. */
         bool stays = goes_on && stream->request && !client_is_lost(client);

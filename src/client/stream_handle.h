@@ -28,6 +28,10 @@ struct lipc_stream {
     lipc_stream *next_waiting;
     bool is_detaching; /* its handle is gone; to be let go of as soon as it has a place */
 
+    /* Guarded by the client's await_lock. */
+    bool is_awaited;
+    lipc_stream *next_awaited, *previous_awaited;
+
     bool is_withdrawn; /* atomic: cancelled before it had a place */
     bool is_placed;    /* atomic: release, what follows stands */
     uint32_t index;

@@ -164,6 +164,126 @@ static void interrupting(const char *instance, const script *script) {
     end_host(&host, &segment);
 }
 
+/* ---- Streams that join and leave while somebody waits ---- */
+
+typedef struct waiting {
+    lipc_client *client;
+    pthread_t thread;
+    lipc_stream *found;
+    int code;
+} waiting;
+
+static void *wait_for_any(void *data) {
+    waiting *waiting = data;
+    waiting->found = (lipc_stream *)waiting; /* so that NULL is an answer */
+    waiting->code = lipc_client_wait_any(waiting->client, soon(), &waiting->found);
+    return NULL;
+}
+
+static void start_waiting(waiting *waiting) {
+    CHECK_INT(pthread_create(&waiting->thread, NULL, wait_for_any, waiting), ==, 0);
+    test_breathe();
+}
+
+static void check_found(waiting *waiting, lipc_stream *expected) {
+    CHECK_INT(pthread_join(waiting->thread, NULL), ==, 0);
+    CHECK_LIPC(waiting->code, LIPC_E_OK);
+    CHECK_SAY(waiting->found == expected, "not the stream that was to be found");
+}
+
+/* One whose first token has been read and whose second never comes. */
+static lipc_stream *silent_stream(lipc_client *client) {
+    lipc_delta delta;
+    lipc_stream *stream = ask(client, "once in a while");
+    CHECK_LIPC(lipc_stream_read(stream, soon(), &delta), LIPC_E_OK);
+    return stream;
+}
+
+static void joining(const char *instance, const script *script) {
+    test_host host;
+    test_step("joining and leaving while somebody waits");
+    segment segment = host_ready(&host, instance, REPLAY(*script, "--rate", "0.01", "--streams", "8"));
+    waiting waiting = {.client = client_of(instance)};
+    lipc_client *client = waiting.client;
+    wait_for_any(&waiting);
+    CHECK_LIPC(waiting.code, LIPC_E_OK);
+    CHECK_SAY(waiting.found == NULL, "found one although none is awaited");
+
+    lipc_stream *silent = silent_stream(client);
+    CHECK_LIPC(lipc_stream_await(silent, 1), LIPC_E_OK);
+    CHECK_LIPC(lipc_client_wait_any(client, 0, &waiting.found), LIPC_E_TIMEOUT);
+    for (int i = 0; i < 20; i++) { /* text that comes behind the joining, and text that was there before */
+        start_waiting(&waiting);
+        lipc_stream *joined = ask(client, "later");
+        if (i % 2 == 1) CHECK(WAITED(SOON_MS, progress_of(joined).n_bytes > 0));
+        CHECK_LIPC(lipc_stream_await(joined, 1), LIPC_E_OK);
+        CHECK_LIPC(lipc_stream_await(joined, 1), LIPC_E_OK);
+        check_found(&waiting, joined);
+        lipc_stream_close(joined);
+    }
+    lipc_stream *second = silent_stream(client);
+    CHECK_LIPC(lipc_stream_await(second, 1), LIPC_E_OK);
+    start_waiting(&waiting);
+    CHECK_LIPC(lipc_stream_await(silent, 0), LIPC_E_OK);
+    CHECK_LIPC(lipc_stream_await(silent, 0), LIPC_E_OK);
+    lipc_stream_close(second); /* the last one leaves */
+    check_found(&waiting, NULL);
+
+    CHECK_LIPC(lipc_stream_await(silent, 1), LIPC_E_OK);
+    start_waiting(&waiting);
+    while (pthread_tryjoin_np(waiting.thread, NULL) != 0) {
+        lipc_client_interrupt(client);
+        test_breathe();
+    }
+    CHECK_LIPC(waiting.code, LIPC_E_CANCELLED);
+    CHECK_LIPC(lipc_client_wait_any(client, 30, &waiting.found), LIPC_E_TIMEOUT);
+    CHECK_LIPC(lipc_client_wait_any(NULL, 0, &waiting.found), LIPC_E_INVALID);
+    CHECK_LIPC(lipc_client_wait_any(client, 0, NULL), LIPC_E_INVALID);
+    CHECK_LIPC(lipc_stream_await(NULL, 1), LIPC_E_INVALID);
+    start_waiting(&waiting);
+    host_kill(&host);
+    check_found(&waiting, silent);
+    segment_close(&segment);
+    lipc_stream_close(silent);
+    lipc_client_close(client);
+}
+
+/* One thread reads several streams, each of which it awaits again when it has read it. */
+static void awaiting(const char *instance, const script *script, int wakes_per_second) {
+    test_host host;
+    reading texts[STREAMS] = {{0}};
+    lipc_stream *streams[STREAMS], *found;
+    int turns[STREAMS] = {0};
+    test_step("awaited again and again, %d wakes a second", wakes_per_second);
+    segment segment = host_ready(&host, instance, REPLAY(*script, "--rate", "500"));
+    lipc_client_options options = {0};
+    lipc_client *client;
+    lipc_client_options_init(&options);
+    options.name = instance;
+    options.wakes_per_second = wakes_per_second;
+    CHECK_LIPC(lipc_client_open(&options, &client), LIPC_E_OK);
+    for (int i = 0; i < STREAMS; i++) {
+        streams[i] = ask(client, "several");
+        CHECK_LIPC(lipc_stream_await(streams[i], 1), LIPC_E_OK);
+    }
+    for (;;) {
+        CHECK_LIPC(lipc_client_wait_any(client, soon(), &found), LIPC_E_OK);
+        if (!found) break;
+        int i = 0;
+        while (streams[i] != found) i++;
+        turns[i]++;
+        if (read_some(found, 0, &texts[i])) CHECK_LIPC(lipc_stream_await(found, 1), LIPC_E_OK);
+    }
+    for (int i = 0; i < STREAMS; i++) {
+        CHECK_TEXT(texts[i].text, script->text);
+        CHECK_SAY(turns[i] > 10, "stream %d had %d turns", i, turns[i]);
+        lipc_stream_close(streams[i]);
+        free(texts[i].text);
+    }
+    lipc_client_close(client);
+    end_host(&host, &segment);
+}
+
 /* ---- The callback style ---- */
 
 typedef struct called {
@@ -273,6 +393,9 @@ int main(void) {
     waiter(instance, &script);
     threads(instance, &script);
     interrupting(instance, &script);
+    joining(instance, &script);
+    awaiting(instance, &script, 0);
+    awaiting(instance, &script, 30);
     callbacks(instance, &brief);
     closing(instance, &script);
     free(script.text);

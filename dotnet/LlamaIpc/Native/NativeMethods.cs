@@ -93,6 +93,14 @@ internal static unsafe partial class NativeMethods
     [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
     internal static partial int StreamWaitAny(IntPtr* streams, nuint nStreams, int timeoutMs, nuint* index);
 
+    [LibraryImport(Library, EntryPoint = "lipc_stream_await")]
+    [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
+    internal static partial int StreamAwait(LipcStreamHandle stream, int wanted);
+
+    [LibraryImport(Library, EntryPoint = "lipc_client_wait_any")]
+    [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
+    internal static partial int ClientWaitAny(LipcClientHandle client, int timeoutMs, IntPtr* stream);
+
     [LibraryImport(Library, EntryPoint = "lipc_end_text")]
     [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
     private static partial byte* EndTextText(int end);

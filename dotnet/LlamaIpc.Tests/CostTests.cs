@@ -1,0 +1,97 @@
+// What reading costs: objects for each piece, memory for each stream, threads and interruptions for several at a time.
+using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
+using Xunit;
+using static LlamaIpc.Tests.TestEnvironment;
+
+namespace LlamaIpc.Tests;
+
+public partial class CostTests
+{
+    private const string Question = "What is C++?";
+
+    [HostFact]
+    public async Task A_piece_allocates_nothing_beyond_its_string()
+    {
+        await using Replay replay = await Replay.StartAsync(Replay.Words(3000), rate: 1500);
+        await ReadCountingAsync(replay.Client); // once, so that what is made only once is made
+        long before = GC.GetTotalAllocatedBytes(precise: true);
+        (int pieces, long strings) = await ReadCountingAsync(replay.Client);
+        long allocated = GC.GetTotalAllocatedBytes(precise: true) - before;
+        Assert.True(pieces > 500, $"only {pieces} pieces: the reader hardly had to wait");
+
+        // The text is kept in one buffer that doubles: at most four times its length, of two bytes each.
+        long beyond = allocated - strings - (8 * replay.Text.Length);
+        Assert.True(beyond < (8 * pieces) + 16_384, $"{beyond} bytes beyond the strings of {pieces} pieces");
+    }
+
+    [HostFact]
+    public async Task Streams_one_after_another_leave_both_heaps_flat()
+    {
+        const int Streams = 1000;
+        await using Replay replay = await Replay.StartAsync("one two three ", rate: 0);
+        await AskAsync(replay, Streams / 4);
+        (long managed, long native) = (GC.GetTotalMemory(forceFullCollection: true), NativeBytes());
+        await AskAsync(replay, Streams);
+        long managedGrowth = GC.GetTotalMemory(forceFullCollection: true) - managed;
+        long nativeGrowth = NativeBytes() - native;
+        // Far less than the smallest object for each of them.
+        Assert.True(managedGrowth < 16 * Streams, $"the managed heap grew by {managedGrowth} bytes");
+        Assert.True(nativeGrowth < 16 * Streams, $"the native heap grew by {nativeGrowth} bytes");
+    }
+
+    [HostFact]
+    public async Task Streams_that_are_read_at_a_time_interrupt_nobody_and_share_one_thread()
+    {
+        const int Streams = 32;
+        await using Replay replay = await Replay.StartAsync(
+            Replay.Words(200), rate: 500, arguments: ["--streams", $"{Streams}", "-np", $"{Streams}"]);
+        Task<string>[] answers = [.. Enumerable.Range(0, Streams).Select(_ => replay.Client.AskAsync(Question))];
+        await EventuallyAsync(() => replay.Client.Status.Running > 1, "several answers are being made");
+        Assert.Equal(1, WaiterThreads());
+        Assert.All(await Task.WhenAll(answers), answer => Assert.Equal(replay.Text, answer));
+        Assert.Equal(0, replay.Client.Streams.Interruptions);
+    }
+
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private static async Task<(int Pieces, long Bytes)> ReadCountingAsync(LlamaClient client)
+    {
+        int pieces = 0;
+        long bytes = 0;
+        await foreach (string piece in client.StreamAsync(Question))
+        {
+            pieces++;
+            bytes += (22 + (2 * piece.Length) + 7) & ~7L; // a header, the length, the characters and their end, whole words
+        }
+        return (pieces, bytes);
+    }
+
+    private static async Task AskAsync(Replay replay, int times)
+    {
+        for (int i = 0; i < times; i++)
+        {
+            Assert.Equal(replay.Text, await replay.Client.AskAsync(Question));
+        }
+    }
+
+    /// <summary>What is allocated on the C heap of this process.</summary>
+    private static long NativeBytes()
+    {
+        MallInfo2 info = MallInfo();
+        return (long)(info.UsedSmall + info.UsedMapped);
+    }
+
+    [LibraryImport("libc", EntryPoint = "mallinfo2")]
+    private static partial MallInfo2 MallInfo();
+
+    /// <summary>glibc's <c>struct mallinfo2</c>.</summary>
+    [StructLayout(LayoutKind.Sequential)]
+    private struct MallInfo2
+    {
+        internal nuint Arena, FreeChunks, FastBins, MappedRegions;
+        internal nuint UsedMapped;
+        internal nuint Unused, FastFree;
+        internal nuint UsedSmall;
+        internal nuint Free, Trimmable;
+    }
+}
