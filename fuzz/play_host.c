@@ -120,7 +120,8 @@ void play_host(const host_play *play) {
     server_poll_clients(server); /* as while it loads */
     MUST(server_set_engine(server, &narrow) && server_set_engine(server, &engine.base));
     stream_service_show_state(streams, LIPC_HUB_READY);
-    MUST(server_run(server) == NULL); /* nobody may change what is played back */
+    answer *request;
+    MUST(server_run(server, &request) == SERVER_ENDS); /* nobody may change what is played back */
     server_free(server);
     stream_service_close(streams);
 }

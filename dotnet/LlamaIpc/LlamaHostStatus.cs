@@ -57,6 +57,7 @@ public sealed record LlamaHostStatus
         ModelBytes = (long)native.ModelBytes;
         RequestBytes = (long)native.RequestSize;
         ResponseBytes = (long)native.ResponseSize;
+        IsAsleep = native.IsAsleep != 0;
         fixed (byte* model = native.Model, version = native.HostVersion, path = native.ModelPath)
         {
             Model = NativeMethods.Text(model);
@@ -120,6 +121,12 @@ public sealed record LlamaHostStatus
 
     /// <summary>The model's file, an absolute path; empty if it is unknown.</summary>
     public string ModelPath { get; init; } = "";
+
+    /// <summary>
+    /// Whether it is ready, but without the model in memory (<c>chatbot --sleep-idle</c>). The next request loads it; the state
+    /// is then <see cref="LlamaHostState.Loading"/> for a while.
+    /// </summary>
+    public bool IsAsleep { get; init; }
 
     /// <summary>The version of the host program.</summary>
     public string HostVersion { get; init; } = "";

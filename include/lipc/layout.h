@@ -104,11 +104,12 @@ LIPC_LAYOUT_ASSERT(LIPC_CLASSIC_REGION_SIZE % 4096 == 0);
  * (whose sizes are in the hub). */
 #define LIPC_HUB_MAGIC UINT64_C(0x425548204350494C) /* the bytes "LIPC HUB" */
 #define LIPC_LAYOUT_MAJOR 1
-#define LIPC_LAYOUT_MINOR 5 /* 1: LIPC_HUB_RECOVERING, LIPC_STREAM_RECOVERING, the words for recovery
+#define LIPC_LAYOUT_MINOR 6 /* 1: LIPC_HUB_RECOVERING, LIPC_STREAM_RECOVERING, the words for recovery
                              * 2: the classic block's `reader`, `n_cached`
                              * 3: LIPC_FLAG_LOAD, `facts_version`
                              * 4: `features`: LIPC_FEATURE_PARTS, LIPC_FEATURE_DOCUMENTS and all that comes with them
-                             * 5: `operation`, LIPC_ITEM_MODEL_PATH */
+                             * 5: `operation`, LIPC_ITEM_MODEL_PATH
+                             * 6: `is_asleep` */
 
 /* Bits of `features`. */
 #define LIPC_FEATURE_PARTS UINT64_C(1)     /* parts log and parts index, `parts`, `parts_sum` */
@@ -172,7 +173,8 @@ typedef struct lipc_hub {
     uint32_t n_recoveries;    /* how often a new worker has taken over from a dead one */
     uint32_t facts_version;   /* changes before the model facts below do. If it is the same before and after reading them, and
                                  the state before that was READY, they all describe one model */
-    uint32_t reserved1[8];
+    uint32_t is_asleep;       /* 1 while READY: the model is not in memory, and the next request loads it (LOADING) */
+    uint32_t reserved1[7];
 
     char host_version[16];    /* 192 */
     uint8_t reserved2[48];
@@ -235,6 +237,7 @@ LIPC_LAYOUT_ASSERT(offsetof(lipc_hub, reserved0) == 124);
 LIPC_LAYOUT_ASSERT(offsetof(lipc_hub, state) == 128);
 LIPC_LAYOUT_ASSERT(offsetof(lipc_hub, worker_pid) == 148);
 LIPC_LAYOUT_ASSERT(offsetof(lipc_hub, facts_version) == 156);
+LIPC_LAYOUT_ASSERT(offsetof(lipc_hub, is_asleep) == 160);
 LIPC_LAYOUT_ASSERT(offsetof(lipc_hub, host_version) == 192);
 LIPC_LAYOUT_ASSERT(offsetof(lipc_hub, model) == 256);
 LIPC_LAYOUT_ASSERT(offsetof(lipc_hub, n_ctx) == 384);

@@ -154,6 +154,9 @@ typedef struct lipc_host_status {
     char model[128];         /* a description of the model */
     char host_version[16];
     char model_path[1024];   /* absolute path of the model or of the replayed text; "" if it is unknown or too long */
+    int32_t is_asleep;       /* 1: READY, but without the model in memory (chatbot --sleep-idle): the next request loads it, and
+                                then the state is LOADING for a while */
+    int32_t reserved;
 } lipc_host_status;
 
 /* Reads the host's status. Does not block and makes no system call. Errors: INVALID. */

@@ -36,9 +36,14 @@ void answer_set_document(lipc_request *request, const char *document) {
     request->n_messages = 0;
 }
 
-static void show_progress(lipc_stream *stream) {
+static void show_progress(lipc_client *client, lipc_stream *stream) {
     lipc_progress progress;
-    if (lipc_stream_progress(stream, &progress) < 0) return;
+    lipc_host_status status;
+    if (lipc_stream_progress(stream, &progress) < 0 || lipc_client_status(client, &status) < 0) return;
+    if (progress.state == LIPC_STREAM_QUEUED && status.state == LIPC_HOST_LOADING) {
+        terminal_progress("loading the model: %d %%", status.load_per_mille / 10);
+        return;
+    }
     switch (progress.state) {
     case LIPC_STREAM_QUEUED:
         terminal_progress("waiting for a turn%s%.0d%s", progress.queue_position ? ": " : "", progress.queue_position,
@@ -79,7 +84,7 @@ static int give_up(lipc_stream *stream, answer_fn on_part, void *user_data, int 
     return result == LIPC_E_HOST_GONE ? result : error;
 }
 
-int answer_read(lipc_stream *stream, uint64_t deadline_ns, answer_fn on_part, void *user_data) {
+int answer_read(lipc_client *client, lipc_stream *stream, uint64_t deadline_ns, answer_fn on_part, void *user_data) {
     uint64_t begin_ns = plat_clock_ns();
     lipc_part_delta delta;
     for (;;) {
@@ -94,7 +99,7 @@ int answer_read(lipc_stream *stream, uint64_t deadline_ns, answer_fn on_part, vo
             return result;
         }
         if (plat_clock_ns() >= deadline_ns) return give_up(stream, on_part, user_data, LIPC_E_TIMEOUT);
-        if (plat_clock_ns() - begin_ns >= QUIET_NS) show_progress(stream);
+        if (plat_clock_ns() - begin_ns >= QUIET_NS) show_progress(client, stream);
     }
 }
 

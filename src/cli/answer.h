@@ -10,7 +10,7 @@ typedef bool (*answer_fn)(void *user_data, lipc_stream *stream, const lipc_part_
 
 /* Reads an answer to its end. Ctrl-C cancels it, and so does the deadline. Returns a lipc_error, as lipc_stream_read_part
  * does; TIMEOUT if the deadline passed, INVALID if `on_part` returned false. lipc_error_message() tells more. */
-int answer_read(lipc_stream *stream, uint64_t deadline_ns, answer_fn on_part, void *user_data);
+int answer_read(lipc_client *client, lipc_stream *stream, uint64_t deadline_ns, answer_fn on_part, void *user_data);
 
 /* Why an answer did not come to its end, for people; right after the call that returned `error`. */
 const char *answer_failure(int error);

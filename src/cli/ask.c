@@ -207,7 +207,7 @@ static cli_exit ask(asking *asking, lipc_client *client, const lipc_request *req
     char message[512];
     lipc_stream *stream;
     int error = lipc_stream_open(client, request, &stream);
-    if (error == LIPC_E_OK) error = answer_read(stream, deadline_ns, on_part, asking);
+    if (error == LIPC_E_OK) error = answer_read(client, stream, deadline_ns, on_part, asking);
     snprintf(message, sizeof message, "%s", answer_failure(error));
     if (error == LIPC_E_INVALID && !stream) error = LIPC_E_REFUSED;
     cli_exit code = tell_end(asking, stream, error, message);

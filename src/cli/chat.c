@@ -120,7 +120,7 @@ static cli_exit answer(chat *chat) {
     text_free(&chat->answer);
     thoughts_free(&chat->beside);
     int error = open_stream(chat, &stream);
-    if (error == LIPC_E_OK) error = answer_read(stream, cli_deadline(chat->options), on_part, chat);
+    if (error == LIPC_E_OK) error = answer_read(chat->client, stream, cli_deadline(chat->options), on_part, chat);
     thoughts_end(&chat->beside, true);
     if (stream) {
         /* Closing forgets the sentence, so it is told first. */

@@ -241,6 +241,12 @@ static int stopped_process(const examination *on, int pid) {
     return plat_process_is_stopped(pid) ? pid : worker > 0 && plat_process_is_stopped(worker) ? worker : 0;
 }
 
+static bool is_asleep(const examination *on) {
+    inspected_host host;
+    inspect_host(&on->inspection, &host);
+    return host.status.is_asleep != 0;
+}
+
 static void examine_live(examination *on, int pid) {
     char text[320];
     int n_before = on->doctor->n_findings, stopped = stopped_process(on, pid);
@@ -263,7 +269,7 @@ static void examine_live(examination *on, int pid) {
     }
     if (n_before == on->doctor->n_findings && on->is_named)
         doctor_good(on->doctor, "host", "'%s', process %d, is %s", on->name, pid,
-                    on->check == HUB_OK ? "in order" : "just beginning");
+                    on->check != HUB_OK ? "just beginning" : is_asleep(on) ? "in order, and asleep until the next request" : "in order");
 }
 
 /* ---- with a dead one ----------------------------------------------------------------------------------------------- */

@@ -61,6 +61,10 @@ const char *cli_host_state(int state) {
     }
 }
 
+const char *cli_host_words(const lipc_host_status *status) {
+    return status->is_asleep ? "asleep" : cli_host_state(status->state);
+}
+
 /* The options that a host is started with. */
 typedef struct host_arguments {
     const char *items[16];

@@ -30,4 +30,7 @@ int cli_slice_ms(uint64_t deadline_ns);
 /* What a state of the host is called. */
 const char *cli_host_state(int state);
 
+/* What a host is doing, in a word: its state, or that it is asleep. */
+const char *cli_host_words(const lipc_host_status *status);
+
 #endif

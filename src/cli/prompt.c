@@ -39,7 +39,7 @@ static cli_exit show(const cli_options *options, lipc_client *client, const lipc
     lipc_progress progress = {.end = LIPC_END_NONE};
     text shown = {0};
     int error = lipc_stream_open(client, request, &stream);
-    if (error == LIPC_E_OK) error = answer_read(stream, deadline_ns, on_part, &shown);
+    if (error == LIPC_E_OK) error = answer_read(client, stream, deadline_ns, on_part, &shown);
     cli_exit code = cli_exit_for(error);
     if (error < 0) terminal_fail("%s", answer_failure(error));
     if (stream) lipc_stream_progress(stream, &progress);

@@ -52,7 +52,7 @@ static void print_text(const cli_options *options, const summary *summary) {
                                                              : STYLE_WARN;
     print_row("host");
     printf("'%s', process %d, %s%s%s", options->name, status->host_pid, terminal_style_on(stdout, style),
-           cli_host_state(status->state), terminal_style_on(stdout, STYLE_PLAIN));
+           cli_host_words(status), terminal_style_on(stdout, STYLE_PLAIN));
     if (status->state == LIPC_HOST_LOADING || status->state == LIPC_HOST_RECOVERING)
         printf(", %d %% loaded", status->load_per_mille / 10);
     if (status->state != LIPC_HOST_GONE) printf(", up %s", format_duration(summary->host.uptime_s, text));
@@ -75,9 +75,9 @@ static void print_text(const cli_options *options, const summary *summary) {
 static bool print_json(const cli_options *options, const summary *summary) {
     const lipc_host_status *status = &summary->host.status;
     json_t *json = json_pack(
-        "{s:s, s:s, s:f, s:i, s:i, s:f, s:i, s:s, s:I, s:I, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:f, s:I, s:I, "
+        "{s:s, s:s, s:b, s:f, s:i, s:i, s:f, s:i, s:s, s:I, s:I, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:f, s:I, s:I, "
         "s:s, s:s}",
-        "name", options->name, "state", cli_host_state(status->state), "loaded", status->load_per_mille / 1000.0,
+        "name", options->name, "state", cli_host_state(status->state), "asleep", status->is_asleep, "loaded", status->load_per_mille / 1000.0,
         "pid", status->host_pid, "worker_pid", summary->host.worker_pid, "uptime_s", summary->host.uptime_s,
         "recoveries", summary->host.n_recoveries, "model", status->model, "parameters", (json_int_t)status->n_parameters,
         "model_bytes", (json_int_t)status->model_bytes, "context", status->n_ctx, "context_trained",

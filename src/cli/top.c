@@ -95,7 +95,7 @@ static void print_state(top *top) {
                    host->status.host_pid, recovered);
     else
         print_line(top, of, "host     '%s', process %d, %s, up %s%s%s", top->options->name, host->status.host_pid,
-                   cli_host_state(host->status.state), format_duration(host->uptime_s, up), recovered, more);
+                   cli_host_words(&host->status), format_duration(host->uptime_s, up), recovered, more);
 }
 
 static void print_host(top *top) {

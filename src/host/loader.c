@@ -255,6 +255,32 @@ int loader_change(loader *loader, answer *request) {
     return ENGINE_OK;
 }
 
+/* ---- asleep -------------------------------------------------------------------------------------------------------- */
+
+void loader_sleep(loader *loader) {
+    server_remove_engine(loader->server);
+    close_engine(loader);
+    plat_memory_trim();
+    stream_service_show_asleep(loader->streams);
+    log_line(LOG_LEVEL_INFO, "asleep: no work for %d s, and the model's memory is given back until the next request",
+             loader->options->sleep_idle_s);
+}
+
+int loader_wake(loader *loader) {
+    begin_loading(loader);
+    int error = open_to_serve(loader, current_model(loader));
+    if (error == ENGINE_E_ABORTED) {
+        server_abandon(loader->server);
+        return error;
+    }
+    go_on(loader);
+    if (error < 0) {
+        log_line(LOG_LEVEL_ERROR, "the model cannot be loaded again: %s", loader->message);
+        server_fail_waiting(loader->server, loader->message);
+    }
+    return ENGINE_OK;
+}
+
 /* ---- the first one, and the end -------------------------------------------------------------------------------------- */
 
 int loader_open_first(loader *loader) {

@@ -41,6 +41,13 @@ int loader_open_first(loader *loader);
  * open, or an ENGINE_E_*: there is no engine any more. */
 int loader_change(loader *loader, answer *request);
 
+/* There is no work: gives the model's memory back. The host stays ready, and shows that it is asleep. */
+void loader_sleep(loader *loader);
+
+/* Opens the model again, for the requests that wait. If it cannot be had, they fail, the host stays asleep, and the next
+ * request tries again. Returns 0, or ENGINE_E_ABORTED: the host was told to end, as with loader_open_first. */
+int loader_wake(loader *loader);
+
 /* Closes the engine, if there is one. */
 void loader_close(loader *loader);
 

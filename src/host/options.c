@@ -38,6 +38,8 @@ static const option_spec options_specs[] = {
      "when the context is full, drop the oldest tokens", false, 0, NULL},
     {NULL, "--repeatable", NULL, NULL, NULL, OPTION_FLAG, FIELD(repeatable), 0, 0, NULL,
      "evaluate each answer by itself: same bytes, even after a crash", true, 0, NULL},
+    {NULL, "--sleep-idle", "--sleep-idle-seconds", "S", "LIPC_SLEEP_IDLE", OPTION_INTEGER, FIELD(sleep_idle_s), -1,
+     INT32_MAX / 1000, "-1", "give the model's memory back after S idle seconds; -1: never", 2, 0, NULL},
     {NULL, "--no-warmup", NULL, NULL, NULL, OPTION_FLAG, FIELD(no_warmup), 0, 0, NULL,
      "ready sooner, but the first request is slower", true, 0, NULL},
     LIPC_PARAMETER_MAP(PARAMETER_ROW)

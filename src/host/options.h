@@ -41,6 +41,7 @@ typedef struct host_options {
     int32_t n_ubatch;       /* ... and in one pass through the weights */
     const char *prefill_budget; /* "latency", "throughput" or milliseconds; NULL: the engine's choice */
     int32_t prefill_budget_ms; /* the same as the engine understands it */
+    int32_t sleep_idle_s;   /* without work for so long, the model's memory is given back; 0 or less: never */
     bool context_shift;
     bool repeatable;        /* evaluate each answer by itself */
     bool no_warmup;

@@ -4,7 +4,8 @@
  * nobody rings. The bell is armed before each look, so whatever changes after it rings, also while the host is at work.
  *
  * A request for another model waits in the queue like all others. When it is the next no answer begins any more, and when
- * those that run have ended the loop hands it to its caller, which changes the engine.
+ * those that run have ended the loop hands it to its caller, which changes the engine. In the same way the caller closes the
+ * engine when there was no work for a while, and opens it again for the next request.
  */
 #include "serve.h"
 
@@ -24,7 +25,7 @@
 #define POLL_LEAST_NS 1000000u
 
 struct server {
-    engine *engine;
+    engine *engine;            /* NULL: none, until a request needs it */
     classic_service *classic;
     stream_service *streams;
     journal *journal;
@@ -38,6 +39,9 @@ struct server {
     gather gather;             /* of one token at a time */
     recorder *recorder;        /* NULL: nothing is kept */
     answer *load;              /* whose turn it is: another model; NULL: none */
+    bool wants_engine;         /* whose turn it is needs one, and there is none */
+    uint64_t sleep_idle_ns;    /* without work for this long, it sleeps; 0: never */
+    uint64_t idle_from_ns;     /* since when there is no work; later than now is not known */
     uint32_t attended;         /* server_poll_clients has looked at what was rung for up to here */
     uint64_t polled_ns;      /* ... and when that was */
     unsigned n_requests;
@@ -78,7 +82,16 @@ bool server_set_engine(server *server, engine *engine) {
     bool has_room = server->progress && server->by_sequence && server->running;
     if (has_room) server->engine = engine;
     else forget_engine(server);
+    server->idle_from_ns = plat_clock_ns();
     return has_room;
+}
+
+void server_remove_engine(server *server) {
+    forget_engine(server);
+}
+
+void server_sleep_after(server *server, uint32_t seconds) {
+    server->sleep_idle_ns = seconds * UINT64_C(1000000000);
 }
 
 void server_record(server *server, recorder *recorder) {
@@ -203,6 +216,7 @@ static void end_running(server *server, answer *answer, const engine_progress *p
     server->by_sequence[answer->sequence] = NULL;
     for (size_t i = 0; i < server->n_running; i++)
         if (server->running[i] == answer) server->running[i] = server->running[--server->n_running];
+    server->idle_from_ns = plat_clock_ns();
     finish(answer, end, is_refused ? LIPC_E_REFUSED : has_failed ? LIPC_E_FAILED : 0, reason);
 }
 
@@ -248,7 +262,7 @@ static void update_queue(server *server) {
  * time: the next begins when the one before has made a token, and everybody else when all of them have. A change of the
  * model begins when nothing runs. */
 static size_t next_to_start(const server *server) {
-    if (server->n_running >= (size_t)server->engine->facts.n_sequences) return server->n_waiting;
+    if (server->engine && server->n_running >= (size_t)server->engine->facts.n_sequences) return server->n_waiting;
     for (size_t i = 0; i < server->n_running; i++)
         if (server->running[i]->entry->is_quarantined) return server->n_waiting;
     size_t next = 0;
@@ -319,7 +333,10 @@ static void give_turns(server *server) {
     take_streams(server);
     take_classic(server);
     update_queue(server);
+    server->wants_engine = false;
     while (!server->load && (next = next_to_start(server)) < server->n_waiting) {
+        server->wants_engine = !server->engine && !server->waiting[next]->load_path;
+        if (server->wants_engine) break;
         start(server, next);
         scheduler_sort(server->waiting, server->n_waiting, server->running, server->n_running);
     }
@@ -414,8 +431,16 @@ static bool step(server *server) {
     return makes_way;
 }
 
+/* When it falls asleep; UINT64_MAX: not before something has changed. */
+static uint64_t asleep_due_ns(const server *server) {
+    bool is_idle = server->sleep_idle_ns > 0 && server->engine && server->n_running + server->n_waiting == 0 && !server->is_draining;
+    return is_idle ? server->idle_from_ns + server->sleep_idle_ns : UINT64_MAX;
+}
+
 static uint64_t sleep_until(const server *server) {
-    uint64_t longest_ns = plat_deadline_ns(SLEEP_MOST_MS), due_ns = engine_next_step_ns(server->engine);
+    uint64_t longest_ns = plat_deadline_ns(SLEEP_MOST_MS), asleep_ns = asleep_due_ns(server);
+    uint64_t due_ns = server->engine ? engine_next_step_ns(server->engine) : UINT64_MAX;
+    if (asleep_ns < due_ns) due_ns = asleep_ns;
     return due_ns < longest_ns ? due_ns : longest_ns;
 }
 
@@ -434,8 +459,8 @@ static void work(server *server, uint32_t seen) {
     } while (!plat_doorbell_has_rung(server->bell, seen) && plat_clock_ns() < look_ns);
 }
 
-answer *server_run(server *server) {
-    server->load = NULL;
+server_event server_run(server *server, answer **request) {
+    *request = server->load = NULL;
     for (;;) {
         uint32_t seen = plat_doorbell_arm(server->bell, PLAT_BELL_ALL);
         stream_service_look(server->streams);
@@ -448,8 +473,10 @@ answer *server_run(server *server) {
         give_turns(server);
         cancel_unwanted(server);
         stream_service_grant(server->streams, (uint32_t)server->n_waiting);
-        if (server->load) return server->load;
-        if (server->is_draining && server->n_running == 0) return NULL;
+        if ((*request = server->load)) return SERVER_LOADS;
+        if (server->wants_engine) return SERVER_WAKES;
+        if (server->is_draining && server->n_running == 0) return SERVER_ENDS;
+        if (asleep_due_ns(server) <= plat_clock_ns()) return SERVER_SLEEPS;
         if (server->is_stopping)
             step(server);
         else
@@ -467,6 +494,16 @@ void server_end_load(answer *load, lipc_end end, int error, const char *message)
     log_line(LOG_LEVEL_INFO, "request %u: another model, %s", load->number,
              end == LIPC_END_TURN ? "loaded" : words_of(end));
     finish(load, end, 0, "");
+}
+
+void server_fail_waiting(server *server, const char *message) {
+    size_t n_kept = 0;
+    for (size_t i = 0; i < server->n_waiting; i++) {
+        answer *answer = server->waiting[i];
+        if (answer->load_path) server->waiting[n_kept++] = answer;
+        else refuse(answer, LIPC_E_FAILED, message);
+    }
+    server->n_waiting = n_kept;
 }
 
 void server_abandon(server *server) {

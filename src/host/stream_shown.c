@@ -47,6 +47,8 @@ void stream_service_show_model(stream_service *service, const engine_model_facts
     FAILPOINT("streams.show.model_path");
     SHOW(service, load_per_mille, 1000);
     FAILPOINT("streams.show.loaded");
+    SHOW(service, is_asleep, 0);
+    FAILPOINT("streams.show.awake");
     SHOW(service, n_ctx, facts->n_ctx);
     FAILPOINT("streams.show.n_ctx");
     SHOW(service, n_ctx_trained, facts->n_ctx_trained);
@@ -61,6 +63,12 @@ void stream_service_show_model(stream_service *service, const engine_model_facts
     FAILPOINT("streams.show.n_parameters");
     SHOW(service, model_bytes, facts->n_bytes);
     FAILPOINT("streams.show.model_bytes");
+}
+
+void stream_service_show_asleep(stream_service *service) {
+    SHOW(service, is_asleep, 1);
+    FAILPOINT("model.show.asleep");
+    client_registry_ring_all(service->registry, PLAT_BELL_ALL);
 }
 
 void stream_service_show_worker(stream_service *service, int pid, uint32_t n_recoveries) {

@@ -57,14 +57,19 @@ static bool follow_parents(worker *worker) {
 
 /* ---- working ----------------------------------------------------------------------------------------------------- */
 
-/* Serves until the host is told to end, with one model after the other. */
+/* Serves until the host is told to end, with one model after the other, or with none while there is no work. */
 static host_exit run(const worker *worker, loader *loader) {
-    answer *request;
-    while ((request = server_run(worker->server))) {
-        int error = loader_change(loader, request);
+    for (;;) {
+        answer *request;
+        int error = ENGINE_OK;
+        switch (server_run(worker->server, &request)) {
+        case SERVER_ENDS: return HOST_EXIT_OK;
+        case SERVER_LOADS: error = loader_change(loader, request); break;
+        case SERVER_SLEEPS: loader_sleep(loader); break;
+        case SERVER_WAKES: error = loader_wake(loader); break;
+        }
         if (error < 0) return loader_exit_code(error);
     }
-    return HOST_EXIT_OK;
 }
 
 /* Everybody may see that the model is there. */
@@ -97,6 +102,7 @@ static host_exit serve(worker *worker) {
                      .streams = worker->streams, .server = worker->server, .has_answers = worker->has_answers};
     recorder *recorder = open_recorder(worker);
     server_record(worker->server, recorder);
+    if (parts->options.sleep_idle_s > 0) server_sleep_after(worker->server, (uint32_t)parts->options.sleep_idle_s);
     stream_service_show_state(worker->streams, worker->is_successor ? LIPC_HUB_RECOVERING : LIPC_HUB_LOADING);
     stream_service_show_worker(worker->streams, plat_process_own_pid(), parts->journal->n_workers - 1);
     int error = loader_open_first(&loader);

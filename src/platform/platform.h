@@ -372,6 +372,9 @@ int plat_core_count(void);
 /* Memory that processes could still obtain without swapping, in bytes; 0 if the system does not say. */
 uint64_t plat_memory_available_bytes(void);
 
+/* Gives memory that was freed back to the system, as far as that is possible. May take milliseconds. */
+void plat_memory_trim(void);
+
 /* Folder of the running program, without a slash at its end, into `path`. Errors: SYSTEM (also if too long). */
 int plat_program_folder(char *path, size_t size_bytes);
 

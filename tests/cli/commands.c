@@ -295,6 +295,32 @@ static void cut_short(test_host *host) {
     json_decref(status);
 }
 
+static bool is_said_to_sleep(void) {
+    json_t *status = status_now(CLI_EXIT_OK);
+    bool is_asleep = json_is_true(json_object_get(status, "asleep"));
+    json_decref(status);
+    return is_asleep;
+}
+
+static void asleep(void) {
+    cli cli;
+    test_host host;
+    test_step("asleep");
+    segment segment = host_ready(&host, instance, REPLAY(story, "--sleep-idle", "1"));
+    CHECK(WAITED(SOON_MS, is_said_to_sleep()));
+    RUN(&cli, CLI_EXIT_OK, NULL, "status");
+    CHECK(strstr(cli.out, "asleep"));
+    cli_free(&cli);
+    RUN(&cli, CLI_EXIT_OK, NULL, "doctor");
+    CHECK(strstr(cli.out, "in order, and asleep"));
+    cli_free(&cli);
+    RUN(&cli, CLI_EXIT_OK, NULL, "ask", "-q", "wake up");
+    CHECK(strstr(cli.out, story.text));
+    cli_free(&cli);
+    segment_close(&segment);
+    host_stop(&host);
+}
+
 static double clients_now(void) {
     json_t *status = status_now(CLI_EXIT_OK);
     double n_clients = json_figure(status, "clients");
@@ -344,6 +370,7 @@ int main(void) {
     status(&host);
     with_host();
     cut_short(&host);
+    asleep();
     objects_remove(instance);
     free(story.text);
     CHECK(WAITED(SOON_MS, waitpid(-1, NULL, WNOHANG) < 0)); /* what the hosts leave, who are nobody's children */

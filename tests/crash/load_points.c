@@ -1,5 +1,6 @@
 /* load_points.c - a host that changes its model dies behind each store to the journal that is about that: the next worker has
- * one of the two models, and does what was asked for. crash_points plays texts back, and has no model to change. */
+ * one of the two models, and does what was asked for. The same for what it shows of a model that is not in memory. crash_points
+ * plays texts back, and has no model to change. */
 #include "../death/worker_test.h"
 #include "../support/test_model.h"
 
@@ -44,6 +45,28 @@ static void die_at(const char *step, const char *action) {
     end_host(&host, &segment);
 }
 
+static void die_falling_asleep(const char *action) {
+    char instance[64], reservation[128];
+    test_host host;
+    snprintf(reservation, sizeof reservation, "model.show.asleep:1:%s", action);
+    test_step("%s", reservation);
+    const test_host_setup setup = {.before_exec = give_orders, .data = reservation};
+    test_instance(instance, "points");
+    host_start_with(&host, instance, &setup, EMBEDDED("-n", "20", "--sleep-idle", "1"));
+    segment segment = segment_of(instance, host.pid, LIPC_HUB_READY);
+    CHECK_SAY(WAITED(SOON_MS, access(mark, F_OK) == 0), "nobody comes to the step");
+    lipc_client *client = client_of(instance);
+    lipc_stream *stream = ask(client, QUESTION);
+    reading text = read_to_end(stream);
+    CHECK_INT(text.code, ==, 0);
+    CHECK_INT(NOW(hub_in(&segment)->is_asleep), ==, 0);
+    unlink(mark);
+    free(text.text);
+    lipc_stream_close(stream);
+    lipc_client_close(client);
+    end_host(&host, &segment);
+}
+
 int main(void) {
     test_begin("load_points", 60);
     expect_crashes();
@@ -54,6 +77,8 @@ int main(void) {
     die_at("journal.model.path", "segv");
     die_at("journal.model.chosen", "kill");
     die_at("journal.model.chosen", "segv");
+    die_falling_asleep("kill");
+    die_falling_asleep("segv");
     unlink(path);
     return test_end();
 }

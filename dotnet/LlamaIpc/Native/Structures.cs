@@ -40,6 +40,8 @@ internal unsafe struct LipcHostStatus
     internal fixed byte Model[128];
     internal fixed byte HostVersion[16];
     internal fixed byte ModelPath[1024];
+    internal int IsAsleep;
+    internal int Reserved;
 }
 
 /// <summary>One message of a conversation: <c>lipc_message</c>.</summary>

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <malloc.h>
 #include <poll.h>
 #include <pthread.h>
 #include <sched.h>
@@ -360,6 +361,12 @@ uint64_t plat_memory_available_bytes(void) {
         if (sscanf(line, "MemAvailable: %llu", &kib) == 1) break;
     fclose(file);
     return (uint64_t)limit_of_groups("memory", memory_of, (long long)kib * 1024);
+}
+
+void plat_memory_trim(void) {
+#ifdef __GLIBC__
+    malloc_trim(0);
+#endif
 }
 
 int plat_program_folder(char *path, size_t size_bytes) {

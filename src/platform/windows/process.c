@@ -180,6 +180,10 @@ uint64_t plat_memory_available_bytes(void) {
     return GlobalMemoryStatusEx(&status) ? status.ullAvailPhys : 0;
 }
 
+void plat_memory_trim(void) {
+    HeapCompact(GetProcessHeap(), 0);
+}
+
 void plat_random(void *bytes, size_t size_bytes) {
     while (BCryptGenRandom(NULL, bytes, (ULONG)size_bytes, BCRYPT_USE_SYSTEM_PREFERRED_RNG) != 0) Sleep(1);
 }
