@@ -217,7 +217,7 @@ static int on_status(void *user_data, const lipc_host_status *status) {
 }
 
 #define SLOW(path) ((const char *const[]){"--replay", path, "--log-level", "warn", "--sleep-idle-seconds", "1", NULL})
-enum { TRIES = 50 };
+enum { TRIES = 10 };
 
 /* Asks it while it sleeps, and returns when it is stopped in the middle of loading; NULL: this test was too slow to see that. */
 static lipc_stream *caught_waking(test_host *host, const segment *segment, lipc_client *client) {
