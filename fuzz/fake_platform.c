@@ -178,6 +178,11 @@ int plat_core_count(void) {
     return 1;
 }
 
+int plat_load_look(plat_load *load) {
+    *load = (plat_load){0};
+    return PLAT_E_SYSTEM;
+}
+
 uint64_t plat_memory_available_bytes(void) {
     return 0;
 }

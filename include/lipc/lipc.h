@@ -146,7 +146,7 @@ typedef struct lipc_host_status {
     int32_t n_ctx;           /* tokens of context per answer; 0 until ready, like everything below */
     int32_t n_ctx_trained;
     int32_t n_vocab;
-    int32_t n_threads;
+    int32_t n_threads;       /* at most: beside busy programs there are fewer, unless -t says how many */
     uint64_t n_parameters;
     uint64_t model_bytes;
     uint64_t request_size;   /* the most bytes a request can have; valid before the host is ready */

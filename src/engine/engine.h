@@ -56,7 +56,7 @@ typedef struct engine_model_facts {
     uint32_t n_ctx;        /* tokens of context that each sequence has; 0: no limit (replay) */
     uint32_t n_ctx_trained;
     int32_t n_vocab;
-    int32_t n_threads;
+    int32_t n_threads;     /* at most */
     int32_t n_sequences;   /* answers that can be made at a time */
     int32_t n_progress;    /* entries that a step fills at most */
     uint64_t n_parameters;
@@ -180,7 +180,7 @@ typedef struct llama_engine_options {
     uint32_t n_ctx;       /* tokens of context of each sequence; 0: as the model was trained, but at most n_ctx_limit */
     uint32_t n_ctx_limit; /* 0: no limit */
     int32_t n_sequences;  /* answers at a time; 0: up to ENGINE_SEQUENCES_DEFAULT, fewer if their caches are large */
-    int32_t n_threads;    /* 0: one for each physical core */
+    int32_t n_threads;    /* 0: one for each physical core, fewer while other programs use them */
     struct arguments *arguments; /* llama.cpp's own options (llama/common/arguments.h), which must outlive the engine; NULL: none */
     int32_t n_draft;      /* tokens drafted from the text so far and evaluated with the next one, at most, up to
                              ENGINE_DRAFT_MOST; what is chosen has the same distribution. 0: none */

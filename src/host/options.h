@@ -18,7 +18,7 @@ typedef struct host_options {
     const char *model_path; /* NULL: the embedded model. Points into argv or the environment */
     const char *name;       /* likewise */
     int32_t n_ctx;          /* 0: as trained; -1: as trained, but at most HOST_CTX_DEFAULT_MAX */
-    int32_t n_threads;      /* 0: one for each physical core */
+    int32_t n_threads;      /* 0: one for each physical core, fewer beside busy programs */
     const char *n_gpu_layers; /* as llama.cpp spells it; NULL: auto */
     LIPC_PARAMETER_MAP(LIPC_PARAMETER_FIELD) /* what requests leave to the host */
     int32_t n_streams;      /* streams in the segment */

@@ -11,7 +11,7 @@
     X("-c", "--ctx-size", NULL, "N", "LLAMA_ARG_CTX_SIZE", OPTION_INTEGER, n_ctx, -1, INT32_MAX, "-1",                 \
       "tokens of context; 0: as trained, -1: that, at most 4096", false)                                               \
     X("-t", "--threads", NULL, "N", "LLAMA_ARG_THREADS", OPTION_INTEGER, n_threads, 0, 512, "0",                       \
-      "threads; 0: one for each core", false)                                                                        \
+      "threads; 0: one per core that others leave free", false)                                                         \
     X("-ngl", "--gpu-layers", "--n-gpu-layers", "N", "LLAMA_ARG_N_GPU_LAYERS", OPTION_TEXT, n_gpu_layers, 0, 0, NULL,  \
       "layers on the GPU: a number, all, or auto: what fits", false)
 

@@ -369,6 +369,16 @@ void plat_random(void *bytes, size_t size_bytes);
  * control group pays for, which a container may have. */
 int plat_core_count(void);
 
+/* What the processors that this process may use have done since some time in the past. */
+typedef struct plat_load {
+    int n_processors;  /* hardware threads */
+    uint64_t busy_ns;  /* of all of them: worked for programs that are no less urgent than this one, and the system */
+    uint64_t own_ns;   /* of that, for this process */
+} plat_load;
+
+/* Errors: SYSTEM (it does not say). */
+int plat_load_look(plat_load *load);
+
 /* Memory that processes could still obtain without swapping, in bytes; 0 if the system does not say. */
 uint64_t plat_memory_available_bytes(void);
 

@@ -1,7 +1,9 @@
 /* internal.h - what the files of the engine on libllama share; nobody else includes it, and nobody else llama.h.
  *
  *     engine.c        opening, admitting, cancelling, closing: engine.h's table of functions
- *     model.c         loading: backends, model, context, threads
+ *     model.c         loading: backends, model, context
+ *     pool.c          the threads that evaluate
+ *     threads.c       how many of them, beside other programs
  *     prepare.c       what is asked becomes an answer to begin with, long prompts in a thread
  *     conversation.c  messages become the tokens of a prompt
  *     cells.c         what the library's memory holds, and where a new prompt finds a beginning of itself
@@ -27,6 +29,7 @@
 #define ENGINE_LLAMA_INTERNAL_H
 
 #include "cells.h"
+#include "threads.h"
 
 #include "../engine.h"
 #include "../grammar.h"
@@ -122,7 +125,12 @@ struct llama_engine {
     struct ggml_threadpool *threadpool; /* NULL: the library's own threads */
     struct ggml_threadpool *prompt_threadpool; /* NULL: the same */
     int32_t n_prompt_threads;
+    threadpool_new_fn threadpool_new;   /* NULL: the library has no pools */
     threadpool_free_fn threadpool_free;
+    thread_count threads;      /* now; facts.n_threads at most */
+    bool makes_way;            /* ... and as many as others leave processors for */
+    plat_load load;            /* as it was when that was looked at, at load_ns */
+    uint64_t load_ns;
     struct llama_batch batch;
     int32_t n_batch, n_ubatch;
     const struct llama_vocab *vocab;
@@ -172,6 +180,14 @@ void model_close(struct llama_engine *engine);   /* what these have opened so fa
 
 /* False, and a message: somebody wrote into the model's file. What is evaluated then is not the model's. */
 bool model_is_whole(struct llama_engine *engine);
+
+/* ---- pool.c ---- */
+
+void pool_open(struct llama_engine *engine);
+/* Now and then looks what other programs use, and changes the number of threads. Between two evaluations. */
+void pool_make_way(struct llama_engine *engine);
+/* Behind the contexts that use them. */
+void pool_close(struct llama_engine *engine);
 
 /* ---- vocabulary.c ---- */
 

@@ -149,12 +149,6 @@ static bool can_rewind(const struct llama_model *model) {
     return !llama_model_is_recurrent(model) && !llama_model_is_hybrid(model);
 }
 
-/* A function that only the library's part for this processor has; NULL if it does not. */
-static void *cpu_function(const char *name) {
-    ggml_backend_dev_t cpu = ggml_backend_dev_by_type(GGML_BACKEND_DEVICE_TYPE_CPU);
-    return cpu ? ggml_backend_reg_get_proc_address(ggml_backend_dev_backend_reg(cpu), name) : NULL;
-}
-
 /* Tokens that one sequence gets: as asked for, rounded as the library does, so that it has nothing to round. */
 static uint64_t choose_context(const struct llama_engine *engine) {
     uint32_t n_trained = (uint32_t)llama_model_n_ctx_train(engine->model);
@@ -290,20 +284,6 @@ static int load_adapters(struct llama_engine *engine) {
     return ENGINE_OK;
 }
 
-/* The library otherwise starts a new pool of threads for every evaluation. Its threads poll for a while after each evaluation
- * and then sleep, so an idle host uses no CPU. */
-static void attach_threadpool(struct llama_engine *engine) {
-    threadpool_new_fn new_pool = (threadpool_new_fn)(uintptr_t)cpu_function("ggml_threadpool_new");
-    engine->threadpool_free = (threadpool_free_fn)(uintptr_t)cpu_function("ggml_threadpool_free");
-    if (!new_pool || !engine->threadpool_free) return;
-    struct ggml_threadpool_params params;
-    arguments_threads(engine->options.arguments, engine->base.facts.n_threads, false, &params);
-    engine->threadpool = new_pool(&params);
-    if (arguments_threads(engine->options.arguments, engine->base.facts.n_threads, true, &params))
-        engine->prompt_threadpool = new_pool(&params);
-    if (engine->threadpool) llama_attach_threadpool(engine->context, engine->threadpool, engine->prompt_threadpool);
-}
-
 static void decide_about_cells(struct llama_engine *engine) {
     engine->can_rewind = can_rewind(engine->model);
     engine->can_shift = engine->options.context_shift && engine->can_rewind &&
@@ -376,7 +356,7 @@ int model_context(struct llama_engine *engine) {
     engine->n_prompt_threads = threads.n_threads;
     int error = check_context(engine, &n_ctx);
     if (error < 0 || (error = make_context(engine, n_ctx)) < 0 || (error = load_adapters(engine)) < 0) return error;
-    attach_threadpool(engine);
+    pool_open(engine);
     engine->n_batch = (int32_t)llama_n_batch(engine->context); /* less than asked for if the context is smaller */
     engine->n_ubatch = (int32_t)llama_n_ubatch(engine->context);
     engine->batch = llama_batch_init(engine->n_batch, 0, 1);
@@ -398,7 +378,6 @@ bool model_is_whole(struct llama_engine *engine) {
 void model_close(struct llama_engine *engine) {
     if (engine->batch.token) llama_batch_free(engine->batch);
     if (engine->context) llama_free(engine->context);
-    if (engine->threadpool) engine->threadpool_free(engine->threadpool);
-    if (engine->prompt_threadpool) engine->threadpool_free(engine->prompt_threadpool);
+    pool_close(engine);
     if (engine->model) llama_model_free(engine->model);
 }

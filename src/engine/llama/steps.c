@@ -265,6 +265,7 @@ static void take_prepared(struct llama_engine *engine, struct entries *entries) 
 
 size_t steps_step(struct llama_engine *engine, engine_progress *progress) {
     struct entries entries = {progress, 0};
+    pool_make_way(engine);
     end_cancelled(engine, &entries);
     take_prepared(engine, &entries);
     if (engine->options.is_repeatable) step_one_by_one(engine, &entries);

@@ -175,6 +175,21 @@ int plat_core_count(void) {
     return n_cores > 0 ? n_cores : 1;
 }
 
+static uint64_t nanoseconds_of(FILETIME time) {
+    return ((uint64_t)time.dwHighDateTime << 32 | time.dwLowDateTime) * 100;
+}
+
+/* All processors, whatever this process is bound to, and programs of any urgency. */
+int plat_load_look(plat_load *load) {
+    FILETIME idle, kernel, user, begun, ended, own_kernel, own_user;
+    if (!GetSystemTimes(&idle, &kernel, &user) ||
+        !GetProcessTimes(GetCurrentProcess(), &begun, &ended, &own_kernel, &own_user)) return plat_fail(PLAT_E_SYSTEM);
+    load->n_processors = (int)GetActiveProcessorCount(ALL_PROCESSOR_GROUPS);
+    load->busy_ns = nanoseconds_of(kernel) - nanoseconds_of(idle) + nanoseconds_of(user); /* the kernel's has the idle time in it */
+    load->own_ns = nanoseconds_of(own_kernel) + nanoseconds_of(own_user);
+    return PLAT_OK;
+}
+
 uint64_t plat_memory_available_bytes(void) {
     MEMORYSTATUSEX status = {.dwLength = sizeof status};
     return GlobalMemoryStatusEx(&status) ? status.ullAvailPhys : 0;
