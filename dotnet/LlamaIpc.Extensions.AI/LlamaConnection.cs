@@ -1,4 +1,5 @@
 // A client that is connected when it is first needed, and again when its host has gone.
+using System.Runtime.CompilerServices;
 using Microsoft.Extensions.Logging;
 
 namespace LlamaIpc;
@@ -41,14 +42,77 @@ public sealed partial class LlamaConnection : IDisposable, IAsyncDisposable
     /// <param name="cancellationToken">Ends the waiting of this caller; others go on waiting.</param>
     /// <exception cref="LlamaIpcException">As by <see cref="LlamaClient.ConnectAsync"/>.</exception>
     /// <exception cref="ObjectDisposedException">The connection is closed.</exception>
-    public async ValueTask<LlamaClient> GetAsync(CancellationToken cancellationToken = default)
+    public ValueTask<LlamaClient> GetAsync(CancellationToken cancellationToken = default) =>
+        GetAsync(lost: null, cancellationToken);
+
+    /// <summary>
+    /// Sends a request and returns the pieces of the answer as they arrive, also beyond the death of the host: the next one goes
+    /// on with the answer, and what was returned already is neither repeated nor lost. Leaving the loop stops the host's work.
+    /// </summary>
+    /// <param name="request">The request; it is made <see cref="LlamaRequest.Detachable"/>.</param>
+    /// <param name="cancellationToken">Stops the host's work; the loop then ends with a <see cref="RequestCanceledException"/>.</param>
+    /// <returns>The pieces, each of whole characters.</returns>
+    /// <exception cref="AnswerTruncatedException">There was no more room for the answer.</exception>
+    /// <exception cref="HostNotFoundException">The host has gone, and the options say not to start one.</exception>
+    /// <exception cref="LlamaIpcException">Another reason, told by <see cref="LlamaIpcException.Error"/>.</exception>
+    public async IAsyncEnumerable<string> StreamAsync(
+        LlamaRequest request, [EnumeratorCancellation] CancellationToken cancellationToken = default)
+    {
+        ArgumentNullException.ThrowIfNull(request);
+        LlamaClient client = await GetAsync(cancellationToken).ConfigureAwait(false);
+        LlamaStream stream = client.OpenStream(request with { Detachable = true });
+        try
+        {
+            bool? hasPiece;
+            do
+            {
+                await using IAsyncEnumerator<string> pieces =
+                    stream.ReadAllAsync(cancellationToken).GetAsyncEnumerator(CancellationToken.None);
+                while ((hasPiece = await TryMoveNextAsync(pieces).ConfigureAwait(false)) == true)
+                {
+                    yield return pieces.Current;
+                }
+                if (hasPiece is null)
+                {
+                    (string id, long offset) = (stream.Id, stream.Offset);
+                    client = await GetAsync(client, cancellationToken).ConfigureAwait(false);
+                    stream.Dispose();
+                    stream = client.Attach(id, offset);
+                }
+            }
+            while (hasPiece is null);
+            if (stream.Result is { IsTruncated: true } truncated)
+            {
+                throw new AnswerTruncatedException(truncated);
+            }
+        }
+        finally
+        {
+            stream.Dispose();
+        }
+    }
+
+    /// <summary>Null: the host has gone.</summary>
+    private static async ValueTask<bool?> TryMoveNextAsync(IAsyncEnumerator<string> pieces)
+    {
+        try
+        {
+            return await pieces.MoveNextAsync().ConfigureAwait(false);
+        }
+        catch (HostGoneException)
+        {
+            return null;
+        }
+    }
+
+    private async ValueTask<LlamaClient> GetAsync(LlamaClient? lost, CancellationToken cancellationToken)
     {
         Task<LlamaClient> current;
         lock (gate)
         {
             ObjectDisposedException.ThrowIf(disposing.IsCancellationRequested, this);
             if (connecting is null || connecting.IsFaulted || connecting.IsCanceled
-                || (connecting.IsCompletedSuccessfully && !IsUsable(connecting.Result)))
+                || (connecting.IsCompletedSuccessfully && (connecting.Result == lost || !IsUsable(connecting.Result))))
             {
                 connecting = ConnectAsync(connecting);
             }

@@ -1,7 +1,9 @@
-// The example applications as programs of their own: the chat in a terminal, and the one in a browser.
+// The example applications as programs of their own: the chat in a terminal, the one in a browser, and those that call a
+// function of theirs.
 using System.Diagnostics;
 using System.Net.Http.Json;
 using System.Text;
+using LlamaIpc.Testing;
 using Xunit;
 using static LlamaIpc.Tests.TestEnvironment;
 
@@ -46,6 +48,60 @@ public class ApplicationTests
         await using LlamaClient client = await LlamaClient.ConnectAsync(
             new LlamaClientOptions { InstanceName = surroundings.Name, Start = HostStart.Never });
         await EventuallyAsync(() => client.Status is { Running: 0, Queued: 0 }, "the host works on nothing");
+    }
+
+    [BrowserFact]
+    public async Task The_page_shows_an_answer_in_a_browser_and_its_button_stops_one()
+    {
+        using Surroundings surroundings = new();
+        using TemporaryFolder folder = new();
+        string script = Path.Combine(folder.Path, "script.txt");
+        await File.WriteAllTextAsync(script, new ReplayScript()
+            .Answer().Text("One moment. <b>Here</b> it is.")
+            .Answer().Text(Replay.Words(10_000)).ToString());
+        await using WebApplication web = await WebApplication.StartAsync(
+            surroundings.Name, "--Llama:HostArguments:0=--replay", $"--Llama:HostArguments:1={script}",
+            "--Llama:HostArguments:2=--rate", "--Llama:HostArguments:3=100");
+        await using Browser page = await Browser.OpenAsync(web.Http.BaseAddress!);
+        await page.WaitForAsync("document.readyState === 'complete' && document.getElementById('stop').disabled");
+
+        await AskAsync(page, "What is C++?");
+        await page.WaitForAsync("document.getElementById('status').textContent === 'Complete'");
+        Assert.Equal("One moment. <b>Here</b> it is.", await page.EvaluateAsync("document.querySelector('.assistant').textContent"));
+
+        await AskAsync(page, "Tell me more.");
+        await page.WaitForAsync("document.querySelectorAll('.assistant')[1]?.textContent.length > 20");
+        Assert.Equal("false", await page.EvaluateAsync("document.getElementById('stop').disabled"));
+        await page.EvaluateAsync("document.getElementById('stop').click()");
+        await page.WaitForAsync("document.getElementById('status').textContent === 'Stopped'");
+        await using LlamaClient client = await LlamaClient.ConnectAsync(
+            new LlamaClientOptions { InstanceName = surroundings.Name, Start = HostStart.Never });
+        await EventuallyAsync(() => client.Status is { Running: 0, Queued: 0 }, "the host works on nothing");
+    }
+
+    [HostTheory]
+    [InlineData("SemanticKernelChat", "Weather_get_temperature")]
+    [InlineData("AgentFrameworkChat", "get_temperature")]
+    public async Task A_framework_calls_a_function_and_the_model_gets_its_result(string example, string tool)
+    {
+        using Surroundings surroundings = new();
+        using TemporaryFolder folder = new();
+        string script = Path.Combine(folder.Path, "script.txt");
+        await File.WriteAllTextAsync(script, new ReplayScript()
+            .Answer().Call(tool, "{\"city\": \"Oslo\"}", "call_1")
+            .Answer().Text("It is -3 degrees.").ToString());
+        using Process program = Start(example, "How warm is it in Oslo?", "--replay", script);
+        string output = await program.StandardOutput.ReadToEndAsync();
+        await program.WaitForExitAsync();
+        Assert.Equal("[get_temperature: Oslo]\nIt is -3 degrees.\n", output);
+        Assert.Equal(0, program.ExitCode);
+        Assert.Empty(ObjectsOf(surroundings.Name));
+    }
+
+    private static async Task AskAsync(Browser page, string question)
+    {
+        await page.EvaluateAsync($"document.getElementById('question').value = '{question}'");
+        await page.EvaluateAsync("document.getElementById('send').click()");
     }
 
     private static async Task<(string Text, string End)> ReadAnswerAsync(

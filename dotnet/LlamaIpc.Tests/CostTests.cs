@@ -28,16 +28,20 @@ public partial class CostTests
     [HostFact]
     public async Task Streams_one_after_another_leave_both_heaps_flat()
     {
-        const int Streams = 1000;
+        const int Streams = 1000, Rounds = 3;
         await using Replay replay = await Replay.StartAsync("one two three ", rate: 0);
         await AskAsync(replay, Streams / 4);
-        (long managed, long native) = (GC.GetTotalMemory(forceFullCollection: true), NativeBytes());
-        await AskAsync(replay, Streams);
-        long managedGrowth = GC.GetTotalMemory(forceFullCollection: true) - managed;
-        long nativeGrowth = NativeBytes() - native;
-        // Far less than the smallest object for each of them.
-        Assert.True(managedGrowth < 16 * Streams, $"the managed heap grew by {managedGrowth} bytes");
-        Assert.True(nativeGrowth < 16 * Streams, $"the native heap grew by {nativeGrowth} bytes");
+        long managedGrowth = long.MaxValue, nativeGrowth = long.MaxValue;
+        for (int i = 0; i < Rounds; i++)
+        {
+            (long managed, long native) = (GC.GetTotalMemory(forceFullCollection: true), NativeBytes());
+            await AskAsync(replay, Streams);
+            managedGrowth = Math.Min(managedGrowth, GC.GetTotalMemory(forceFullCollection: true) - managed);
+            nativeGrowth = Math.Min(nativeGrowth, NativeBytes() - native);
+        }
+        // What leaks grows in each round, by more than that; others in this process make something now and then.
+        Assert.True(managedGrowth < 16 * Streams, $"the managed heap grows by {managedGrowth} bytes");
+        Assert.True(nativeGrowth < 16 * Streams, $"the native heap grows by {nativeGrowth} bytes");
     }
 
     [HostFact]

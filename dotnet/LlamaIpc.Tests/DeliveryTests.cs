@@ -2,6 +2,7 @@
 // the end the text is whole.
 using System.Diagnostics;
 using System.Text;
+using Microsoft.Extensions.AI;
 using Xunit;
 using static LlamaIpc.Tests.TestEnvironment;
 
@@ -67,6 +68,61 @@ public class DeliveryTests
             }
         });
         window.AssertFluent(replay.Text, isPaced: false);
+    }
+
+    public static TheoryData<string> OtherWays => ["parts", "a conversation", "a connection", "a chat client", "a view model"];
+
+    [HostTheory]
+    [MemberData(nameof(OtherWays))]
+    public async Task Each_other_way_of_reading_gives_the_thread_back_between_pieces(string way)
+    {
+        await using Replay replay = await Replay.StartAsync(Replay.Words(Words), TokensPerSecond);
+        using SlowWindow window = new();
+        await window.RunAsync(async () =>
+        {
+            using LlamaStream stream = replay.Client.OpenStream(Question);
+            await using LlamaConnection connection = new(replay.Options with { Start = HostStart.Never });
+            using IChatClient chat = replay.Client.AsIChatClient();
+            Task reading = way switch
+            {
+                "parts" => DrawEachAsync(stream.ReadPartsAsync(), part => part.Text),
+                "a conversation" => DrawEachAsync(new LlamaConversation(replay.Client).StreamAsync(Question), piece => piece),
+                "a connection" => DrawEachAsync(connection.StreamAsync(new LlamaRequest(Question)), piece => piece),
+                "a chat client" => DrawEachAsync(chat.GetStreamingResponseAsync(Question), update => update.Text),
+                _ => ShowAsync(),
+            };
+            await reading;
+        });
+        window.AssertFluent(replay.Text);
+
+        async Task DrawEachAsync<T>(IAsyncEnumerable<T> pieces, Func<T, string> textOf)
+        {
+            await foreach (T piece in pieces)
+            {
+                if (textOf(piece).Length > 0)
+                {
+                    window.Draw(textOf(piece));
+                }
+            }
+        }
+
+        async Task ShowAsync()
+        {
+            using ChatViewModel viewModel = new(replay.Client) { Input = Question };
+            Task sending = viewModel.SendAsync();
+            ChatMessageViewModel answer = viewModel.Messages[^1];
+            int drawn = 0;
+            answer.PropertyChanged += (_, change) =>
+            {
+                if (change.PropertyName == nameof(answer.Text))
+                {
+                    string text = answer.Text;
+                    window.Draw(text[drawn..]);
+                    drawn = text.Length;
+                }
+            };
+            await sending;
+        }
     }
 
     [HostFact]

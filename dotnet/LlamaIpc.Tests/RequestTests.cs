@@ -117,11 +117,64 @@ public class RequestTests
     }
 
     [HostFact]
-    public async Task A_prompt_that_is_too_long_is_cut_at_a_whole_character_and_answered()
+    public async Task A_prompt_that_the_guides_channel_has_no_room_for_reaches_the_model_whole()
     {
-        using LlamaCppStreamingClient client = await ConnectAsync(Options("-n", "8", "-c", "8192"));
+        LlamaCppClientOptions options = Options("-n", "40", "-c", "8192");
+        using LlamaCppStreamingClient client = await ConnectAsync(options);
+        await using LlamaClient modern = await LlamaClient.ConnectAsync(
+            new LlamaClientOptions { InstanceName = options.InstanceName, Start = HostStart.Never });
+        foreach (string system in (string[])["", LongText("You are a helpful tutor. ")])
+        {
+            LlamaMessage question = LlamaMessage.User(LongQuestion);
+            LlamaRequest request = system.Length > 0 ? new(LlamaMessage.System(system), question) : new(question);
+            string expected = await modern.AskAsync(request with { MaxTokens = 40 });
+            Assert.NotEqual("", expected);
+            Assert.Equal(expected, await client.SendRequestAsync(LongQuestion, system));
+
+            StringBuilder pieces = new();
+            int completions = 0;
+            void See(object? sender, StreamUpdateEventArgs e)
+            {
+                pieces.Append(e.NewText);
+                completions += e.IsComplete ? 1 : 0;
+                Assert.Equal(pieces.ToString(), e.PartialResponse);
+                Assert.False(e.PromptWasCut);
+            }
+            client.OnStreamUpdate += See;
+            Assert.Equal(expected, await Blocking(() => client.SendStreamingRequest(LongQuestion, system)));
+            client.OnStreamUpdate -= See;
+            Assert.Equal(expected, pieces.ToString());
+            Assert.Equal(1, completions);
+            Assert.False(client.LastPromptWasCut);
+        }
+    }
+
+    [HostFact]
+    public async Task A_long_prompt_s_answer_can_be_cancelled_and_ends_with_its_host()
+    {
+        using LlamaCppStreamingClient client = await ConnectAsync(Options("--ignore-eos", "--context-shift", "-c", "8192"));
+        using CancellationTokenSource cancel = new();
+        Action onUpdate = cancel.Cancel;
+        client.OnStreamUpdate += (_, _) => onUpdate();
+        RequestCanceledException cancelled = await Assert.ThrowsAsync<RequestCanceledException>(
+            () => client.SendStreamingRequestAsync(LongQuestion, "", cancel.Token));
+        Assert.NotEqual("", cancelled.PartialResponse);
+        onUpdate = () => throw new FormatException("the handler's own");
+        await Assert.ThrowsAsync<FormatException>(() => client.SendStreamingRequestAsync(LongQuestion));
+        onUpdate = () => Signal(client.HostProcessId, SigKill);
+        HostGoneException gone = await Assert.ThrowsAsync<HostGoneException>(() => client.SendStreamingRequestAsync(LongQuestion));
+        Assert.Equal(137, gone.HostExitCode);
+        Assert.NotEqual("", gone.PartialResponse);
+    }
+
+    [HostFact]
+    public async Task Where_there_is_only_the_guides_channel_a_long_prompt_is_cut_at_a_whole_character()
+    {
+        LlamaCppClientOptions options = Options("-n", "8", "-c", "8192");
+        using LlamaCppStreamingClient client = await ConnectAsync(options);
         await client.SendRequestAsync(Question);
         Assert.False(client.LastPromptWasCut);
+        using HostIsFull full = await HostIsFull.FillAsync(options.InstanceName!);
 
         // 1,023 times 4 bytes are 4,092; the next character would end at byte 4,096.
         string cutOff = string.Concat(Enumerable.Repeat("🎉", 3000));
@@ -140,8 +193,7 @@ public class RequestTests
     {
         using LlamaCppStreamingClient client = await ConnectAsync();
         string expected = await client.SendRequestAsync(Question);
-        await client.SendRequestAsync(new string('x', 10_000));
-        Assert.True(client.LastPromptWasCut);
+        await Assert.ThrowsAsync<RequestRefusedException>(() => client.SendRequestAsync(new string('x', 100_000)));
         Assert.Equal(expected, await client.SendRequestAsync(Question));
     }
 
@@ -255,5 +307,31 @@ public class RequestTests
             },
             "the host serves again");
         Assert.NotEqual("", answer);
+    }
+
+    private static string LongQuestion => LongText("What is C++? ");
+
+    private static string LongText(string sentence) => string.Concat(Enumerable.Repeat(sentence, 1 + (4095 / sentence.Length)));
+
+    /// <summary>Clients, as many as a host has room for.</summary>
+    private sealed class HostIsFull(List<LlamaClient> clients) : IDisposable
+    {
+        internal static async Task<HostIsFull> FillAsync(string name)
+        {
+            List<LlamaClient> clients = [];
+            try
+            {
+                while (true)
+                {
+                    clients.Add(await LlamaClient.ConnectAsync(new() { InstanceName = name, Start = HostStart.Never }));
+                }
+            }
+            catch (HostFullException)
+            {
+                return new HostIsFull(clients);
+            }
+        }
+
+        public void Dispose() => clients.ForEach(client => client.Dispose());
     }
 }

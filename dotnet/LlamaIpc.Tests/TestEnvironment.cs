@@ -27,6 +27,16 @@ internal sealed class HostFactAttribute : FactAttribute
     }
 }
 
+/// <summary>The same for several cases.</summary>
+internal sealed class HostTheoryAttribute : TheoryAttribute
+{
+    public HostTheoryAttribute()
+    {
+        HostFactAttribute fact = new();
+        (Timeout, Skip) = (fact.Timeout, fact.Skip);
+    }
+}
+
 internal static partial class TestEnvironment
 {
     /// <summary>After this long a test hangs; it says nothing about speed.</summary>

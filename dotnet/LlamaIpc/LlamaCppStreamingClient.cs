@@ -1,5 +1,6 @@
 // The client class of the streaming guide, on top of liblipc.
 using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
 using System.Text;
 using System.Threading.Channels;
 using LlamaIpc.Native;
@@ -37,6 +38,9 @@ public sealed class LlamaCppStreamingClient : IDisposable, IAsyncDisposable
 
     private const int ExitCodeNameIsOwned = 7;
 
+    /// <summary>What the guide's channel has room for in each prompt, of UTF-8.</summary>
+    private const int PromptBytes = 4095;
+
     /// <summary>The most that leaving a stream, or the last update of one, may hold up its caller.</summary>
     private static readonly TimeSpan SettleLimit = TimeSpan.FromSeconds(2);
 
@@ -52,6 +56,7 @@ public sealed class LlamaCppStreamingClient : IDisposable, IAsyncDisposable
     private LlamaCppClientOptions? options;
     private string? name;
     private LipcClassicHandle? handle;
+    private LipcClientHandle? modern;
     private HostProcess? host;
     private int disposed;
 
@@ -108,7 +113,8 @@ public sealed class LlamaCppStreamingClient : IDisposable, IAsyncDisposable
     public IReadOnlyList<string> HostOutputLines => host?.OutputLines ?? [];
 
     /// <summary>
-    /// True if a prompt of the last finished request was longer than 4,095 bytes of UTF-8 and was cut there.
+    /// True if a prompt of the last finished request was longer than 4,095 bytes of UTF-8 and was cut there. The host of this
+    /// project takes longer ones whole, over its other channel; one that has only the channel of the guide does not.
     /// </summary>
     public bool LastPromptWasCut => lastPromptWasCut;
 
@@ -174,7 +180,7 @@ public sealed class LlamaCppStreamingClient : IDisposable, IAsyncDisposable
 
     /// <summary>Sends a question and waits for the whole answer.</summary>
     /// <param name="userPrompt">
-    /// The question; at most 4,095 bytes of UTF-8 are used. An empty one gets an empty answer.
+    /// The question; an empty one gets an empty answer. See <see cref="LastPromptWasCut"/> for long ones.
     /// </param>
     /// <param name="systemPrompt">Instructions for the model; empty: none.</param>
     /// <returns>The answer.</returns>
@@ -187,7 +193,7 @@ public sealed class LlamaCppStreamingClient : IDisposable, IAsyncDisposable
 
     /// <inheritdoc cref="SendRequest(string, string)"/>
     /// <param name="userPrompt">
-    /// The question; at most 4,095 bytes of UTF-8 are used. An empty one gets an empty answer.
+    /// The question; an empty one gets an empty answer. See <see cref="LastPromptWasCut"/> for long ones.
     /// </param>
     /// <param name="systemPrompt">Instructions for the model; empty: none.</param>
     /// <param name="cancellationToken">
@@ -202,7 +208,7 @@ public sealed class LlamaCppStreamingClient : IDisposable, IAsyncDisposable
     /// grows.
     /// </summary>
     /// <param name="userPrompt">
-    /// The question; at most 4,095 bytes of UTF-8 are used. An empty one gets an empty answer.
+    /// The question; an empty one gets an empty answer. See <see cref="LastPromptWasCut"/> for long ones.
     /// </param>
     /// <param name="systemPrompt">Instructions for the model; empty: none.</param>
     /// <returns>The answer.</returns>
@@ -215,7 +221,7 @@ public sealed class LlamaCppStreamingClient : IDisposable, IAsyncDisposable
 
     /// <inheritdoc cref="SendStreamingRequest(string, string)"/>
     /// <param name="userPrompt">
-    /// The question; at most 4,095 bytes of UTF-8 are used. An empty one gets an empty answer.
+    /// The question; an empty one gets an empty answer. See <see cref="LastPromptWasCut"/> for long ones.
     /// </param>
     /// <param name="systemPrompt">Instructions for the model; empty: none.</param>
     /// <param name="cancellationToken">
@@ -227,7 +233,7 @@ public sealed class LlamaCppStreamingClient : IDisposable, IAsyncDisposable
 
     /// <summary>Sends a question and returns the whole answer. Blocks no thread of the pool.</summary>
     /// <param name="userPrompt">
-    /// The question; at most 4,095 bytes of UTF-8 are used. An empty one gets an empty answer.
+    /// The question; an empty one gets an empty answer. See <see cref="LastPromptWasCut"/> for long ones.
     /// </param>
     /// <param name="systemPrompt">Instructions for the model; empty: none.</param>
     /// <param name="cancellationToken">
@@ -376,6 +382,7 @@ public sealed class LlamaCppStreamingClient : IDisposable, IAsyncDisposable
         lock (stateLock)
         {
             host?.Stop(name!, StopGraceMs);
+            modern?.Dispose();
             handle?.Dispose();
         }
         waiter.Stop();
@@ -535,6 +542,8 @@ public sealed class LlamaCppStreamingClient : IDisposable, IAsyncDisposable
             }
             host?.Stop(name!, StopGraceMs);
             host = null;
+            modern?.Dispose();
+            modern = null;
             handle?.Dispose();
             handle = opened;
             name = wantedName;
@@ -725,6 +734,11 @@ public sealed class LlamaCppStreamingClient : IDisposable, IAsyncDisposable
     {
         byte[] user = ZeroTerminated(userPrompt, nameof(userPrompt));
         byte[] system = ZeroTerminated(systemPrompt, nameof(systemPrompt));
+        bool isLong = Math.Max(user.Length, system.Length) > PromptBytes + 1;
+        if (isLong && userPrompt.Length > 0 && OpenModern() is LipcClientHandle other)
+        {
+            return RunLongRequest(other, RequestOf(user, system), onUpdate, deadline, cancellationToken);
+        }
         LipcClassicHandle current = handle!;
         using NativeOperation operation = BeginOperation(current);
         using CancellationTokenRegistration onDispose = operation.CancelWith(disposing.Token);
@@ -750,6 +764,69 @@ public sealed class LlamaCppStreamingClient : IDisposable, IAsyncDisposable
         lastPromptWasCut = result.PromptCut != 0;
 
         stream?.ThrowHandlerFailure();
+        return Result(operation, error, message, text, result.NTokens, cancellationToken);
+    }
+
+    /// <summary>As <see cref="RunRequest"/>, over the modern channel, which has room for long prompts.</summary>
+    private string RunLongRequest(
+        LipcClientHandle client,
+        LlamaRequest request,
+        Action<StreamUpdateEventArgs>? onUpdate,
+        Deadline deadline,
+        CancellationToken cancellationToken)
+    {
+        using NativeOperation operation = BeginOperation(client);
+        using CancellationTokenRegistration onDispose = operation.CancelWith(disposing.Token);
+        using CancellationTokenRegistration onCancel = operation.CancelWith(cancellationToken);
+        using LipcStreamHandle answer = request.Open(client);
+        StreamCall stream = new(onUpdate ?? (static _ => { }), operation);
+        currentRequest = operation;
+        currentStream = stream;
+        lastPromptWasCut = false;
+        try
+        {
+            int error = stream.Run(answer, deadline, out string message);
+            return Result(operation, error, message, stream.Text, stream.Tokens, cancellationToken);
+        }
+        finally
+        {
+            currentRequest = null;
+            currentStream = null;
+        }
+    }
+
+    /// <summary>A place in the modern channel of the same host; null: it has none, or it is full.</summary>
+    private LipcClientHandle? OpenModern()
+    {
+        lock (stateLock)
+        {
+            if (IsDisposed)
+            {
+                throw Cancelled("", 0, CancellationToken.None);
+            }
+            try
+            {
+                return modern ??= LipcClientHandle.Open(
+                    new LlamaClientOptions { InstanceName = name, Start = HostStart.Never, AttachTimeout = TimeSpan.Zero });
+            }
+            catch (LlamaIpcException)
+            {
+                return null;
+            }
+        }
+    }
+
+    private static LlamaRequest RequestOf(byte[] user, byte[] system)
+    {
+        LlamaMessage question = LlamaMessage.User(Text(user));
+        return system.Length > 1 ? new(LlamaMessage.System(Text(system)), question) : new(question);
+
+        static string Text(byte[] zeroTerminated) => Encoding.UTF8.GetString(zeroTerminated.AsSpan(..^1));
+    }
+
+    private string Result(
+        NativeOperation operation, int error, string message, string text, int tokens, CancellationToken cancellationToken)
+    {
         // A host that was told to end may also be gone before it has acknowledged that this answer is cancelled.
         bool isEndedByShutdown = hostToldToEnd && operation.CancelRequested && error == (int)LipcError.HostGone;
         if ((error == (int)LipcError.Ok && (IsDisposed || hostToldToEnd)) || isEndedByShutdown)
@@ -758,7 +835,7 @@ public sealed class LlamaCppStreamingClient : IDisposable, IAsyncDisposable
         }
         return error == (int)LipcError.Ok
             ? text
-            : throw Failure(error, message, text, result.NTokens, cancellationToken);
+            : throw Failure(error, message, text, tokens, cancellationToken);
     }
 
     private void RaiseUpdate(StreamUpdateEventArgs update)
@@ -780,12 +857,13 @@ public sealed class LlamaCppStreamingClient : IDisposable, IAsyncDisposable
         return bytes;
     }
 
-    private NativeOperation BeginOperation(LipcClassicHandle current)
+    private NativeOperation BeginOperation(SafeHandle current)
     {
         try
         {
-            return new NativeOperation(
-                current, static handle => NativeMethods.ClassicCancel((LipcClassicHandle)handle));
+            return current is LipcClientHandle client
+                ? client.BeginOperation()
+                : new NativeOperation(current, static handle => NativeMethods.ClassicCancel((LipcClassicHandle)handle));
         }
         catch (ObjectDisposedException)
         {

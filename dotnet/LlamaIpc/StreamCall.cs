@@ -7,8 +7,9 @@ using LlamaIpc.Native;
 namespace LlamaIpc;
 
 /// <summary>
-/// The C# end of one lipc_classic_stream: turns native updates into arguments of an event. An exception of the handler
-/// never crosses the native frames; it cancels the request and is kept for the caller.
+/// The C# end of one lipc_classic_stream, or of the reading of a stream of the modern channel: turns native updates into
+/// arguments of an event. An exception of the handler never crosses native frames; it cancels the request and is kept for
+/// the caller.
 /// </summary>
 internal sealed unsafe class StreamCall(Action<StreamUpdateEventArgs> onUpdate, NativeOperation operation)
 {
@@ -16,10 +17,17 @@ internal sealed unsafe class StreamCall(Action<StreamUpdateEventArgs> onUpdate, 
     private const int CancelRequest = 1;
 
     private AnswerText answer;
+    private int nTokens;
     private ExceptionDispatchInfo? failure;
 
     /// <summary>The thread that is inside a handler now; 0: none.</summary>
     private int handlerThread;
+
+    /// <summary>What has arrived.</summary>
+    internal string Text => answer.Substring(0);
+
+    /// <summary>How many tokens that are.</summary>
+    internal int Tokens => nTokens;
 
     internal bool IsInHandler => Volatile.Read(ref handlerThread) == Environment.CurrentManagedThreadId;
 
@@ -36,6 +44,29 @@ internal sealed unsafe class StreamCall(Action<StreamUpdateEventArgs> onUpdate, 
         {
             self.Free();
         }
+    }
+
+    /// <summary>Reads an answer of the modern channel and reports it until it ends. Returns the native error code.</summary>
+    internal int Run(LipcStreamHandle stream, Deadline deadline, out string message)
+    {
+        int error;
+        LipcDelta delta = default;
+        LipcProgress progress;
+        do
+        {
+            error = operation.CancelRequested
+                ? (int)LipcError.Cancelled
+                : NativeMethods.StreamRead(stream, deadline.RemainingMs, &delta);
+            message = error == (int)LipcError.Ok ? "" : NativeMethods.LastErrorMessage(error);
+            if (error == (int)LipcError.Ok)
+            {
+                NativeMethods.StreamProgress(stream, &progress, (nuint)sizeof(LipcProgress));
+                nTokens = progress.NTokens;
+                Report(new ReadOnlySpan<byte>(delta.Text, checked((int)delta.NBytes)), delta.NBytes == 0, promptWasCut: false);
+            }
+        }
+        while (error == (int)LipcError.Ok && delta.NBytes > 0);
+        return error;
     }
 
     /// <summary>Throws what the handler threw, if it did.</summary>
@@ -63,12 +94,19 @@ internal sealed unsafe class StreamCall(Action<StreamUpdateEventArgs> onUpdate, 
             return CancelRequest;
         }
 
-        int from = answer.Length;
-        answer = answer.Append(
-            new ReadOnlySpan<byte>(update->Text + update->NNewFrom, checked((int)(update->NBytes - update->NNewFrom))));
-        StreamUpdateEventArgs arguments = new(
-            answer, from, update->NTokens, update->Complete != 0, update->PromptCut != 0);
+        nTokens = update->NTokens;
+        Report(
+            new ReadOnlySpan<byte>(update->Text + update->NNewFrom, checked((int)(update->NBytes - update->NNewFrom))),
+            update->Complete != 0,
+            update->PromptCut != 0);
+        return operation.CancelRequested ? CancelRequest : GoOn;
+    }
 
+    private void Report(ReadOnlySpan<byte> added, bool isComplete, bool promptWasCut)
+    {
+        int from = answer.Length;
+        answer = answer.Append(added);
+        StreamUpdateEventArgs arguments = new(answer, from, nTokens, isComplete, promptWasCut);
         Volatile.Write(ref handlerThread, Environment.CurrentManagedThreadId);
         try
         {
@@ -78,6 +116,5 @@ internal sealed unsafe class StreamCall(Action<StreamUpdateEventArgs> onUpdate, 
         {
             Volatile.Write(ref handlerThread, 0);
         }
-        return operation.CancelRequested ? CancelRequest : GoOn;
     }
 }
