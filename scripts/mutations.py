@@ -273,9 +273,15 @@ FORMS = {
 
 
 class Test:
-    def __init__(self, path, arguments=(), further=(), forms=("plain", "asan")):
+    """`includes`: the sources that the test's own file includes, which are therefore not linked with it."""
+
+    def __init__(self, path, arguments=(), further=(), forms=("plain", "asan"), includes=()):
         self.path, self.arguments, self.further, self.forms = path, list(arguments), list(further), forms
+        self.includes = list(includes)
         self.name = os.path.basename(path)[:-2]
+
+    def linked(self):
+        return [path for path in PRODUCT + SUPPORT if path not in self.includes]
 
 
 def corpus(name):
@@ -289,7 +295,9 @@ TESTS = [
     Test("tests/channel/names_rules.c"),
     Test("tests/channel/hub_rules.c"),
     Test("tests/channel/stream_rules.c"),
+    Test("tests/channel/parts_rules.c"),
     Test("tests/channel/resume_rules.c"),
+    Test("tests/channel/parameter_rules.c", includes=["src/channel/parameters.c"]),
     Test("tests/unit/option_rules.c", further=["src/host/options.c", "src/options/options.c", "src/host/log.c"]),
 
     Test("tests/channel/protocol_tables.c", ["docs/protocol.md", "include/lipc/layout.h"], forms=("plain",)),
@@ -416,7 +424,7 @@ class Baseline:
         for test in TESTS:
             for form in test.forms:
                 own = self.own[form, test.name] = [self.must(tree, form, path) for path in [test.path, *test.further]]
-                program = link(form, test, own + [self.objects[form, path] for path in PRODUCT + SUPPORT])
+                program = link(form, test, own + [self.objects[form, path] for path in test.linked()])
                 self.programs[form, test.name] = digest(program)
                 started = time.monotonic()
                 wrong = run([program, *test.arguments], tree.root, 300)
@@ -468,11 +476,11 @@ def try_tests(tree, baseline, mutant):
             is_same = is_same and all(made[1] == baseline.objects[form, path][1]
                                       for path, made in objects[form].items())
         own = baseline.own[form, test.name]
-        if is_header:
+        if is_header or mutant.path in test.includes:
             own = [tree.compile(form, path) for path in [test.path, *test.further]]
         if None in own:
             return "caught", "the compiler"
-        parts = [objects[form].get(path) or baseline.objects[form, path] for path in PRODUCT + SUPPORT]
+        parts = [objects[form].get(path) or baseline.objects[form, path] for path in test.linked()]
         program = link(form, test, own + parts)
         code = digest(program)
         if code == baseline.programs[form, test.name]:

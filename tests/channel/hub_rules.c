@@ -53,6 +53,14 @@ static void check_plan(void) {
     CHECK_INT(at.stream_size, ==, at.parts_index_offset + 4096); /* 64 records, to the page */
     CHECK_INT(at.n_streams, ==, 3);
     CHECK_INT(at.segment_size, ==, at.streams_offset + 3 * at.stream_size);
+    hub_plan(&at, 1, 4096, 96 << 10);
+    CHECK_INT(at.parts_size, ==, 48 << 10);
+    CHECK_INT(at.parts_length, ==, 96);
+    hub_plan(&at, 1, 4096, 64 << 20); /* room for one record more than `parts` can count */
+    CHECK_INT(at.parts_length, ==, 65535);
+    hub_plan(&at, 1, 4096, HUB_LOG_SIZE_MAX);
+    CHECK_INT(at.parts_size, ==, HUB_LOG_SIZE_MAX / 2);
+    CHECK_INT(at.parts_length, ==, 65535);
     CHECK_INT(HUB_REQUEST_SIZE_MIN, ==, 4096);
     CHECK_INT(HUB_LOG_SIZE_MIN, ==, 4096);
     CHECK_INT(HUB_REQUEST_SIZE_MAX, ==, 256 << 20);

@@ -61,6 +61,9 @@ static void check_names(void) {
     refuse_one((lipc_parameter){NULL, 1, NULL}, "no name");
     refuse_one((lipc_parameter){"new_reel", 1, NULL}, "no parameter 'new_reel'");
     refuse_one((lipc_parameter){"new\x1b[m", 1, NULL}, "no parameter 'new?[m'");
+    refuse_one((lipc_parameter){"\x1f ~\x7f", 1, NULL}, "no parameter '? ~?'");
+    refuse_one((lipc_parameter){"thirty-one letters, and no more; these are not shown", 1, NULL},
+               "no parameter 'thirty-one letters, and no more':");
     refuse_one((lipc_parameter){"new_real", 2.6, NULL}, "from -1 to 2.5");
     refuse_one((lipc_parameter){"new_real", INFINITY, NULL}, "from -1 to 2.5");
     refuse_one((lipc_parameter){"new_real", NAN, NULL}, "not a number");

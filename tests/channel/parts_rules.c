@@ -142,6 +142,13 @@ static void check_written(void) {
     for (int i = 0; i < N_TOKENS; i++) append_token(i);
     CHECK(strcmp(made_id(), first) != 0);
 
+    test_step("a thought has neither id nor name, and a call may come without both");
+    begin();
+    const part_delta named = {.kind = LIPC_PART_THOUGHT, .begins = true, .id = "id", .name = "name", .bytes = "Hm", .n_bytes = 2};
+    CHECK_INT(append(0, "", (part_delta[]){named, thought(true, 0, "so"), call(true, 0, NULL, NULL, "{}")}, 3), ==, STREAM_FITS);
+    check_part(0, LIPC_PART_THOUGHT, 0, 0, "", "", "Hm");
+    check_part(2, LIPC_PART_CALL, 0, 0, made_id(), "", "{}");
+
     test_step("the next answer shows nothing of it");
     stream_writer_begin(&writer, &view, STREAM, GENERATION, 1000);
     look();
@@ -246,6 +253,14 @@ static void check_full(void) {
     CHECK_INT(append(3, "", (part_delta[]){call(true, 0, "id", "name", "")}, 1), ==, STREAM_FULL);
     look();
     CHECK(snapshot.n_part_bytes == view.at.parts_size && snapshot.n_parts == 1);
+
+    test_step("an id and a name that just fit");
+    begin();
+    long_text[view.at.parts_size - 6] = 0;
+    CHECK_INT(append(0, "", (part_delta[]){thought(true, 0, long_text)}, 1), ==, STREAM_FITS);
+    CHECK_INT(append(1, "", (part_delta[]){call(true, 0, "id", "name", "")}, 1), ==, STREAM_FITS);
+    look();
+    CHECK(snapshot.n_part_bytes == view.at.parts_size && snapshot.n_parts == 2);
     free(long_text);
 
     test_step("as many parts as there are records");
