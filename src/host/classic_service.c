@@ -222,18 +222,18 @@ static bool settle(classic_service *service) {
     return false;
 }
 
-/* Gives a client the sem_response_written that was taken back from it: it was stopped or slow, not dead. The C library
- * counts waiters that were killed, so it may be nobody: then the permit is taken back again, and nobody else could have
+/* Gives a client the sem_response_written that was taken back from it: it was stopped or slow, not dead. The system may
+ * count waiters that were killed, so it may be nobody: then the permit is taken back again, and nobody else could have
  * got it, because sem_ready is held meanwhile. */
 static void pay_what_is_owed(classic_service *service) {
-    if (!plat_semaphore_has_waiter(service->response_written) || !plat_semaphore_try_wait(service->ready)) return;
+    if (!plat_semaphore_may_have_waiter(service->response_written) || !plat_semaphore_try_wait(service->ready)) return;
     FAILPOINT("service.pay.ready_held");
-    plat_semaphore_post(service->response_written);
+    bool is_handed_over = plat_semaphore_hand_over(service->response_written);
     FAILPOINT("service.pay.written");
     uint64_t deadline_ns = plat_deadline_ns(PAYMENT_MS);
     while (plat_semaphore_value(service->response_written) > 0 && plat_clock_ns() < deadline_ns)
         plat_doorbell_wait(&service->listener_bell, plat_doorbell_arm(&service->listener_bell, PLAT_BELL_ALL), deadline_ns);
-    service->is_owing = plat_semaphore_value(service->response_written) > 0;
+    service->is_owing = !is_handed_over || plat_semaphore_value(service->response_written) > 0;
     plat_semaphore_drain(service->response_written);
     FAILPOINT("service.pay.taken_back");
     plat_semaphore_post(service->ready);
@@ -258,13 +258,14 @@ static void tick(classic_service *service, uint64_t *taken_since) {
 }
 
 /* Whether a dead worker took the permit of a request and died before it noted that. Its client waits for an answer, and
- * nobody is at work on one. Only for a while: where waiters that were killed are counted, they look the same. */
+ * nobody is at work on one. Only for a while: where waiters that were killed are counted, or none are seen, a client that
+ * was killed looks the same, and is answered for nothing. */
 static bool is_forgotten(classic_service *service) {
     uint64_t now = plat_clock_ns();
     bool seems_so = now < service->forgotten_until_ns && !classic_block_is_complete(service->block) &&
                     plat_semaphore_value(service->ready) == 0 &&
-                    (plat_semaphore_has_waiter(service->response_written) ||
-                     plat_semaphore_has_waiter(service->chunk_ready));
+                    (plat_semaphore_may_have_waiter(service->response_written) ||
+                     plat_semaphore_may_have_waiter(service->chunk_ready));
     if (!seems_so) service->forgotten_since_ns = 0;
     else if (service->forgotten_since_ns == 0) service->forgotten_since_ns = now;
     return seems_so && now - service->forgotten_since_ns >= FORGOTTEN_NS;
@@ -386,10 +387,11 @@ static void wait_taken(classic_service *service, plat_semaphore *semaphore, uint
                            plat_clock_ns() + SETTLE_FIRST_NS);
 }
 
-/* Whether a client waits for an answer that will not come: its request came too late. */
-static bool is_unanswered(const classic_service *service) {
+/* Whether a client may be waiting for an answer, or for the permit of one. */
+static bool may_be_awaited(const classic_service *service) {
     return plat_semaphore_value(service->response_written) == 0 && plat_semaphore_value(service->chunk_ready) == 0 &&
-           (plat_semaphore_has_waiter(service->response_written) || plat_semaphore_has_waiter(service->chunk_ready));
+           (plat_semaphore_may_have_waiter(service->response_written) ||
+            plat_semaphore_may_have_waiter(service->chunk_ready));
 }
 
 /* In the block, complete, for whoever reads it from now on. */
@@ -406,29 +408,34 @@ static void pause_for_reader(classic_service *service) {
                        plat_deadline_ns(LET_GO_READ_MS));
 }
 
+/* Lets one in who waits for its turn; false if there is nobody. */
+static bool let_one_in(classic_service *service) {
+    /* Permits that nobody took would be the next one's, before its request is seen. */
+    plat_semaphore_drain(service->response_written); /* callers name it */
+    plat_semaphore_drain(service->chunk_ready); /* callers name it */
+    if (!plat_semaphore_hand_over(service->ready)) return false; /* callers name it */
+    if (plat_semaphore_wait(service->prompts_written, plat_clock_ns() + LET_GO_EACH_NS) != PLAT_OK) return true; /* callers name it */
+    show_end(service); /* its request stood over the text */
+    post_completion(service, true);
+    wait_taken(service, service->response_written, plat_clock_ns() + LET_GO_EACH_NS);
+    pause_for_reader(service); /* the next one's request stands over the text again */
+    return true;
+}
+
 /* Those who wait for their turn would wait for ever: each is let in, and its answer is that the host has ended. The names
  * are gone, so nobody comes any more; what is left in semaphores that could not be removed, the next host takes back.
  * Nobody waits: the block stays as it is, perhaps with an answer that is not read yet. */
 static void let_go(classic_service *service) {
     uint64_t deadline_ns = plat_clock_ns() + LET_GO_NS;
-    if (!plat_semaphore_has_waiter(service->ready) && !is_unanswered(service)) return;
+    if (!plat_semaphore_may_have_waiter(service->ready) && !may_be_awaited(service)) return;
     wait_taken(service, service->response_written, plat_clock_ns() + ABANDONED_NS);
     pause_for_reader(service);
     plat_semaphore_drain(service->prompts_written); /* one was for the listener; callers name it */
-    if (plat_semaphore_has_waiter(service->ready)) show_end(service);
-    while (plat_semaphore_has_waiter(service->ready) && plat_clock_ns() < deadline_ns) {
-        /* Permits that nobody took would be the next one's, before its request is seen. */
-        plat_semaphore_drain(service->response_written); /* callers name it */
-        plat_semaphore_drain(service->chunk_ready); /* callers name it */
-        plat_semaphore_post(service->ready); /* callers name it */
-        if (plat_semaphore_wait(service->prompts_written, plat_clock_ns() + LET_GO_EACH_NS) != PLAT_OK) continue; /* callers name it */
-        show_end(service); /* its request stood over the text */
-        post_completion(service, true);
-        wait_taken(service, service->response_written, plat_clock_ns() + LET_GO_EACH_NS);
-        pause_for_reader(service); /* the next one's request stands over the text again */
+    while (plat_clock_ns() < deadline_ns && let_one_in(service)) { /* callers name it */
     }
-    if (!is_unanswered(service)) return;
-    show_end(service);
+    if (!may_be_awaited(service)) return;
+    /* A request that came too late is there, and no answer; or an answer whose permit had been taken back. */
+    if (!classic_block_is_complete(service->block)) show_end(service);
     post_completion(service, true);
 }
 

@@ -146,9 +146,13 @@ int plat_semaphore_wait(plat_semaphore *semaphore, uint64_t deadline_ns);
 /* Permits there are now. Any thread. */
 int plat_semaphore_value(plat_semaphore *semaphore);
 
-/* Whether somebody waits for a permit now, as far as the C library shows it; false where it does not. A waiter that was
+/* Whether somebody may be waiting for a permit now: false only where the system shows that nobody is. A waiter that was
  * killed may count for good. Any thread. */
-bool plat_semaphore_has_waiter(plat_semaphore *semaphore);
+bool plat_semaphore_may_have_waiter(plat_semaphore *semaphore);
+
+/* Adds one permit for somebody who waits for it. False: nobody waits, and none was added. As exact as above, or more: where
+ * the system tells whether a permit found a taker, one that found none is taken back at once. Any thread. */
+bool plat_semaphore_hand_over(plat_semaphore *semaphore);
 
 /* The processes that have the semaphore open, as far as this user may know, without this one and the one that started it.
  * At most n_most are written; returns how many there are. Looks at all processes: some 10 ms. Any thread. */

@@ -157,13 +157,19 @@ int plat_semaphore_value(plat_semaphore *semaphore) {
     return value;
 }
 
-bool plat_semaphore_has_waiter(plat_semaphore *semaphore) {
+bool plat_semaphore_may_have_waiter(plat_semaphore *semaphore) {
 #ifdef SEMAPHORE_WORD
     return __atomic_load_n(SEMAPHORE_WORD(semaphore), __ATOMIC_RELAXED) >> 32 != 0;
 #else
     (void)semaphore;
-    return false;
+    return true;
 #endif
+}
+
+bool plat_semaphore_hand_over(plat_semaphore *semaphore) {
+    if (!plat_semaphore_may_have_waiter(semaphore)) return false;
+    plat_semaphore_post(semaphore);
+    return true;
 }
 
 int plat_semaphore_n_asleep(const plat_semaphore *semaphore) {

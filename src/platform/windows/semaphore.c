@@ -64,9 +64,14 @@ int plat_semaphore_value(plat_semaphore *semaphore) {
     return (int)state.now;
 }
 
-bool plat_semaphore_has_waiter(plat_semaphore *semaphore) {
-    (void)semaphore; /* the system does not tell */
-    return false;
+bool plat_semaphore_may_have_waiter(plat_semaphore *semaphore) {
+    return plat_semaphore_value(semaphore) == 0; /* more the system does not tell */
+}
+
+/* A permit that somebody waits for is his before ReleaseSemaphore returns: it never shows in the count. */
+bool plat_semaphore_hand_over(plat_semaphore *semaphore) {
+    if (plat_semaphore_value(semaphore) > 0 || !ReleaseSemaphore(semaphore->handle, 1, NULL)) return false;
+    return plat_semaphore_value(semaphore) == 0 || !plat_semaphore_try_wait(semaphore);
 }
 
 int plat_semaphore_n_asleep(const plat_semaphore *semaphore) {
