@@ -2,6 +2,8 @@
 #define _GNU_SOURCE
 #include "../screen.h"
 
+#include "../frame.h"
+
 #include "../../platform/platform.h"
 
 #include <errno.h>
@@ -10,19 +12,8 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <termios.h>
 #include <unistd.h>
-
-/* The other screen, no cursor, lines do not wrap; and back. */
-#define ENTER "\033[?1049h\033[?25l\033[?7l\033[H\033[2J"
-#define LEAVE "\033[?7h\033[?25h\033[?1049l"
-/* A frame is shown whole where the terminal knows how (mode 2026); each line clears what is behind it. */
-#define FRAME_BEGIN "\033[?2026h\033[H"
-#define LINE_END "\033[K\r\n"
-#define FRAME_END "\033[K\033[J\033[?2026l"
-#define ROWS_DEFAULT 24
-#define COLUMNS_DEFAULT 80
 
 static const int numbers[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP, SIGCONT, SIGWINCH};
 enum { N_NUMBERS = sizeof numbers / sizeof numbers[0] };
@@ -37,16 +28,6 @@ static void on_signal(int number) {
     has_come[number] = 1;
 }
 
-static void write_all(const char *text, size_t n_bytes) {
-    while (n_bytes > 0) {
-        ssize_t n = write(STDOUT_FILENO, text, n_bytes);
-        if (n < 0 && errno == EINTR) continue;
-        if (n < 0) return; /* the terminal is gone: the next wait finds out */
-        text += n;
-        n_bytes -= (size_t)n;
-    }
-}
-
 /* ---- taking it over, giving it back -------------------------------------------------------------------------------- */
 
 static void enter(void) {
@@ -55,11 +36,11 @@ static void enter(void) {
     raw.c_cc[VMIN] = 0;
     raw.c_cc[VTIME] = 0;
     if (has_modes) tcsetattr(STDOUT_FILENO, TCSAFLUSH, &raw);
-    write_all(ENTER, strlen(ENTER));
+    frame_enter();
 }
 
 static void leave(void) {
-    write_all(LEAVE, strlen(LEAVE));
+    frame_leave();
     if (has_modes) tcsetattr(STDOUT_FILENO, TCSAFLUSH, &modes);
 }
 
@@ -98,32 +79,6 @@ void screen_close(void) {
     is_open = false;
     leave();
     give_signals_back();
-}
-
-/* ---- size and content ---------------------------------------------------------------------------------------------- */
-
-int screen_rows(void) {
-    struct winsize size;
-    return ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_row > 0 ? size.ws_row : ROWS_DEFAULT;
-}
-
-int screen_columns(void) {
-    struct winsize size;
-    return ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : COLUMNS_DEFAULT;
-}
-
-void screen_show(const char *text, size_t n_bytes) {
-    write_all(FRAME_BEGIN, strlen(FRAME_BEGIN));
-    for (;;) {
-        const char *end = memchr(text, '\n', n_bytes);
-        size_t n = end ? (size_t)(end - text) : n_bytes;
-        write_all(text, n);
-        if (!end || n + 1 == n_bytes) break;
-        write_all(LINE_END, strlen(LINE_END));
-        text += n + 1;
-        n_bytes -= n + 1;
-    }
-    write_all(FRAME_END, strlen(FRAME_END));
 }
 
 /* ---- what happens -------------------------------------------------------------------------------------------------- */
