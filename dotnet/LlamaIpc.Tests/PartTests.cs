@@ -66,6 +66,7 @@ public class PartTests
             new() { ConnectTimeout = TimeSpan.FromSeconds(-5) },
             new() { RequestTimeout = TimeSpan.FromSeconds(-5) },
             new() { AttachToRunningHost = (HostAttachMode)9 },
+            new() { UpdatesPerSecond = -1 },
             new() { ExtraArguments = null! },
         ];
         foreach (LlamaCppClientOptions options in wrong)

@@ -217,6 +217,7 @@ internal static class ReadmeExamples
             AttachToRunningHost = HostAttachMode.AttachOrStart,
             ConnectTimeout = TimeSpan.FromMinutes(10),
             RequestTimeout = TimeSpan.FromMinutes(2),
+            UpdatesPerSecond = 30,
         };
         client.Initialize(options, cancellationToken);
     }

@@ -1,4 +1,5 @@
 // Requests and their answers, as the guide describes them, against the real host.
+using System.Diagnostics;
 using System.Text;
 using Xunit;
 using static LlamaIpc.Tests.TestEnvironment;
@@ -61,6 +62,21 @@ public class RequestTests
         await Blocking(() => client.SendStreamingRequest(Question));
         Assert.Equal(256, tokens);
         Assert.True(updates > tokens / 16, $"{updates} updates for {tokens} tokens");
+    }
+
+    [HostFact]
+    public async Task Few_updates_a_second_have_the_whole_answer_too()
+    {
+        const int UpdatesPerSecond = 3;
+        using LlamaCppStreamingClient client = await ConnectAsync(
+            Options("--ignore-eos", "-n", "1000") with { UpdatesPerSecond = UpdatesPerSecond });
+        List<StreamUpdateEventArgs> updates = [];
+        client.OnStreamUpdate += (_, e) => updates.Add(e);
+        Stopwatch time = Stopwatch.StartNew();
+        string answer = await Blocking(() => client.SendStreamingRequest(Question));
+        Assert.InRange(updates.Count, 2, 2 + (UpdatesPerSecond * time.Elapsed.TotalSeconds));
+        Assert.True(updates[^1].IsComplete);
+        Assert.Equal(answer, string.Concat(updates.Select(update => update.NewText)));
     }
 
     [HostFact]

@@ -62,6 +62,13 @@ public sealed record LlamaCppClientOptions
     /// </summary>
     public HostAttachMode AttachToRunningHost { get; init; } = HostAttachMode.AttachOrStart;
 
+    /// <summary>
+    /// How often <see cref="LlamaCppStreamingClient.OnStreamUpdate"/> is raised at most; 0: whenever there is something new.
+    /// The first and the last update of an answer come at once, and each has the newest text, so a window that draws all of
+    /// them is not kept busy by a fast model.
+    /// </summary>
+    public int UpdatesPerSecond { get; init; }
+
     /// <summary>Throws if a value makes no sense.</summary>
     internal void Validate()
     {
@@ -75,6 +82,7 @@ public sealed record LlamaCppClientOptions
             throw new ArgumentOutOfRangeException(
                 nameof(AttachToRunningHost), AttachToRunningHost, "Not a value of HostAttachMode.");
         }
+        ArgumentOutOfRangeException.ThrowIfNegative(UpdatesPerSecond);
         Deadline.CheckTimeout(ConnectTimeout, nameof(ConnectTimeout));
         Deadline.CheckTimeout(RequestTimeout, nameof(RequestTimeout));
     }

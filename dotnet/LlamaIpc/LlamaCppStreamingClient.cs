@@ -72,7 +72,8 @@ public sealed class LlamaCppStreamingClient : IDisposable, IAsyncDisposable
 
     /// <summary>
     /// Raised for each new state of a streaming answer; see the remarks of the class for the thread. Tokens that arrive
-    /// while a handler runs come together in the next update. What a handler throws cancels the request and comes out
+    /// while a handler runs come together in the next update, and so do those that
+    /// <see cref="LlamaCppClientOptions.UpdatesPerSecond"/> holds back. What a handler throws cancels the request and comes out
     /// of the call that sent it.
     /// </summary>
     public event EventHandler<StreamUpdateEventArgs>? OnStreamUpdate;
@@ -533,6 +534,7 @@ public sealed class LlamaCppStreamingClient : IDisposable, IAsyncDisposable
     {
         string wantedName = Instance.EffectiveName(wanted.InstanceName);
         LipcClassicHandle opened = LipcClassicHandle.Open(wantedName);
+        _ = NativeMethods.ClassicLimitUpdates(opened, wanted.UpdatesPerSecond); // Checked before, and nobody else has it yet.
         lock (stateLock)
         {
             if (IsDisposed)

@@ -564,6 +564,11 @@ LIPC_API int lipc_classic_stream(lipc_classic *handle, const char *system_prompt
                                  int timeout_ms, lipc_classic_update_fn on_update, void *user_data,
                                  lipc_classic_result *result);
 
+/* At most so many updates a second from now on, for a user interface that draws each of them; 0, the default: one whenever there is
+ * something new. The first and the last of an answer come immediately, and each has all that has arrived by then. Between calls.
+ * Errors: LIPC_E_INVALID (the handle is NULL, or the number negative), LIPC_E_BUSY. */
+LIPC_API int lipc_classic_limit_updates(lipc_classic *handle, int updates_per_second);
+
 /* Makes a call that is waiting in another thread return LIPC_E_CANCELLED: immediately if it is connecting or waiting for the
  * host; during an answer, once the host has acknowledged (within one step of the model), or after two seconds if it does not.
  * Has no effect, then or later, if no call is waiting. Never blocks. Any thread. */

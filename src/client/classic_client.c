@@ -50,6 +50,8 @@ struct lipc_classic {
     bool is_cancelled;          /* atomic: another thread wants that call to return */
     bool is_stopping;           /* the answer at hand is no longer wanted; the calling thread's own */
     uint32_t reader;            /* our number in the block; another for each request */
+    uint64_t update_pause_ns;   /* between two updates, at least; 0: none */
+    uint64_t next_update_ns;    /* of the answer at hand: not before that, but for the last one */
     pthread_mutex_t lock;       /* guards is_answering against lipc_classic_cancel */
     bool is_answering;          /* the block holds our request */
     char text[LIPC_RESPONSE_SIZE];
@@ -293,6 +295,14 @@ void lipc_classic_close(lipc_classic *handle) {
     free(handle);
 }
 
+int lipc_classic_limit_updates(lipc_classic *handle, int updates_per_second) {
+    int result = enter(handle);
+    if (result < 0) return result;
+    if (updates_per_second < 0) return leave(handle, lipc_fail(LIPC_E_INVALID, "%d updates a second", updates_per_second));
+    handle->update_pause_ns = updates_per_second == 0 ? 0 : 1000000000ull / (uint64_t)updates_per_second;
+    return leave(handle, LIPC_E_OK);
+}
+
 int lipc_classic_connect(lipc_classic *handle, int timeout_ms) {
     uint64_t deadline_ns = plat_deadline_ns(timeout_ms);
     int result = enter(handle);
@@ -374,11 +384,21 @@ static int lose_turn(lipc_classic *handle, plat_semaphore *progress, int result,
     return lipc_fail(LIPC_E_TIMEOUT, "another client has its turn: this process did not read its answer for too long");
 }
 
+/* Waits until the block shows something new, and it is time for an update. What arrives until then is read with it. */
+static int wait_news(lipc_classic *handle, plat_semaphore *progress, uint64_t deadline_ns) {
+    int result = wait_permit(handle, progress, LONG_SLICE_MS, deadline_ns);
+    while (result == LIPC_E_OK && plat_clock_ns() < handle->next_update_ns && !classic_block_is_complete(handle->block)) {
+        result = wait_permit(handle, progress, LONG_SLICE_MS, earlier(deadline_ns, handle->next_update_ns));
+        if (result == LIPC_E_TIMEOUT && plat_clock_ns() < deadline_ns && has_turn(handle)) result = LIPC_E_OK;
+    }
+    return result;
+}
+
 /* The answer to a posted request: until it is complete, or an error. */
 static int follow_answer(lipc_classic *handle, plat_semaphore *progress, uint64_t deadline_ns,
                          lipc_classic_update_fn on_update, void *user_data, lipc_classic_result *answer) {
     while (!answer->complete) {
-        int result = wait_permit(handle, progress, LONG_SLICE_MS, deadline_ns);
+        int result = wait_news(handle, progress, deadline_ns);
         if (result == LIPC_E_CANCELLED) {
             __atomic_store_n(&handle->is_cancelled, false, __ATOMIC_RELAXED);
             stop_answer(handle, &deadline_ns);
@@ -393,6 +413,7 @@ static int follow_answer(lipc_classic *handle, plat_semaphore *progress, uint64_
             raise_cancel(handle, true);
             return handle->is_stopping ? lipc_fail(LIPC_E_CANCELLED, "cancelled; the host has not acknowledged it") : result;
         }
+        handle->next_update_ns = plat_clock_ns() + handle->update_pause_ns;
         /* A cancel may have reached the host before this thread looked: what it completed then is no news. */
         if (is_new && on_update && !handle->is_stopping && !is_cancelled(handle) && on_update(user_data, answer) != 0)
             stop_answer(handle, &deadline_ns);
@@ -418,6 +439,7 @@ static int perform(lipc_classic *handle, request *request, bool stream, int time
     result = wait_permit(handle, handle->ready, SLICE_MS, deadline_ns);
     if (result < 0) return result;
     take_number(handle);
+    handle->next_update_ns = 0;
     classic_block_write_request(handle->block, handle->reader, request->system_prompt, request->system_bytes,
                                 request->user_prompt, request->user_bytes, stream);
     plat_semaphore_post(handle->prompts_written);

@@ -35,6 +35,15 @@ static inline void check_idle_permits(const guide_client *client) {
     CHECK_INT(guide_value(client->chunk_ready), <=, client->block[40961] ? n_updates : 0);
 }
 
+/* The host has gone, and its objects with it. Where a name lives as long as somebody holds its object, that is when the client
+ * has let go, too. Closes the client. */
+static inline void check_no_objects(const char *instance, guide_client *client) {
+    if (objects_are_removable)
+        CHECK_INT(objects_count(instance), ==, 0);
+    guide_close(client);
+    CHECK(WAITED(objects_are_removable ? 0 : SOON_MS, objects_count(instance) == 0));
+}
+
 static inline int soon(void) {
     return (int)test_scaled(SOON_MS);
 }

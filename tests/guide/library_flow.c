@@ -5,6 +5,8 @@
 
 #include "../support/test_model.h"
 
+enum { FEW = 3 }; /* updates a second */
+
 typedef struct seen {
     int updates;
     int32_t n_updates, n_tokens;
@@ -134,11 +136,10 @@ int main(void) {
 
     test_step("shutdown: the host is gone and its objects are");
     CHECK_LIPC(lipc_classic_shutdown(handle, soon()), 0);
-    CHECK_INT(objects_count(instance), ==, 0);
+    check_no_objects(instance, &client);
     host_expect_exit(&host, 0, SOON_MS);
     CHECK_INT(lipc_classic_host_pid(handle), ==, 0);
     CHECK_LIPC(lipc_classic_shutdown(handle, 100), LIPC_E_NO_HOST);
-    guide_close(&client);
 
     test_step("a full answer");
     char model[] = "/tmp/lipctest.XXXXXX";
@@ -151,6 +152,21 @@ int main(void) {
     CHECK_INT(result.n_bytes, <=, 32767);
     CHECK_INT(result.n_bytes, >=, 32764);
     CHECK(full.complete);
+
+    test_step("few updates a second");
+    CHECK_LIPC(lipc_classic_limit_updates(handle, -1), LIPC_E_INVALID);
+    CHECK_LIPC(lipc_classic_limit_updates(NULL, 1), LIPC_E_INVALID);
+    CHECK_LIPC(lipc_classic_limit_updates(handle, FEW), 0);
+    for (int i = 0; i < 2; i++) {
+        seen few = {0};
+        double begin = test_now_ms();
+        CHECK_LIPC(lipc_classic_stream(handle, NULL, QUESTION, SOON_MS, on_update, &few, &result), 0);
+        CHECK_INT(result.n_bytes, >=, 32764);
+        CHECK_INT(few.n_bytes, ==, result.n_bytes);
+        CHECK_INT(few.updates, >=, 2);
+        CHECK_INT(few.updates, <=, 2 + FEW * (test_now_ms() - begin) / 1000);
+    }
+    CHECK_LIPC(lipc_classic_limit_updates(handle, 0), 0);
 
     CHECK_LIPC(lipc_classic_shutdown(handle, soon()), 0);
     host_expect_exit(&host, 0, SOON_MS);

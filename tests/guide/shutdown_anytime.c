@@ -6,10 +6,7 @@
 static void expect_gone(test_host *host, guide_client *client, double asked_ms) {
     host_expect_exit(host, 0, SOON_MS);
     printf("  gone after %.1f ms\n", test_now_ms() - asked_ms);
-    if (objects_are_removable)
-        CHECK_INT(objects_count(host->instance), ==, 0);
-    guide_close(client);
-    CHECK_INT(objects_count(host->instance), ==, 0);
+    check_no_objects(host->instance, client);
 }
 
 int main(void) {

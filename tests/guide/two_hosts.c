@@ -28,7 +28,7 @@ int main(void) {
     CHECK(guide_send(&clients[1], NULL, QUESTION, true, soon()));
     guide_shutdown_at_once(&clients[0]);
     host_expect_exit(&hosts[0], 0, SOON_MS);
-    CHECK_INT(objects_count(names[0]), ==, 0);
+    check_no_objects(names[0], &clients[0]);
     CHECK_INT(objects_count(names[1]), ==, 5);
     CHECK(guide_receive_stream(&clients[1], soon(), NULL, NULL, &update));
     CHECK_TEXT(update.text, updates[1].text);

@@ -159,6 +159,10 @@ internal static unsafe partial class NativeMethods
         void* userData,
         LipcClassicResult* result);
 
+    [LibraryImport(Library, EntryPoint = "lipc_classic_limit_updates")]
+    [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
+    internal static partial int ClassicLimitUpdates(LipcClassicHandle handle, int updatesPerSecond);
+
     [LibraryImport(Library, EntryPoint = "lipc_classic_cancel")]
     [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
     internal static partial void ClassicCancel(LipcClassicHandle handle);
