@@ -138,9 +138,10 @@ namespace System.Windows
     /// <summary>Brings calls to the thread of a window.</summary>
     public sealed class Dispatcher(SynchronizationContext? context)
     {
-        /// <summary>Runs something on the window's thread and waits for it.</summary>
-        public void Invoke(Action callback)
+        /// <summary>Runs something on the window's thread and waits for it. There is no input here that it could come behind.</summary>
+        public void Invoke(Action callback, Threading.DispatcherPriority priority = Threading.DispatcherPriority.Normal)
         {
+            _ = priority;
             if (context is null)
             {
                 callback();
@@ -333,5 +334,18 @@ namespace WpfExample
             SendButton.Click += SendButton_Click;
             CancelButton.Click += CancelButton_Click;
         }
+    }
+}
+
+namespace System.Windows.Threading
+{
+    /// <summary>What comes first on the thread of a window.</summary>
+    public enum DispatcherPriority
+    {
+        /// <summary>Behind keys, clicks and drawing.</summary>
+        Background,
+
+        /// <summary>Before them.</summary>
+        Normal,
     }
 }

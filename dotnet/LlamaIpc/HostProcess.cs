@@ -125,9 +125,18 @@ internal sealed partial class HostProcess
     /// <summary>Asks the host to end without waiting for it. Safe in a finalizer.</summary>
     internal void Terminate()
     {
-        if (!exitedEvent.IsSet && !OperatingSystem.IsWindows())
+        if (exitedEvent.IsSet)
+        {
+            return;
+        }
+        if (!OperatingSystem.IsWindows())
         {
             _ = Kill(Id, SigTerm);
+        }
+        else if (EventWaitHandle.TryOpenExisting($@"Local\lipc_stop.{Id}", out EventWaitHandle? asked))
+        {
+            asked.Set(); // There are no signals; each host waits for this event.
+            asked.Dispose();
         }
     }
 

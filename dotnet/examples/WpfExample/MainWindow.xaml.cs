@@ -1,5 +1,6 @@
 // The WPF window of the streaming guide, with a cancel button, error messages and cleanup.
 using System.Windows;
+using System.Windows.Threading;
 using LlamaIpc;
 
 namespace WpfExample;
@@ -18,7 +19,7 @@ public partial class MainWindow : Window
         _llmClient = new LlamaCppStreamingClient();
         Loaded += async (sender, e) => await StartAsync();
 
-        // Handle streaming updates on UI thread
+        // Handle streaming updates on UI thread, after keys and clicks: a fast model and a long text would leave no time for them.
         _llmClient.OnStreamUpdate += (sender, e) =>
         {
             Dispatcher.Invoke(() =>
@@ -30,9 +31,8 @@ public partial class MainWindow : Window
                 if (e.IsComplete)
                 {
                     ProgressLabel.Text = $"Complete! ({e.TokensGenerated} tokens)";
-                    SendButton.IsEnabled = true;
                 }
-            });
+            }, DispatcherPriority.Background);
         };
 
         // A closed window takes its host along.
@@ -62,7 +62,8 @@ public partial class MainWindow : Window
         SendButton.IsEnabled = false;
         CancelButton.IsEnabled = true;
         ProgressLabel.Text = "Generating...";
-        _cancel = new CancellationTokenSource();
+        using CancellationTokenSource cancel = new();
+        _cancel = cancel;
         string question = UserInputTextBox.Text; // Here, since only this thread may touch the window's elements.
 
         try
@@ -72,7 +73,7 @@ public partial class MainWindow : Window
                 _llmClient.SendStreamingRequest(
                     question,
                     "You are my best assistance.",
-                    _cancel.Token
+                    cancel.Token
                 );
             });
         }
@@ -92,7 +93,6 @@ public partial class MainWindow : Window
         {
             SendButton.IsEnabled = true;
             CancelButton.IsEnabled = false;
-            _cancel.Dispose();
         }
     }
 
