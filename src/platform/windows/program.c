@@ -73,14 +73,24 @@ typedef struct pipe_state {
 NTSYSAPI NTSTATUS NTAPI NtQueryInformationFile(HANDLE file, IO_STATUS_BLOCK *status, void *information, ULONG n_bytes,
                                                FILE_INFORMATION_CLASS information_class);
 
-/* Whether a pipe has room for so many bytes. Anything else takes them at once. */
-static bool has_room(HANDLE stream, size_t n_bytes) {
+/* Whether a pipe surely has room for so many bytes. What a reader that waits has asked for counts as taken, so an empty pipe may
+ * seem full. */
+static bool has_room(HANDLE pipe, size_t n_bytes) {
     pipe_state state = {0};
     IO_STATUS_BLOCK status;
-    if (GetFileType(stream) != FILE_TYPE_PIPE) return true;
-    if (NtQueryInformationFile(stream, &status, &state, sizeof state, (FILE_INFORMATION_CLASS)FILE_PIPE_LOCAL_INFORMATION) < 0)
-        return true;
-    return state.write_available >= n_bytes;
+    return NtQueryInformationFile(pipe, &status, &state, sizeof state,
+                                  (FILE_INFORMATION_CLASS)FILE_PIPE_LOCAL_INFORMATION) >= 0 &&
+           state.write_available >= n_bytes;
+}
+
+/* Into a pipe that seems full: as much as goes at once. That is all of it if a reader waits, and nothing if none does. */
+static BOOL write_without_waiting(HANDLE pipe, const char *text, DWORD n_bytes, DWORD *n_written) {
+    DWORD mode = PIPE_READMODE_BYTE | PIPE_NOWAIT;
+    if (!SetNamedPipeHandleState(pipe, &mode, NULL, NULL)) return FALSE;
+    BOOL is_written = WriteFile(pipe, text, n_bytes, n_written, NULL);
+    mode = PIPE_READMODE_BYTE | PIPE_WAIT; /* others may have the same end of it */
+    SetNamedPipeHandleState(pipe, &mode, NULL, NULL);
+    return is_written;
 }
 
 bool plat_stream_try_write(int stream, const char *text, size_t n_bytes) {
@@ -90,7 +100,9 @@ bool plat_stream_try_write(int stream, const char *text, size_t n_bytes) {
     DWORD n_written = 0;
     if (n_bytes > 4096 || !handle || handle == INVALID_HANDLE_VALUE) return false;
     AcquireSRWLockExclusive(&lock);
-    bool is_written = has_room(handle, n_bytes) && WriteFile(handle, text, (DWORD)n_bytes, &n_written, NULL);
+    bool may_wait = GetFileType(handle) == FILE_TYPE_PIPE && !has_room(handle, n_bytes);
+    bool is_written = may_wait ? write_without_waiting(handle, text, (DWORD)n_bytes, &n_written)
+                               : WriteFile(handle, text, (DWORD)n_bytes, &n_written, NULL);
     ReleaseSRWLockExclusive(&lock);
     return is_written && n_written == n_bytes;
 }
