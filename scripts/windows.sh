@@ -3,7 +3,7 @@
 # runs where it is copied to, and build/windows/lipc-windows-x64.zip of it. `test` builds the tests, too.
 #
 # On Debian, as root, it installs what it needs; otherwise it says which command does. libllama is built of the pinned source
-# once, into the cache: some minutes.
+# once, into the cache: some minutes. Exit code 3: something is missing that it cannot install.
 set -eu
 cd "$(dirname "$0")/.."
 build=build/windows
@@ -22,12 +22,12 @@ if [ -n "$missing" ]; then
     if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null 2>&1; then
         echo "make windows: missing:$missing. On Debian run this, then make again:" >&2
         echo "    sudo sh -c 'apt-get update && $install'" >&2
-        exit 1
+        exit 3
     fi
     echo "make windows: installing$missing ..." >&2
     log=$(mktemp)
     DEBIAN_FRONTEND=noninteractive sh -c "apt-get update && $install" >"$log" 2>&1 ||
-        { tail -20 "$log" >&2; exit 1; }
+        { tail -20 "$log" >&2; exit 3; }
     rm -f "$log"
 fi
 

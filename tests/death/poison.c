@@ -50,7 +50,7 @@ static bool all_have_text(lipc_stream *const *streams, int n) {
     return true;
 }
 
-/* Text up to the failure, and a sentence that names the crashes and the signal. */
+/* Text up to the failure, and a sentence that names the crashes and how the worker ended. */
 static void check_failed(lipc_stream *stream, const script *script, const char *signal_words) {
     reading text = read_to_end(stream);
     CHECK_SAY(text.code == LIPC_E_FAILED, "%s (%s)", lipc_error_name(text.code), lipc_error_message());
@@ -91,7 +91,7 @@ static void second_crash(const script *script) {
         worker_at_work(&host, &segment, 1);
     }
     CHECK_INT(count_failed(streams, QUARANTINED + 1), ==, 1);
-    check_all_but_failed(streams, QUARANTINED + 1, script, "signal 11");
+    check_all_but_failed(streams, QUARANTINED + 1, script, death_words(SIGSEGV));
     lipc_client_close(client);
     host_check_files(&host, files);
     end_host(&host, &segment);
@@ -115,7 +115,7 @@ static void too_many_crashes(const script *script) {
         worker_killed(&host, worker_at_work(&host, &segment, 1), SIGABRT);
         n_crashes++;
     }
-    check_failed(stream, script, "signal 6");
+    check_failed(stream, script, death_words(SIGABRT));
     lipc_stream_close(stream);
     lipc_client_close(client);
     end_host(&host, &segment);
@@ -159,7 +159,7 @@ static void killed_for_ever(const script *script) {
     /* The first death was after a token. */
     for (; n_kills <= FRUITLESS; n_kills++)
         worker_killed(&host, worker_at_work(&host, &segment, 1), SIGKILL);
-    check_failed(stream, script, "signal 9");
+    check_failed(stream, script, death_words(SIGKILL));
     lipc_stream_close(stream);
     lipc_client_close(client);
     end_host(&host, &segment);
@@ -190,7 +190,7 @@ static void classic_request(const script *script) {
     }
     CHECK(guide_receive_stream(&guide, soon(), NULL, NULL, &update));
     const char *error = strstr(update.text, "[error: ");
-    CHECK_SAY(error && strstr(error, "crashed") && strstr(error, "signal 11"), "it says \"%s\"", update.text);
+    CHECK_SAY(error && strstr(error, "crashed") && strstr(error, death_words(SIGSEGV)), "it says \"%s\"", update.text);
     snprintf(beginning, sizeof beginning, "%.*s", (int)(error - update.text), update.text);
     CHECK_SAY(test_is_prefix(beginning, strlen(beginning), script->text) && beginning[0], "before the error: \"%s\"",
               beginning);
@@ -218,10 +218,10 @@ static void poisonous_request(const script *script) {
     lipc_client *client = client_of(instance);
     for (int i = 0; i < QUARANTINED; i++)
         streams[i] = ask(client, i == 1 ? "this is poison" : "what is it like?");
-    check_failed(streams[1], script, "signal 11");
+    check_failed(streams[1], script, death_words(SIGSEGV));
     CHECK_INT(count_failed(streams, QUARANTINED), ==, 1);
     CHECK(WAITED(SOON_MS, NOW(hub_in(&segment)->n_recoveries) == 2));
-    check_all_but_failed(streams, QUARANTINED, script, "signal 11");
+    check_all_but_failed(streams, QUARANTINED, script, death_words(SIGSEGV));
     lipc_client_close(client);
     end_host(&host, &segment);
 }

@@ -148,6 +148,16 @@ static void kill_one(const char *instance, const script *script, double times[CL
     end_host(&host, &segment);
 }
 
+static void killed_with_clients(const char *instance, const script *script) {
+    double times[ROUNDS * CLIENTS];
+    PART_WITH_COPIES("hosts with several clients");
+    test_step("%d hosts with %d clients each are killed", ROUNDS, CLIENTS);
+    for (int i = 0; i < ROUNDS; i++)
+        kill_one(instance, script, times + i * CLIENTS);
+    double median = quantile(times, ROUNDS * CLIENTS, 0.5), most = maximum(times, ROUNDS * CLIENTS);
+    printf("  from the kill to the client's call returning: median %.2f ms, most %.2f ms\n", median, most);
+}
+
 /* A host that was killed while it was loading, with a client waiting for it to be ready. */
 static void killed_while_loading(const char *instance) {
     test_host host;
@@ -176,15 +186,10 @@ static void killed_while_loading(const char *instance) {
 
 int main(void) {
     char instance[64];
-    double times[ROUNDS * CLIENTS];
     test_begin("host_deaths", 90);
     script script = script_new(2000);
     test_instance(instance, "hostdeath");
-    test_step("%d hosts with %d clients each are killed", ROUNDS, CLIENTS);
-    for (int i = 0; i < ROUNDS; i++)
-        kill_one(instance, &script, times + i * CLIENTS);
-    double median = quantile(times, ROUNDS * CLIENTS, 0.5), most = maximum(times, ROUNDS * CLIENTS);
-    printf("  from the kill to the client's call returning: median %.2f ms, most %.2f ms\n", median, most);
+    killed_with_clients(instance, &script);
     killed_while_loading(instance);
     free(script.text);
     return test_end();

@@ -275,6 +275,7 @@ static void scribble(raw *raw, int rounds) {
 static void written_into_the_segment(const script *script) {
     char instance[64];
     test_host host;
+    PART_WITH_COPIES("words written into the segment");
     test_instance(instance, "raw");
     board *board = shared_new(sizeof *board);
     *board = (struct board){.instance = instance, .script = script};

@@ -201,6 +201,13 @@ ino_t object_inode(const char *instance, int object) {
 }
 
 const bool objects_are_removable = true;
+const bool processes_are_copyable = true;
+
+const char *death_words(int signal) {
+    static char words[32];
+    snprintf(words, sizeof words, "signal %d", signal);
+    return words;
+}
 
 void objects_remove(const char *instance) {
     char path[256];

@@ -110,6 +110,20 @@ void objects_remove(const char *instance);
  * closed. */
 extern const bool objects_are_removable;
 
+/* What the host says of a worker that ended by the signal, or by what stands for it here: in a message, some of its words. */
+const char *death_words(int signal);
+
+/* Whether a process can be copied (fork). */
+extern const bool processes_are_copyable;
+/* First in a part of a test whose clients are copies of its program: where there are none it is left out, which is said. */
+#define PART_WITH_COPIES(what)                                                                                         \
+    do {                                                                                                               \
+        if (!processes_are_copyable) {                                                                                 \
+            test_leave_out("%s: it needs copies of this process", (what));                                             \
+            return;                                                                                                    \
+        }                                                                                                              \
+    } while (0)
+
 /* ---- The host ---- */
 typedef struct test_host {
     pid_t pid;

@@ -150,6 +150,11 @@ ino_t object_inode(const char *instance, int object) {
 }
 
 const bool objects_are_removable = false;
+const bool processes_are_copyable = false;
+
+const char *death_words(int signal_number) {
+    return signal_number == SIGSEGV ? "exception 0xC0000005" : signal_number == SIGABRT ? "abort" : "ended from outside";
+}
 
 void objects_remove(const char *instance) {
     (void)instance; /* they end with those who hold them */

@@ -183,13 +183,21 @@ static int ask_to_end(pid_t pid) {
     return 0;
 }
 
+/* The exit code of a process that ended in this way; 0: it does not end one. */
+static DWORD ending_code(int signal_number) {
+    return signal_number == SIGKILL ? 128 + SIGKILL
+           : signal_number == SIGSEGV ? (DWORD)STATUS_ACCESS_VIOLATION
+           : signal_number == SIGABRT ? 3 /* the runtime's abort */
+                                      : 0;
+}
+
 int kill(pid_t pid, int signal_number) {
     if (signal_number == SIGTERM || signal_number == SIGINT || signal_number == SIGHUP)
         return ask_to_end(pid);
     HANDLE process = OpenProcess(PROCESS_TERMINATE | PROCESS_SUSPEND_RESUME | SYNCHRONIZE, FALSE, (DWORD)pid);
     bool is_alive = process && WaitForSingleObject(process, 0) == WAIT_TIMEOUT;
-    if (is_alive && signal_number == SIGKILL)
-        is_alive = TerminateProcess(process, 128 + SIGKILL);
+    if (is_alive && ending_code(signal_number))
+        is_alive = TerminateProcess(process, ending_code(signal_number));
     else if (is_alive && signal_number == SIGSTOP)
         is_alive = NtSuspendProcess(process) >= 0;
     else if (is_alive && signal_number == SIGCONT)

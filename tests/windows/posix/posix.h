@@ -37,7 +37,7 @@ int munmap(void *address, size_t size);
 #define SIGPIPE 13
 #define SIGALRM 14
 #define SIGHUP 1
-/* KILL ends it; TERM, INT and HUP ask it to end; STOP and CONT suspend it and let it go on. */
+/* KILL ends it, SEGV and ABRT end it as a crash does; TERM, INT and HUP ask it to end; STOP and CONT suspend it and let it go on. */
 int kill(pid_t pid, int signal_number);
 
 /* A process cannot be copied: fork ends the test as one that cannot be run here. What follows is for the code behind it. */
@@ -50,6 +50,12 @@ pid_t waitpid(pid_t pid, int *status, int flags);
 #define WIFSIGNALED(status) ((status) >= 128)
 #define WIFSTOPPED(status) ((void)(status), 0)
 #define WTERMSIG(status) ((status) - 128)
+/* Nothing here writes an image of its memory when it crashes. */
+struct rlimit {
+    unsigned long rlim_cur, rlim_max;
+};
+#define RLIMIT_CORE 4
+#define setrlimit(resource, limit) ((void)(limit), 0)
 #define PR_SET_PDEATHSIG 1
 #define prctl(option, value) ((void)0)
 
