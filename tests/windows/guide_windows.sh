@@ -1,6 +1,6 @@
 #!/bin/sh
 # guide_windows.sh BUILD - publishes GuideWindows with the examples' windows in it, beside the host as a user would put it there, and
-# shows each on a display of its own under Wine (WINEPREFIX is set): with a host that plays 4,000 tokens back, 500 a second, and
+# shows each on a display of its own under Wine (WINEPREFIX is set): with a host that plays 2,000 tokens back, 500 a second, and
 # with a model that is missing. Clicks are xdotool's; pictures go to BUILD/pictures.
 # 77: what this needs is not here, or NuGet does not have it.
 set -eu
@@ -24,7 +24,7 @@ for_windows() {
     { tail -5 "$build/guide-windows.log"; echo "skipped: its packages cannot be restored"; exit 77; }
 for_windows publish --no-restore -c Release -o "$out/app" || { tail -20 "$build/guide-windows.log"; exit 1; }
 cp -r "$build/lipc/." "$out/app/"
-awk 'BEGIN { for (i = 1; i <= 4000; i++) printf "%s%d%s", i % 7 ? "w" : "\303\244", i, i % 40 ? " " : ".\r\n" }' >"$out/text.txt"
+awk 'BEGIN { for (i = 1; i <= 2000; i++) printf "%s%d%s", i % 7 ? "w" : "\303\244", i, i % 40 ? " " : ".\r\n" }' >"$out/text.txt"
 
 wine=$(command -v /usr/lib/wine/wine64 || command -v wine64 || command -v wine)
 rm -f "$out/display"
