@@ -266,6 +266,9 @@ namespace System.Windows.Forms
         /// <summary>Height in pixels.</summary>
         public int Height { get; set; }
 
+        /// <summary>Whether the Tab key leads there.</summary>
+        public bool TabStop { get; set; } = true;
+
         /// <summary>The controls inside this one.</summary>
         public ControlCollection Controls { get; } = [];
 

@@ -9,10 +9,10 @@ namespace WinFormsExample;
 public sealed class MainForm : Form
 {
     private readonly TextBox userInputTextBox = new() { Dock = DockStyle.Top, Text = "What is C++?" };
-    private readonly TextBox myTextBox = new() { Dock = DockStyle.Fill, Multiline = true, ReadOnly = true };
+    private readonly TextBox myTextBox = new() { Dock = DockStyle.Fill, Multiline = true, ReadOnly = true, TabStop = false };
     private readonly Button sendButton = new() { Dock = DockStyle.Bottom, Text = "Send" };
     private readonly Button cancelButton = new() { Dock = DockStyle.Bottom, Text = "Cancel", Enabled = false };
-    private readonly Label statusLabel = new() { Dock = DockStyle.Bottom, Text = "Ready" };
+    private readonly Label statusLabel = new() { Dock = DockStyle.Bottom, Height = 60, Text = "Ready" };
 
     private readonly LlamaCppStreamingClient client = new();
     private CancellationTokenSource cancel = new();
