@@ -5,6 +5,7 @@
 #include "fuzz.h"
 
 #include "host/classic_service.h"
+#include "host/fetch.h"
 #include "host/log.h"
 #include "host/serve.h"
 #include "host/stream_service.h"
@@ -22,6 +23,22 @@ const host_options play_options = {.n_predict = -1, .top_p = 1, .repeat_penalty 
                                    .replay_path = "text"}; /* no other model is opened */
 
 /* ---- what a worker has beside the streams --------------------------------------------------------------------------- */
+
+/* Nothing is fetched: a text that is played back has no model to change. */
+void fetch_start(fetch *fetch, const char *name, bool is_offline) {
+    (void)name;
+    (void)is_offline;
+    fetch->state = FETCH_FAILED;
+}
+
+bool fetch_look(fetch *fetch) {
+    (void)fetch;
+    return false;
+}
+
+void fetch_end(fetch *fetch) {
+    (void)fetch;
+}
 
 answer *classic_service_take(classic_service *service) {
     (void)service;
@@ -115,7 +132,7 @@ void play_host(const host_play *play) {
     stream_service_show_model(streams, &play->engine->facts, "/model.gguf");
     /* As if it had had another model before, that made fewer answers at a time. */
     struct engine narrow = {.facts = {.n_sequences = 1, .n_progress = 1}};
-    server *server = server_new(NULL, streams, play->journal, bell);
+    server *server = server_new(NULL, streams, &play_options, play->journal, bell);
     MUST(server != NULL);
     server_poll_clients(server); /* as while it loads */
     MUST(server_set_engine(server, &narrow) && server_set_engine(server, &engine.base));

@@ -41,15 +41,17 @@ need_library libedit libedit-dev
 command -v pkg-config >/dev/null 2>&1 || libraries="$libraries pkg-config"
 # npm fetches the pinned libllama, once.
 if [ "${LIPC_LLAMA:-}" != system ] && [ ! -f "$cache/node-llama-cpp-$LIBLLAMA_NPM_VERSION.tgz" ]; then need npm npm; fi
-# The tests' own: spin checks the models in verify/, tmux is the terminal of tests/cli, chromium the browser of the C# web
-# example. They are skipped where these cannot be had.
+# The tests' own: spin checks the models in verify/, tmux is the terminal of tests/cli, nginx the hub of tests/models, chromium the
+# browser of the C# web example. They are skipped where these cannot be had.
 browser=
 if command -v dotnet >/dev/null 2>&1; then browser=chromium; fi
-for tool in spin tmux $browser; do
+for tool in spin tmux nginx $browser; do
+    case $tool in nginx) packages="nginx-light libcurl4 openssl" ;; *) packages=$tool ;; esac
     if [ "${1:-}" = test ] && ! command -v $tool >/dev/null 2>&1 && [ "$(id -u)" = 0 ] &&
         command -v apt-get >/dev/null 2>&1; then
         echo "setup: installing $tool ..." >&2
-        watched install_packages $tool || echo "setup: no $tool here; what needs it is not tested" >&2
+        # shellcheck disable=SC2086 # a list
+        watched install_packages $packages || echo "setup: no $tool here; what needs it is not tested" >&2
     fi
 done
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then

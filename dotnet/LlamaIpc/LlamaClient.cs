@@ -301,7 +301,9 @@ public class LlamaClient : IDisposable, IAsyncDisposable
     /// again its state is <see cref="LlamaHostState.Loading"/>.
     /// </remarks>
     /// <param name="path">
-    /// The model's file, in the GGUF format; a relative path is one from this process's current folder.
+    /// The model's file, in the GGUF format; a relative path is one from this process's current folder. Or its name,
+    /// <c>hf://user/model:quant</c> of a model hub or an address that begins with <c>https://</c>: the host fetches what is not in
+    /// its cache, shows how far it is (<see cref="LlamaHostStatus.DownloadBytes"/>), and serves what it has meanwhile.
     /// </param>
     /// <param name="progress">
     /// Is told the host's status at once and each time that it changes, with the new model at the end.
@@ -480,7 +482,7 @@ public class LlamaClient : IDisposable, IAsyncDisposable
             return;
         }
         string running = Status.ModelPath;
-        if (running.Length > 0 && Path.GetFullPath(running) == path)
+        if (running.Length > 0 && LlamaClientOptions.IsModel(running, path))
         {
             return;
         }

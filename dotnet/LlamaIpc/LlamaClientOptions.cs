@@ -41,7 +41,8 @@ public sealed record LlamaClientOptions
 
     /// <summary>
     /// The file of the model for a host that is started, in the GGUF format; null: the host's own choice, its built-in
-    /// model by default. A relative path is one from the current folder. A running host that has another one is what
+    /// model by default. A relative path is one from the current folder. Or its name, which the host fetches once:
+    /// <c>hf://user/model:quant</c> of a model hub, or an address that begins with <c>https://</c>. A running host that has another one is what
     /// <see cref="OtherModel"/> is about.
     /// </summary>
     public string? ModelPath { get; init; }
@@ -88,7 +89,29 @@ public sealed record LlamaClientOptions
         ModelPath is null ? HostArguments : ["--model", ModelFile!, .. HostArguments];
 
     /// <summary>The full path of the model that was asked for; null: none was.</summary>
-    internal string? ModelFile => ModelPath is null ? null : Path.GetFullPath(ModelPath);
+    internal string? ModelFile => ModelPath is null || IsModelName(ModelPath) ? ModelPath : Path.GetFullPath(ModelPath);
+
+    /// <summary>Whether this is a model's name (<c>hf://user/model:quant</c>, an address) and not a path.</summary>
+    internal static bool IsModelName(string text) =>
+        text.StartsWith("hf://", StringComparison.Ordinal) || text.StartsWith("https://", StringComparison.Ordinal)
+        || text.StartsWith("http://", StringComparison.Ordinal);
+
+    /// <summary>Whether a host that has the file has the model that was asked for by this path or name.</summary>
+    internal static bool IsModel(string file, string wanted)
+    {
+        if (!IsModelName(wanted))
+        {
+            return Path.GetFullPath(file) == wanted;
+        }
+        string name = Path.GetFileName(file);
+        if (!wanted.StartsWith("hf://", StringComparison.Ordinal))
+        {
+            return name == wanted.Split('?', '#')[0].Split('/')[^1];
+        }
+        string[] parts = wanted["hf://".Length..].Split(':');
+        return file.Contains($"models--{parts[0].Replace("/", "--", StringComparison.Ordinal)}{Path.DirectorySeparatorChar}", StringComparison.Ordinal)
+            && (parts.Length < 2 || name.Contains(parts[1], StringComparison.OrdinalIgnoreCase));
+    }
 
     /// <summary>Throws if a value makes no sense.</summary>
     internal void Validate()

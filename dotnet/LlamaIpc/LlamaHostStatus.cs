@@ -58,6 +58,9 @@ public sealed record LlamaHostStatus
         RequestBytes = (long)native.RequestSize;
         ResponseBytes = (long)native.ResponseSize;
         IsAsleep = native.IsAsleep != 0;
+        DownloadBytes = (long)native.DownloadBytes;
+        DownloadTotalBytes = (long)native.DownloadTotal;
+        DownloadBytesPerSecond = (long)native.DownloadRate;
         fixed (byte* model = native.Model, version = native.HostVersion, path = native.ModelPath)
         {
             Model = NativeMethods.Text(model);
@@ -127,6 +130,15 @@ public sealed record LlamaHostStatus
     /// is then <see cref="LlamaHostState.Loading"/> for a while.
     /// </summary>
     public bool IsAsleep { get; init; }
+
+    /// <summary>The bytes that have come of a model that is being fetched by its name.</summary>
+    public long DownloadBytes { get; init; }
+
+    /// <summary>All bytes of that model; 0 if that is not known yet, or none is being fetched.</summary>
+    public long DownloadTotalBytes { get; init; }
+
+    /// <summary>The bytes of it that come in a second.</summary>
+    public long DownloadBytesPerSecond { get; init; }
 
     /// <summary>The version of the host program.</summary>
     public string HostVersion { get; init; } = "";

@@ -109,7 +109,7 @@ LIPC_LAYOUT_ASSERT(LIPC_CLASSIC_REGION_SIZE % 4096 == 0);
                              * 3: LIPC_FLAG_LOAD, `facts_version`
                              * 4: `features`: LIPC_FEATURE_PARTS, LIPC_FEATURE_DOCUMENTS and all that comes with them
                              * 5: `operation`, LIPC_ITEM_MODEL_PATH
-                             * 6: `is_asleep` */
+                             * 6: `is_asleep`, `download_bytes`; a model's name instead of its path */
 
 /* Bits of `features`. */
 #define LIPC_FEATURE_PARTS UINT64_C(1)     /* parts log and parts index, `parts`, `parts_sum` */
@@ -174,7 +174,10 @@ typedef struct lipc_hub {
     uint32_t facts_version;   /* changes before the model facts below do. If it is the same before and after reading them, and
                                  the state before that was READY, they all describe one model */
     uint32_t is_asleep;       /* 1 while READY: the model is not in memory, and the next request loads it (LOADING) */
-    uint32_t reserved1[7];
+    uint32_t reserved1;
+    uint64_t download_bytes;  /* of a model that is being fetched: how many bytes have come, of how many (0: not known yet), */
+    uint64_t download_total;
+    uint64_t download_rate;   /* and how many come in a second. All 0: none is being fetched */
 
     char host_version[16];    /* 192 */
     uint8_t reserved2[48];
@@ -238,6 +241,8 @@ LIPC_LAYOUT_ASSERT(offsetof(lipc_hub, state) == 128);
 LIPC_LAYOUT_ASSERT(offsetof(lipc_hub, worker_pid) == 148);
 LIPC_LAYOUT_ASSERT(offsetof(lipc_hub, facts_version) == 156);
 LIPC_LAYOUT_ASSERT(offsetof(lipc_hub, is_asleep) == 160);
+LIPC_LAYOUT_ASSERT(offsetof(lipc_hub, download_bytes) == 168);
+LIPC_LAYOUT_ASSERT(offsetof(lipc_hub, download_rate) == 184);
 LIPC_LAYOUT_ASSERT(offsetof(lipc_hub, host_version) == 192);
 LIPC_LAYOUT_ASSERT(offsetof(lipc_hub, model) == 256);
 LIPC_LAYOUT_ASSERT(offsetof(lipc_hub, n_ctx) == 384);
@@ -453,7 +458,7 @@ typedef struct lipc_request_item {
                                  the model; see docs/protocol.md */
 #define LIPC_ITEM_PARAMETER 5u /* LIPC_FEATURE_PARAMETERS: "name=value", one of lipc/parameters.h; numbers are decimal, with a
                                   point. The last one wins, also over the header's field */
-#define LIPC_ITEM_MODEL_PATH 6u /* LIPC_OPERATION_LOAD: an absolute path of at most LIPC_MODEL_PATH_MAX bytes */
+#define LIPC_ITEM_MODEL_PATH 6u /* LIPC_OPERATION_LOAD: an absolute path, or a name, of at most LIPC_MODEL_PATH_MAX bytes */
 #define LIPC_MODEL_PATH_MAX 4095
 #define LIPC_STOPS_MAX 16
 #define LIPC_STOP_BYTES_MAX 256

@@ -157,6 +157,9 @@ typedef struct lipc_host_status {
     int32_t is_asleep;       /* 1: READY, but without the model in memory (chatbot --sleep-idle): the next request loads it, and
                                 then the state is LOADING for a while */
     int32_t reserved;
+    uint64_t download_bytes; /* of a model that is being fetched: how many bytes have come, */
+    uint64_t download_total; /* of how many; 0: not known, or nothing is being fetched */
+    uint64_t download_rate;  /* bytes that come in a second */
 } lipc_host_status;
 
 /* Reads the host's status. Does not block and makes no system call. Errors: INVALID. */
@@ -233,7 +236,7 @@ typedef struct lipc_request {
     int32_t render;          /* 1: show the prompt that the request turns into, instead of answering it. The stream's text is
                                 a JSON document, {"text": ..., "tokens": [{"id", "text", "is_control", "is_input"}]} */
     const char *document;    /* a JSON document instead of messages: see lipc_document; NULL: none */
-    const char *load_path;   /* load this model instead of answering: an absolute path, without messages. See
+    const char *load_path;   /* load this model instead of answering: an absolute path, or a name, without messages. See
                                 lipc_client_load. NULL: answer */
     const lipc_parameter *parameters; /* more parameters, by name; they take precedence over the fields above. May be NULL */
     int32_t n_parameters;
@@ -260,12 +263,19 @@ LIPC_API int lipc_stream_ask(lipc_client *client, const char *text, lipc_stream 
  *
  * The host keeps, or reloads, the old model if the stream is cancelled or closed before that, if this process dies, or if the
  * new model cannot be used. A relative path is relative to this process's current directory; the host must be able to read
- * the file. lipc_stream_open does the same for a request with an absolute `load_path` and no messages, which can also have a
+ * the file.
+ *
+ * Instead of a path, `path` may be a name: "hf://user/model" or "hf://user/model:quant" of a model hub, or the address of a GGUF
+ * file, https://... What is not in llama.cpp's cache is fetched first, with `download_bytes`, `download_total` and `download_rate`
+ * in the host's status; meanwhile the host serves what it has, and a cancel keeps what has come for the next try. The environment
+ * of the host says where the hub is (HF_ENDPOINT) and who asks (HF_TOKEN).
+ *
+ * lipc_stream_open does the same for a request with an absolute `load_path` and no messages, which can also have a
  * priority and, with `detachable` = 1, continues without this client.
  *
  * Errors, from this call: INVALID (no path, or one that is too long or not UTF-8), REFUSED (a host with a layout before 1.3),
- * HOST_GONE, NO_MEMORY; from the first read: REFUSED (no such file, not a GGUF model, a host that replays text), FAILED (the
- * model is damaged, of an unknown architecture, or does not fit into memory; or it crashed the host's worker twice). On error
+ * HOST_GONE, NO_MEMORY; from the first read: REFUSED (no such file or name, not a GGUF model, a host that replays text), FAILED (it
+ * cannot be fetched; the model is damaged, of an unknown architecture, or does not fit into memory; or it crashed the host's worker twice). On error
  * *stream is NULL. */
 LIPC_API int lipc_client_load(lipc_client *client, const char *path, lipc_stream **stream);
 

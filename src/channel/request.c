@@ -3,6 +3,7 @@
 #include "request.h"
 
 #include "../text/json.h"
+#include "../text/model_name.h"
 #include "../text/utf8.h"
 
 #include <stdarg.h>
@@ -70,6 +71,10 @@ static bool is_absolute(const char *path) {
 static bool check_load(const lipc_request_header *header, const char *path, char *message) {
     if (header->n_items != 1 || header->flags & LIPC_FLAG_RENDER || !path)
         return refuse(message, "a request to load a model has one item, the model's path, and no other");
+    model_name name;
+    const char *wrong;
+    if (model_name_is_one(path))
+        return model_name_read(path, &name, &wrong) || refuse(message, "the model's name is malformed: %s", wrong);
     if (!is_absolute(path))
         return refuse(message, "the path of a model to load is not absolute: it must begin with '/' (on Windows with a "
                                "drive)");

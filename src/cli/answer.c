@@ -41,7 +41,7 @@ static void show_progress(lipc_client *client, lipc_stream *stream) {
     lipc_host_status status;
     if (lipc_stream_progress(stream, &progress) < 0 || lipc_client_status(client, &status) < 0) return;
     if (progress.state == LIPC_STREAM_QUEUED && status.state == LIPC_HOST_LOADING) {
-        terminal_progress("loading the model: %d %%", status.load_per_mille / 10);
+        cli_show_loading(&status);
         return;
     }
     switch (progress.state) {

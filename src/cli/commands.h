@@ -38,11 +38,24 @@ struct cli_options;
       "q quits; < and > choose the column to sort by, r reverses the order; + and - change the interval; space pauses; up "\
       "and down scroll.",                                                                                              \
       "llamaipc top --once --sort rate", "one table, fastest first")                                                   \
-    X(LOAD, load, "FILE", 1, 1, "switch a running host to another model",                                              \
-      "Makes the host switch to the model in FILE. Earlier requests are answered first, later ones wait for the new model; "\
+    X(LOAD, load, "FILE | -hf NAME", 0, 1, "switch a running host to another model",                                   \
+      "Makes the host switch to the model in FILE, or to a model by its name, which the host fetches first if it is not in the "\
+      "cache, while it goes on with its work. Earlier requests are answered first, later ones wait for the new model; "\
       "clients stay attached. If you press Ctrl-C, or FILE cannot be used, the host keeps its old model. Its other options, "\
       "such as -c and -np, do not change.",                                                                            \
       "llamaipc load ~/models/your-model.gguf", "switches models")                                                     \
+    X(PULL, pull, "USER/MODEL[:QUANT] | URL", 0, 1, "fetch a model by its name",                                       \
+      "Fetches a GGUF model from a hub (HF_ENDPOINT; HF_TOKEN says who asks) or an address into llama.cpp's cache, and prints "\
+      "the path of its file. What is there already is not fetched again; after a break, or Ctrl-C, the next try goes on where "\
+      "the last one was. No host has to run. The exit codes are those of chatbot.",                                    \
+      "llamaipc pull ggml-org/gemma-3-1b-it-GGUF:Q8_0", "fetches a model of that quantization")                        \
+    X(MODELS, models, "", 0, 0, "list the models in the cache",                                                        \
+      "Lists the models that were fetched, by this program or by llama.cpp's: name, size and file.",                   \
+      "llamaipc models", "what is there")                                                                              \
+    X(RM, rm, "USER/MODEL[:QUANT] | URL", 0, 1, "remove a model from the cache",                                       \
+      "Removes a model that was fetched; without QUANT, all that was fetched of that name. A host that has it loaded keeps it "\
+      "until it loads another.",                                                                                       \
+      "llamaipc rm ggml-org/gemma-3-1b-it-GGUF", "removes all quantizations")                                          \
     X(CANCEL, cancel, "STREAM", 1, 1, "cancel an answer, whoever asked for it",                                        \
       "Stops the work on one stream, given by its number or its id. Its client gets the text so far, and then the "    \
       "cancellation.",                                                                                                 \

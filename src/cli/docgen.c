@@ -152,7 +152,7 @@ static void print_bash_value(FILE *file, const option_spec *spec, const char *sp
 
 /* Whether its word is a file. */
 static bool takes_file(const cli_command *command) {
-    return strcmp(command->words, "FILE") == 0;
+    return strncmp(command->words, "FILE", 4) == 0;
 }
 
 void docgen_bash(FILE *file) {

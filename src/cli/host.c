@@ -1,6 +1,7 @@
 /* host.c - see host.h. */
 #include "host.h"
 
+#include "format.h"
 #include "inspect.h"
 #include "interrupt.h"
 #include "terminal.h"
@@ -89,6 +90,8 @@ static void add_number(host_arguments *arguments, const char *option, int32_t va
 static void collect(host_arguments *arguments, const cli_options *options) {
     memset(arguments, 0, sizeof *arguments);
     add_text(arguments, "--model", options->model_path);
+    add_text(arguments, "--hf-repo", options->hf_repo);
+    add_text(arguments, "--model-url", options->model_url);
     add_number(arguments, "--ctx-size", options->n_ctx);
     add_number(arguments, "--threads", options->n_threads);
     add_text(arguments, "--gpu-layers", options->n_gpu_layers);
@@ -162,10 +165,21 @@ static int start(const cli_options *options, lipc_client **client) {
     return error;
 }
 
+void cli_show_loading(const lipc_host_status *status) {
+    char done[FORMAT_SIZE], total[FORMAT_SIZE], rate[FORMAT_SIZE];
+    if (status->download_total > 0)
+        terminal_progress("fetching the model: %d %% of %sB, %sB/s", (int)(100.0 * (double)status->download_bytes / (double)status->download_total),
+                          format_amount(status->download_total, total), format_amount(status->download_rate, rate));
+    else if (status->download_bytes > 0)
+        terminal_progress("fetching the model: %sB, %sB/s", format_amount(status->download_bytes, done), format_amount(status->download_rate, rate));
+    else
+        terminal_progress("loading the model: %d %%", status->load_per_mille / 10);
+}
+
 static int on_status(void *nothing, const lipc_host_status *status) {
     (void)nothing;
     if (status->state == LIPC_HOST_LOADING)
-        terminal_progress("loading the model: %d %%", status->load_per_mille / 10);
+        cli_show_loading(status);
     else if (status->state != LIPC_HOST_READY)
         terminal_progress("the host is %s ...", cli_host_state(status->state));
     return interrupt_is_there();

@@ -30,6 +30,9 @@ int cli_slice_ms(uint64_t deadline_ns);
 /* What a state of the host is called. */
 const char *cli_host_state(int state);
 
+/* Shows how far a host is that loads a model, or fetches it first. */
+void cli_show_loading(const lipc_host_status *status);
+
 /* What a host is doing, in a word: its state, or that it is asleep. */
 const char *cli_host_words(const lipc_host_status *status);
 

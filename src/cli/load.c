@@ -14,8 +14,8 @@ static void show_progress(lipc_client *client, lipc_stream *stream) {
     lipc_progress progress;
     lipc_host_status status;
     if (lipc_stream_progress(stream, &progress) < 0 || lipc_client_status(client, &status) < 0) return;
-    if (status.state == LIPC_HOST_LOADING)
-        terminal_progress("loading the model: %d %%", status.load_per_mille / 10);
+    if (status.state == LIPC_HOST_LOADING || status.download_bytes > 0)
+        cli_show_loading(&status);
     else if (status.state != LIPC_HOST_READY)
         terminal_progress("the host is %s ...", cli_host_state(status.state));
     else if (progress.queue_position > 0)
@@ -59,20 +59,33 @@ static cli_exit tell_end(const cli_options *options, lipc_client *client, int er
     return cli_exit_for(error);
 }
 
+/* The file or the name that was given; NULL, and says why, if that is none. */
+static const char *wanted(const cli_options *options, char name[CLI_MODEL_NAME_SIZE]) {
+    if (options->n_words == 1 && !options->hf_repo && !options->model_url) return options->words[0];
+    if (options->n_words == 0 && !options->hf_repo && !options->model_url) {
+        terminal_fail("load needs FILE, or -hf NAME: see llamaipc load --help");
+        return NULL;
+    }
+    return cli_model_name(options, name) ? name : NULL;
+}
+
 cli_exit cli_load(const cli_options *options) {
+    char name[CLI_MODEL_NAME_SIZE];
     lipc_client *client;
     lipc_stream *stream;
+    const char *model = wanted(options, name);
+    if (!model) return CLI_EXIT_USAGE;
     interrupt_catch();
     uint64_t deadline_ns = cli_deadline(options);
     cli_exit code = cli_host_find(options, &client);
     if (code != CLI_EXIT_OK) return code;
     if (!client) {
         terminal_fail("no host runs as '%s'; one that loads this model is started with: chatbot -m %s", options->name,
-                      options->words[0]);
+                      model);
         return CLI_EXIT_NO_HOST;
     }
     interrupt_client(client);
-    int error = lipc_client_load(client, options->words[0], &stream);
+    int error = lipc_client_load(client, model, &stream);
     if (error == LIPC_E_OK) error = follow(client, stream, deadline_ns);
     terminal_progress_clear();
     code = tell_end(options, client, error);

@@ -14,11 +14,15 @@
 #define TELLING (ASKING | CLI_BIT(PROMPT))
 #define IN_ASK CLI_BIT(ASK)
 #define STARTING (TELLING | CLI_BIT(BENCH))
+#define NAMING (CLI_BIT(LOAD) | CLI_BIT(PULL) | CLI_BIT(RM))
 
 /* The host's own, in the same words; here what was not said is left to the host. */
 #define HOST_ROW(brief, name, other, argument, environment, kind, field, low, high, initial, help, is_rare)            \
-    {brief, name, other, argument, NULL, kind, FIELD(field), low, high, NULL, help, FIELD(field) != FIELD(model_path), \
-     FIELD(field) == FIELD(model_path) ? STARTING | CLI_BIT(DOCTOR) : STARTING, NULL},
+    {brief, name, other, argument, NULL, kind, FIELD(field), low, high, NULL, help,                             \
+     FIELD(field) == FIELD(model_url) || FIELD(field) == FIELD(n_threads) ? 2 : FIELD(field) != FIELD(model_path),       \
+     FIELD(field) == FIELD(model_path)                                       ? STARTING | CLI_BIT(DOCTOR)              \
+     : FIELD(field) == FIELD(hf_repo) || FIELD(field) == FIELD(model_url)    ? STARTING | NAMING                       \
+                                                                             : STARTING, NULL},
 #define PARAMETER_ROW(field, kind, low, high, initial, words, brief, name, other, argument, environment, is_rare)      \
     {brief, name, other, argument, environment, OPTION_##kind, FIELD(parameters.field), low, high, NULL, words, is_rare,  \
      ASKING, NULL},

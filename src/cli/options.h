@@ -22,6 +22,7 @@ typedef struct cli_options {
     const char *messages_path, *tools_path, *schema_path; /* NULL: none */
     bool think, no_think;
     const char *model_path;    /* for a host that is started, as the next three; NULL: its own default */
+    const char *hf_repo, *model_url; /* the same by name; NULL: not given */
     int32_t n_ctx;             /* LIPC_INT_DEFAULT: likewise, as the next two */
     int32_t n_threads;
     const char *n_gpu_layers;  /* NULL: likewise */
@@ -32,6 +33,10 @@ typedef struct cli_options {
     bool once, fix;
     bool show_help, show_version;
 } cli_options;
+
+/* The model that a command is about, as text/model_name.h has it: the word, or -hf or -mu. False, and says why, if that is none. */
+#define CLI_MODEL_NAME_SIZE 2100
+bool cli_model_name(const cli_options *options, char name[CLI_MODEL_NAME_SIZE]);
 
 /* The table with the program's name as its messages show it. */
 option_table cli_option_table(const char *program);

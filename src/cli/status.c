@@ -44,6 +44,14 @@ static void print_model(const lipc_host_status *status) {
            status->n_threads == 1 ? "" : "s");
 }
 
+static void print_download(const lipc_host_status *status) {
+    char done[FORMAT_SIZE], total[FORMAT_SIZE], rate[FORMAT_SIZE];
+    if (status->download_total == 0) return;
+    print_row("download");
+    printf("%sB of %sB, %sB/s\n", format_amount(status->download_bytes, done), format_amount(status->download_total, total),
+           format_amount(status->download_rate, rate));
+}
+
 static void print_text(const cli_options *options, const summary *summary) {
     const lipc_host_status *status = &summary->host.status;
     char text[FORMAT_SIZE];
@@ -59,6 +67,7 @@ static void print_text(const cli_options *options, const summary *summary) {
     if (summary->host.n_recoveries > 0) printf(", recovered %d times", summary->host.n_recoveries);
     printf("\n");
     print_model(status);
+    print_download(status);
     print_row("clients");
     printf("%d attached\n", status->n_clients);
     print_row("streams");
@@ -76,7 +85,7 @@ static bool print_json(const cli_options *options, const summary *summary) {
     const lipc_host_status *status = &summary->host.status;
     json_t *json = json_pack(
         "{s:s, s:s, s:b, s:f, s:i, s:i, s:f, s:i, s:s, s:I, s:I, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:f, s:I, s:I, "
-        "s:s, s:s}",
+        "s:s, s:s, s:I, s:I, s:I}",
         "name", options->name, "state", cli_host_state(status->state), "asleep", status->is_asleep, "loaded", status->load_per_mille / 1000.0,
         "pid", status->host_pid, "worker_pid", summary->host.worker_pid, "uptime_s", summary->host.uptime_s,
         "recoveries", summary->host.n_recoveries, "model", status->model, "parameters", (json_int_t)status->n_parameters,
@@ -85,7 +94,8 @@ static bool print_json(const cli_options *options, const summary *summary) {
         status->n_clients, "streams", status->n_streams, "running", status->n_running, "queued", status->n_queued,
         "detached", summary->n_detached, "tokens_per_second", summary->tokens_per_second, "request_size",
         (json_int_t)status->request_size, "response_size", (json_int_t)status->response_size, "host_version",
-        status->host_version, "version", lipc_version());
+        status->host_version, "version", lipc_version(), "download_bytes", (json_int_t)status->download_bytes, "download_total",
+        (json_int_t)status->download_total, "download_rate", (json_int_t)status->download_rate);
     bool is_printed = json && json_dumpf(json, stdout, JSON_REAL_PRECISION(6)) == 0;
     json_decref(json);
     printf("\n");

@@ -46,6 +46,10 @@ bool system_text_close(FILE *file, char **text, size_t *n_bytes);
 /* What gives plat_objects_place more room; `is_full`: somebody has taken it. */
 const char *system_room_advice(bool is_full);
 
+/* Runs another program in the place of this one, with its terminal and streams; `arguments` up to NULL, its name first. Returns its
+ * exit code where the system cannot do that but run it and wait, or -1 with errno. */
+int system_become(const char *path, const char *const *arguments);
+
 /* Whether there is something of this name. */
 bool system_is_there(const char *path);
 

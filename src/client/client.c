@@ -342,7 +342,8 @@ int lipc_client_wait_ready(lipc_client *client, int timeout_ms, lipc_status_fn o
         uint32_t seen = client_wait_arm(&wait, PLAT_BELL_ALL);
         read_status(client, &status);
         listen_to_started(client);
-        if (on_status && (status.state != shown.state || status.load_per_mille != shown.load_per_mille)) {
+        if (on_status && (status.state != shown.state || status.load_per_mille != shown.load_per_mille ||
+                          status.download_bytes != shown.download_bytes)) {
             shown = status;
             if (on_status(user_data, &status) != 0)
                 return lipc_fail(LIPC_E_CANCELLED, "cancelled by the callback while the host was loading");

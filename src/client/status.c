@@ -35,6 +35,9 @@ static void read_once(const hub_view *view, int host_pid, lipc_host_status *stat
         .request_size = view->at.request_size,
         .response_size = view->at.log_size,
     };
+    status->download_bytes = SHOWN(download_bytes);
+    status->download_total = SHOWN(download_total);
+    status->download_rate = SHOWN(download_rate);
     status_copy_text(status->host_version, sizeof status->host_version, hub->host_version, sizeof hub->host_version);
     if (state < LIPC_HUB_READY) return;
     status->n_parallel = (int32_t)SHOWN(n_parallel);

@@ -2,6 +2,7 @@
 #include "error.h"
 #include "queue.h"
 
+#include "../text/model_name.h"
 #include "../channel/request.h"
 
 #include <stdlib.h>
@@ -94,7 +95,10 @@ int lipc_client_load(lipc_client *client, const char *path, lipc_stream **result
     if (!result) return lipc_fail(LIPC_E_INVALID, "the place for the stream is NULL");
     *result = NULL;
     if (!path || !path[0]) return lipc_fail(LIPC_E_INVALID, "the path of the model is NULL or empty");
-    if (plat_path_absolute(path, absolute, sizeof absolute) < 0)
+    bool is_name = model_name_is_one(path) && strlen(path) < sizeof absolute;
+    if (is_name)
+        strcpy(absolute, path);
+    else if (plat_path_absolute(path, absolute, sizeof absolute) < 0)
         return lipc_fail(LIPC_E_INVALID, "the path of the model is too long, or relative to a folder that is not there: "
                          "give an absolute one of at most %d bytes", LIPC_MODEL_PATH_MAX);
     lipc_request request;

@@ -68,6 +68,7 @@ struct answer {
     engine_request request; /* what it points to lives until `ended` */
     stops *stops;           /* NULL: none; freed by the serving loop */
     const char *load_path;  /* not NULL: no answer is wanted but another model, from this file; lives as the request does */
+    const char *load_name;  /* not NULL: likewise, but by its name (text/model_name.h); load_path is NULL until its file is there */
     bool wants_rendering;   /* no answer is wanted, but what the request becomes for the model */
     bool is_resumed;        /* a worker that is dead had begun it: it goes first, also when the host is to end */
     journal_entry *entry;     /* in the journal */
@@ -77,6 +78,7 @@ struct answer {
     uint64_t arrived;       /* counts too: the order in the queue */
     uint32_t model_order;           /* see scheduler.c */
     int sequence;           /* of the engine */
+    char *fetched_path;     /* what load_path points to, of a model by its name; NULL: none. Freed at the end */
     lipc_end cut;           /* why the loop ended it before the engine did; NONE if it did not */
 };
 

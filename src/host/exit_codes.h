@@ -6,7 +6,7 @@
     X(0, OK, "shut down as requested: by a client, SIGTERM, SIGINT or --exit-with-parent")                             \
     X(1, FAILURE, "an unexpected failure, or workers that die before they can serve; the message explains it")             \
     X(2, USAGE, "an unknown option or a bad value")                                                                    \
-    X(3, MODEL_MISSING, "the model file does not exist or cannot be read")                                             \
+    X(3, MODEL_MISSING, "the model file does not exist, or cannot be read or fetched")                                            \
     X(4, MODEL_BAD, "the model file is damaged, truncated or not a GGUF model")                                        \
     X(5, CONTEXT, "the context does not fit into memory")                                                              \
     X(6, NO_OBJECTS, "the shared objects cannot be created: /dev/shm is full, read-only or closed to this process")        \

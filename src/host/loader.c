@@ -1,9 +1,11 @@
 /* loader.c - see loader.h. */
 #include "loader.h"
 
+#include "fetch.h"
 #include "log.h"
 #include "model_path.h"
 
+#include "../text/model_name.h"
 #include "../platform/platform.h"
 
 #include <stdio.h>
@@ -11,6 +13,7 @@
 #include <string.h>
 
 #define TEMPLATE_BYTES_MAX (1 << 20)
+#define FETCH_LOOK_MS 50
 
 /* ---- the engine -------------------------------------------------------------------------------------------------- */
 
@@ -41,6 +44,15 @@ static void on_load_progress(void *user_data, int per_mille) {
     if (now - loader->last_progress_ns < 1000000000u) return;
     loader->last_progress_ns = now;
     log_line(LOG_LEVEL_INFO, "loading %s: %d %%", loader->model_path, per_mille / 10);
+}
+
+static void show_fetch(loader *loader, const fetch *fetch) {
+    stream_service_show_download(loader->streams, fetch->n_done, fetch->n_total, fetch->per_second);
+    uint64_t now = plat_clock_ns();
+    if (now - loader->last_progress_ns < 1000000000u || fetch->n_total == 0) return;
+    loader->last_progress_ns = now;
+    log_line(LOG_LEVEL_INFO, "fetching: %.0f of %.0f MB, %.1f MB/s", (double)fetch->n_done / 1e6, (double)fetch->n_total / 1e6,
+             (double)fetch->per_second / 1e6);
 }
 
 static void on_engine_log(void *user_data, int level, const char *line) {
@@ -167,6 +179,33 @@ static int open_engine(loader *loader, const char *path) {
     return ENGINE_OK;
 }
 
+/* ---- by name ----------------------------------------------------------------------------------------------------------- */
+
+static void pause_ms(int ms) {
+    plat_doorbell nobody_rings = {0};
+    plat_doorbell_wait(&nobody_rings, 0, plat_deadline_ns(ms));
+}
+
+/* Waits for the model of that name; whoever attaches sees how far it is. On success the journal has its path. */
+static int fetch_named(loader *loader, const char *name) {
+    static fetch fetch; /* large */
+    log_line(LOG_LEVEL_INFO, "fetching %.*s", (int)model_name_shown(name), name);
+    fetch_start(&fetch, name, loader->options->offline);
+    while (fetch.state == FETCH_RUNS && !on_interrupted(loader)) {
+        if (fetch_look(&fetch)) show_fetch(loader, &fetch);
+        pause_ms(FETCH_LOOK_MS);
+    }
+    fetch_state state = fetch.state;
+    fetch_end(&fetch);
+    stream_service_show_download(loader->streams, 0, 0, 0);
+    if (state == FETCH_DONE && strlen(fetch.path) <= LIPC_MODEL_PATH_MAX) {
+        journal_set_model(loader->journal, fetch.path);
+        return ENGINE_OK;
+    }
+    snprintf(loader->message, sizeof loader->message, "%s", fetch.message);
+    return state == FETCH_RUNS ? ENGINE_E_ABORTED : ENGINE_E_MODEL_MISSING;
+}
+
 /* ---- another model ----------------------------------------------------------------------------------------------- */
 
 /* As far as that can be known before anything is closed for it. */
@@ -284,7 +323,9 @@ int loader_wake(loader *loader) {
 /* ---- the first one, and the end -------------------------------------------------------------------------------------- */
 
 int loader_open_first(loader *loader) {
-    int error = open_to_serve(loader, current_model(loader));
+    const char *model = current_model(loader);
+    int error = model_name_is_one(model) ? fetch_named(loader, model) : ENGINE_OK;
+    if (error == ENGINE_OK) error = open_to_serve(loader, current_model(loader));
     if (error == ENGINE_OK) {
         loader->is_serving = true;
         return ENGINE_OK;
@@ -299,8 +340,19 @@ void loader_close(loader *loader) {
 }
 
 host_exit loader_check(const host_options *options) {
+    static fetch fetch; /* large */
     char message[LOADER_MESSAGE_SIZE];
     const char *path = model_path_of(options);
+    if (model_name_is_one(path)) {
+        fetch_start(&fetch, path, true);
+        for (; fetch.state == FETCH_RUNS; fetch_look(&fetch)) pause_ms(FETCH_LOOK_MS);
+        fetch_end(&fetch);
+        if (fetch.state != FETCH_DONE) {
+            printf("libllama %s works here, and a host fetches the model first\n", llama_engine_library_version());
+            return HOST_EXIT_OK;
+        }
+        path = fetch.path;
+    }
     int error = check_model(path, message, sizeof message);
     if (error < 0)
         log_line(LOG_LEVEL_ERROR, "%s", message);

@@ -4,6 +4,7 @@
  *     main ------------->  worker -> serve      with --no-supervise
  */
 #include "exit_codes.h"
+#include "fetch.h"
 #include "loader.h"
 #include "log.h"
 #include "options.h"
@@ -154,6 +155,7 @@ static host_exit act(int argc, char *argv[]) {
     }
     if (is_told_at_once()) return HOST_EXIT_OK;
     log_open(parts.options.log_level);
+    if (parts.options.pull || parts.options.cache_list || parts.options.cache_remove) return fetch_run(&parts.options);
     if (parts.options.check) return loader_check(&parts.options);
     return run();
 }

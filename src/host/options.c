@@ -6,6 +6,7 @@
 #include "../channel/hub.h"
 #include "../options/options.h"
 #include "../options/start.h"
+#include "../text/model_name.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -35,7 +36,7 @@ static const option_spec options_specs[] = {
     {NULL, "--prefill-budget", NULL, "MS", "LIPC_PREFILL_BUDGET", OPTION_TEXT, FIELD(prefill_budget), 0, 0, NULL,
      "latency, throughput, or how long a prompt may delay answers", 2, 0, NULL},
     {NULL, "--context-shift", NULL, NULL, "LLAMA_ARG_CONTEXT_SHIFT", OPTION_FLAG, FIELD(context_shift), 0, 0, NULL,
-     "when the context is full, drop the oldest tokens", false, 0, NULL},
+     "when the context is full, drop the oldest tokens", 2, 0, NULL},
     {NULL, "--repeatable", NULL, NULL, NULL, OPTION_FLAG, FIELD(repeatable), 0, 0, NULL,
      "evaluate each answer by itself: same bytes, even after a crash", true, 0, NULL},
     {NULL, "--sleep-idle", "--sleep-idle-seconds", "S", "LIPC_SLEEP_IDLE", OPTION_INTEGER, FIELD(sleep_idle_s), -1,
@@ -71,6 +72,16 @@ static const option_spec options_specs[] = {
      "a single process, for debugging; not restarted if it dies", true, 0, NULL},
     {NULL, "--log-level", NULL, "L", "LIPC_LOG_LEVEL", OPTION_CHOICE, FIELD(log_level), 0, 0, "info",
      "error, warn, info or debug", true, 0, LOG_LEVEL_NAMES},
+    {NULL, "--offline", NULL, NULL, "LLAMA_ARG_OFFLINE", OPTION_FLAG, FIELD(offline), 0, 0, NULL,
+     "fetch nothing: of models by name only those in the cache", 2, 0, NULL},
+    {NULL, "--pull", NULL, NULL, NULL, OPTION_FLAG, FIELD(pull), 0, 0, NULL,
+     "fetch the model of -hf or -mu, print its path and exit", 2, 0, NULL},
+    {NULL, "--report", NULL, NULL, NULL, OPTION_FLAG, FIELD(report), 0, 0, NULL,
+     "with --pull: report progress in lines for a program", 2, 0, NULL},
+    {"-cl", "--cache-list", NULL, NULL, NULL, OPTION_FLAG, FIELD(cache_list), 0, 0, NULL,
+     "list the models in the cache and exit", 2, 0, NULL},
+    {NULL, "--cache-remove", NULL, "NAME", NULL, OPTION_TEXT, FIELD(cache_remove), 0, 0, NULL,
+     "remove a model from the cache and exit", 2, 0, NULL},
     {NULL, "--check", NULL, NULL, NULL, OPTION_FLAG, FIELD(check), 0, 0, NULL,
      "check library and model, then exit", true, 0, NULL},
     {NULL, "--list-devices", NULL, NULL, NULL, OPTION_FLAG, FIELD(list_devices), 0, 0, NULL,
@@ -109,6 +120,37 @@ static bool hand_on_layers(const option_others *others, const host_options *opti
     return !options->n_gpu_layers || !others->take || others->take(others->user_data, 2, words, message, message_size) > 0;
 }
 
+/* -hf and -mu are other ways of giving -m. `before` is the model that the environment gave. */
+static bool name_model(host_options *options, const char *before, char *message, size_t message_size) {
+    static char made[MODEL_NAME_ADDRESS_MAX + sizeof MODEL_NAME_HUB];
+    const char *given = options->hf_repo ? options->hf_repo : options->model_url, *wrong;
+    bool is_path = options->model_path != before, is_hub = options->hf_repo != NULL;
+    model_name name;
+    if (is_path + is_hub + (options->model_url != NULL) > 1) {
+        snprintf(message, message_size, "-m, -hf and -mu each give a model: only one of them can be used");
+        return false;
+    }
+    if (given) {
+        int length = snprintf(made, sizeof made, "%s%s", is_hub ? MODEL_NAME_HUB : "", given);
+        options->model_path = length < (int)sizeof made ? made : given;
+        options->hf_repo = options->model_url = NULL;
+    } else if (!options->model_path || !model_name_is_one(options->model_path)) {
+        return true;
+    }
+    if (model_name_read(options->model_path, &name, &wrong)) return true;
+    char shown[OPTIONS_SHOWN_SIZE];
+    snprintf(message, message_size, "'%s' is no name of a model: %s", options_shown(given ? given : options->model_path, shown), wrong);
+    return false;
+}
+
+static bool read_all(const option_table *table, int argc, char *const argv[], host_options *options, char *message, size_t message_size) {
+    if (!options_environment(&options_table, OPTIONS_NO_COMMAND, options, message, message_size)) return false;
+    if (!name_model(options, options->model_path, message, message_size)) return false;
+    const char *before = options->model_path;
+    return options_parse(table, OPTIONS_NO_COMMAND, argc, argv, options, NULL, message, message_size) &&
+           name_model(options, before, message, message_size);
+}
+
 bool host_options_parse(int argc, char *const argv[], const option_others *others, host_options *options, char *message,
                         size_t message_size) {
     option_table table = options_table;
@@ -119,8 +161,7 @@ bool host_options_parse(int argc, char *const argv[], const option_others *other
 #define LEAVE(name, kind, ...) options->name = LIPC_PARAMETER_UNSET_##kind;
     LIPC_SAMPLING_MAP(LEAVE)
 #undef LEAVE
-    return options_environment(&options_table, OPTIONS_NO_COMMAND, options, message, message_size) &&
-           options_parse(&table, OPTIONS_NO_COMMAND, argc, argv, options, NULL, message, message_size) &&
+    return read_all(&table, argc, argv, options, message, message_size) &&
            hand_on_layers(&table.others, options, message, message_size) &&
            parse_prefill_budget(options, message, message_size);
 }

@@ -15,7 +15,9 @@
 #include <stdio.h>
 
 typedef struct host_options {
-    const char *model_path; /* NULL: the embedded model. Points into argv or the environment */
+    const char *model_path; /* NULL: the embedded model; a path, or a name (text/model_name.h). Points into argv, the environment, or
+                               a place of its own */
+    const char *hf_repo, *model_url; /* what model_path was made of; NULL: neither */
     const char *name;       /* likewise */
     int32_t n_ctx;          /* 0: as trained; -1: as trained, but at most HOST_CTX_DEFAULT_MAX */
     int32_t n_threads;      /* 0: one for each physical core, fewer beside busy programs */
@@ -47,6 +49,10 @@ typedef struct host_options {
     bool no_warmup;
     bool exit_with_parent;
     bool no_supervise;      /* one process, which is not started again if it dies */
+    bool offline;           /* of models by name, only what is in the cache */
+    bool pull, report;      /* fetch the model, and no more; say so in lines for a program */
+    bool cache_list;        /* list the models in the cache, and no more */
+    const char *cache_remove; /* ... or remove this one; NULL: none */
     bool check;             /* library and model, and no more */
     bool list_devices;
     struct arguments *library; /* llama.cpp's own options; not of the table */

@@ -9,6 +9,7 @@
  */
 #include "serve.h"
 
+#include "fetch_queue.h"
 #include "gather.h"
 #include "log.h"
 #include "scheduler.h"
@@ -21,6 +22,8 @@
 
 /* The longest sleep. Every client rings; this is for one that scribbles over the bell. */
 #define SLEEP_MOST_MS 1000
+/* While a model is being fetched: how often that is looked at. */
+#define FETCHING_MS 100
 /* While a model loads: a client that never stops ringing takes no more than a few hundredths of the time. */
 #define POLL_LEAST_NS 1000000u
 
@@ -38,6 +41,7 @@ struct server {
     size_t n_waiting, waiting_size;
     gather gather;             /* of one token at a time */
     recorder *recorder;        /* NULL: nothing is kept */
+    fetch_queue *fetches;      /* who asked for a model that is not here yet */
     answer *load;              /* whose turn it is: another model; NULL: none */
     bool wants_engine;         /* whose turn it is needs one, and there is none */
     uint64_t sleep_idle_ns;    /* without work for this long, it sleeps; 0: never */
@@ -53,13 +57,15 @@ static bool load(const int *word) {
     return __atomic_load_n(word, __ATOMIC_ACQUIRE) != 0;
 }
 
-server *server_new(classic_service *classic, stream_service *streams, journal *journal, plat_doorbell *bell) {
+server *server_new(classic_service *classic, stream_service *streams, const host_options *options, journal *journal,
+                   plat_doorbell *bell) {
     server *server = calloc(1, sizeof *server);
     if (!server) return NULL;
     *server = (struct server){.classic = classic, .streams = streams, .journal = journal, .bell = bell};
     server->waiting_size = stream_service_size(streams) + 1; /* each stream, and the classic channel */
     server->waiting = calloc(server->waiting_size, sizeof *server->waiting);
-    if (server->waiting) return server;
+    server->fetches = fetch_queue_new(streams, options, server->waiting_size);
+    if (server->waiting && server->fetches) return server;
     server_free(server);
     return NULL;
 }
@@ -102,6 +108,7 @@ void server_free(server *server) {
     if (!server) return;
     forget_engine(server);
     gather_free(&server->gather);
+    fetch_queue_free(server->fetches);
     free(server->waiting);
     free(server);
 }
@@ -124,6 +131,8 @@ static void finish(answer *answer, lipc_end end, int error, const char *message)
     journal_entry_end(answer->entry);
     stops_free(answer->stops);
     answer->stops = NULL;
+    free(answer->fetched_path);
+    answer->load_path = answer->load_name = answer->fetched_path = NULL;
     answer->channel->ended(answer, end, error, message, plat_clock_ns());
 }
 
@@ -233,7 +242,21 @@ static void enqueue(server *server, answer *answer) {
 static void take_streams(server *server) {
     answer *arrived;
     while (server->n_waiting < server->waiting_size && (arrived = stream_service_take(server->streams)))
-        enqueue(server, arrived);
+        if (arrived->load_name) fetch_queue_add(server->fetches, arrived);
+        else enqueue(server, arrived);
+}
+
+/* Those whose model is here now stand in the queue behind all who have come meanwhile. */
+static void take_fetched(server *server) {
+    const char *message;
+    int error;
+    answer *answer;
+    while ((answer = server->is_draining ? fetch_queue_drop(server->fetches) : fetch_queue_next(server->fetches, &error, &message))) {
+        if (server->is_draining) finish(answer, LIPC_END_HOST_ENDED, 0, "");
+        else if (error < 0) refuse(answer, error, message);
+        else if (answer->load_path && server->n_waiting < server->waiting_size) enqueue(server, answer);
+        else finish(answer, LIPC_END_CANCELLED, 0, "");
+    }
 }
 
 static void take_classic(server *server) {
@@ -332,6 +355,7 @@ static void give_turns(server *server) {
     size_t next;
     take_streams(server);
     take_classic(server);
+    take_fetched(server);
     update_queue(server);
     server->wants_engine = false;
     while (!server->load && (next = next_to_start(server)) < server->n_waiting) {
@@ -351,6 +375,7 @@ void server_poll_clients(server *server) {
     server->polled_ns = now_ns;
     stream_service_look(server->streams);
     take_streams(server);
+    take_fetched(server);
     update_queue(server);
     show_queue(server);
     stream_service_grant(server->streams, (uint32_t)server->n_waiting);
@@ -438,7 +463,7 @@ static uint64_t asleep_due_ns(const server *server) {
 }
 
 static uint64_t sleep_until(const server *server) {
-    uint64_t longest_ns = plat_deadline_ns(SLEEP_MOST_MS), asleep_ns = asleep_due_ns(server);
+    uint64_t longest_ns = plat_deadline_ns(fetch_queue_is_busy(server->fetches) ? FETCHING_MS : SLEEP_MOST_MS), asleep_ns = asleep_due_ns(server);
     uint64_t due_ns = server->engine ? engine_next_step_ns(server->engine) : UINT64_MAX;
     if (asleep_ns < due_ns) due_ns = asleep_ns;
     return due_ns < longest_ns ? due_ns : longest_ns;
@@ -512,6 +537,7 @@ void server_abandon(server *server) {
     stream_service_look(server->streams);
     take_streams(server);
     take_classic(server);
+    take_fetched(server);
     update_queue(server);
     while (server->n_waiting > 0) finish(server->waiting[--server->n_waiting], LIPC_END_HOST_ENDED, 0, "");
 }

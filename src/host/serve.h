@@ -12,8 +12,10 @@
 
 typedef struct server server;
 
-/* Makes the loop's memory, without an engine. `bell` is what the loop sleeps on. NULL if memory ran out. */
-server *server_new(classic_service *classic, stream_service *streams, journal *journal, plat_doorbell *bell);
+/* Makes the loop's memory, without an engine. `bell` is what the loop sleeps on; what is fetched is fetched as the options say.
+ * NULL if memory ran out. */
+server *server_new(classic_service *classic, stream_service *streams, const host_options *options, journal *journal,
+                   plat_doorbell *bell);
 
 /* Why server_run returns. Nothing runs then. */
 typedef enum server_event {

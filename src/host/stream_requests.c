@@ -4,6 +4,7 @@
 
 #include "log.h"
 
+#include "../text/model_name.h"
 #include "../channel/request.h"
 
 #include <stdio.h>
@@ -50,6 +51,10 @@ static int read_load(host_stream *stream, const char *path, char message[REQUEST
     if (stream->service->options->replay_path) {
         snprintf(message, REQUEST_MESSAGE_SIZE, "this host plays a text back (--replay): it has no model to change");
         return LIPC_E_REFUSED;
+    }
+    if (model_name_is_one(path)) { /* the channel has looked at it */
+        stream->answer.load_name = path;
+        return LIPC_E_OK;
     }
     stream->answer.load_path = path;
     return engine_check_file(path, message, REQUEST_MESSAGE_SIZE) < 0 ? LIPC_E_REFUSED : LIPC_E_OK;

@@ -49,6 +49,8 @@ void stream_service_show_loading(stream_service *service, int per_mille);
 void stream_service_show_model(stream_service *service, const engine_model_facts *facts, const char *path);
 /* READY, but without the model in memory, until show_model. */
 void stream_service_show_asleep(stream_service *service);
+/* A model that is being fetched; all 0: none is. */
+void stream_service_show_download(stream_service *service, uint64_t n_done, uint64_t n_total, uint64_t per_second);
 /* Behind the worker's first state. */
 void stream_service_show_worker(stream_service *service, int pid, uint32_t n_recoveries);
 void stream_service_show_load(stream_service *service, uint32_t n_running, uint32_t n_queued);

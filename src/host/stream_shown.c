@@ -71,6 +71,18 @@ void stream_service_show_asleep(stream_service *service) {
     client_registry_ring_all(service->registry, PLAT_BELL_ALL);
 }
 
+void stream_service_show_download(stream_service *service, uint64_t n_done, uint64_t n_total, uint64_t per_second) {
+    const lipc_hub *shown = &service->shown;
+    if (shown->download_bytes == n_done && shown->download_total == n_total && shown->download_rate == per_second) return;
+    SHOW(service, download_bytes, n_done);
+    FAILPOINT("model.show.download_bytes");
+    SHOW(service, download_total, n_total);
+    FAILPOINT("model.show.download_total");
+    SHOW(service, download_rate, per_second);
+    FAILPOINT("model.show.download_rate");
+    client_registry_ring_all(service->registry, PLAT_BELL_ALL);
+}
+
 void stream_service_show_worker(stream_service *service, int pid, uint32_t n_recoveries) {
     service->shown.worker_pid = (uint32_t)pid;
     /* release: who sees this worker sees the state that it showed first, and not the READY of one that died. */

@@ -93,7 +93,7 @@ static recorder *open_recorder(const worker *worker) {
 /* Loads the model and serves. */
 static host_exit serve(worker *worker) {
     host_parts *parts = worker->parts;
-    worker->server = server_new(worker->classic, worker->streams, parts->journal, worker->bell);
+    worker->server = server_new(worker->classic, worker->streams, &parts->options, parts->journal, worker->bell);
     if (!worker->server) {
         log_line(LOG_LEVEL_ERROR, "not enough memory for the serving loop");
         return HOST_EXIT_FAILURE;

@@ -15,6 +15,13 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#ifdef __cplusplus
+extern "C" {
+#define PLAT_NORETURN [[noreturn]]
+#else
+#define PLAT_NORETURN _Noreturn
+#endif
+
 typedef enum plat_error {
     PLAT_OK = 0,
     PLAT_E_NOT_FOUND = -1,     /* no object of that name */
@@ -304,7 +311,7 @@ int plat_worker_start(const char *title);
 /* Whether this is a worker that began in main. */
 bool plat_worker_began(void);
 /* How a worker ends by itself. */
-_Noreturn void plat_worker_end(int exit_code);
+PLAT_NORETURN void plat_worker_end(int exit_code);
 /* Waits until it has ended. Returns 0 if it ended by itself, with *exit_code, or a positive number that says how it was
  * killed. Errors: SYSTEM. */
 int plat_worker_wait(int pid, int *exit_code);
@@ -339,7 +346,7 @@ const char *plat_environment(const char *name);
 void plat_stop_watch(void (*on_stop)(int exit_code));
 
 /* Ends the process at once. Async-signal-safe. */
-_Noreturn void plat_exit_now(int exit_code);
+PLAT_NORETURN void plat_exit_now(int exit_code);
 
 /* fopen for a UTF-8 path of any length, in binary; no child inherits it, and a file that it makes is the user's alone. NULL:
  * errno says why. */
@@ -383,6 +390,19 @@ typedef struct plat_load {
 /* Errors: SYSTEM (it does not say). */
 int plat_load_look(plat_load *load);
 
+/* A shared library by its name, as the system finds it; NULL: there is none. It stays loaded. A symbol of it, or NULL. */
+void *plat_library_open(const char *name);
+void *plat_library_symbol(void *library, const char *symbol);
+
+/* What was written to the file, and flushed, is on the disk from here on. Errors: SYSTEM. */
+int plat_file_sync(FILE *file);
+
+/* Locks a file, which is made if it is not there and stays, for this process; without waiting. The lock ends with the process, at
+ * whatever instruction. Errors: OWNED (another process, or another lock of this one, has it), NO_MEMORY, SYSTEM. */
+typedef struct plat_file_lock plat_file_lock;
+int plat_file_lock_take(const char *path, plat_file_lock **lock);
+void plat_file_lock_release(plat_file_lock *lock); /* NULL allowed */
+
 /* Memory that processes could still obtain without swapping, in bytes; 0 if the system does not say. */
 uint64_t plat_memory_available_bytes(void);
 
@@ -409,5 +429,9 @@ void plat_object_user(const char *name, char *user, size_t size_bytes);
 /* Writes a text to a standard stream (1 or 2) if that needs no waiting; returns false, having written nothing, if the
  * other end does not read. At most 4,096 bytes at once. Any thread. */
 bool plat_stream_try_write(int stream, const char *text, size_t n_bytes);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

@@ -9,6 +9,10 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 #define JSON_DEPTH_MAX 256 /* arrays and objects within each other; deeper ones are not taken */
 
 /* A part of somebody else's text. */
@@ -49,5 +53,9 @@ typedef struct json_writer {
 void json_put(json_writer *writer, const char *text, size_t n_bytes); /* as it is */
 void json_puts(json_writer *writer, const char *text);
 void json_put_string(json_writer *writer, const char *text, size_t n_bytes); /* valid UTF-8, in quotes and escaped */
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

@@ -59,7 +59,7 @@ static field fields[] = {
     F(magic), F(layout_major), F(layout_minor), F(host_pid), F(host_start_time), F(features), F(segment_size),
     F(hub_size), F(epoch), F(clients_offset), F(client_size), F(n_clients), F(streams_offset), F(stream_size),
     F(n_streams), F(request_offset), F(request_size), F(log_offset), F(log_size), F(index_offset), F(index_length),
-    F(parts_offset), F(parts_size), F(parts_index_offset), F(parts_length), F(reserved0), F(state), F(load_per_mille), F(n_attached), F(n_running), F(n_queued), F(worker_pid), F(n_recoveries), F(facts_version), F(is_asleep), F(reserved1),
+    F(parts_offset), F(parts_size), F(parts_index_offset), F(parts_length), F(reserved0), F(state), F(load_per_mille), F(n_attached), F(n_running), F(n_queued), F(worker_pid), F(n_recoveries), F(facts_version), F(is_asleep), F(reserved1), F(download_bytes), F(download_total), F(download_rate),
     F(host_version), F(reserved2), F(model), F(n_ctx), F(n_ctx_trained), F(n_vocab), F(n_threads), F(n_parallel),
     F(reserved3), F(n_parameters), F(model_bytes), F(reserved4), F(bell), F(shutdown), F(reserved5), F(next_ticket),
     F(reserved6), F(model_path),

@@ -72,7 +72,13 @@ int main(void) {
         check_usage(instance, bad[i][0], bad[i][1], bad[i][1]);
 
     check_usage(instance, "--port", "8080", "no meaning here");
-    check_usage(instance, "-hf", "a/b", "no meaning here");
+    check_usage(instance, "--hf-token", "hf_secret", "no meaning here");
+    check_usage(instance, "-hf", "../b", "no name of a model");
+    check_usage(instance, "-m", "hf://a/..", "no name of a model");
+    check_usage(instance, "-mu", "file:///a/b.gguf", "no name of a model");
+    char *both = run(instance, true, 2, (const char *const[]){"-m", "a.gguf", "-hf", "a/b", NULL});
+    CHECK_SAY(strstr(both, "only one of them") != NULL, "%s", both);
+    free(both);
 
     test_step("what does not fit, and an adapter that is not there");
     char *reason = run(instance, false, 5, (const char *const[]){"--log-level", "error", "-c", "100000000", "-ctk", "q8_0", NULL});

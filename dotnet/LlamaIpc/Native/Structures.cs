@@ -42,6 +42,9 @@ internal unsafe struct LipcHostStatus
     internal fixed byte ModelPath[1024];
     internal int IsAsleep;
     internal int Reserved;
+    internal ulong DownloadBytes;
+    internal ulong DownloadTotal;
+    internal ulong DownloadRate;
 }
 
 /// <summary>One message of a conversation: <c>lipc_message</c>.</summary>

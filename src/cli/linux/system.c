@@ -35,6 +35,11 @@ void system_begin(int *argc, char ***argv) {
     if (MB_CUR_MAX == 1) setlocale(LC_CTYPE, "C.UTF-8");
 }
 
+int system_become(const char *path, const char *const *arguments) {
+    execv(path, (char *const *)(uintptr_t)arguments);
+    return -1;
+}
+
 bool system_is_terminal(int stream) {
     return isatty(stream) == 1;
 }

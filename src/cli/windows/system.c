@@ -9,11 +9,17 @@
 
 #include <errno.h>
 #include <io.h>
+#include <process.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define HUNDRED_NS_PER_S 1e7
 #define WRITE_MOST 16384 /* a console takes no more at once on older systems */
+
+/* The console's Ctrl-C comes to both; it is the other's. */
+int system_become(const char *path, const char *const *arguments) {
+    return (int)_spawnv(_P_WAIT, path, arguments);
+}
 
 /* ---- the terminal -------------------------------------------------------------------------------------------------- */
 

@@ -1,0 +1,52 @@
+/* files.c - plain files and shared libraries, for what programs fetch and keep. */
+#include "internal.h"
+
+#include <io.h>
+#include <stdlib.h>
+
+void *plat_library_open(const char *name) {
+    wchar_t *wide = plat_wide(name);
+    HMODULE library = wide ? LoadLibraryW(wide) : NULL;
+    free(wide);
+    return library;
+}
+
+void *plat_library_symbol(void *library, const char *symbol) {
+    FARPROC found = GetProcAddress(library, symbol);
+    return (void *)(uintptr_t)found;
+}
+
+int plat_file_sync(FILE *file) {
+    return _commit(_fileno(file)) == 0 ? PLAT_OK : plat_fail_because(PLAT_E_SYSTEM, "the disk does not take it");
+}
+
+struct plat_file_lock {
+    HANDLE file;
+};
+
+/* Who opens it while it may not be shared has it. */
+int plat_file_lock_take(const char *path, plat_file_lock **result) {
+    plat_file_lock *lock = malloc(sizeof *lock);
+    wchar_t *wide = plat_wide_path(path);
+    *result = NULL;
+    if (lock && wide) {
+        lock->file = CreateFileW(wide, GENERIC_READ | GENERIC_WRITE, 0, NULL, OPEN_ALWAYS, FILE_ATTRIBUTE_NORMAL, NULL);
+        free(wide);
+        if (lock->file != INVALID_HANDLE_VALUE) {
+            *result = lock;
+            return PLAT_OK;
+        }
+        int error = GetLastError() == ERROR_SHARING_VIOLATION ? PLAT_E_OWNED : PLAT_E_SYSTEM;
+        free(lock);
+        return plat_fail_because(error, "the file cannot be locked");
+    }
+    free(lock);
+    free(wide);
+    return plat_fail_because(PLAT_E_NO_MEMORY, "not enough memory");
+}
+
+void plat_file_lock_release(plat_file_lock *lock) {
+    if (!lock) return;
+    CloseHandle(lock->file);
+    free(lock);
+}
