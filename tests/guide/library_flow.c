@@ -76,14 +76,14 @@ int main(void) {
     test_instance(instance, "library");
     CHECK_LIPC(lipc_classic_open(instance, &handle), LIPC_E_OK);
     host_start(&host, instance, REPEATABLE, NULL);
-    CHECK_LIPC(lipc_classic_connect(handle, SOON_MS), LIPC_E_OK);
+    CHECK_LIPC(lipc_classic_connect(handle, soon()), LIPC_E_OK);
     CHECK_INT(lipc_classic_host_pid(handle), ==, host.pid);
     CHECK_LIPC(lipc_classic_connect(handle, 0), LIPC_E_OK);
     attach(&client, &host);
     CHECK(guide_stream(&client, "You are a helpful tutor", QUESTION_MULTIBYTE, soon(), &expected));
 
     test_step("a request and a stream give what a client of the guide gets");
-    CHECK_LIPC(lipc_classic_request(handle, "You are a helpful tutor", QUESTION_MULTIBYTE, SOON_MS, &result), 0);
+    CHECK_LIPC(lipc_classic_request(handle, "You are a helpful tutor", QUESTION_MULTIBYTE, soon(), &result), 0);
     CHECK_TEXT(result.text, expected.text);
     CHECK_INT(result.n_bytes, ==, expected.n_bytes);
     CHECK_INT(result.n_tokens, ==, expected.tokens_generated);
@@ -91,7 +91,7 @@ int main(void) {
     CHECK(result.complete && !result.prompt_cut);
     for (int i = 0; i < 20; i++) {
         seen self = {0};
-        CHECK_LIPC(lipc_classic_stream(handle, "You are a helpful tutor", QUESTION_MULTIBYTE, SOON_MS, on_update, &self,
+        CHECK_LIPC(lipc_classic_stream(handle, "You are a helpful tutor", QUESTION_MULTIBYTE, soon(), on_update, &self,
                                        &result), 0);
         CHECK_TEXT(result.text, expected.text);
         CHECK_INT(self.updates, >, 1);
@@ -101,37 +101,37 @@ int main(void) {
         CHECK(guide_request(&client, "You are a helpful tutor", QUESTION_MULTIBYTE, soon(), &update));
         CHECK_TEXT(update.text, expected.text);
     }
-    CHECK_LIPC(lipc_classic_stream(handle, NULL, QUESTION, SOON_MS, NULL, NULL, NULL), 0);
+    CHECK_LIPC(lipc_classic_stream(handle, NULL, QUESTION, soon(), NULL, NULL, NULL), 0);
 
     test_step("empty prompts");
     seen empty = {0};
-    CHECK_LIPC(lipc_classic_request(handle, NULL, "", SOON_MS, &result), 0);
+    CHECK_LIPC(lipc_classic_request(handle, NULL, "", soon(), &result), 0);
     CHECK_TEXT(result.text, "");
     CHECK(result.complete);
-    CHECK_LIPC(lipc_classic_stream(handle, "", "", SOON_MS, on_update, &empty, &result), 0);
+    CHECK_LIPC(lipc_classic_stream(handle, "", "", soon(), on_update, &empty, &result), 0);
     CHECK(empty.complete && result.complete);
-    CHECK_LIPC(lipc_classic_request(handle, NULL, NULL, SOON_MS, &result), LIPC_E_INVALID);
-    CHECK_LIPC(lipc_classic_request(handle, NULL, "a\xff", SOON_MS, &result), LIPC_E_INVALID);
-    CHECK_LIPC(lipc_classic_request(handle, "\xc3", "a", SOON_MS, &result), LIPC_E_INVALID);
+    CHECK_LIPC(lipc_classic_request(handle, NULL, NULL, soon(), &result), LIPC_E_INVALID);
+    CHECK_LIPC(lipc_classic_request(handle, NULL, "a\xff", soon(), &result), LIPC_E_INVALID);
+    CHECK_LIPC(lipc_classic_request(handle, "\xc3", "a", soon(), &result), LIPC_E_INVALID);
     check_idle_permits(&client);
 
     test_step("prompts that are too long are cut at a whole character, and it is said");
     static char prompt[5000];
     memset(prompt, 'q', 4094);
-    CHECK_LIPC(lipc_classic_request(handle, NULL, prompt, SOON_MS, &result), 0);
+    CHECK_LIPC(lipc_classic_request(handle, NULL, prompt, soon(), &result), 0);
     CHECK(!result.prompt_cut);
     strcpy(prompt + 4094, "ü");
-    CHECK_LIPC(lipc_classic_request(handle, NULL, prompt, SOON_MS, &result), 0);
+    CHECK_LIPC(lipc_classic_request(handle, NULL, prompt, soon(), &result), 0);
     CHECK(result.prompt_cut);
     CHECK_INT(strlen((char *)client.block + 4096), ==, 4094);
-    CHECK_LIPC(lipc_classic_request(handle, prompt, QUESTION, SOON_MS, &result), 0);
+    CHECK_LIPC(lipc_classic_request(handle, prompt, QUESTION, soon(), &result), 0);
     CHECK(result.prompt_cut);
 
     test_step("another client takes sem_ready and does nothing");
     CHECK(guide_take(client.ready, soon()));
     CHECK_LIPC(lipc_classic_request(handle, NULL, QUESTION, 100, &result), LIPC_E_TIMEOUT);
     CHECK_TEXT(result.text, "");
-    CHECK_LIPC(lipc_classic_request(handle, NULL, QUESTION, SOON_MS, &result), 0);
+    CHECK_LIPC(lipc_classic_request(handle, NULL, QUESTION, soon(), &result), 0);
     CHECK(result.complete);
 
     test_step("shutdown: the host is gone and its objects are");
@@ -146,9 +146,9 @@ int main(void) {
     close(mkstemp(model));
     test_model_write(model, 2000);
     host_start(&host, instance, "-m", model, "--ignore-eos", "-n", "-1", "--temp", "1", "--min-p", "0", NULL);
-    CHECK_LIPC(lipc_classic_connect(handle, SOON_MS), 0);
+    CHECK_LIPC(lipc_classic_connect(handle, soon()), 0);
     seen full = {0};
-    CHECK_LIPC(lipc_classic_stream(handle, NULL, QUESTION, 60000, on_update, &full, &result), 0);
+    CHECK_LIPC(lipc_classic_stream(handle, NULL, QUESTION, soon(), on_update, &full, &result), 0);
     CHECK_INT(result.n_bytes, <=, 32767);
     CHECK_INT(result.n_bytes, >=, 32764);
     CHECK(full.complete);
@@ -160,7 +160,7 @@ int main(void) {
     for (int i = 0; i < 2; i++) {
         seen few = {0};
         double begin = test_now_ms();
-        CHECK_LIPC(lipc_classic_stream(handle, NULL, QUESTION, SOON_MS, on_update, &few, &result), 0);
+        CHECK_LIPC(lipc_classic_stream(handle, NULL, QUESTION, soon(), on_update, &few, &result), 0);
         CHECK_INT(result.n_bytes, >=, 32764);
         CHECK_INT(few.n_bytes, ==, result.n_bytes);
         CHECK_INT(few.updates, >=, 2);
@@ -174,7 +174,7 @@ int main(void) {
 
     test_step("shutdown during an answer of somebody else");
     host_start(&host, instance, ENDLESS, NULL);
-    CHECK_LIPC(lipc_classic_connect(handle, SOON_MS), 0);
+    CHECK_LIPC(lipc_classic_connect(handle, soon()), 0);
     attach(&client, &host);
     stream_until(&client, QUESTION, 10);
     CHECK_LIPC(lipc_classic_shutdown(handle, soon()), 0);
