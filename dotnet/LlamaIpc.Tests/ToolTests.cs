@@ -1,6 +1,7 @@
-// Thoughts, calls and results through IChatClient, with a host that plays a script: what is sent and what comes back do not
-// depend on what a small model makes of it.
+// Thoughts, calls and results through IChatClient, with a host that plays a script, so that what is sent and what comes back does
+// not depend on what a small model makes of it; and the examples of docs/dotnet/tools.md with the embedded model.
 using System.ComponentModel;
+using System.Data;
 using System.Text.Json;
 using LlamaIpc.Testing;
 using Microsoft.Extensions.AI;
@@ -137,6 +138,53 @@ public class ToolTests
         Assert.Equal("{\"x\": 6, \"y\": 7}", string.Concat(parts.Where(part => part.CallId == "call_1").Select(part => part.Text)));
         Assert.True(Array.IndexOf(order, LlamaPartKind.Thought) < Array.IndexOf(order, LlamaPartKind.Text));
         Assert.True(Array.LastIndexOf(order, LlamaPartKind.Text) < Array.IndexOf(order, LlamaPartKind.Call));
+    }
+
+    [HostFact]
+    public async Task The_embedded_model_calls_a_function_and_says_what_it_answered()
+    {
+        await using LlamaClient llama = await LlamaClient.ConnectAsync(ModernOptions());
+        List<string> called = [];
+        [Description("Works out an arithmetic expression.")]
+        string Calculate(string expression)
+        {
+            called.Add(expression);
+            return $"{new DataTable().Compute(expression, null)}";
+        }
+        using IChatClient chat = llama.AsIChatClient().AsBuilder().UseFunctionInvocation().Build();
+        ChatOptions options = new() { Tools = [AIFunctionFactory.Create(Calculate, "calculate")] };
+        Assert.Equal("12*7 is 84, and 9+4 is 13.", (await chat.GetResponseAsync("What is 12*7 and 9+4?", options)).Text);
+        Assert.Equal(["12*7", "9+4"], called);
+
+        options.Reasoning = new ReasoningOptions { Effort = ReasoningEffort.Low };
+        ChatResponse thoughtful = await chat.GetResponseAsync("What is 5+6?", options);
+        Assert.Equal("5+6 is 11.", thoughtful.Text);
+        Assert.NotEmpty(thoughtful.Messages.SelectMany(message => message.Contents).OfType<TextReasoningContent>());
+    }
+
+    [HostFact]
+    public async Task The_embedded_model_thinks_where_it_is_asked_to()
+    {
+        await using LlamaClient client = await LlamaClient.ConnectAsync(ModernOptions());
+        LlamaPartKind[] plain = await KindsAsync(client, new LlamaRequest("What is a pointer?"));
+        LlamaPartKind[] thoughtful = await KindsAsync(client, new LlamaRequest("What is a pointer?") { Thinking = true });
+        Assert.Equal([LlamaPartKind.Text], plain);
+        Assert.Equal([LlamaPartKind.Thought, LlamaPartKind.Text], thoughtful);
+    }
+
+    /// <summary>The kinds of an answer's parts, in their order.</summary>
+    private static async Task<LlamaPartKind[]> KindsAsync(LlamaClient client, LlamaRequest request)
+    {
+        using LlamaStream stream = client.OpenStream(request);
+        List<LlamaPartKind> kinds = [];
+        await foreach (LlamaPart part in stream.ReadPartsAsync())
+        {
+            if (kinds.Count == 0 || kinds[^1] != part.Kind)
+            {
+                kinds.Add(part.Kind);
+            }
+        }
+        return [.. kinds];
     }
 
     private static Task<ReplayHost> StartAsync(ReplayScript script) =>

@@ -116,7 +116,7 @@ public sealed partial record LlamaRequest
     /// <summary>The JSON schema that the answer's text must follow; null: none.</summary>
     public string? JsonSchema { get; init; }
 
-    /// <summary>Whether the model thinks before it answers; null: as its template has it.</summary>
+    /// <summary>Whether the model thinks before it answers; null: as it does by default.</summary>
     public bool? Thinking { get; init; }
 
     /// <summary>How hard it thinks: "low", "medium", "high", or what its template knows; "none": not at all.</summary>

@@ -491,7 +491,7 @@ LIPC_API int lipc_document_set_parallel_calls(lipc_document *document, int are_a
 /* The JSON schema that the answer's text must follow. It constrains the sampler, so a complete answer is always valid. */
 LIPC_API int lipc_document_set_schema(lipc_document *document, const char *schema);
 
-/* Whether the model thinks before it answers: 1 yes, 0 no. Initially the template's default. */
+/* Whether the model thinks before it answers: 1 yes, 0 no. Initially the model's default: most that can do. */
 LIPC_API int lipc_document_set_thinking(lipc_document *document, int is_on);
 
 /* How hard it thinks ("low", "medium", "high", or whatever its template knows), and for how many tokens (-1: no limit). */

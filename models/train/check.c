@@ -3,7 +3,10 @@
  * Always takes the most likely token (temperature 0). Prints percentages and every miss. Exit code 0 if all bars are
  * passed, 1 if not, 2 for wrong usage or a file that cannot be loaded. */
 #define _GNU_SOURCE /* dladdr */
+#include "calculations.h"
+#include "chat_format.h"
 #include "corpus.h"
+#include "lessons.h"
 #include "random.h"
 #include "tokenizer.h"
 #include "variations.h"
@@ -18,10 +21,10 @@
 #include <string.h>
 
 enum { CONTEXT_TOKENS = 2048, PROMPT_SIZE_BYTES = 16384, ANSWER_SIZE_BYTES = 8192, ANSWER_TOKENS_MAX = 400 };
-enum { N_ODD_PROMPTS = 200, N_ODD_TEXTS = 3000, EARLIER_TURNS_MAX = 9 };
+enum { N_ODD_PROMPTS = 200, N_ODD_TEXTS = 3000, N_CALCULATIONS = 400, EARLIER_TURNS_MAX = 9 };
 
 /* What has to be reached, in percent. */
-static const double BAR_TRAINED = 95, BAR_HELD_OUT = 50, BAR_ODD = 95;
+static const double BAR_TRAINED = 95, BAR_HELD_OUT = 50, BAR_ODD = 95, BAR_TOOLS = 90, BAR_TWO = 80, BAR_THINKING = 85;
 
 struct options {
     const char *model;
@@ -29,6 +32,7 @@ struct options {
     const char *ask;
     const char *system;
     int n_threads;
+    int each; /* only every so manieth question */
 };
 
 struct tutor {
@@ -39,7 +43,9 @@ struct tutor {
     struct corpus questions, off_topic, held_out;
     struct corpus_lines system_prompts;
     struct variations variations;
+    struct calculations calculations;
     struct tokenizer tokenizer; /* the trainer's own, made of the pieces in the file */
+    int each, n_seen;           /* only every so manieth question is asked */
     int n_generated;            /* tokens, and how long they took */
     int64_t generate_us;
 };
@@ -67,31 +73,20 @@ static llama_token best_token(struct tutor *tutor) {
     return best;
 }
 
-/* Applies the chat template and cuts the result into tokens. Returns their number, or -1 if they do not fit. */
-static int make_prompt(const struct tutor *tutor, const struct llama_chat_message *messages, size_t n_messages,
-                       llama_token *tokens, int max_tokens) {
-    static char prompt[PROMPT_SIZE_BYTES];
-    int size = llama_chat_apply_template(tutor->template, messages, n_messages, true, prompt, sizeof prompt);
-    if (size < 0 || size > (int)sizeof prompt) return -1;
-    int n = llama_tokenize(tutor->vocab, prompt, size, tokens, max_tokens, true, true);
-    return n < 0 ? -1 : n;
-}
-
-/* Asks and writes the answer. Returns 0 if it ended with its end-of-turn token, -1 if it did not. */
-static int ask(struct tutor *tutor, const struct llama_chat_message *messages, size_t n_messages,
-               char answer[ANSWER_SIZE_BYTES]) {
-    static llama_token prompt[CONTEXT_TOKENS];
-    int n_prompt = make_prompt(tutor, messages, n_messages, prompt, CONTEXT_TOKENS - ANSWER_TOKENS_MAX);
+/* Asks and writes the answer, with its marks. Returns 0 if it ended with its end-of-turn token, -1 if it did not. */
+static int ask_prompt(struct tutor *tutor, const char *prompt, int size_bytes, char answer[ANSWER_SIZE_BYTES]) {
+    static llama_token tokens[CONTEXT_TOKENS];
+    int n_prompt = llama_tokenize(tutor->vocab, prompt, size_bytes, tokens, CONTEXT_TOKENS - ANSWER_TOKENS_MAX, true, true);
     int size = 0;
     answer[0] = '\0';
     llama_memory_clear(llama_get_memory(tutor->context), true);
-    if (n_prompt < 1 || llama_decode(tutor->context, llama_batch_get_one(prompt, n_prompt)) != 0) return -1;
+    if (n_prompt < 1 || llama_decode(tutor->context, llama_batch_get_one(tokens, n_prompt)) != 0) return -1;
     int64_t begin_us = llama_time_us();
     llama_token token = best_token(tutor);
     int n = 0;
     for (; n < ANSWER_TOKENS_MAX && !llama_vocab_is_eog(tutor->vocab, token); ++n) {
         int room = ANSWER_SIZE_BYTES - 1 - size;
-        int piece = llama_token_to_piece(tutor->vocab, token, answer + size, room, 0, false);
+        int piece = llama_token_to_piece(tutor->vocab, token, answer + size, room, 0, true);
         if (piece < 0) return -1;
         size += piece;
         answer[size] = '\0';
@@ -101,6 +96,15 @@ static int ask(struct tutor *tutor, const struct llama_chat_message *messages, s
     tutor->generate_us += llama_time_us() - begin_us;
     tutor->n_generated += n;
     return n < ANSWER_TOKENS_MAX ? 0 : -1;
+}
+
+/* The same of messages, which the chat template writes down. */
+static int ask(struct tutor *tutor, const struct llama_chat_message *messages, size_t n_messages,
+               char answer[ANSWER_SIZE_BYTES]) {
+    static char prompt[PROMPT_SIZE_BYTES];
+    int size = llama_chat_apply_template(tutor->template, messages, n_messages, true, prompt, sizeof prompt);
+    answer[0] = '\0';
+    return size < 0 || size > (int)sizeof prompt ? -1 : ask_prompt(tutor, prompt, size, answer);
 }
 
 static int ask_one(struct tutor *tutor, const char *system, const char *question, char answer[ANSWER_SIZE_BYTES]) {
@@ -118,6 +122,8 @@ static void count(struct score *score, int ended, const char *answer, const char
            question, answer, ended == 0 ? "" : " ... (no end)");
 }
 
+static int is_left_out(struct tutor *tutor) { return tutor->n_seen++ % tutor->each != 0; }
+
 /* All phrasings of the trained entries: without a system prompt, with the first one, and with one of all of them in
  * turn. */
 static void check_trained(struct tutor *tutor, const struct corpus *corpus, struct score *without, struct score *with) {
@@ -126,6 +132,7 @@ static void check_trained(struct tutor *tutor, const struct corpus *corpus, stru
     for (int i = 0; i < corpus->n_entries; ++i) {
         const struct corpus_entry *entry = &corpus->entries[i];
         for (int j = 0; j < entry->n_phrasings; ++j) {
+            if (is_left_out(tutor)) continue;
             const char *question = entry->phrasings[j];
             int ended = ask_one(tutor, NULL, question, answer);
             count(without, ended, answer, entry->answer, NULL, question);
@@ -155,6 +162,7 @@ static int check_held_out(struct tutor *tutor, struct score *without, struct sco
             return -1;
         }
         for (int j = 0; j < held_out->n_phrasings; ++j) {
+            if (is_left_out(tutor)) continue;
             const char *question = held_out->phrasings[j];
             int ended = ask_one(tutor, NULL, question, answer);
             count(without, ended, answer, entry->answer, NULL, question);
@@ -172,6 +180,7 @@ static void check_later_turn(struct tutor *tutor, int n_before, const char *labe
     struct llama_chat_message messages[2 * EARLIER_TURNS_MAX + 1];
     int n = tutor->questions.n_entries;
     for (int i = 0; i < n; ++i) {
+        if (is_left_out(tutor)) continue;
         size_t n_messages = 0;
         for (int t = 1; t <= n_before; ++t) {
             const struct corpus_entry *before = &tutor->questions.entries[(i * 7 + t * 31) % n];
@@ -202,12 +211,121 @@ static void check_odd_prompts(struct tutor *tutor, struct score *score) {
     char question[QUESTION_SIZE_BYTES];
     for (int i = 0; i < N_ODD_PROMPTS; ++i) {
         variations_make_up(&tutor->variations, &random, question);
+        if (is_left_out(tutor)) continue;
         int ended = ask_one(tutor, i % 2 ? tutor->system_prompts.lines[i % tutor->system_prompts.n_lines] : NULL,
                             question, answer);
         int right = ended == 0 && is_some_answer(tutor, answer);
         if (!right) printf("  odd prompt: %.100s\n         got: %.90s\n", question, answer);
         score->n_right += right;
         ++score->n_all;
+    }
+}
+
+/* ---- thoughts and calls: through the text of the prompt, for the library's own function knows templates without them ---- */
+
+/* What the model is offered, and what it is asked in one of these checks. */
+struct scene {
+    char prompt[PROMPT_SIZE_BYTES];
+    char expected[ANSWER_SIZE_BYTES];
+    struct calculation_tool tools[3];
+    struct calculation_tool *calculator; /* one of the tools, or NULL */
+};
+
+/* Up to three tools, with one that calculates among them or without, and with each second one a system prompt. */
+static void begin_scene(const struct tutor *tutor, struct random_source *random, int has_calculator, struct scene *scene) {
+    const char *lines[3];
+    int n = random_below(random, 3) + has_calculator, at = n > 0 ? random_below(random, n) : 0;
+    scene->prompt[0] = scene->expected[0] = '\0';
+    scene->calculator = has_calculator ? &scene->tools[at] : NULL;
+    for (int i = 0; i < n; ++i) {
+        int calculates = has_calculator && i == at;
+        calculations_tool(&tutor->calculations, calculates ? CALCULATION_CALCULATORS : CALCULATION_OTHERS, random, &scene->tools[i]);
+        lines[i] = scene->tools[i].line;
+    }
+    const char *system = tutor->system_prompts.lines[random_below(random, tutor->system_prompts.n_lines)];
+    chat_add_system(scene->prompt, sizeof scene->prompt, random_chance(random, 0.5) ? system : NULL, lines, n);
+}
+
+static void begin_answer(struct scene *scene, int thinks, const char *thought, const char *more) {
+    chat_add(scene->prompt, sizeof scene->prompt, CHAT_ANSWER "%s", thinks ? CHAT_THINK : "");
+    if (thinks) chat_add(scene->expected, sizeof scene->expected, "%s%s" CHAT_THOUGHT_END, thought, more);
+}
+
+static void add_calls(const struct scene *scene, const struct calculation_task *task, char *text, size_t size_bytes) {
+    for (int i = 0; i < task->n_parts; ++i) {
+        chat_add(text, size_bytes, i > 0 ? "\n" CHAT_CALL : CHAT_CALL, scene->calculator->name, scene->calculator->parameter);
+        chat_add(text, size_bytes, "%s" CHAT_CALL_END, task->expressions[i]);
+    }
+}
+
+static void count_scene(struct tutor *tutor, const struct scene *scene, const char *label, const char *question, struct score *score) {
+    static char answer[ANSWER_SIZE_BYTES];
+    int ended = ask_prompt(tutor, scene->prompt, (int)strlen(scene->prompt), answer);
+    count(score, ended, answer, scene->expected, label, question);
+}
+
+/* Calculations that are not in the training: the calls, the answer when there are results, and what is said where no tool is
+ * offered that calculates. */
+static void check_calculations(struct tutor *tutor, int thinks, struct score calls[CALCULATIONS_MAX], struct score *results,
+                               struct score *no_tool) {
+    static struct scene scene;
+    struct random_source random = {20260101};
+    struct calculation_task task;
+    for (int i = 0; i < N_CALCULATIONS; ++i) {
+        calculations_make(&tutor->calculations, &tutor->variations, &random, 1, &task);
+        if (is_left_out(tutor)) continue;
+        begin_scene(tutor, &random, 1, &scene);
+        chat_add_question(scene.prompt, sizeof scene.prompt, task.question);
+        begin_answer(&scene, thinks, task.n_parts == 1 ? THOUGHT_ONE_CALL : THOUGHT_TWO_CALLS, "");
+        add_calls(&scene, &task, scene.expected, sizeof scene.expected);
+        count_scene(tutor, &scene, "call", task.question, &calls[task.n_parts - 1]);
+
+        const char *said[] = {task.results[0], task.results[1]};
+        chat_add(scene.prompt, sizeof scene.prompt, "%s" CHAT_END "\n", scene.expected);
+        chat_add_results(scene.prompt, sizeof scene.prompt, said, task.n_parts);
+        scene.expected[0] = '\0';
+        begin_answer(&scene, thinks, THOUGHT_ANSWERED, "");
+        chat_add(scene.expected, sizeof scene.expected, "%s", task.answer);
+        count_scene(tutor, &scene, "result", task.question, results);
+
+        begin_scene(tutor, &random, 0, &scene);
+        chat_add_question(scene.prompt, sizeof scene.prompt, task.question);
+        begin_answer(&scene, thinks, THOUGHT_NO_TOOL, "");
+        chat_add(scene.expected, sizeof scene.expected, "%s", corpus_find(&tutor->questions, CALCULATION_ID)->answer);
+        count_scene(tutor, &scene, "no tool", task.question, no_tool);
+    }
+}
+
+/* Questions for which no call is needed, with tools at hand. */
+static void check_tools_at_hand(struct tutor *tutor, struct score *score) {
+    static struct scene scene;
+    struct random_source random = {20260102};
+    for (int i = 0; i < tutor->questions.n_entries; ++i) {
+        const struct corpus_entry *entry = &tutor->questions.entries[i];
+        if (strcmp(entry->id, CALCULATION_ID) == 0 || is_left_out(tutor)) continue;
+        begin_scene(tutor, &random, 1, &scene);
+        chat_add_question(scene.prompt, sizeof scene.prompt, entry->phrasings[0]);
+        begin_answer(&scene, 0, "", "");
+        chat_add(scene.expected, sizeof scene.expected, "%s", entry->answer);
+        count_scene(tutor, &scene, "tools at hand", entry->phrasings[0], score);
+    }
+}
+
+/* Thought and answer, without tools: of all trained phrasings, or of those that were held out. */
+static void check_thoughts(struct tutor *tutor, const struct corpus *corpus, struct score *score) {
+    static struct scene scene;
+    for (int i = 0; i < corpus->n_entries; ++i) {
+        const struct corpus_entry *entry = entry_of(tutor, corpus->entries[i].id);
+        int is_known = corpus_find(&tutor->questions, entry->id) != NULL, is_calculation = strcmp(entry->id, CALCULATION_ID) == 0;
+        for (int j = 0; j < corpus->entries[i].n_phrasings; ++j) {
+            if (is_left_out(tutor)) continue;
+            scene.prompt[0] = scene.expected[0] = '\0';
+            chat_add_question(scene.prompt, sizeof scene.prompt, corpus->entries[i].phrasings[j]);
+            begin_answer(&scene, 1, is_calculation ? THOUGHT_NO_TOOL : is_known ? THOUGHT_KNOWN : THOUGHT_UNKNOWN,
+                         is_known && !is_calculation ? entry->phrasings[0] : "");
+            chat_add(scene.expected, sizeof scene.expected, "%s", entry->answer);
+            count_scene(tutor, &scene, "thinking", corpus->entries[i].phrasings[j], score);
+        }
     }
 }
 
@@ -321,6 +439,8 @@ static int load_corpus(struct tutor *tutor, const char *folder) {
     if (corpus_lines_load(&tutor->system_prompts, path, error, sizeof error)) goto fail;
     snprintf(path, sizeof path, "%s/variations.txt", folder);
     if (variations_load(&tutor->variations, path, error, sizeof error)) goto fail;
+    snprintf(path, sizeof path, "%s/calculations.txt", folder);
+    if (calculations_load(&tutor->calculations, path, error, sizeof error)) goto fail;
     return 0;
 fail:
     fprintf(stderr, "tutor_check: %s\n", error);
@@ -335,6 +455,7 @@ static void tutor_free(struct tutor *tutor) {
     corpus_free(&tutor->held_out);
     corpus_lines_free(&tutor->system_prompts);
     variations_free(&tutor->variations);
+    calculations_free(&tutor->calculations);
     tokenizer_free(&tutor->tokenizer);
 }
 
@@ -342,46 +463,76 @@ static void print_score(const char *what, struct score score) {
     printf("%-44s %5d of %5d  %6.2f %%\n", what, score.n_right, score.n_all, percent(score));
 }
 
+/* What is checked, in the order in which it is printed. */
+enum check {
+    CHECK_TOKENS, CHECK_TRAINED, CHECK_TRAINED_SYSTEM, CHECK_HELD_OUT, CHECK_HELD_OUT_SYSTEM, CHECK_SECOND, CHECK_TENTH, CHECK_ODD,
+    CHECK_CALL, CHECK_CALLS, CHECK_RESULT, CHECK_NO_TOOL, CHECK_THINKING_CALL, CHECK_THINKING_CALLS, CHECK_THINKING_RESULT,
+    CHECK_THINKING_NO_TOOL, CHECK_TOOLS_AT_HAND, CHECK_THINKING, CHECK_THINKING_HELD_OUT, CHECKS
+};
+
 /* Returns 0 if all bars are passed, 1 if not, 2 if the corpus is not consistent. */
 static int check_all(struct tutor *tutor) {
-    struct score tokens = {0}, trained = {0}, trained_system = {0}, held_out = {0}, held_out_system = {0}, second = {0},
-                 tenth = {0}, odd = {0};
-    int eos_ends = llama_vocab_is_eog(tutor->vocab, TOKEN_IM_END);
-    check_tokenizer(tutor, &tokens);
-    check_trained(tutor, &tutor->questions, &trained, &trained_system);
-    check_trained(tutor, &tutor->off_topic, &trained, &trained_system);
+    const struct {
+        const char *what;
+        double bar;
+    } names[CHECKS] = {{"texts cut into the same tokens as in training", 100},
+                       {"trained phrasings", BAR_TRAINED},
+                       {"trained phrasings with a system prompt", BAR_TRAINED},
+                       {"held-out phrasings", BAR_HELD_OUT},
+                       {"held-out phrasings with a system prompt", BAR_HELD_OUT},
+                       {"second question of a conversation", BAR_TRAINED},
+                       {"tenth question of a conversation", BAR_TRAINED},
+                       {"made-up prompts that get a readable answer", BAR_ODD},
+                       {"calls for one new calculation", BAR_TOOLS},
+                       {"calls for two new calculations", BAR_TWO},
+                       {"answers that use the tool's results", BAR_TOOLS},
+                       {"no call where no tool calculates", BAR_TOOLS},
+                       {"the same, thinking: one", BAR_TOOLS},
+                       {"the same, thinking: two", BAR_TWO},
+                       {"the same, thinking: results", BAR_TOOLS},
+                       {"the same, thinking: no tool", BAR_TOOLS},
+                       {"no call where none is needed", BAR_TOOLS},
+                       {"trained phrasings, thinking", BAR_THINKING},
+                       {"held-out phrasings, thinking", BAR_HELD_OUT}};
+    struct score scores[CHECKS] = {{0}};
+    int passed = llama_vocab_is_eog(tutor->vocab, TOKEN_IM_END);
+    check_tokenizer(tutor, &scores[CHECK_TOKENS]);
+    check_trained(tutor, &tutor->questions, &scores[CHECK_TRAINED], &scores[CHECK_TRAINED_SYSTEM]);
+    check_trained(tutor, &tutor->off_topic, &scores[CHECK_TRAINED], &scores[CHECK_TRAINED_SYSTEM]);
     puts("  -- held-out phrasings:");
-    if (check_held_out(tutor, &held_out, &held_out_system)) return 2;
-    check_later_turn(tutor, 1, "second turn", &second);
-    check_later_turn(tutor, EARLIER_TURNS_MAX, "tenth turn", &tenth);
-    check_odd_prompts(tutor, &odd);
+    if (check_held_out(tutor, &scores[CHECK_HELD_OUT], &scores[CHECK_HELD_OUT_SYSTEM])) return 2;
+    check_later_turn(tutor, 1, "second turn", &scores[CHECK_SECOND]);
+    check_later_turn(tutor, EARLIER_TURNS_MAX, "tenth turn", &scores[CHECK_TENTH]);
+    check_odd_prompts(tutor, &scores[CHECK_ODD]);
+    puts("  -- calls:");
+    check_calculations(tutor, 0, &scores[CHECK_CALL], &scores[CHECK_RESULT], &scores[CHECK_NO_TOOL]);
+    check_calculations(tutor, 1, &scores[CHECK_THINKING_CALL], &scores[CHECK_THINKING_RESULT], &scores[CHECK_THINKING_NO_TOOL]);
+    check_tools_at_hand(tutor, &scores[CHECK_TOOLS_AT_HAND]);
+    puts("  -- thoughts:");
+    check_thoughts(tutor, &tutor->questions, &scores[CHECK_THINKING]);
+    check_thoughts(tutor, &tutor->off_topic, &scores[CHECK_THINKING]);
+    check_thoughts(tutor, &tutor->held_out, &scores[CHECK_THINKING_HELD_OUT]);
     putchar('\n');
-    print_score("texts cut into the same tokens as in training", tokens);
-    print_score("trained phrasings", trained);
-    print_score("trained phrasings with a system prompt", trained_system);
-    print_score("held-out phrasings", held_out);
-    print_score("held-out phrasings with a system prompt", held_out_system);
-    print_score("second question of a conversation", second);
-    print_score("tenth question of a conversation", tenth);
-    print_score("made-up prompts that get a readable answer", odd);
+    for (int i = 0; i < CHECKS; ++i) {
+        print_score(names[i].what, scores[i]);
+        passed &= percent(scores[i]) >= names[i].bar;
+    }
     printf("%d tokens generated, %.3f ms each\n", tutor->n_generated,
            1e-3 * (double)tutor->generate_us / tutor->n_generated);
-    int passed = eos_ends && tokens.n_right == tokens.n_all && percent(trained) >= BAR_TRAINED &&
-                 percent(trained_system) >= BAR_TRAINED && percent(held_out) >= BAR_HELD_OUT &&
-                 percent(held_out_system) >= BAR_HELD_OUT && percent(odd) >= BAR_ODD;
     puts(passed ? "passed" : "FAILED");
     return passed ? 0 : 1;
 }
 
 static int parse_options(struct options *options, int argc, char **argv) {
     *options = (struct options){.model = "models/tutor.gguf", .corpus = "models/corpus", .n_threads = 1};
-    const char *threads = "1";
+    const char *threads = "1", *each = "1";
     const struct {
         const char *name;
         const char **value;
     } table[] = {{"--model", &options->model},
                  {"--corpus", &options->corpus},
                  {"--threads", &threads},
+                 {"--each", &each},
                  {"--ask", &options->ask},
                  {"--system", &options->system}};
     for (int i = 1; i < argc; i += 2) {
@@ -389,14 +540,15 @@ static int parse_options(struct options *options, int argc, char **argv) {
         while (o < sizeof table / sizeof *table && strcmp(argv[i], table[o].name) != 0) ++o;
         if (o == sizeof table / sizeof *table || i + 1 == argc) {
             fprintf(stderr,
-                    "usage: tutor_check [--model FILE] [--corpus DIR] [--threads N] [--ask TEXT [--system TEXT]]\n"
-                    "Checks what a tutor model knows, or asks it one question.\n");
+                    "usage: tutor_check [--model FILE] [--corpus DIR] [--threads N] [--each N] [--ask TEXT [--system TEXT]]\n"
+                    "Checks what a tutor model knows, with each question or only every N-th, or asks it one.\n");
             return -1;
         }
         *table[o].value = argv[i + 1];
     }
     options->n_threads = atoi(threads);
-    return options->n_threads > 0 ? 0 : -1;
+    options->each = atoi(each);
+    return options->n_threads > 0 && options->each > 0 ? 0 : -1;
 }
 
 int main(int argc, char **argv) {
@@ -404,6 +556,7 @@ int main(int argc, char **argv) {
     struct options options;
     struct tutor tutor = {0};
     if (parse_options(&options, argc, argv)) return 2;
+    tutor.each = options.each;
     int result = 2;
     if (load_corpus(&tutor, options.corpus) || load_model(&tutor, &options)) goto done;
     if (options.ask) {

@@ -169,3 +169,44 @@ void corpus_lines_free(struct corpus_lines *lines) {
     free(lines->lines);
     *lines = (struct corpus_lines){0};
 }
+
+int corpus_sections_load(struct corpus_lines *lines, struct corpus_section *sections, int n_sections, const char *path,
+                         char *error, size_t error_size) {
+    if (corpus_lines_load(lines, path, error, error_size)) return -1;
+    struct corpus_section *current = NULL;
+    for (int i = 0; i < lines->n_lines; ++i) {
+        int s = lines->lines[i][0] == '[' ? 0 : n_sections;
+        while (s < n_sections && strcmp(lines->lines[i], sections[s].name) != 0) ++s;
+        if (s < n_sections) {
+            current = &sections[s];
+            current->items = &lines->lines[i + 1];
+        } else if (current) {
+            ++current->n_items;
+        } else {
+            snprintf(error, error_size, "%s: '%s' is not a section, or stands before the first one", path, lines->lines[i]);
+            goto fail;
+        }
+    }
+    for (int s = 0; s < n_sections; ++s) {
+        if (sections[s].n_items > 0) continue;
+        snprintf(error, error_size, "%s: there is nothing in section %s", path, sections[s].name);
+        goto fail;
+    }
+    return 0;
+fail:
+    corpus_lines_free(lines);
+    return -1;
+}
+
+int corpus_text_load(char **text, const char *path, char *error, size_t error_size) {
+    enum { TEXT_SIZE_BYTES = 65536 };
+    FILE *file = fopen(path, "rb");
+    *text = file ? calloc(1, TEXT_SIZE_BYTES) : NULL;
+    size_t n = *text ? fread(*text, 1, TEXT_SIZE_BYTES, file) : 0;
+    if (file) fclose(file);
+    if (n > 0 && n < TEXT_SIZE_BYTES) return 0;
+    snprintf(error, error_size, "%s: cannot be read, or is empty or too long", path);
+    free(*text);
+    *text = NULL;
+    return -1;
+}

@@ -26,6 +26,13 @@ struct corpus_lines {
     int n_lines;
 };
 
+/* A stretch of lines behind a heading in brackets. */
+struct corpus_section {
+    const char *name; /* the heading, brackets and all */
+    char **items;     /* point into the lines */
+    int n_items;
+};
+
 /* Reads a file of entries; the format is documented at the top of questions.txt.
  * Returns 0, or -1 with a message (file, line, what is wrong) in error; *corpus is empty then.
  * The caller owns *corpus and ends it with corpus_free. */
@@ -42,5 +49,13 @@ int corpus_lines_load(struct corpus_lines *lines, const char *path, char *error,
 
 /* Frees what corpus_lines_load allocated. Safe on an empty or zeroed list. */
 void corpus_lines_free(struct corpus_lines *lines);
+
+/* Reads a file whose lines stand in sections, such as variations.txt. The caller gives the sections' names; each must be there and
+ * not empty. Same errors and ownership as corpus_load, for the lines. */
+int corpus_sections_load(struct corpus_lines *lines, struct corpus_section *sections, int n_sections, const char *path,
+                         char *error, size_t error_size);
+
+/* Reads a whole file. The caller frees *text. Same errors. */
+int corpus_text_load(char **text, const char *path, char *error, size_t error_size);
 
 #endif

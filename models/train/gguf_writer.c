@@ -1,4 +1,4 @@
-/* gguf_writer.c - writes the trained model as a GGUF file; see gguf_writer.h. The machine is assumed to be little
+/* gguf_writer.c - writes the trained model as a GGUF file, and reads its weights again; see gguf_writer.h. The machine is assumed to be little
  * endian, as the file is. */
 #include "gguf_writer.h"
 
@@ -19,12 +19,6 @@ enum value_type {
 };
 enum tensor_type { TENSOR_F32 = 0, TENSOR_F16 = 1 };
 enum { FILE_TYPE_MOSTLY_F16 = 1 };
-
-/* Tells llama.cpp (which recognises it by its tokens) and Jinja interpreters how messages are written down. */
-static const char CHAT_TEMPLATE[] =
-    "{% for message in messages %}{{'<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>' + "
-    "'\\n'}}"
-    "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}";
 
 /* A tensor of the file: a part of the columns of a matrix of the network, or all of a vector. */
 struct tensor {
@@ -57,6 +51,15 @@ static uint16_t half_of(float value) {
     }
     bits += 0xfff + (bits >> 13 & 1);
     return (uint16_t)(sign | (bits - 0x38000000) >> 13);
+}
+
+static float float_of(uint16_t half) {
+    uint32_t sign = (uint32_t)(half & 0x8000) << 16, exponent = half >> 10 & 31, fraction = half & 0x3ff, bits;
+    if (exponent == 0) return (sign ? -1.0f : 1.0f) * (float)fraction * 0x1p-24f;
+    bits = sign | (exponent == 31 ? 0x7f800000 : (exponent + 112) << 23) | fraction << 13;
+    float value;
+    memcpy(&value, &bits, sizeof value);
+    return value;
 }
 
 static void write_u32(FILE *file, uint32_t value) { fwrite(&value, sizeof value, 1, file); }
@@ -125,7 +128,7 @@ static void put_model(struct metadata *meta, const struct network_shape *shape, 
     put_f32(meta, "llama.rope.freq_base", NETWORK_ROPE_BASE);
 }
 
-static void put_tokenizer(struct metadata *meta, const struct tokenizer *tokenizer) {
+static void put_tokenizer(struct metadata *meta, const struct tokenizer *tokenizer, const char *chat_template) {
     int n = tokenizer->n_tokens;
     put_text(meta, "tokenizer.ggml.model", "llama");
     put_text(meta, "tokenizer.ggml.pre", "default");
@@ -145,7 +148,8 @@ static void put_tokenizer(struct metadata *meta, const struct tokenizer *tokeniz
     put_bool(meta, "tokenizer.ggml.add_bos_token", 0);
     put_bool(meta, "tokenizer.ggml.add_eos_token", 0);
     put_bool(meta, "tokenizer.ggml.add_space_prefix", 0);
-    put_text(meta, "tokenizer.chat_template", CHAT_TEMPLATE);
+    put_text(meta, "tokenizer.chat_template", chat_template);
+    put_bool(meta, "lipc.enable_thinking", 0); /* it thinks only where it is asked to; docs/templates.md */
 }
 
 static void add_vector(struct tensor *tensors, int *n, const char *name, const float *weights, int size) {
@@ -225,8 +229,8 @@ static void write_tensor_data(FILE *file, const struct tensor *tensor) {
     write_padding(file);
 }
 
-int gguf_write(const char *path, const struct network *network, const struct tokenizer *tokenizer, int n_context,
-               char *error, size_t error_size) {
+int gguf_write(const char *path, const struct network *network, const struct tokenizer *tokenizer, const char *chat_template,
+               int n_context, char *error, size_t error_size) {
     static struct tensor tensors[TENSORS_MAX];
     int n_tensors = list_tensors(tensors, network);
     FILE *file = fopen(path, "wb");
@@ -241,7 +245,7 @@ int gguf_write(const char *path, const struct network *network, const struct tok
     write_u64(file, 0); /* number of keys, filled in below */
     struct metadata meta = {.file = file};
     put_model(&meta, &network->shape, n_context);
-    put_tokenizer(&meta, tokenizer);
+    put_tokenizer(&meta, tokenizer, chat_template);
     for (int i = 0; i < n_tensors; ++i) write_tensor_info(file, &tensors[i]);
     write_padding(file);
     for (int i = 0; i < n_tensors; ++i) write_tensor_data(file, &tensors[i]);
@@ -252,5 +256,37 @@ int gguf_write(const char *path, const struct network *network, const struct tok
     if (!failed) return 0;
     snprintf(error, error_size, "%s: cannot be written completely", path);
     remove(path);
+    return -1;
+}
+
+/* The inverse of write_tensor_data. */
+static void read_tensor_data(FILE *file, const struct tensor *tensor, float *weights) {
+    for (int o = 0; o < tensor->n_out; ++o) {
+        for (int i = 0; i < tensor->n_in; ++i) {
+            float *to = weights + (long)o * tensor->out_step + (long)i * tensor->in_step;
+            uint16_t half = 0;
+            if (tensor->type == TENSOR_F32)
+                (void)!fread(to, sizeof *to, 1, file);
+            else if (fread(&half, sizeof half, 1, file) == 1)
+                *to = float_of(half);
+        }
+    }
+}
+
+int gguf_read_weights(const char *path, struct network *network, char *error, size_t error_size) {
+    static struct tensor tensors[TENSORS_MAX];
+    int n_tensors = list_tensors(tensors, network);
+    uint64_t size_bytes = tensors[n_tensors - 1].offset + tensor_size(&tensors[n_tensors - 1]);
+    FILE *file = fopen(path, "rb");
+    int failed = !file || fseek(file, 0, SEEK_END) != 0 || ftell(file) < (long)size_bytes;
+    long begin = failed ? 0 : ftell(file) - (long)size_bytes; /* the tensors are the end of the file */
+    for (int i = 0; i < n_tensors && !failed; ++i) {
+        failed = fseek(file, begin + (long)tensors[i].offset, SEEK_SET) != 0;
+        if (!failed) read_tensor_data(file, &tensors[i], network->weights + (tensors[i].weights - network->weights));
+        failed |= ferror(file);
+    }
+    if (file) fclose(file);
+    if (!failed) return 0;
+    snprintf(error, error_size, "%s: cannot be read, or is not of this shape", path);
     return -1;
 }

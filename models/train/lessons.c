@@ -1,20 +1,31 @@
 /* lessons.c - makes the conversations that the model is trained on; see lessons.h. */
 #include "lessons.h"
 
+#include "chat_format.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* What conversations look like. Only the answers are learned, each of them with the token that ends it. */
+/* What conversations look like. Only what the model says is learned, with the token that ends it. */
 static const double CHANCE_SYSTEM_PROMPT = 0.60;
 static const double CHANCE_MADE_UP_SYSTEM_PROMPT = 0.35; /* of those */
 static const double CHANCE_FURTHER_TURN = 0.22;          /* after each turn */
-static const double CHANCE_LONG = 0.05;                  /* that the conversation is one of those that go on and on, */
-static const double CHANCE_FURTHER_TURN_LONG = 0.93;     /* with this chance of a further turn */
+static const double CHANCE_FURTHER_TURN_LONG = 0.93;     /* likewise in a long conversation */
 static const double CHANCE_MADE_UP_QUESTION = 0.14;      /* instead of one of the corpus */
-static const double CHANCE_FOREIGN_ANSWER = 0.10;        /* see choose_answer */
-static const float FIRST_TOKENS_WEIGHT = 3.0f; /* it is the first tokens that decide which answer it will be */
-enum { N_FIRST_TOKENS = 6, CONVERSATION_TOKENS_MAX = LESSON_PACK_TOKENS_MIN, MESSAGE_SIZE_BYTES = 4096 };
+static const double CHANCE_FOREIGN_ANSWER = 0.10;        /* see learn_answer */
+static const double CHANCE_TOOLS = 0.50;                 /* that there are any */
+static const double CHANCE_CALCULATOR = 0.85;            /* of those: that one of them calculates */
+static const double CHANCE_OTHER_TOOL = 0.30;            /* beside it, each time */
+static const double CHANCE_CALCULATION = 0.65;           /* instead of another question, if a tool calculates */
+static const double CHANCE_CALCULATION_ALONE = 0.04;     /* likewise if none does */
+static const double CHANCE_REPETITION = 0.12;            /* instead of any question: it is how copying is learned */
+static const double CHANCE_OTHER_THOUGHT = 0.25;         /* that after a call it is the other way round than before */
+static const double CHANCE_NO_RESULT = 0.10;             /* that the conversation ends with the call */
+
+/* How much a token counts: it is the first ones that decide which answer it will be, and what is copied has to be exact. */
+static const float WEIGHT_FIRST = 3.0f, WEIGHT_COPIED = 3.0f, WEIGHT_LEARNED = 1.0f;
+enum { N_FIRST_TOKENS = 6, CONVERSATION_TOKENS_MAX = LESSON_PACK_TOKENS_MAX, PASSAGE_SIZE_BYTES = 16384, SPANS_MAX = 64 };
 
 /* A conversation under construction. */
 struct conversation {
@@ -22,6 +33,20 @@ struct conversation {
     float loss_weights[CONVERSATION_TOKENS_MAX]; /* of predicting this token; 0 where it is not an answer's */
     int n_tokens;
     int overflow;
+};
+
+/* What is being added to it: a text, and which stretches of it are to be learned. */
+struct span {
+    int begin, end;
+    float weight;
+    int n_first; /* so many tokens count as WEIGHT_FIRST */
+    int n_given; /* so many are not learned at all */
+};
+
+struct passage {
+    char text[PASSAGE_SIZE_BYTES];
+    struct span spans[SPANS_MAX];
+    int n_spans;
 };
 
 struct lesson_item {
@@ -46,6 +71,10 @@ int lesson_material_load(struct lesson_material *material, const char *folder, c
     if (corpus_lines_load(&material->system_prompts, path, error, error_size)) goto fail;
     snprintf(path, sizeof path, "%s/variations.txt", folder);
     if (variations_load(&material->variations, path, error, error_size)) goto fail;
+    snprintf(path, sizeof path, "%s/calculations.txt", folder);
+    if (calculations_load(&material->calculations, path, error, error_size)) goto fail;
+    snprintf(path, sizeof path, "%s/chat_template.jinja", folder);
+    if (corpus_text_load(&material->chat_template, path, error, error_size)) goto fail;
     return 0;
 fail:
     lesson_material_free(material);
@@ -58,10 +87,13 @@ void lesson_material_free(struct lesson_material *material) {
     corpus_free(&material->held_out);
     corpus_lines_free(&material->system_prompts);
     variations_free(&material->variations);
+    calculations_free(&material->calculations);
+    free(material->chat_template);
+    material->chat_template = NULL;
 }
 
 /* Samples for the tokenizer. Answers count more, because every piece of them saves a step of generation. */
-enum { WEIGHT_ANSWER = 3, WEIGHT_PHRASING = 1, WEIGHT_OTHER = 1, WEIGHT_ROLE = 100 };
+enum { WEIGHT_ANSWER = 3, WEIGHT_PHRASING = 1, WEIGHT_OTHER = 1, WEIGHT_FORM = 30 };
 
 static int add_corpus_samples(struct tokenizer_sample *samples, int n, const struct corpus *corpus) {
     for (int i = 0; i < corpus->n_entries; ++i) {
@@ -81,18 +113,20 @@ static size_t count_samples(const struct corpus *corpus) {
 }
 
 int lesson_material_train_tokenizer(const struct lesson_material *material, struct tokenizer *tokenizer, int n_tokens) {
-    static const char *const roles[] = {"system", "user", "assistant"};
-    const struct corpus_lines *prompts = &material->system_prompts, *words = &material->variations.lines;
-    size_t n_max = count_samples(&material->questions) + count_samples(&material->off_topic) +
-                   (size_t)prompts->n_lines + (size_t)words->n_lines + 3;
+    static const char *const forms[] = {"system", "user", "assistant", CHAT_CALL, CHAT_CALL_END, "Tools:", THOUGHT_KNOWN, THOUGHT_UNKNOWN,
+                                        THOUGHT_ONE_CALL, THOUGHT_TWO_CALLS, THOUGHT_NO_TOOL, THOUGHT_ANSWERED, THOUGHT_REPETITION, REPETITION};
+    enum { N_FORMS = sizeof forms / sizeof *forms };
+    const struct corpus_lines *lists[] = {&material->system_prompts, &material->variations.lines, &material->calculations.lines};
+    size_t n_max = count_samples(&material->questions) + count_samples(&material->off_topic) + N_FORMS;
+    for (int l = 0; l < 3; ++l) n_max += (size_t)lists[l]->n_lines;
     struct tokenizer_sample *samples = malloc(n_max * sizeof *samples);
     if (!samples) return -1;
     int n = add_corpus_samples(samples, 0, &material->questions);
     n = add_corpus_samples(samples, n, &material->off_topic);
-    for (int i = 0; i < prompts->n_lines; ++i)
-        samples[n++] = (struct tokenizer_sample){prompts->lines[i], WEIGHT_OTHER};
-    for (int i = 0; i < words->n_lines; ++i) samples[n++] = (struct tokenizer_sample){words->lines[i], WEIGHT_OTHER};
-    for (int i = 0; i < 3; ++i) samples[n++] = (struct tokenizer_sample){roles[i], WEIGHT_ROLE};
+    for (int l = 0; l < 3; ++l) {
+        for (int i = 0; i < lists[l]->n_lines; ++i) samples[n++] = (struct tokenizer_sample){lists[l]->lines[i], WEIGHT_OTHER};
+    }
+    for (int i = 0; i < N_FORMS; ++i) samples[n++] = (struct tokenizer_sample){forms[i], WEIGHT_FORM};
     int result = tokenizer_train(tokenizer, samples, n, n_tokens);
     free(samples);
     return result;
@@ -133,12 +167,13 @@ static void add_items(struct lessons *lessons, const struct corpus *corpus) {
 }
 
 int lessons_new(struct lessons *lessons, const struct lesson_material *material, const struct tokenizer *tokenizer,
-                struct random_source random) {
-    *lessons = (struct lessons){.material = material, .tokenizer = tokenizer, .random = random};
+                double thoughts, struct random_source random) {
+    *lessons = (struct lessons){.material = material, .tokenizer = tokenizer, .thoughts = thoughts, .random = random};
     size_t n_max = count_samples(&material->questions) + count_samples(&material->off_topic);
     lessons->items = malloc(n_max * sizeof *lessons->items);
-    lessons->conversation = calloc(1, sizeof *lessons->conversation);
-    if (!lessons->items || !lessons->conversation || list_forbidden(lessons, &material->held_out)) {
+    lessons->conversations = calloc(2, sizeof *lessons->conversations);
+    lessons->passage = calloc(1, sizeof *lessons->passage);
+    if (!lessons->items || !lessons->conversations || !lessons->passage || list_forbidden(lessons, &material->held_out)) {
         lessons_free(lessons);
         return -1;
     }
@@ -152,7 +187,8 @@ void lessons_free(struct lessons *lessons) {
     for (int i = 0; i < lessons->n_forbidden; ++i) free(lessons->forbidden[i]);
     free(lessons->forbidden);
     free(lessons->items);
-    free(lessons->conversation);
+    free(lessons->conversations);
+    free(lessons->passage);
     *lessons = (struct lessons){0};
 }
 
@@ -209,68 +245,204 @@ static void choose_system_prompt(struct lessons *lessons, char prompt[QUESTION_S
     }
 }
 
-/* Appends a text. If it is an answer, its tokens are to be learned from index n_given on. */
-static void add_text(struct conversation *conversation, const struct tokenizer *tokenizer, const char *text,
-                     int is_answer, int n_given) {
-    int room = CONVERSATION_TOKENS_MAX - conversation->n_tokens;
-    int n = tokenizer_encode(tokenizer, text, strlen(text), conversation->tokens + conversation->n_tokens, room);
+/* ---- passages ---- */
+
+static void begin_passage(struct passage *passage) {
+    passage->text[0] = '\0';
+    passage->n_spans = 0;
+}
+
+/* Appends something that is to be learned. */
+static void learn(struct passage *passage, const char *text, float weight, int n_first, int n_given) {
+    int begin = (int)strlen(passage->text);
+    chat_add(passage->text, sizeof passage->text, "%s", text);
+    passage->spans[passage->n_spans++] =
+        (struct span){.begin = begin, .end = (int)strlen(passage->text), .weight = weight, .n_first = n_first, .n_given = n_given};
+}
+
+/* Puts the passage at the end of the conversation, if there is room. */
+static void add_passage(struct conversation *conversation, const struct tokenizer *tokenizer, struct passage *passage,
+                        int max_tokens) {
+    int *tokens = conversation->tokens + conversation->n_tokens;
+    float *weights = conversation->loss_weights + conversation->n_tokens;
+    int room = max_tokens - conversation->n_tokens, at = 0, s = 0;
+    int n = tokenizer_encode(tokenizer, passage->text, strlen(passage->text), tokens, room);
     if (n > room) {
         conversation->overflow = 1;
         return;
     }
     for (int i = 0; i < n; ++i) {
-        int is_learned = is_answer && i >= n_given;
-        float weight = !is_learned ? 0.0f : n_given == 0 && i < N_FIRST_TOKENS ? FIRST_TOKENS_WEIGHT : 1.0f;
-        conversation->loss_weights[conversation->n_tokens + i] = weight;
+        while (s < passage->n_spans && at >= passage->spans[s].end) ++s;
+        struct span *span = s < passage->n_spans && at >= passage->spans[s].begin ? &passage->spans[s] : NULL;
+        weights[i] = !span || span->n_given-- > 0 ? 0 : span->n_first-- > 0 ? WEIGHT_FIRST : span->weight;
+        at += tokenizer_bytes(tokenizer, tokens[i]);
     }
     conversation->n_tokens += n;
+}
+
+/* ---- turns ---- */
+
+/* What the turns of a conversation have in common. */
+struct scene {
+    struct calculation_tool calculator;
+    int has_calculator;
+    int thinks; /* in the turn at hand */
+};
+
+static void begin_answer(struct passage *passage, const struct scene *scene, const char *thought, const char *more) {
+    chat_add(passage->text, sizeof passage->text, CHAT_ANSWER);
+    if (!scene->thinks) return;
+    chat_add(passage->text, sizeof passage->text, CHAT_THINK);
+    learn(passage, thought, WEIGHT_LEARNED, N_FIRST_TOKENS, 0);
+    learn(passage, more, WEIGHT_LEARNED, 0, 0);
+    learn(passage, CHAT_THOUGHT_END, WEIGHT_LEARNED, 0, 0);
 }
 
 /* Usually the answer of the entry. Sometimes that of another one, of which the beginning is taken as given and only the
  * rest is learned: so the model learns to finish what it has begun, and does not mix two answers when it is in doubt.
  */
-static const char *choose_answer(struct lessons *lessons, const struct corpus_entry *entry, int *n_given) {
+static void learn_answer(struct lessons *lessons, const struct scene *scene, const struct corpus_entry *entry) {
     const struct corpus *questions = &lessons->material->questions;
-    *n_given = 0;
-    if (!random_chance(&lessons->random, CHANCE_FOREIGN_ANSWER)) return entry->answer;
-    *n_given = 2 + random_below(&lessons->random, N_FIRST_TOKENS);
-    return questions->entries[random_below(&lessons->random, questions->n_entries)].answer;
+    struct passage *passage = lessons->passage;
+    int is_known = entry != &lessons->material->off_topic.entries[0], n_given = 0;
+    const char *answer = entry->answer;
+    if (!scene->thinks && random_chance(&lessons->random, CHANCE_FOREIGN_ANSWER)) {
+        n_given = 2 + random_below(&lessons->random, N_FIRST_TOKENS);
+        answer = questions->entries[random_below(&lessons->random, questions->n_entries)].answer;
+    }
+    int is_calculation = strcmp(entry->id, CALCULATION_ID) == 0;
+    begin_answer(passage, scene, is_calculation ? THOUGHT_NO_TOOL : is_known ? THOUGHT_KNOWN : THOUGHT_UNKNOWN,
+                 is_known && !is_calculation ? entry->phrasings[0] : "");
+    learn(passage, answer, WEIGHT_LEARNED, n_given == 0 ? N_FIRST_TOKENS : 0, n_given);
+    learn(passage, CHAT_END, WEIGHT_LEARNED, 0, 0);
+    chat_add(passage->text, sizeof passage->text, "\n");
 }
 
-static void add_turn(struct lessons *lessons, struct conversation *conversation) {
-    char text[MESSAGE_SIZE_BYTES], question[QUESTION_SIZE_BYTES];
-    int n_given;
-    const struct corpus_entry *entry = choose_question(lessons, question);
-    snprintf(text, sizeof text, "<|im_start|>user\n%s<|im_end|>\n<|im_start|>assistant\n", question);
-    add_text(conversation, lessons->tokenizer, text, 0, 0);
-    snprintf(text, sizeof text, "%s<|im_end|>", choose_answer(lessons, entry, &n_given));
-    add_text(conversation, lessons->tokenizer, text, 1, n_given);
-    add_text(conversation, lessons->tokenizer, "\n", 0, 0);
+/* The calls of a task, what comes back, and the answer. */
+static void learn_calls(struct lessons *lessons, struct scene *scene, const struct calculation_task *task, int has_result) {
+    struct passage *passage = lessons->passage;
+    const char *results[CALCULATIONS_MAX];
+    char call[2 * TOOL_SIZE_BYTES + sizeof CHAT_CALL];
+    begin_answer(passage, scene, task->n_parts == 1 ? THOUGHT_ONE_CALL : THOUGHT_TWO_CALLS, "");
+    snprintf(call, sizeof call, CHAT_CALL, scene->calculator.name, scene->calculator.parameter);
+    for (int i = 0; i < task->n_parts; ++i) {
+        if (i > 0) learn(passage, "\n", WEIGHT_FIRST, 0, 0);
+        learn(passage, call, WEIGHT_LEARNED, i == 0 ? 1 : 0, 0);
+        learn(passage, task->expressions[i], WEIGHT_COPIED, 0, 0);
+        learn(passage, CHAT_CALL_END, WEIGHT_LEARNED, 1, 0);
+        results[i] = task->results[i];
+    }
+    learn(passage, CHAT_END, WEIGHT_FIRST, 0, 0);
+    chat_add(passage->text, sizeof passage->text, "\n");
+    if (!has_result) return;
+    chat_add_results(passage->text, sizeof passage->text, results, task->n_parts);
+    if (random_chance(&lessons->random, CHANCE_OTHER_THOUGHT)) scene->thinks = !scene->thinks; /* thoughts were not sent back */
+    begin_answer(passage, scene, THOUGHT_ANSWERED, "");
+    learn(passage, task->answer, WEIGHT_COPIED, N_FIRST_TOKENS, 0);
+    learn(passage, CHAT_END, WEIGHT_FIRST, 0, 0);
+    chat_add(passage->text, sizeof passage->text, "\n");
+}
+
+/* Something to repeat: a question of the corpus, some words, or calculations. */
+static void choose_repetition(struct lessons *lessons, char text[QUESTION_SIZE_BYTES]) {
+    const struct lesson_material *material = lessons->material;
+    struct random_source *random = &lessons->random;
+    struct calculation_task task;
+    int kind = random_below(random, 3);
+    text[0] = '\0';
+    for (int n = 1 + random_below(random, 12); kind == 0 && n > 0; --n) {
+        chat_add(text, QUESTION_SIZE_BYTES, "%s%s",
+                 material->variations.everyday[random_below(random, material->variations.n_everyday)], n > 1 ? " " : "");
+    }
+    for (int n = 1 + random_below(random, 3); kind == 1 && n > 0; --n) {
+        calculations_make(&material->calculations, &material->variations, random, 0, &task);
+        chat_add(text, QUESTION_SIZE_BYTES, "%s %s%s", task.expressions[0], task.results[0], n > 1 ? ", " : "");
+    }
+    if (kind == 2) choose_question(lessons, text);
+}
+
+static void learn_repetition(struct lessons *lessons, const struct scene *scene, const char *text) {
+    begin_answer(lessons->passage, scene, THOUGHT_REPETITION, "");
+    learn(lessons->passage, text, WEIGHT_COPIED, 0, 0);
+    learn(lessons->passage, CHAT_END, WEIGHT_COPIED, 0, 0);
+    chat_add(lessons->passage->text, sizeof lessons->passage->text, "\n");
+}
+
+static void add_turn(struct lessons *lessons, struct conversation *conversation, struct scene *scene, int is_last, int max_tokens) {
+    const struct lesson_material *material = lessons->material;
+    struct passage *passage = lessons->passage;
+    struct calculation_task task;
+    char question[QUESTION_SIZE_BYTES];
+    const struct corpus_entry *entry = NULL;
+    begin_passage(passage);
+    if (random_chance(&lessons->random, CHANCE_REPETITION)) {
+        choose_repetition(lessons, question);
+        chat_add(passage->text, sizeof passage->text, "<|im_start|>user\n" REPETITION "%s" CHAT_END "\n", question);
+        learn_repetition(lessons, scene, question);
+        add_passage(conversation, lessons->tokenizer, passage, max_tokens);
+        return;
+    }
+    if (random_chance(&lessons->random, scene->has_calculator ? CHANCE_CALCULATION : CHANCE_CALCULATION_ALONE)) {
+        calculations_make(&material->calculations, &material->variations, &lessons->random, 0, &task);
+        snprintf(question, sizeof question, "%s", task.question);
+        if (!scene->has_calculator) entry = corpus_find(&material->questions, CALCULATION_ID);
+    } else {
+        do entry = choose_question(lessons, question);
+        while (scene->has_calculator && strcmp(entry->id, CALCULATION_ID) == 0);
+    }
+    chat_add_question(passage->text, sizeof passage->text, question);
+    if (entry)
+        learn_answer(lessons, scene, entry);
+    else
+        learn_calls(lessons, scene, &task, !is_last || !random_chance(&lessons->random, CHANCE_NO_RESULT));
+    add_passage(conversation, lessons->tokenizer, passage, max_tokens);
+}
+
+/* The system's message: a prompt, tools, both or neither. */
+static void add_system(struct lessons *lessons, struct conversation *conversation, struct scene *scene, int max_tokens) {
+    const struct calculations *calculations = &lessons->material->calculations;
+    struct random_source *random = &lessons->random;
+    struct calculation_tool others[4];
+    const char *tools[5];
+    char prompt[QUESTION_SIZE_BYTES];
+    int n_tools = 0, has_prompt = random_chance(random, CHANCE_SYSTEM_PROMPT), has_tools = random_chance(random, CHANCE_TOOLS);
+    if (has_prompt) choose_system_prompt(lessons, prompt);
+    scene->has_calculator = has_tools && random_chance(random, CHANCE_CALCULATOR);
+    while (has_tools && n_tools < 4 && (random_chance(random, CHANCE_OTHER_TOOL) || (n_tools == 0 && !scene->has_calculator))) {
+        calculations_tool(calculations, CALCULATION_OTHERS, random, &others[n_tools]);
+        tools[n_tools] = others[n_tools].line;
+        ++n_tools;
+    }
+    if (scene->has_calculator) {
+        calculations_tool(calculations, CALCULATION_CALCULATORS, random, &scene->calculator);
+        int at = random_below(random, n_tools + 1);
+        memmove(tools + at + 1, tools + at, (size_t)(n_tools++ - at) * sizeof *tools);
+        tools[at] = scene->calculator.line;
+    }
+    begin_passage(lessons->passage);
+    chat_add_system(lessons->passage->text, sizeof lessons->passage->text, has_prompt ? prompt : NULL, tools, n_tools);
+    add_passage(conversation, lessons->tokenizer, lessons->passage, max_tokens);
 }
 
 /* Makes the next conversation; it may turn out empty. */
-static void make_conversation(struct lessons *lessons) {
-    struct conversation *conversation = lessons->conversation;
+static void make_conversation(struct lessons *lessons, struct conversation *conversation, int is_long, int max_tokens) {
     struct random_source *random = &lessons->random;
-    char text[MESSAGE_SIZE_BYTES], prompt[QUESTION_SIZE_BYTES];
+    struct scene scene = {0};
     conversation->n_tokens = conversation->overflow = 0;
-    if (random_chance(random, CHANCE_SYSTEM_PROMPT)) {
-        choose_system_prompt(lessons, prompt);
-        snprintf(text, sizeof text, "<|im_start|>system\n%s<|im_end|>\n", prompt);
-        add_text(conversation, lessons->tokenizer, text, 0, 0);
-    }
-    double chance = random_chance(random, CHANCE_LONG) ? CHANCE_FURTHER_TURN_LONG : CHANCE_FURTHER_TURN;
-    int n_complete = 0;
+    add_system(lessons, conversation, &scene, max_tokens);
+    int thinks = random_chance(random, lessons->thoughts), n_complete = 0, is_last;
     do {
-        add_turn(lessons, conversation);
+        is_last = !random_chance(random, is_long ? CHANCE_FURTHER_TURN_LONG : CHANCE_FURTHER_TURN);
+        scene.thinks = thinks && is_last; /* the template leaves out the thoughts of earlier turns */
+        add_turn(lessons, conversation, &scene, is_last, max_tokens);
         if (!conversation->overflow) n_complete = conversation->n_tokens;
-    } while (!conversation->overflow && random_chance(random, chance));
+    } while (!conversation->overflow && !is_last);
     conversation->n_tokens = n_complete; /* without the turn that found no room */
 }
 
-int lesson_pack_new(struct lesson_pack *pack, int max_tokens) {
-    size_t n = (size_t)max_tokens + 1;
-    *pack = (struct lesson_pack){.max_tokens = max_tokens};
+int lesson_pack_new(struct lesson_pack *pack) {
+    size_t n = LESSON_PACK_TOKENS_MAX + 1;
+    *pack = (struct lesson_pack){0};
     pack->tokens = malloc(n * sizeof *pack->tokens);
     pack->targets = malloc(n * sizeof *pack->targets);
     pack->begins = malloc(n * sizeof *pack->begins);
@@ -302,13 +474,12 @@ static void append_conversation(struct lesson_pack *pack, int *n_sequences, int 
     pack->begins[*n_sequences] = at + n;
 }
 
-void lessons_fill(struct lessons *lessons, struct lesson_pack *pack) {
-    struct conversation *conversation = lessons->conversation;
+void lessons_fill(struct lessons *lessons, struct lesson_pack *pack, int is_long, int max_tokens) {
+    struct conversation *conversation = &lessons->conversations[is_long != 0]; /* what did not fit into the pack before */
     int n_tokens = 0, n_sequences = 0;
     for (;;) {
-        if (conversation->n_tokens == 0) make_conversation(lessons);
-        if (conversation->n_tokens == 0) continue;
-        if (n_tokens + conversation->n_tokens > pack->max_tokens) break; /* it will come first in the next pack */
+        while (conversation->n_tokens == 0) make_conversation(lessons, conversation, is_long, max_tokens);
+        if (n_tokens + conversation->n_tokens > max_tokens) break;
         append_conversation(pack, &n_sequences, n_tokens, conversation);
         n_tokens += conversation->n_tokens;
         conversation->n_tokens = 0;

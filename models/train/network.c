@@ -12,6 +12,9 @@
 
 enum { HEAD = NETWORK_HEAD_SIZE, LANES = MATRIX_LANES, HEAD_LANES = HEAD / LANES };
 
+/* Attention of so many tokens is reversed at once, as keys and values have to be read and written for each of them. */
+enum { N_REVERSED = 4 };
+
 typedef matrix_lanes lanes;
 
 struct layer_work {
@@ -32,14 +35,13 @@ struct network_work {
     int max_tokens;
     long max_probabilities; /* floats in each layer's probabilities */
     float *memory;
-    float *gradients;
     float *rotation; /* [max_tokens][HEAD] pairs of cosine and sine */
     struct layer_work layers[NETWORK_LAYERS_MAX];
     float *out, *final, *final_scale;  /* last layer's output, normalised */
     float *picked, *d_picked, *logits; /* rows with a target: [n][embd], [n][embd], [n][vocab] */
     float *d_stream, *d_norm, *d_wide,
         *d_ff; /* gradients of activations: [n][embd], [n][embd], [n][max(3 embd, 2 ff)], [n][ff] */
-    float *head_a, *head_b, *head_c; /* [HEAD][padded length], [padded length] twice */
+    float *head_a, *head_b, *head_rows; /* [HEAD][padded length], twice [N_REVERSED][padded length], three times [n][HEAD] */
     int *rows;                       /* [n] rows with a target */
 };
 
@@ -137,10 +139,9 @@ static long lay_out(struct network_work *work, const struct network_shape *shape
     PLACE(d_wide, n * wide);
     PLACE(d_ff, n * ff);
     PLACE(head_a, HEAD * (long)padded((int)n));
-    PLACE(head_b, padded((int)n));
-    PLACE(head_c, padded((int)n));
+    PLACE(head_b, 2 * N_REVERSED * (long)padded((int)n));
+    PLACE(head_rows, 3 * n * HEAD);
     PLACE(rotation, n * HEAD);
-    PLACE(gradients, map_of(shape).size);
 #undef PLACE
     return at;
 }
@@ -179,21 +180,22 @@ void network_work_free(struct network_work *work) {
     free(work);
 }
 
-float *network_work_gradients(struct network_work *work) { return work->gradients; }
+int network_n_matrices(const struct network *network) { return 1 + 4 * network->shape.n_layers; }
 
-void network_prepare(struct network *network) {
+void network_prepare(struct network *network, int matrix) {
     const struct network_map *map = &network->map;
-    int embd = network->shape.n_embd, ff = network->shape.n_ff;
-    const float *from = network->weights;
-    float *to = network->transposed;
-    matrix_transpose(to + map->embedding, from + map->embedding, network->shape.n_vocab, embd);
-    for (int i = 0; i < network->shape.n_layers; ++i) {
-        const struct network_layer_map *layer = &map->layers[i];
-        matrix_transpose(to + layer->qkv, from + layer->qkv, embd, 3 * embd);
-        matrix_transpose(to + layer->attn_out, from + layer->attn_out, embd, embd);
-        matrix_transpose(to + layer->gate_up, from + layer->gate_up, embd, 2 * ff);
-        matrix_transpose(to + layer->down, from + layer->down, ff, embd);
-    }
+    const int embd = network->shape.n_embd, ff = network->shape.n_ff;
+    const struct network_layer_map *layer = &map->layers[matrix > 0 ? (matrix - 1) / 4 : 0];
+    const struct {
+        long at;
+        int n_in, n_out;
+    } matrices[] = {{layer->qkv, embd, 3 * embd},
+                    {layer->attn_out, embd, embd},
+                    {layer->gate_up, embd, 2 * ff},
+                    {layer->down, ff, embd},
+                    {map->embedding, network->shape.n_vocab, embd}};
+    int i = matrix > 0 ? (matrix - 1) % 4 : 4;
+    matrix_transpose(network->transposed + matrices[i].at, network->weights + matrices[i].at, matrices[i].n_in, matrices[i].n_out);
 }
 
 /* y = x * w, and the two halves of its gradient: dx = dy * w^T, dw += x^T * dy. */
@@ -255,13 +257,40 @@ static void transpose_head(float *to, const float *vectors, int stride, int leng
     }
 }
 
-/* scores[j] = sum over i of vector[i] * transposed[i][j], for the first n (rounded up to LANES) columns. */
+/* The vectors of one head side by side, [length][HEAD]: with the others between them they would share a few lines of the cache. */
+static void gather_head(float *to, const float *vectors, int stride, int length) {
+    for (int j = 0; j < length; ++j) memcpy(to + j * HEAD, vectors + (long)j * stride, HEAD * sizeof *to);
+}
+
+static void scatter_head(float *to, const float *vectors, int stride, int length) {
+    for (int j = 0; j < length; ++j) memcpy(to + (long)j * stride, vectors + j * HEAD, HEAD * sizeof *to);
+}
+
+/* scores[j] = sum over i of vector[i] * transposed[i][j], for the first n (rounded up to LANES) columns. Sums of four blocks are made
+ * side by side, as each addition waits for the one before it. */
 static void dot_with_all(float *scores, const float *vector, const float *transposed, int width, int n) {
-    for (int j = 0; j < n; j += LANES) {
+    int j = 0;
+    for (; j + 3 * LANES < n; j += 4 * LANES) {
+        lanes sums[4] = {{0}};
+        for (int i = 0; i < HEAD; ++i) {
+            for (int b = 0; b < 4; ++b) sums[b] += vector[i] * *(const lanes *)(transposed + i * width + j + b * LANES);
+        }
+        for (int b = 0; b < 4; ++b) *(lanes *)(scores + j + b * LANES) = sums[b];
+    }
+    for (; j < n; j += LANES) {
         lanes sums = {0};
         for (int i = 0; i < HEAD; ++i) sums += vector[i] * *(const lanes *)(transposed + i * width + j);
         *(lanes *)(scores + j) = sums;
     }
+}
+
+/* to = sum over j < n of weights[j] * vectors[j], in four sums. */
+static void mix(float *to, const float *weights, const float *vectors, int n) {
+    lanes sums[4][HEAD_LANES] = {{{0}}};
+    for (int j = 0; j < n; ++j) {
+        for (int i = 0; i < HEAD_LANES; ++i) sums[j & 3][i] += weights[j] * *(const lanes *)(vectors + j * HEAD + i * LANES);
+    }
+    for (int i = 0; i < HEAD_LANES; ++i) *(lanes *)(to + i * LANES) = sums[0][i] + sums[1][i] + (sums[2][i] + sums[3][i]);
 }
 
 static void softmax(float *values, int n) {
@@ -276,54 +305,73 @@ static void softmax(float *values, int n) {
 }
 
 /* Causal attention of one head over one sequence. qkv and out point to the first token's part of this head. */
-static void attend(float *out, float *probabilities, const float *qkv, float *keys, int length, int embd) {
+static void attend(float *out, float *probabilities, const float *qkv, float *keys, float *values, int length, int embd) {
     int width = padded(length), stride = 3 * embd;
     const float scale = 1.0f / sqrtf(HEAD);
     transpose_head(keys, qkv + embd, stride, length);
+    gather_head(values, qkv + 2 * embd, stride, length);
     for (int t = 0; t < length; ++t) {
         float *p = probabilities + (long)t * width;
         dot_with_all(p, qkv + (long)t * stride, keys, width, t + 1);
         for (int j = 0; j <= t; ++j) p[j] *= scale;
         softmax(p, t + 1);
-        lanes mixture[HEAD_LANES] = {0};
-        for (int j = 0; j <= t; ++j) {
-            const lanes *value = (const lanes *)(qkv + (long)j * stride + 2 * embd);
-            for (int i = 0; i < HEAD_LANES; ++i) mixture[i] += p[j] * value[i];
-        }
-        memcpy(out + (long)t * embd, mixture, sizeof mixture);
+        mix(out + (long)t * embd, p, values, t + 1);
     }
 }
 
-/* Its gradient: writes d_qkv from d_out. values: [HEAD][padded length]; d_p: [padded length]. */
-static void attend_backward(float *d_qkv, const float *d_out, const float *probabilities, const float *qkv,
-                            float *values, float *d_p, int length, int embd) {
+struct reversed {
+    float *p, *d_p;                                   /* [N_REVERSED][padded length], zero behind the token itself */
+    const lanes *query[N_REVERSED], *d[N_REVERSED];   /* of each */
+    lanes d_query[N_REVERSED][HEAD_LANES];
+};
+
+/* For the keys and values before `end`: adds to their gradients, and to the queries'. */
+static void reverse_mixture(struct reversed *at, const float *keys, float *d_keys, float *d_values, int end, int width) {
+    for (int j = 0; j < end; ++j) {
+        const lanes *key = (const lanes *)(keys + j * HEAD);
+        lanes *d_key = (lanes *)(d_keys + j * HEAD), *d_value = (lanes *)(d_values + j * HEAD);
+        for (int i = 0; i < HEAD_LANES; ++i) {
+            lanes k = key[i], dk = d_key[i], dv = d_value[i];
+            for (int r = 0; r < N_REVERSED; ++r) {
+                at->d_query[r][i] += at->d_p[r * width + j] * k;
+                dk += at->d_p[r * width + j] * at->query[r][i];
+                dv += at->p[r * width + j] * at->d[r][i];
+            }
+            d_key[i] = dk;
+            d_value[i] = dv;
+        }
+    }
+}
+
+/* Its gradient: writes d_qkv from d_out. values: [HEAD][padded length]; rows: room for twice [N_REVERSED][padded length]; keys: room
+ * for three times [length][HEAD]. */
+static void attend_backward(float *d_qkv, const float *d_out, const float *probabilities, const float *qkv, float *values,
+                            float *rows, float *keys, int length, int embd) {
+    float *d_keys = keys + (long)length * HEAD, *d_values = d_keys + (long)length * HEAD;
     int width = padded(length), stride = 3 * embd;
     const float scale = 1.0f / sqrtf(HEAD);
     transpose_head(values, qkv + 2 * embd, stride, length);
-    for (int t = 0; t < length; ++t) {
-        for (int part = 0; part < 3; ++part) memset(d_qkv + (long)t * stride + part * embd, 0, HEAD * sizeof *d_qkv);
-    }
-    for (int t = 0; t < length; ++t) {
-        const float *p = probabilities + (long)t * width;
-        const lanes *d = (const lanes *)(d_out + (long)t * embd);
-        const lanes *query = (const lanes *)(qkv + (long)t * stride);
-        lanes d_query[HEAD_LANES] = {0};
-        float dot = 0;
-        dot_with_all(d_p, d_out + (long)t * embd, values, width, t + 1);
-        for (int j = 0; j <= t; ++j) dot += p[j] * d_p[j];
-        for (int j = 0; j <= t; ++j) d_p[j] = p[j] * (d_p[j] - dot) * scale;
-        for (int j = 0; j <= t; ++j) {
-            const lanes *key = (const lanes *)(qkv + (long)j * stride + embd);
-            lanes *d_key = (lanes *)(d_qkv + (long)j * stride + embd);
-            lanes *d_value = (lanes *)(d_qkv + (long)j * stride + 2 * embd);
-            for (int i = 0; i < HEAD_LANES; ++i) {
-                d_query[i] += d_p[j] * key[i];
-                d_key[i] += d_p[j] * query[i];
-                d_value[i] += p[j] * d[i];
-            }
+    gather_head(keys, qkv + embd, stride, length);
+    memset(d_keys, 0, 2 * (size_t)length * HEAD * sizeof *d_keys);
+    for (int first = 0; first < length; first += N_REVERSED) {
+        int end = first + N_REVERSED < length ? first + N_REVERSED : length;
+        struct reversed at = {.p = rows, .d_p = rows + N_REVERSED * width};
+        for (int r = 0; r < N_REVERSED; ++r) {
+            int t = first + r < end ? first + r : end - 1, n = first + r < end ? t + 1 : 0; /* the last ones may not be there */
+            float *p = at.p + r * width, *d_p = at.d_p + r * width, dot = 0;
+            at.d[r] = (const lanes *)(d_out + (long)t * embd);
+            at.query[r] = (const lanes *)(qkv + (long)t * stride);
+            memcpy(p, probabilities + (long)t * width, (size_t)n * sizeof *p);
+            dot_with_all(d_p, d_out + (long)t * embd, values, width, n);
+            for (int j = 0; j < n; ++j) dot += p[j] * d_p[j];
+            for (int j = 0; j < n; ++j) d_p[j] = p[j] * (d_p[j] - dot) * scale;
+            for (int j = n; j < end; ++j) p[j] = d_p[j] = 0;
         }
-        memcpy(d_qkv + (long)t * stride, d_query, sizeof d_query);
+        reverse_mixture(&at, keys, d_keys, d_values, end, width);
+        for (int r = 0; first + r < end; ++r) memcpy(d_qkv + (long)(first + r) * stride, at.d_query[r], sizeof at.d_query[r]);
     }
+    scatter_head(d_qkv + embd, d_keys, stride, length);
+    scatter_head(d_qkv + 2 * embd, d_values, stride, length);
 }
 
 /* SwiGLU: out = gate * sigmoid(gate) * up. */
@@ -370,8 +418,8 @@ static void layer_forward(const struct network *network, struct network_work *wo
             }
         }
         for (int h = 0; h < n_heads; ++h) {
-            attend(layer->attn + (long)begin * embd + h * HEAD, probabilities, qkv + h * HEAD, work->head_a, length,
-                   embd);
+            attend(layer->attn + (long)begin * embd + h * HEAD, probabilities, qkv + h * HEAD, work->head_a, work->head_rows,
+                   length, embd);
             probabilities += (long)length * padded(length);
         }
     }
@@ -387,10 +435,9 @@ static void layer_forward(const struct network *network, struct network_work *wo
 
 /* Turns work->d_stream, the gradient of the layer's output, into that of its input. */
 static void layer_backward(const struct network *network, struct network_work *work, const struct network_batch *batch,
-                           int at) {
+                           int at, float *gradients) {
     const struct network_layer_map *map = &network->map.layers[at];
     const float *weights = network->weights, *transposed = network->transposed;
-    float *gradients = work->gradients;
     struct layer_work *layer = &work->layers[at];
     int n = batch->n_tokens, embd = network->shape.n_embd, ff = network->shape.n_ff, n_heads = embd / HEAD;
 
@@ -409,8 +456,8 @@ static void layer_backward(const struct network *network, struct network_work *w
         const float *qkv = layer->qkv + (long)begin * 3 * embd;
         float *d_qkv = work->d_wide + (long)begin * 3 * embd;
         for (int h = 0; h < n_heads; ++h) {
-            attend_backward(d_qkv + h * HEAD, work->d_norm + (long)begin * embd + h * HEAD, probabilities,
-                            qkv + h * HEAD, work->head_a, work->head_b, length, embd);
+            attend_backward(d_qkv + h * HEAD, work->d_norm + (long)begin * embd + h * HEAD, probabilities, qkv + h * HEAD,
+                            work->head_a, work->head_b, work->head_rows, length, embd);
             probabilities += (long)length * padded(length);
         }
         for (int t = 0; t < length; ++t) {
@@ -442,8 +489,8 @@ static double cross_entropy(float *logits, const int *rows, int n_rows, const st
 }
 
 /* The output side: loss, gradient of the (tied) embedding, and work->d_stream. */
-static double output_learn(const struct network *network, struct network_work *work,
-                           const struct network_batch *batch) {
+static double output_learn(const struct network *network, struct network_work *work, const struct network_batch *batch,
+                           float *gradients) {
     const struct network_map *map = &network->map;
     int n = batch->n_tokens, embd = network->shape.n_embd, n_vocab = network->shape.n_vocab, n_rows = 0;
     norm(work->final, work->final_scale, work->out, network->weights + map->output_norm, n, embd);
@@ -455,7 +502,7 @@ static double output_learn(const struct network *network, struct network_work *w
     linear(work->logits, work->picked, network->transposed + map->embedding, n_rows, embd, n_vocab);
     double loss = cross_entropy(work->logits, work->rows, n_rows, batch, n_vocab);
     linear(work->d_picked, work->logits, network->weights + map->embedding, n_rows, n_vocab, embd);
-    matrix_multiply(work->gradients + map->embedding, embd, work->logits, 1, n_vocab, work->picked, embd, n_vocab, embd,
+    matrix_multiply(gradients + map->embedding, embd, work->logits, 1, n_vocab, work->picked, embd, n_vocab, embd,
                     n_rows, 1);
     memset(work->d_norm, 0, (size_t)n * (size_t)embd * sizeof(float));
     memset(work->d_stream, 0, (size_t)n * (size_t)embd * sizeof(float));
@@ -463,15 +510,16 @@ static double output_learn(const struct network *network, struct network_work *w
         memcpy(work->d_norm + (long)work->rows[r] * embd, work->d_picked + (long)r * embd,
                (unsigned)embd * sizeof(float));
     }
-    norm_backward(work->d_stream, work->gradients + map->output_norm, work->d_norm, work->out, work->final_scale,
+    norm_backward(work->d_stream, gradients + map->output_norm, work->d_norm, work->out, work->final_scale,
                   network->weights + map->output_norm, n, embd);
     return loss;
 }
 
-double network_learn(const struct network *network, struct network_work *work, const struct network_batch *batch) {
+double network_learn(const struct network *network, struct network_work *work, const struct network_batch *batch,
+                     float *gradients) {
     int n = batch->n_tokens, embd = network->shape.n_embd, n_layers = network->shape.n_layers;
     const float *embedding = network->weights + network->map.embedding;
-    float *d_embedding = work->gradients + network->map.embedding;
+    float *d_embedding = gradients + network->map.embedding;
     for (int t = 0; t < n; ++t) {
         memcpy(work->layers[0].in + (long)t * embd, embedding + (long)batch->tokens[t] * embd,
                (unsigned)embd * sizeof(float));
@@ -479,8 +527,8 @@ double network_learn(const struct network *network, struct network_work *work, c
     for (int i = 0; i < n_layers; ++i) {
         layer_forward(network, work, batch, i, i + 1 < n_layers ? work->layers[i + 1].in : work->out);
     }
-    double loss = output_learn(network, work, batch);
-    for (int i = n_layers - 1; i >= 0; --i) layer_backward(network, work, batch, i);
+    double loss = output_learn(network, work, batch, gradients);
+    for (int i = n_layers - 1; i >= 0; --i) layer_backward(network, work, batch, i, gradients);
     for (int t = 0; t < n; ++t) {
         float *to = d_embedding + (long)batch->tokens[t] * embd;
         for (int i = 0; i < embd; ++i) to[i] += work->d_stream[(long)t * embd + i];
@@ -489,32 +537,32 @@ double network_learn(const struct network *network, struct network_work *work, c
 }
 
 /* AdamW on a stretch of the weights. */
-static void step_range(struct network *network, const float *gradients, long begin, long end, float rate, float decay,
-                       int step) {
-    const float beta1 = 0.9f, beta2 = 0.98f, epsilon = 1e-8f;
-    const float correct1 = 1.0f / (1.0f - powf(beta1, (float)step)),
-                correct2 = 1.0f / (1.0f - powf(beta2, (float)step));
+static void step_range(struct network *network, const float *gradients, long begin, long end, const struct network_pace *pace,
+                       float decay) {
+    const float beta1 = 0.9f, beta2 = 0.98f, epsilon = 1e-8f, rate = pace->learning_rate;
+    const float correct1 = 1.0f / (1.0f - powf(beta1, (float)pace->step)),
+                correct2 = 1.0f / (1.0f - powf(beta2, (float)pace->step));
     float *weights = network->weights, *mean = network->mean, *variance = network->variance;
     for (long i = begin; i < end; ++i) {
-        float g = gradients[i];
+        float g = gradients[i] * pace->gradient_scale;
         mean[i] = beta1 * mean[i] + (1.0f - beta1) * g;
         variance[i] = beta2 * variance[i] + (1.0f - beta2) * g * g;
         weights[i] -= rate * (mean[i] * correct1 / (sqrtf(variance[i] * correct2) + epsilon) + decay * weights[i]);
     }
 }
 
-void network_step(struct network *network, const float *gradients, float learning_rate, float weight_decay, int step) {
+static long least(long a, long b) { return a < b ? a : b; }
+static long greatest(long a, long b) { return a > b ? a : b; }
+
+void network_step(struct network *network, const float *gradients, long begin, long end, const struct network_pace *pace) {
     const struct network_map *map = &network->map;
     long embd = network->shape.n_embd, at = 0;
     /* The weights of norms are scales around one, so that they must not decay. */
-    for (int i = 0; i < network->shape.n_layers; ++i) {
-        const long norms[] = {map->layers[i].attn_norm, map->layers[i].ffn_norm};
-        for (int j = 0; j < 2; ++j) {
-            step_range(network, gradients, at, norms[j], learning_rate, weight_decay, step);
-            step_range(network, gradients, norms[j], norms[j] + embd, learning_rate, 0, step);
-            at = norms[j] + embd;
-        }
+    for (int i = 0; i <= 2 * network->shape.n_layers; ++i) {
+        const struct network_layer_map *layer = &map->layers[i / 2];
+        long norm = i == 2 * network->shape.n_layers ? map->output_norm : i % 2 == 0 ? layer->attn_norm : layer->ffn_norm;
+        step_range(network, gradients, greatest(begin, at), least(end, norm), pace, pace->weight_decay);
+        step_range(network, gradients, greatest(begin, norm), least(end, norm + embd), pace, 0);
+        at = norm + embd;
     }
-    step_range(network, gradients, at, map->output_norm, learning_rate, weight_decay, step);
-    step_range(network, gradients, map->output_norm, map->size, learning_rate, 0, step);
 }

@@ -67,17 +67,26 @@ void network_free(struct network *network);
 struct network_work *network_work_new(const struct network_shape *shape, int max_tokens);
 void network_work_free(struct network_work *work);
 
-/* The gradients that network_learn has added up, in the order of the weights; write 0 to begin again. */
-float *network_work_gradients(struct network_work *work);
+/* To be called for each matrix, 0 to network_n_matrices() - 1, after the weights have changed and before network_learn. Several
+ * threads may do so, for different ones. */
+int network_n_matrices(const struct network *network);
+void network_prepare(struct network *network, int matrix);
 
-/* To be called after the weights have changed and before network_learn. */
-void network_prepare(struct network *network);
+/* Runs the batch forward and backward and adds the gradients of the weighted cross entropy to `gradients`, which are in the order
+ * of the weights. Returns that weighted cross entropy, summed over all targets. Several threads may call it, each with its own work
+ * and gradients. */
+double network_learn(const struct network *network, struct network_work *work, const struct network_batch *batch,
+                     float *gradients);
 
-/* Runs the batch forward and backward and adds the gradients of the weighted cross entropy to those in work.
- * Returns that weighted cross entropy, summed over all targets. Several threads may call it, each with its own work. */
-double network_learn(const struct network *network, struct network_work *work, const struct network_batch *batch);
+/* How a step goes. */
+struct network_pace {
+    float gradient_scale; /* the gradients are multiplied with this */
+    float learning_rate;
+    float weight_decay;
+    int step; /* counts from 1 */
+};
 
-/* One step of AdamW with the given gradients (already averaged). step counts from 1. */
-void network_step(struct network *network, const float *gradients, float learning_rate, float weight_decay, int step);
+/* One step of AdamW for the weights from begin to end. Several threads may do so, for different ones. */
+void network_step(struct network *network, const float *gradients, long begin, long end, const struct network_pace *pace);
 
 #endif

@@ -48,9 +48,10 @@ static int make_empty(struct tokenizer *tokenizer, int capacity) {
     return 0;
 }
 
-/* The tokens that are the same for every corpus: control tokens, bytes, and the printable characters of ASCII. */
+/* The tokens that are the same for every corpus: control tokens, bytes, the printable characters of ASCII, and pairs of digits. */
 static int add_fixed_tokens(struct tokenizer *tokenizer) {
-    static const char *const control[] = {"<unk>", "<s>", "<|im_end|>", "<|im_start|>"};
+    static const char *const control[] = {"<unk>",       "<s>",          "<|im_end|>",      "<|im_start|>",     "<think>",
+                                          "</think>",    "<tool_call>",  "</tool_call>",    "<tool_response>",  "</tool_response>"};
     char text[16];
     for (int i = 0; i < TOKEN_BYTE_0; ++i) {
         if (add(tokenizer, control[i], strlen(control[i]))) return -1;
@@ -61,6 +62,10 @@ static int add_fixed_tokens(struct tokenizer *tokenizer) {
     }
     for (char c = ' '; c <= '~'; ++c) {
         if (c == ' ' ? add(tokenizer, SPACE, SPACE_SIZE) : add(tokenizer, &c, 1)) return -1;
+    }
+    for (int i = 0; i < 100; ++i) {
+        snprintf(text, sizeof text, "%02d", i);
+        if (add(tokenizer, text, 2)) return -1;
     }
     return 0;
 }
@@ -82,10 +87,9 @@ struct word_list {
 };
 
 static int kind_of(unsigned char c) {
-    if (c >= 0x80 || c < ' ') return 0; /* never part of a piece */
+    if (c >= 0x80 || c < ' ' || isdigit(c)) return 0; /* never part of a piece */
     if (isalpha(c) || c == '_') return 1;
-    if (isdigit(c)) return 2;
-    return 3;
+    return 2;
 }
 
 /* Length of the word at the beginning of the text: an optional space, then characters of one kind. */
@@ -342,6 +346,13 @@ int tokenizer_encode(const struct tokenizer *tokenizer, const char *text, size_t
     }
     encode_plain(tokenizer, text + begin, size_bytes - begin, &sink);
     return sink.n_tokens;
+}
+
+int tokenizer_bytes(const struct tokenizer *tokenizer, int token) {
+    if (token >= TOKEN_BYTE_0 && token < TOKEN_FIRST_PIECE) return 1;
+    int n = 0;
+    for (const char *text = tokenizer->texts[token]; *text; ++n) text += strncmp(text, SPACE, SPACE_SIZE) == 0 ? SPACE_SIZE : 1;
+    return n;
 }
 
 enum token_type tokenizer_type(int token) {

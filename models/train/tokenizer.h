@@ -14,7 +14,13 @@ enum {
     TOKEN_BEGIN = 1,  /* never used; llama.cpp wants one */
     TOKEN_IM_END = 2, /* ends a message, and the answer */
     TOKEN_IM_START = 3,
-    TOKEN_BYTE_0 = 4,
+    TOKEN_THINK = 4, /* a thought, a call and what a tool says: where each begins and ends */
+    TOKEN_THINK_END = 5,
+    TOKEN_CALL = 6,
+    TOKEN_CALL_END = 7,
+    TOKEN_RESPONSE = 8,
+    TOKEN_RESPONSE_END = 9,
+    TOKEN_BYTE_0 = 10,
     TOKEN_FIRST_PIECE = TOKEN_BYTE_0 + 256,
 };
 
@@ -36,8 +42,9 @@ struct tokenizer_sample {
 };
 
 /* Chooses up to n_tokens tokens for the given texts (Sennrich, Haddow, Birch: Neural Machine Translation of Rare Words
- * with Subword Units, 2016). Pieces stay inside a word; a leading space belongs to the word. Characters outside ASCII
- * get no pieces and are always written as bytes. n_tokens must be greater than TOKEN_FIRST_PIECE + 95.
+ * with Subword Units, 2016). Pieces stay inside a word; a leading space belongs to the word. Of digits there are all
+ * pairs and nothing longer, so that any number can be copied. Characters outside ASCII get no pieces and are always written as bytes.
+ * n_tokens must be greater than TOKEN_FIRST_PIECE + 195.
  * Returns 0, or -1 if out of memory. The caller ends it with tokenizer_free. */
 int tokenizer_train(struct tokenizer *tokenizer, const struct tokenizer_sample *samples, int n_samples, int n_tokens);
 
@@ -49,6 +56,9 @@ int tokenizer_restore(struct tokenizer *tokenizer, const char *const *texts, int
  * returns how many there are in all, so a greater value than max_tokens means that the buffer was too small. */
 int tokenizer_encode(const struct tokenizer *tokenizer, const char *text, size_t size_bytes, int *tokens,
                      int max_tokens);
+
+/* How many bytes of a text a token stands for. */
+int tokenizer_bytes(const struct tokenizer *tokenizer, int token);
 
 /* tokenizer.ggml.token_type of a token. */
 enum token_type tokenizer_type(int token);

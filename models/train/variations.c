@@ -31,43 +31,22 @@ static void unescape_ends(char *text) {
 
 int variations_load(struct variations *variations, const char *path, char *error, size_t error_size) {
     *variations = (struct variations){0};
-    if (corpus_lines_load(&variations->lines, path, error, error_size)) return -1;
+    struct corpus_section sections[] = {
+        {.name = "[frames]"}, {.name = "[openings]"}, {.name = "[fillers]"}, {.name = "[patterns]"}, {.name = "[everyday]"}};
     const struct {
-        const char *name;
         char ***items;
         int *n_items;
-    } sections[] = {
-        {"[frames]", &variations->frames, &variations->n_frames},
-        {"[openings]", &variations->openings, &variations->n_openings},
-        {"[fillers]", &variations->fillers, &variations->n_fillers},
-        {"[patterns]", &variations->patterns, &variations->n_patterns},
-        {"[everyday]", &variations->everyday, &variations->n_everyday},
-    };
+    } places[] = {{&variations->frames, &variations->n_frames},
+                  {&variations->openings, &variations->n_openings},
+                  {&variations->fillers, &variations->n_fillers},
+                  {&variations->patterns, &variations->n_patterns},
+                  {&variations->everyday, &variations->n_everyday}};
     const int n_sections = sizeof sections / sizeof *sections;
-    int current = -1;
-    for (int i = 0; i < variations->lines.n_lines; ++i) {
-        char *line = variations->lines.lines[i];
-        if (line[0] == '[') {
-            for (current = n_sections - 1; current >= 0 && strcmp(line, sections[current].name) != 0; --current) {
-            }
-            if (current >= 0) {
-                *sections[current].items = &variations->lines.lines[i + 1];
-                continue;
-            }
-        }
-        if (current < 0) {
-            snprintf(error, error_size, "%s: '%s' is not a section, or stands before the first one", path, line);
-            variations_free(variations);
-            return -1;
-        }
-        unescape_ends(line);
-        ++*sections[current].n_items;
-    }
+    if (corpus_sections_load(&variations->lines, sections, n_sections, path, error, error_size)) return -1;
     for (int s = 0; s < n_sections; ++s) {
-        if (*sections[s].n_items > 0) continue;
-        snprintf(error, error_size, "%s: there is nothing in section %s", path, sections[s].name);
-        variations_free(variations);
-        return -1;
+        *places[s].items = sections[s].items;
+        *places[s].n_items = sections[s].n_items;
+        for (int i = 0; i < sections[s].n_items; ++i) unescape_ends(sections[s].items[i]);
     }
     return 0;
 }
@@ -229,6 +208,11 @@ static void upper_case(char *text) {
     for (; *text; ++text) *text = (char)toupper((unsigned char)*text);
 }
 
+void variations_frame(const struct variations *variations, struct random_source *random, char question[QUESTION_SIZE_BYTES]) {
+    if (random_chance(random, 0.5)) question[0] = (char)tolower((unsigned char)question[0]);
+    put_in_frame(pick(random, variations->frames, variations->n_frames), question);
+}
+
 void variations_of_question(const struct variations *variations, struct random_source *random, const char *question,
                             char varied[QUESTION_SIZE_BYTES]) {
     snprintf(varied, QUESTION_SIZE_BYTES, "%s", question);
@@ -239,8 +223,7 @@ void variations_of_question(const struct variations *variations, struct random_s
     change_end_mark(random, varied);
     double chance = CHANCE_FRAME;
     while (random_chance(random, chance)) {
-        if (random_chance(random, 0.5)) varied[0] = (char)tolower((unsigned char)varied[0]);
-        put_in_frame(pick(random, variations->frames, variations->n_frames), varied);
+        variations_frame(variations, random, varied);
         chance = CHANCE_SECOND_FRAME;
     }
     if (random_chance(random, CHANCE_LOWER_CASE)) lower_case(varied);

@@ -34,6 +34,9 @@ void variations_free(struct variations *variations);
 void variations_of_question(const struct variations *variations, struct random_source *random, const char *question,
                             char varied[QUESTION_SIZE_BYTES]);
 
+/* Puts polite words and the like around a question. */
+void variations_frame(const struct variations *variations, struct random_source *random, char question[QUESTION_SIZE_BYTES]);
+
 /* Makes up a question about something the model does not know: everyday words in sentence patterns, heaps of words, or
  * random letters. */
 void variations_make_up(const struct variations *variations, struct random_source *random,

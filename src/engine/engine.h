@@ -175,6 +175,13 @@ struct engine {
 /* ---- opening -------------------------------------------------------------------------------------------------------
  * On error *result is NULL and `message` (of `message_size` bytes) says what was wrong, with the values and what to do. */
 
+/* Whether models think that can. The numbers are those of the host's --reasoning. */
+typedef enum engine_thinking {
+    ENGINE_THINKING_AUTO, /* as the model's file says (lipc.enable_thinking); otherwise it does */
+    ENGINE_THINKING_ON,
+    ENGINE_THINKING_OFF,
+} engine_thinking;
+
 typedef struct llama_engine_options {
     const char *model_path;
     uint32_t n_ctx;       /* tokens of context of each sequence; 0: as the model was trained, but at most n_ctx_limit */
@@ -193,7 +200,7 @@ typedef struct llama_engine_options {
     const char *chat_template;        /* NULL: the model's own; a name or a Jinja text, see llama/common/chat.h */
     const char *chat_template_kwargs; /* NULL, or a JSON object of further variables for it */
     const char *reasoning_format;     /* NULL or "auto": thoughts are told apart; "none": they stay in the text */
-    bool no_thinking;                 /* unless a request says otherwise */
+    engine_thinking thinking;         /* unless a request says otherwise */
     int32_t thinking_budget;          /* tokens of thoughts at most, likewise; 0: any number */
     bool is_repeatable;   /* each answer is evaluated by itself, its prompt from the beginning and in chunks of one size, and
                              each of its tokens alone: the same bytes, whatever is beside it, and also if it is resumed */

@@ -131,7 +131,7 @@ static int open_model(loader *loader, const char *path, const engine_callbacks *
         .chat_template = chat_template,
         .chat_template_kwargs = options->chat_template_kwargs,
         .reasoning_format = formats[options->reasoning_format],
-        .no_thinking = options->reasoning == 2,
+        .thinking = (engine_thinking)options->reasoning,
         .thinking_budget = options->reasoning_budget,
         .is_repeatable = options->repeatable,
         .no_warm_up = options->no_warmup,

@@ -34,7 +34,7 @@ typedef struct host_options {
     const char *chat_template_file;   /* NULL: none */
     const char *chat_template_kwargs;
     int reasoning_format;             /* index into HOST_REASONING_FORMATS */
-    int reasoning;                    /* 0 auto, 1 on, 2 off */
+    int reasoning;                    /* 0 auto, 1 on, 2 off: engine_thinking */
     int32_t reasoning_budget;         /* tokens; 0: any number */
     log_level log_level;
     bool ignore_eos;

@@ -82,6 +82,28 @@ static void another_model(void) {
     segment_close(&segment);
 }
 
+static void thoughts_and_calls(void) {
+    static const char tools[] = "[{\"type\":\"function\",\"function\":{\"name\":\"calculate\",\"parameters\":{\"type\":\"object\","
+                                "\"properties\":{\"expression\":{\"type\":\"string\"}},\"required\":[\"expression\"]}}}]";
+    cli cli;
+    test_step("a thought where one is asked for, and the calls of tools");
+    RUN(&cli, CLI_EXIT_OK, NULL, "ask", "--temp", "0", "What is C++?");
+    char *plain = strdup(cli.out);
+    cli_free(&cli);
+    RUN(&cli, CLI_EXIT_OK, NULL, "ask", "--temp", "0", "--think", "-v", "What is C++?");
+    CHECK_TEXT(cli.out, plain);
+    check_said(&cli, "(thought for ");
+    cli_free(&cli);
+    free(plain);
+    RUN(&cli, CLI_EXIT_OK, NULL, "ask", "--temp", "0", "--think", "--json", "What is C++?");
+    CHECK_SAY(strncmp(cli.out, "{\"type\":\"thought\",\"text\":\"", 26) == 0, "%.200s", cli.out);
+    cli_free(&cli);
+    RUN(&cli, CLI_EXIT_OK, tools, "ask", "--temp", "0", "--tools", "/dev/stdin", "What is 12*7 and 9+4?");
+    check_said(&cli, "the model calls calculate {\"expression\": \"12*7\"} (id ");
+    check_said(&cli, "the model calls calculate {\"expression\": \"9+4\"} (id ");
+    cli_free(&cli);
+}
+
 static void without_host(void) {
     cli cli;
     test_step("no host");
@@ -109,6 +131,7 @@ static void without_host(void) {
     RUN(&cli, CLI_EXIT_OK, NULL, "ask", "-m", "other.gguf", "-n", "1", "hello");
     check_said(&cli, "--model does not change it");
     cli_free(&cli);
+    thoughts_and_calls();
     another_model();
     RUN(&cli, CLI_EXIT_OK, NULL, "stop");
     CHECK_TEXT(cli.err, "");

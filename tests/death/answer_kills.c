@@ -1,26 +1,17 @@
 /* answer_kills.c - the worker is killed behind each single token of an answer that follows a schema, of one with a thought, and
- * of one with a thought and two calls of tools, all made by the real engine: the same parts as without, every time.
+ * of one with a thought and two calls of a tool, all by the embedded model: the same parts as without, every time.
  *
- *     answer_kills FOLDER [EACH [TRIES]]     of llama.cpp's test data; behind each EACH-th token, with so many tries for each
- *
- * The embedded model knows no tools. The schema makes it speak JSON; under a template that begins with a thought, the budget of
- * thoughts makes it end that. What calls tools is a model that says a given text: its weights know which piece follows which.
+ *     answer_kills [EACH [TRIES]]     behind each EACH-th token, with so many tries for each
  *
  * The killer watches the stream. Where the worker was faster, the token that it came to counts, and the killer tries again. A
  * machine may be too busy for it to hit each one: the test says how many it hit.
  */
 #include "../modern/parts_test.h"
-#include "../support/test_model.h"
 #include "worker_test.h"
 
 enum { TOKENS_MOST = 128 };
 
 static int each_token = 1, n_tries_most = 2;
-
-static const char *const says[] = {
-    "<think>", "\nTwo", " zönes", ",", " so", " I", " ask", " twice", ".\n", "</think>", "\n\n", "I look", " at the", " clock.\n",
-    "<tool_call>", "\n{\"name\":", " \"time\"", ", \"argu", "ments\": {\"zone\"", ": \"UT", "C\"}", "}\n</tool", "_call>", "\n<tool_call>\n",
-    "{\"name\": \"ti", "me\", \"arguments\":", " {\"zone\": \"C", "ET\"", "}}\n", "</tool_call>", NULL};
 
 #define USER "{\"role\":\"user\",\"content\":\"What is a pointer?\"}"
 
@@ -30,17 +21,18 @@ static const char schema[] =
     "\"minItems\":1,\"maxItems\":2},\"n\":{\"type\":\"integer\",\"minimum\":10,\"maximum\":500}},\"required\":[\"kind\",\"words\",\"n\"],"
     "\"additionalProperties\":false}}}}";
 
-static const char thinking[] = "{\"messages\":[" USER "],\"thinking_budget_tokens\":9}";
+static const char thinking[] = "{\"messages\":[" USER "],\"enable_thinking\":true}";
 
 static const char calling[] =
-    "{\"messages\":[" USER "],\"tools\":[{\"type\":\"function\",\"function\":{\"name\":\"time\",\"description\":\"The time.\",\"parameters\":{"
-    "\"type\":\"object\",\"properties\":{\"zone\":{\"type\":\"string\"}},\"required\":[\"zone\"]}}}],\"parallel_tool_calls\":true}";
+    "{\"messages\":[{\"role\":\"user\",\"content\":\"What is 12*7 and 9+4?\"}],\"enable_thinking\":true,\"parallel_tool_calls\":true,"
+    "\"tools\":[{\"type\":\"function\",\"function\":{\"name\":\"calculate\",\"description\":\"Works out an arithmetic expression.\","
+    "\"parameters\":{\"type\":\"object\",\"properties\":{\"expression\":{\"type\":\"string\"}},\"required\":[\"expression\"]}}}]}";
 
 static lipc_stream *ask_for(lipc_client *client, const char *document) {
     lipc_request request;
     lipc_request_init(&request);
     request.document = document;
-    request.n_predict = 70;
+    request.n_predict = 110;
     request.temperature = 0;
     request.seed = 7;
     return submit(client, &request);
@@ -48,8 +40,8 @@ static lipc_stream *ask_for(lipc_client *client, const char *document) {
 
 /* Ids that are made depend on the request. */
 static char *without_ids(char *text) {
-    for (char *at = text; (at = strstr(at, "time ")); at += 5)
-        for (char *id = at + 5; *id && *id != ' '; id++) *id = '#';
+    for (char *at = text; (at = strstr(at, "calculate ")); at += 10)
+        for (char *id = at + 10; *id && *id != ' '; id++) *id = '#';
     return text;
 }
 
@@ -132,18 +124,12 @@ static void check_each(const char *what, const char *const *arguments, const cha
 
 int main(int argc, char **argv) {
     test_begin("answer_kills", 300);
-    CHECK(argc > 1);
-    if (argc > 2) each_token = atoi(argv[2]);
-    if (argc > 3) n_tries_most = atoi(argv[3]);
+    if (argc > 1) each_token = atoi(argv[1]);
+    if (argc > 2) n_tries_most = atoi(argv[2]);
     expect_crashes();
-    char thinker[4096], caller[4096], model[64];
-    snprintf(thinker, sizeof thinker, "%s/templates/Qwen-QwQ-32B.jinja", argv[1]);
-    snprintf(caller, sizeof caller, "%s/templates/Qwen-Qwen3-0.6B.jinja", argv[1]);
-    snprintf(model, sizeof model, "/tmp/lipctest_says_%d.gguf", (int)getpid());
-    test_model_write_saying(model, says);
-    check_each("schema", EMBEDDED("--repeatable"), schema, "\"kind\"");
-    check_each("thinking", EMBEDDED("--repeatable", "--chat-template-file", thinker), thinking, "[0:");
-    check_each("calling", EMBEDDED("--repeatable", "-m", model, "--chat-template-file", caller), calling, "{2:1:time");
-    unlink(model);
+    const char *const *arguments = EMBEDDED("--repeatable");
+    check_each("schema", arguments, schema, "\"kind\"");
+    check_each("thinking", arguments, thinking, "[0:I know this one: What is a pointer?");
+    check_each("calling", arguments, calling, "{2:1:calculate");
     return test_end();
 }

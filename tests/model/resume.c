@@ -84,6 +84,7 @@ static engine_request ask_mirostat(int version) {
     request.sampling.mirostat = version;
     request.sampling.mirostat_tau = 3;
     request.sampling.mirostat_eta = 0.5f;
+    request.sampling.ignore_eos = true; /* as random as that, it may end at once */
     return request;
 }
 

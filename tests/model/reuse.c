@@ -108,8 +108,8 @@ static void reuse_after_cuts(void) {
 
 /* ---- drafts -------------------------------------------------------------------------------------------------------- */
 
-/* What a probability's logarithm may differ by in batches of other shapes, which round in other ways. */
-#define ROUNDING 1e-4f
+/* What a probability's logarithm may differ by in batches of other shapes, which round in other ways: 1e-4 has been seen. */
+#define ROUNDING 1e-3f
 
 static void compare_logprobs(const answer *got, const answer *expected) {
     CHECK_TEXT(got->text, expected->text);

@@ -4,7 +4,7 @@
 #include "../death/worker_test.h"
 #include "../support/test_model.h"
 
-enum { TUTOR_VOCABULARY = 1280, SMALL_WORDS = 50, SMALL_VOCABULARY = 259 + SMALL_WORDS, SLOW_WORDS = 6000,
+enum { TUTOR_VOCABULARY = 1376, SMALL_WORDS = 50, SMALL_VOCABULARY = 259 + SMALL_WORDS, SLOW_WORDS = 6000,
        SLOW_VOCABULARY = 259 + SLOW_WORDS, LONG_ANSWER = 400, SHORT_ANSWER = 40 };
 
 static char tutor[4096], small[64], slow[64], cut[64], unusable[64], text_file[64], lost[64];

@@ -70,11 +70,11 @@ static void loading(const char *instance) {
     CHECK_INT(larger.more[0], ==, 0);
     CHECK_INT(status.load_per_mille, ==, 1000);
     CHECK_INT(status.n_ctx, >, 0);
-    CHECK_INT(status.n_vocab, ==, 1280);
+    CHECK_INT(status.n_vocab, ==, 1376);
     CHECK_INT(status.n_parallel, ==, 1);
     CHECK_INT(status.n_streams, ==, 8);
     CHECK_INT(status.n_clients, ==, 1);
-    CHECK_INT(status.n_parameters, ==, 1016960);
+    CHECK_INT(status.n_parameters, ==, 1029248);
     CHECK_INT(strlen(status.model), >, 0);
     CHECK_INT(strlen(status.host_version), >, 0);
     lipc_stream_close(first);

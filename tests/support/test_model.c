@@ -1,6 +1,4 @@
-/* test_model.c - see test_model.h. All weights are zero, so all logits are equal, whatever the prompt. One that says a text has
- * no weights but those before and behind its layers: a piece's state is a direction of its own, in which only the next one's
- * row looks; all else, as the end of a prompt, lies in the direction of the first. */
+/* test_model.c - see test_model.h. All weights are zero, so all logits are equal, whatever the prompt. */
 #include "test_model.h"
 
 #include "harness.h"
@@ -9,16 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { WIDTH = TEST_MODEL_PIECES + 1, N_SPECIAL = 3, N_BYTE_TOKENS = 256, ALIGNMENT = 32, N_TENSORS = 12, N_FACTS = 15 };
+enum { WIDTH = 32, N_SPECIAL = 3, N_BYTE_TOKENS = 256, ALIGNMENT = 32, N_TENSORS = 12, N_FACTS = 15 };
 enum { GGUF_U32 = 4, GGUF_I32 = 5, GGUF_F32 = 6, GGUF_BOOL = 7, GGUF_TEXT = 8, GGUF_ARRAY = 9 };
 enum { TOKEN_NORMAL = 1, TOKEN_UNKNOWN = 2, TOKEN_CONTROL = 3, TOKEN_BYTE = 6 };
-
-#define SURE 4.0f /* the next piece's logit is sqrt(WIDTH) times as much above all others */
-
-typedef struct words {
-    uint32_t n;
-    const char *const *pieces; /* NULL: made up */
-} words;
 
 typedef struct tensor {
     const char *name;
@@ -58,7 +49,7 @@ static void put_array(FILE *file, const char *key, uint32_t type, uint32_t n) {
     put_u64(file, n);
 }
 
-static void put_token(FILE *file, const words *words, uint32_t token, uint64_t *random) {
+static void put_token(FILE *file, uint32_t token, uint64_t *random) {
     static const char *const special[N_SPECIAL] = {"<unk>", "<s>", "</s>"};
     static const char *const characters[] = {"a", "e", "n", " ", "ü", "ß", "→", "你", "🚀", "😀"};
     char text[256] = "";
@@ -71,10 +62,6 @@ static void put_token(FILE *file, const words *words, uint32_t token, uint64_t *
         put_text(file, text);
         return;
     }
-    if (words->pieces) {
-        put_text(file, words->pieces[token - N_SPECIAL - N_BYTE_TOKENS]);
-        return;
-    }
     /* The number makes it unlike all others. */
     size_t n = (size_t)snprintf(text, sizeof text, "%u", token), end = 40 + test_random(random, 160);
     while (n < end) {
@@ -84,7 +71,7 @@ static void put_token(FILE *file, const words *words, uint32_t token, uint64_t *
     put_text(file, text);
 }
 
-static void put_facts(FILE *file, const words *words, uint32_t n_vocab) {
+static void put_facts(FILE *file, uint32_t n_vocab) {
     static const float epsilon = 1e-5f, no_score;
     static const unsigned char yes = 1;
     uint64_t random = 42;
@@ -101,7 +88,7 @@ static void put_facts(FILE *file, const words *words, uint32_t n_vocab) {
     put_text(file, "llama");
     put_array(file, "tokenizer.ggml.tokens", GGUF_TEXT, n_vocab);
     for (uint32_t i = 0; i < n_vocab; i++)
-        put_token(file, words, i, &random);
+        put_token(file, i, &random);
     put_array(file, "tokenizer.ggml.scores", GGUF_F32, n_vocab);
     for (uint32_t i = 0; i < n_vocab; i++)
         put(file, &no_score, sizeof no_score);
@@ -123,28 +110,8 @@ static void align(FILE *file) {
         fputc(0, file);
 }
 
-/* The direction of a token's row, or -1: none. */
-static int direction_of(const words *words, int tensor, uint32_t token) {
-    enum { EMBEDDING = 0, OUTPUT = 2, END = 2 };
-    uint32_t first = N_SPECIAL + N_BYTE_TOKENS;
-    if (!words->pieces) return -1;
-    if (tensor == EMBEDDING) return token < first ? 0 : (int)(token - first) + 1;
-    if (tensor == OUTPUT && token >= first) return (int)(token - first);
-    return tensor == OUTPUT && token == END ? (int)words->n : -1;
-}
-
-static void put_weights(FILE *file, const words *words, int tensor, uint64_t n_rows) {
-    for (uint64_t row = 0; row < (n_rows ? n_rows : 1); row++) {
-        int direction = n_rows ? direction_of(words, tensor, (uint32_t)row) : -1;
-        for (int k = 0; k < WIDTH; k++) {
-            float value = n_rows == 0 ? 1.0f : k == direction ? SURE : 0.0f;
-            put(file, &value, sizeof value);
-        }
-    }
-}
-
-static void write_model(const char *path, const words *words) {
-    uint32_t n_vocab = N_SPECIAL + N_BYTE_TOKENS + words->n;
+void test_model_write(const char *path, int n_words) {
+    uint32_t n_vocab = N_SPECIAL + N_BYTE_TOKENS + (uint32_t)n_words;
     const tensor tensors[N_TENSORS] = {
         {"token_embd.weight", n_vocab},      {"output_norm.weight", 0},          {"output.weight", n_vocab},
         {"blk.0.attn_norm.weight", 0},       {"blk.0.attn_q.weight", WIDTH},     {"blk.0.attn_k.weight", WIDTH},
@@ -156,7 +123,7 @@ static void write_model(const char *path, const words *words) {
     put_u32(file, 3);
     put_u64(file, N_TENSORS);
     put_u64(file, N_FACTS);
-    put_facts(file, words, n_vocab);
+    put_facts(file, n_vocab);
     uint64_t offset = 0;
     for (int i = 0; i < N_TENSORS; i++) {
         put_text(file, tensors[i].name);
@@ -164,22 +131,15 @@ static void write_model(const char *path, const words *words) {
         put_u64(file, WIDTH);
         if (tensors[i].rows)
             put_u64(file, tensors[i].rows);
-        put_u32(file, 0); /* 32-bit floats: a row is a multiple of the alignment */
+        put_u32(file, 0); /* 32-bit floats: a row of 32 is a multiple of the alignment */
         put_u64(file, offset);
         offset += (tensors[i].rows ? tensors[i].rows : 1) * WIDTH * sizeof(float);
     }
     align(file);
-    for (int i = 0; i < N_TENSORS; i++) put_weights(file, words, i, tensors[i].rows);
+    for (int i = 0; i < N_TENSORS; i++)
+        for (uint64_t k = 0; k < (tensors[i].rows ? tensors[i].rows : 1) * WIDTH; k++) {
+            float value = tensors[i].rows ? 0.0f : 1.0f;
+            put(file, &value, sizeof value);
+        }
     CHECK_INT(fclose(file), ==, 0);
-}
-
-void test_model_write(const char *path, int n_words) {
-    write_model(path, &(words){(uint32_t)n_words, NULL});
-}
-
-void test_model_write_saying(const char *path, const char *const *pieces) {
-    uint32_t n = 0;
-    while (pieces[n]) n++;
-    CHECK_INT(n, <=, TEST_MODEL_PIECES);
-    write_model(path, &(words){n, pieces});
 }

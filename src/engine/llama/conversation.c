@@ -11,7 +11,7 @@ int conversation_open(struct llama_engine *engine) {
         .template_text = options->chat_template,
         .template_kwargs = options->chat_template_kwargs,
         .reasoning_format = options->reasoning_format,
-        .no_thinking = options->no_thinking,
+        .thinking = options->thinking,
         .thinking_budget = options->thinking_budget,
     };
     engine->chat = chat_open(engine->model, &chosen, engine->base.message, sizeof engine->base.message);

@@ -50,6 +50,12 @@ std::string choose_template(chat &chat, const char *given) {
     return text;
 }
 
+/* A model's file may say that it only thinks where it is asked to: llama.cpp knows no key for that, so this is ours. */
+bool thinks_by_default(const llama_model *model) {
+    char value[8] = "";
+    return llama_model_meta_val_str(model, "lipc.enable_thinking", value, sizeof value) < 0 || strcmp(value, "false") != 0;
+}
+
 std::map<std::string, std::string> read_kwargs(const char *text) {
     std::map<std::string, std::string> kwargs;
     if (!text || text[0] == 0) return kwargs;
@@ -69,11 +75,13 @@ void configure(chat &chat, const chat_options &options) {
     }
     chat.kwargs = {{"preserve_reasoning", "true"}}; /* llama-server's default */
     for (const auto &[key, value] : read_kwargs(options.template_kwargs)) chat.kwargs[key] = value;
-    chat.enable_thinking = !options.no_thinking;
     chat.thinking_budget = options.thinking_budget > 0 ? options.thinking_budget : -1;
     std::string text = choose_template(chat, options.template_text);
     if (chat.name == "plain") return;
     chat.templates = common_chat_templates_init(chat.model, text);
+    bool is_own = text.empty();
+    chat.thinks_if_asked = options.thinking == ENGINE_THINKING_AUTO && is_own && !thinks_by_default(chat.model);
+    chat.enable_thinking = options.thinking != ENGINE_THINKING_OFF && !chat.thinks_if_asked;
     chat.enable_thinking &= chat.is_jinja && common_chat_templates_support_enable_thinking(chat.templates.get());
 }
 
@@ -120,7 +128,7 @@ common_chat_templates_inputs make_inputs(const chat &chat, const chat_document &
     inputs.continue_final_message = document.continuation;
     inputs.add_generation_prompt = document.continuation == COMMON_CHAT_CONTINUATION_NONE;
     inputs.reasoning_format = document.reasoning_format.value_or(chat.reasoning_format);
-    inputs.enable_thinking = chat.enable_thinking;
+    inputs.enable_thinking = chat.enable_thinking || (chat.thinks_if_asked && !document.reasoning_effort.empty());
     inputs.chat_template_kwargs = chat.kwargs;
     common_json kwargs = shield(document.template_kwargs);
     for (const auto &[key, value] : kwargs.items()) inputs.chat_template_kwargs[key] = value.dump();

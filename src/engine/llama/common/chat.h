@@ -26,7 +26,7 @@ typedef struct chat_options {
     const char *template_text;
     const char *template_kwargs;  /* NULL, or a JSON object: further variables for the template, unless a document has them */
     const char *reasoning_format; /* NULL or "auto", "deepseek": thoughts are told apart; "none": they stay in the text */
-    bool no_thinking;             /* unless a document says otherwise */
+    engine_thinking thinking;     /* unless a document says otherwise */
     int thinking_budget;          /* tokens of thoughts at most, unless a document says otherwise; 0: any number */
 } chat_options;
 

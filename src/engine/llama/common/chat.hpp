@@ -18,6 +18,7 @@ struct chat {
     std::map<std::string, std::string> kwargs;
     common_reasoning_format reasoning_format = COMMON_REASONING_FORMAT_AUTO;
     bool enable_thinking = true;
+    bool thinks_if_asked = false; /* the model's file says so, and nobody else said anything */
     int thinking_budget = -1;
 
     explicit chat(const llama_model *model)
