@@ -408,21 +408,21 @@ def ask(name, *more):
 def hosts(hub):
     step("a host that fetches its model at its start, and another while it serves")
     content = content_of(MODEL)
-    hub.publish("slow/tutor", {"tutor-Q8_0.gguf": content})
-    hub.publish("slow/again", {"again-Q8_0.gguf": content})
+    hub.publish("crawl/tutor", {"tutor-Q8_0.gguf": content})
+    hub.publish("crawl/again", {"again-Q8_0.gguf": content})
     place = Place(hub, "hosts", HF_TOKEN=TOKEN)
     name = f"lipctest{os.getpid()}_fetch"
-    host = place.start("-hf", "slow/tutor", "--name", name, "-t", "1")
+    host = place.start("-hf", "crawl/tutor", "--name", name, "-t", "1")
     try:
         wait_until(lambda: status_of(name).get("download_bytes", 0) > 0, "the host's download")
         status = status_of(name)
         check(status["state"] == "loading" and status["download_total"] == len(content), status)
-        check("slow/tutor" not in open(f"/proc/{host.pid}/maps").read())
+        check("crawl/tutor" not in open(f"/proc/{host.pid}/maps").read())
         answer = ask(name).stdout
         check(len(answer) > 4 and status_of(name)["state"] == "ready", answer)
         check(status_of(name)["download_total"] == 0)
 
-        loading = place.start("load", "-hf", "slow/again", "--name", name, program=LLAMAIPC)
+        loading = place.start("load", "-hf", "crawl/again", "--name", name, program=LLAMAIPC)
         wait_until(lambda: status_of(name).get("download_bytes", 0) > 0, "the second download")
         check(ask(name).stdout == answer, "it does not serve while it fetches")
         commands = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True).stdout
@@ -434,7 +434,7 @@ def hosts(hub):
         check(place.partial() > 0 and ask(name).stdout == answer)
 
         step("its fetching process is killed, and its worker")
-        loading = place.start("load", "-hf", "slow/again", "--name", name, program=LLAMAIPC)
+        loading = place.start("load", "-hf", "crawl/again", "--name", name, program=LLAMAIPC)
         wait_until(lambda: status_of(name).get("download_bytes", 0) > 0, "the third download")
         worker = status_of(name)["worker_pid"]
         child = int(subprocess.run(["ps", "-o", "pid=", "--ppid", str(worker)], capture_output=True, text=True).stdout.split()[0])

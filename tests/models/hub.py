@@ -1,5 +1,6 @@
 """hub.py - a model hub of the test's own: nginx with the Hub's paths, files that are made here, and what servers do wrong."""
 
+import ctypes
 import hashlib
 import json
 import os
@@ -32,6 +33,7 @@ http {{
         location /private/ {{ if ($http_authorization != "Bearer {token}") {{ return 401; }} }}
         location /api/models/private/ {{ if ($http_authorization != "Bearer {token}") {{ return 401; }} }}
         location /slow/ {{ limit_rate {slow}; }}
+        location /crawl/ {{ limit_rate {crawl}; }}
         location /busy/ {{ limit_req zone=once; limit_req_status 429; error_page 429 = @busy; }}
         location @busy {{ add_header Retry-After 1 always; return 429; }}
         location /whole/ {{ max_ranges 0; limit_rate {slow}; }}
@@ -66,6 +68,11 @@ def free_ports(n):
     return ports
 
 
+def die_with_parent():
+    """Also if the test is killed: 1 is PR_SET_PDEATHSIG."""
+    ctypes.CDLL(None).prctl(1, signal.SIGTERM)
+
+
 class Hub:
     """The server, and the files that it gives."""
 
@@ -79,13 +86,14 @@ class Hub:
                         "-out", f"{folder}/certificate.pem"], check=True, capture_output=True)
         with open(f"{folder}/nginx.conf", "w") as file:
             file.write(CONFIGURATION.format(user="user root;\n" if os.geteuid() == 0 else "", folder=folder, port=self.port, other_port=self.other_port, tls_port=self.tls_port,
-                                            token=token, slow=slow, commit=COMMIT))
+                                            token=token, slow=slow, crawl="300k", commit=COMMIT))
         self.process = None
         self.start()
 
     def start(self):
         self.process = subprocess.Popen(["nginx", "-c", f"{self.folder}/nginx.conf", "-p", self.folder],
-                                        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+                                        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                                        preexec_fn=die_with_parent)
         end = time.monotonic() + 60
         while time.monotonic() < end:
             try:
