@@ -19,7 +19,7 @@ BEGIN, END = "<!-- figures: scripts/side_by_side.py -->\n", "<!-- end of figures
 
 ROWS = [
     ("lines of code to the first token", "lines", "{:.0f}"),
-    ("first token, prompt of about 600 tokens", "first_ms", "{:.0f} ms"),
+    ("first token", "first_ms", "{:.0f} ms"),
     ("tokens a second", "tokens_per_second", "{:.1f}"),
     ("the application's processor time for each token", "cpu_us", "{:.0f} µs"),
     ("managed allocations for each token", "allocated", "{:.0f} bytes"),

@@ -7,12 +7,12 @@ namespace LlamaIpc.Bench;
 
 internal static class Turn
 {
-    private const int Tokens = 128;
+    private const int Tokens = 64;
     private const int DrawingMs = 40;
 
     /// <summary>Different each time, so that no cache of prompts helps.</summary>
     private static string Question(string kind) =>
-        $"{kind} {Environment.ProcessId}: " + string.Concat(Enumerable.Range(0, 60).Select(i => $"what is the number {i * 7919 % 1000}? "));
+        $"{kind} {Environment.ProcessId}: " + string.Concat(Enumerable.Range(0, 12).Select(i => $"what is the number {i * 7919 % 1000}? "));
 
     internal static async Task<int> RunAsync(string name, string model)
     {
@@ -72,7 +72,7 @@ internal static class Turn
     private static async Task CancelAsync(Subject subject, Dictionary<string, object> row)
     {
         using CancellationTokenSource cancel = new();
-        string question = string.Concat(Enumerable.Repeat(Question("cancel"), 4));
+        string question = string.Concat(Enumerable.Repeat(Question("cancel"), 12));
         long cancelled = 0;
         Task reading = Task.Run(async () =>
         {

@@ -16,6 +16,7 @@ internal static class WakeRow
         await using LlamaClient client = await LlamaClient.ConnectAsync(file.Options);
         using LipcClientHandle native = LipcClientHandle.Open(file.Options with { Start = HostStart.Never });
         List<double> own = [], library = [];
+        await ReadAsync(client); // so that what is compiled only once is
         for (int i = 0; i < Streams; i++)
         {
             own.Add(Median(await ReadAsync(client)));

@@ -16,6 +16,9 @@ public sealed class LlamaIpcOptions
     /// <inheritdoc cref="LlamaClientOptions.ModelPath"/>
     public string? ModelPath { get; set; }
 
+    /// <inheritdoc cref="LlamaClientOptions.OtherModel"/>
+    public OtherModel OtherModel { get; set; }
+
     /// <inheritdoc cref="LlamaClientOptions.HostPath"/>
     public string HostPath { get; set; } = "chatbot";
 
@@ -38,6 +41,7 @@ public sealed class LlamaIpcOptions
         InstanceName = InstanceName,
         Start = Start,
         ModelPath = ModelPath,
+        OtherModel = OtherModel,
         HostPath = HostPath,
         HostArguments = [.. HostArguments],
         AttachTimeout = AttachTimeout,

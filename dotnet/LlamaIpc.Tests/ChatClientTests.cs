@@ -1,5 +1,6 @@
 // IChatClient with the embedded model: its contract, and Microsoft.Extensions.AI's own middleware over it.
 using System.Diagnostics.Metrics;
+using System.Reflection;
 using Microsoft.Extensions.AI;
 using Microsoft.Extensions.Caching.Distributed;
 using Microsoft.Extensions.Caching.Memory;
@@ -196,6 +197,19 @@ public class ChatClientTests
         Assert.Equal(first.ResponseId, cached.ResponseId);
         Assert.Equal(first.Text, cached.Text);
         Assert.Equal(12, cached.Usage!.OutputTokenCount);
+    }
+
+    [Fact]
+    public void Every_option_of_a_client_can_be_configured()
+    {
+        // A chat client always waits: what it is asked needs the model.
+        string[] expected = [.. NamesOf(typeof(LlamaClientOptions)).Except([nameof(LlamaClientOptions.WaitUntilReady)]).Order()];
+        Assert.Equal(expected, NamesOf(typeof(LlamaIpcOptions)).Except([nameof(LlamaIpcOptions.ConnectAtStart)]).Order());
+        LlamaClientOptions options = new LlamaIpcOptions { OtherModel = OtherModel.Load, ModelPath = "m.gguf" }.ToClientOptions();
+        Assert.Equal((OtherModel.Load, "m.gguf"), (options.OtherModel, options.ModelPath));
+
+        static IEnumerable<string> NamesOf(Type type) =>
+            type.GetProperties(BindingFlags.Public | BindingFlags.Instance).Select(property => property.Name);
     }
 
     [HostFact]
