@@ -122,7 +122,7 @@ struct llama_engine {
     struct llama_model *model;
     engine_file_state file;    /* as it was when the model was loaded; the library reads weights out of it at any time */
     struct llama_context *context;
-    struct ggml_threadpool *threadpool; /* NULL: the library's own threads */
+    struct threads_pool *pools; /* one for each number of threads that there has been; pool.c */
     struct ggml_threadpool *prompt_threadpool; /* NULL: the same */
     int32_t n_prompt_threads;
     threadpool_new_fn threadpool_new;   /* NULL: the library has no pools */

@@ -3,6 +3,7 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 /* So often the host looks what others do: soon enough for an answer, and long enough for the system's clocks, which tick every
  * 10 ms. */
@@ -14,18 +15,38 @@ static void *cpu_function(const char *name) {
     return cpu ? ggml_backend_reg_get_proc_address(ggml_backend_dev_backend_reg(cpu), name) : NULL;
 }
 
+/* A pool that is no longer used stays: the library stops the pool of its last evaluation when the next one has another. */
+typedef struct threads_pool {
+    struct ggml_threadpool *threads;
+    int n;
+    struct threads_pool *next;
+} threads_pool;
+
+/* NULL: none could be made. */
+static struct ggml_threadpool *pool_of(struct llama_engine *engine, int n) {
+    struct ggml_threadpool_params params;
+    for (const threads_pool *pool = engine->pools; pool; pool = pool->next)
+        if (pool->n == n) return pool->threads;
+    threads_pool *pool = malloc(sizeof *pool);
+    if (!pool) return NULL;
+    arguments_threads(engine->options.arguments, n, false, &params);
+    *pool = (threads_pool){.threads = engine->threadpool_new(&params), .n = n, .next = engine->pools};
+    if (pool->threads) {
+        engine->pools = pool;
+        return pool->threads;
+    }
+    free(pool);
+    return NULL;
+}
+
 /* A pool of just so many: a larger one's other threads would spin as well. The library otherwise starts a new pool for every
  * evaluation. The threads poll for a while after each evaluation and then sleep, so an idle host uses no CPU. */
 static void use_threads(struct llama_engine *engine, int n) {
-    struct ggml_threadpool_params params;
-    struct ggml_threadpool *before = engine->threadpool;
     llama_set_n_threads(engine->context, n, engine->prompt_threadpool ? engine->n_prompt_threads : n);
     if (!engine->threadpool_new || !engine->threadpool_free) return;
-    arguments_threads(engine->options.arguments, n, false, &params);
-    engine->threadpool = engine->threadpool_new(&params);
-    if (engine->threadpool) llama_attach_threadpool(engine->context, engine->threadpool, engine->prompt_threadpool);
+    struct ggml_threadpool *pool = pool_of(engine, n);
+    if (pool) llama_attach_threadpool(engine->context, pool, engine->prompt_threadpool);
     else llama_detach_threadpool(engine->context);
-    if (before) engine->threadpool_free(before);
 }
 
 void pool_open(struct llama_engine *engine) {
@@ -64,6 +85,11 @@ void pool_make_way(struct llama_engine *engine) {
 }
 
 void pool_close(struct llama_engine *engine) {
-    if (engine->threadpool) engine->threadpool_free(engine->threadpool);
+    for (threads_pool *pool = engine->pools; pool;) {
+        threads_pool *next = pool->next;
+        engine->threadpool_free(pool->threads);
+        free(pool);
+        pool = next;
+    }
     if (engine->prompt_threadpool) engine->threadpool_free(engine->prompt_threadpool);
 }
