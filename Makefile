@@ -2,6 +2,8 @@
 #
 #   make            build the host, llamaipc, the library and the examples into build/
 #   make run        build, start the host on the embedded model and watch an answer stream in
+#   make gpu        fetch the backend for this machine's graphics card and put it beside the library: docs/gpu.md. GPU=vulkan,
+#                   cuda or none to choose
 #   make test       all tests: release, sanitizers, .NET. On a busy machine: see tests/README.md
 #   make test-quick  the release build without the slow ones, two minutes at most
 #   make coverage   which lines of src/ the tests run
@@ -27,7 +29,7 @@ JOBS ?= $(shell nproc)
 # auto, system, prebuilt or source: see cmake/Libllama.cmake
 export LIPC_LLAMA ?= auto
 
-.PHONY: all generated reference setup run windows test-windows test test-quick coverage bench profile performance crash-points soak fuzz kills mutations packages install clean release
+.PHONY: all generated reference setup run gpu windows test-windows test test-quick coverage bench profile performance crash-points soak fuzz kills mutations packages install clean release
 
 all: release
 
@@ -40,6 +42,9 @@ release: setup
 run: setup
 	@scripts/build.sh release chatbot lipc lipc_static classic_client manual cli
 	@scripts/run.sh
+
+gpu: release
+	@scripts/gpu.sh $(GPU)
 
 test:
 	@scripts/setup.sh test

@@ -1,5 +1,5 @@
 #!/bin/sh
-# fetch-libllama.sh [--where] prebuilt|source|windows|peer|headers|testdata - provides the pinned libllama and prints the folder
+# fetch-libllama.sh [--where] prebuilt|source|windows|peer|headers|internals|testdata|vulkan|cuda - provides the pinned libllama and prints the folder
 # that holds its include/ and lib/, or for `peer` its bin/. --where: prints the folder, whether it is there yet or not.
 #
 # prebuilt: the libraries as the npm package @node-llama-cpp/<platform> carries them, with the headers of the same release:
@@ -8,7 +8,10 @@
 # windows:  cross-built of the same source for Windows x64 with mingw-w64; the DLLs, and those of the compiler that they
 #           need, in bin/. For processors with AVX2 (since 2013).
 # headers:  the headers alone, for an installed library of the same release: installing llama.cpp leaves out common's.
+# internals: for a test: the header that says what a backend of ggml consists of.
 # testdata: the vocabularies (vocab/*.gguf) and chat templates (templates/*.jinja) that llama.cpp itself tests with.
+# vulkan, cuda: libggml-vulkan.so and libggml-cuda.so alone, which run layers on a graphics card where they lie beside the
+#           other libraries, as the npm packages @node-llama-cpp/<platform>-vulkan and -cuda carry them.
 # peer:     for the benchmark: llama-server, llama-bench and llama-batched-bench of that source, running on the very
 #           library that `source` provides. Without the server's web pages, which a build would download, and without TLS.
 #
@@ -17,7 +20,7 @@
 set -eu
 only_where=no
 [ "${1-}" != --where ] || { only_where=yes; shift; }
-kind=${1:?usage: fetch-libllama.sh [--where] prebuilt|source|windows|peer|headers|testdata}
+kind=${1:?usage: fetch-libllama.sh [--where] prebuilt|source|windows|peer|headers|internals|testdata|vulkan|cuda}
 here=$(cd "$(dirname "$0")" && pwd)
 . "$here/../cmake/libllama.pin"
 cache=${LIPC_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/lipc}
@@ -34,13 +37,16 @@ esac
     fail "there is no prebuilt libllama for $(uname -s) on $(uname -m): configure with -DLIPC_LLAMA=source"
 
 case $kind in
-prebuilt | source | windows | peer | headers | testdata) ;;
-*) fail "there is no '$kind': prebuilt, source, windows, peer, headers or testdata" ;;
+prebuilt | source | windows | peer | headers | internals | testdata) ;;
+vulkan | cuda)
+    [ "$platform" = linux-x64 ] || fail "there is no prebuilt backend for graphics cards for $(uname -s) on $(uname -m)"
+    ;;
+*) fail "there is no '$kind': prebuilt, source, windows, peer, headers, internals, testdata, vulkan or cuda" ;;
 esac
 release=$LIBLLAMA_VERSION-$LIBLLAMA_LAYOUT
 source_result=$cache/libllama-$release-source
 result=$cache/libllama-$release-$kind
-[ "$kind" != prebuilt ] || result=$result-$platform
+case $kind in prebuilt | vulkan | cuda) result=$result-$platform ;; esac
 if [ $only_where = yes ] || [ -f "$result/complete" ]; then
     echo "$result"
     exit 0
@@ -72,6 +78,15 @@ put_into_place() {
     touch "$work/result/complete"
     mv -T "$work/result" "$1" 2>/dev/null || [ -f "$1/complete" ] || fail "cannot write $1"
     rm -rf "$work/result"
+}
+
+# take_backend KIND SHA512 - the one library of that package that the others lack; the rest of it are the same libraries again.
+take_backend() {
+    fetch_package "@node-llama-cpp/$platform-$1" "node-llama-cpp-$platform-$1-$LIBLLAMA_NPM_VERSION.tgz" "$2"
+    mkdir -p "$work/result/lib"
+    tar xzf "$cache/node-llama-cpp-$platform-$1-$LIBLLAMA_NPM_VERSION.tgz" -C "$work" "package/bins/$platform-$1/libggml-$1.so"
+    mv "$work/package/bins/$platform-$1/libggml-$1.so" "$work/result/lib/"
+    put_into_place "$result"
 }
 
 # configure OPTION... - of the source build; the options are those that differ between the library and the programs.
@@ -147,6 +162,12 @@ build_programs() {
     done
 }
 
+case $kind in
+vulkan) take_backend vulkan "$SHA512_LINUX_X64_VULKAN" ;;
+cuda) take_backend cuda "$SHA512_LINUX_X64_CUDA" ;;
+esac
+[ ! -f "$result/complete" ] || { echo "$result"; exit 0; }
+
 fetch_package node-llama-cpp "node-llama-cpp-$LIBLLAMA_NPM_VERSION.tgz" "$SHA512_SOURCE"
 tar xzf "$cache/node-llama-cpp-$LIBLLAMA_NPM_VERSION.tgz" -C "$work" package/llama/gitRelease.bundle
 git clone --quiet --bare "$work/package/llama/gitRelease.bundle" "$work/bundle.git" 2>/dev/null
@@ -164,6 +185,11 @@ prebuilt)
     cp "$work/package/bins/$platform"/lib*.so "$work/result/lib/"
     ;;
 headers) copy_headers ;;
+internals)
+    git -C "$work/bundle.git" archive HEAD ggml/src/ggml-backend-impl.h | tar x -C "$work"
+    mkdir "$work/result/include"
+    cp "$work/ggml/src/ggml-backend-impl.h" "$work/result/include/"
+    ;;
 testdata)
     git -C "$work/bundle.git" archive HEAD models | tar x -C "$work"
     mkdir "$work/result/vocab"

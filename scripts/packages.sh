@@ -10,6 +10,9 @@ version=${PACKAGE_VERSION:-}
 mkdir -p "$out" "$stage"
 
 scripts/build.sh release chatbot lipc
+# `make gpu` may have put a backend beside the libraries, or taken it away.
+libraries=$(sed -n 's/^-- libllama: [a-z]*, in //p' build/configure.log)/lib
+[ "$(cd "$libraries" 2>/dev/null && ls -d lib*.so*)" = "$(ls "$stage/lib/lipc" 2>/dev/null)" ] || rm -f "$stage/complete"
 for component in build/chatbot build/liblipc.so.0 models/tutor.gguf; do
     [ ! "$stage/complete" -nt "$component" ] || continue
     rm -rf "$stage"

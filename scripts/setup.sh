@@ -54,6 +54,13 @@ for tool in spin tmux nginx $browser; do
         watched install_packages $packages || echo "setup: no $tool here; what needs it is not tested" >&2
     fi
 done
+# A Vulkan driver that computes on the processor (8 MB), for the test that offloads layers; scripts/test.sh fetches the backend.
+if [ "${1:-}" = test ] && [ "$(uname -m)" = x86_64 ] && ! ls /usr/share/vulkan/icd.d/lvp_icd*.json >/dev/null 2>&1 &&
+    [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
+    echo "setup: installing mesa-vulkan-drivers ..." >&2
+    watched install_packages mesa-vulkan-drivers ||
+        echo "setup: no Vulkan driver here; offloading layers is not tested" >&2
+fi
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
     missing=$missing$libraries
 elif [ -n "$libraries" ]; then

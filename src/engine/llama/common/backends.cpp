@@ -1,0 +1,136 @@
+/* backends.cpp - see backends.h. */
+#include "backends.h"
+
+#include "../../../platform/platform.h"
+
+#include <ggml-backend.h>
+
+#include <cstring>
+#include <filesystem>
+#include <string>
+#include <system_error>
+
+namespace {
+
+constexpr size_t MIB = 1 << 20;
+
+/* Files that are fetched or built for devices, and the names by which the library knows them. */
+const struct {
+    const char *file, *name;
+} device_parts[] = {{"libggml-cuda.so", "CUDA"}, {"libggml-vulkan.so", "Vulkan"}, {"libggml-hip.so", "ROCm"},
+                    {"libggml-sycl.so", "SYCL"}, {"libggml-opencl.so", "OpenCL"}};
+
+bool has_processor() {
+    return ggml_backend_dev_by_type(GGML_BACKEND_DEVICE_TYPE_CPU) != nullptr;
+}
+
+/* Parts lie beside the library that loads them; empty where it is not known. */
+std::string folder_of_parts() {
+    char folder[4096];
+    auto *symbol = reinterpret_cast<const void *>(ggml_backend_load_all_from_path);
+    return plat_library_folder(symbol, folder, sizeof folder) == PLAT_OK ? folder : "";
+}
+
+/* What a part says of itself, 0: this processor cannot run it. */
+int score(const std::string &path) {
+    char reason[512];
+    void *library = plat_library_open(path.c_str(), reason, sizeof reason);
+    if (!library) return 0;
+    auto ask = reinterpret_cast<int (*)()>(plat_library_symbol(library, "ggml_backend_score"));
+    int found = ask ? ask() : 0;
+    plat_library_close(library);
+    return found;
+}
+
+/* As the library chooses it, which has no function for this part alone. */
+void load_processor(const std::string &folder) {
+    std::error_code error;
+    std::string best;
+    int best_score = 0;
+    if (folder.empty()) return;
+    for (const auto &entry : std::filesystem::directory_iterator(folder, error)) {
+        if (entry.path().filename().string().rfind("libggml-cpu-", 0) != 0) continue;
+        int found = score(entry.path().string());
+        if (found <= best_score) continue;
+        best_score = found;
+        best = entry.path().string();
+    }
+    if (best_score > 0) ggml_backend_load(best.c_str());
+}
+
+bool is_device(ggml_backend_dev_t device) {
+    return ggml_backend_dev_type(device) != GGML_BACKEND_DEVICE_TYPE_CPU;
+}
+
+/* Why the part in this file gives no device; empty: it does, or is not there. */
+std::string reason_of(const std::string &path, const char *name) {
+    char reason[512];
+    ggml_backend_reg_t part = ggml_backend_reg_by_name(name);
+    if (part && ggml_backend_reg_dev_count(part) > 0) return "";
+    if (plat_file_size(path.c_str(), nullptr) != PLAT_OK) return "";
+    void *library = plat_library_open(path.c_str(), reason, sizeof reason);
+    if (!library) return std::string("it cannot be loaded: ") + reason;
+    plat_library_close(library);
+    return part ? "its driver shows no card that it can use" : "its driver does not start";
+}
+
+/* What each part lacks that is there and useless, up to the first or all. */
+std::string unusable(const char *before_each, const char *behind_each, bool all) {
+    std::string folder = folder_of_parts(), text;
+    for (const auto &part : device_parts) {
+        std::string reason = reason_of(folder + "/" + part.file, part.name);
+        if (reason.empty()) continue;
+        text += std::string(before_each) + part.file + ": " + reason + behind_each;
+        if (!all) break;
+    }
+    return text;
+}
+
+std::string explanation() {
+    char cards[128], obstacle[256];
+    plat_graphics_cards(cards, sizeof cards, obstacle, sizeof obstacle);
+    std::string text = unusable("", "", false);
+    if (text.empty() && cards[0])
+        text = std::string("there is graphics of ") + cards + ", and no backend for it ('make gpu' fetches one: docs/gpu.md)";
+    else if (text.empty())
+        text = "there is no backend for any, and no graphics card to be seen";
+    return obstacle[0] ? text + "; " + obstacle : text;
+}
+
+}
+
+/* Where the system packages put the parts elsewhere, the library knows. */
+bool backends_load(bool with_devices) {
+    static bool has_loaded_devices;
+    if (!has_processor()) load_processor(folder_of_parts());
+    if (!has_processor()) ggml_backend_load_all();
+    if (with_devices && !has_loaded_devices) {
+        has_loaded_devices = true;
+        ggml_backend_load_all_from_path(folder_of_parts().c_str()); /* what is loaded already, it leaves as it is */
+    }
+    return has_processor();
+}
+
+bool backends_have_devices(void) {
+    return ggml_backend_dev_by_type(GGML_BACKEND_DEVICE_TYPE_GPU) || ggml_backend_dev_by_type(GGML_BACKEND_DEVICE_TYPE_IGPU);
+}
+
+void backends_list_devices(FILE *file) {
+    int n = 0;
+    backends_load(true);
+    for (size_t i = 0; i < ggml_backend_dev_count(); i++) {
+        ggml_backend_dev_t device = ggml_backend_dev_get(i);
+        size_t n_free, n_all;
+        if (!is_device(device)) continue;
+        ggml_backend_dev_memory(device, &n_free, &n_all);
+        fprintf(file, "%s: %s (%zu MiB, %zu MiB free)\n", ggml_backend_dev_name(device), ggml_backend_dev_description(device),
+                n_all / MIB, n_free / MIB);
+        n++;
+    }
+    fputs(unusable("unusable: ", "\n", true).c_str(), file);
+    if (n == 0) fprintf(file, "no devices besides the processor: %s\n", explanation().c_str());
+}
+
+void backends_explain(char *text, size_t size) {
+    snprintf(text, size, "%s", explanation().c_str());
+}
