@@ -61,11 +61,14 @@ public sealed record LlamaHostStatus
         DownloadBytes = (long)native.DownloadBytes;
         DownloadTotalBytes = (long)native.DownloadTotal;
         DownloadBytesPerSecond = (long)native.DownloadRate;
-        fixed (byte* model = native.Model, version = native.HostVersion, path = native.ModelPath)
+        Layers = native.NLayers;
+        DeviceLayers = native.NDeviceLayers;
+        fixed (byte* model = native.Model, version = native.HostVersion, path = native.ModelPath, devices = native.Devices)
         {
             Model = NativeMethods.Text(model);
             HostVersion = NativeMethods.Text(version);
             ModelPath = NativeMethods.Text(path);
+            Devices = NativeMethods.Text(devices);
         }
     }
 
@@ -142,4 +145,13 @@ public sealed record LlamaHostStatus
 
     /// <summary>The version of the host program.</summary>
     public string HostVersion { get; init; } = "";
+
+    /// <summary>The layers of the model, with the output's; 0 if it is not known.</summary>
+    public int Layers { get; init; }
+
+    /// <summary>The layers that lie on devices, such as graphics cards.</summary>
+    public int DeviceLayers { get; init; }
+
+    /// <summary>Which devices, and what lies there, or why none; empty if it is not known.</summary>
+    public string Devices { get; init; } = "";
 }

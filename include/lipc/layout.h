@@ -109,7 +109,7 @@ LIPC_LAYOUT_ASSERT(LIPC_CLASSIC_REGION_SIZE % 4096 == 0);
                              * 3: LIPC_FLAG_LOAD, `facts_version`
                              * 4: `features`: LIPC_FEATURE_PARTS, LIPC_FEATURE_DOCUMENTS and all that comes with them
                              * 5: `operation`, LIPC_ITEM_MODEL_PATH
-                             * 6: `is_asleep`, `download_bytes`; a model's name instead of its path */
+                             * 6: `is_asleep`, `download_bytes`, `n_layers`, `devices`; a model's name instead of its path */
 
 /* Bits of `features`. */
 #define LIPC_FEATURE_PARTS UINT64_C(1)     /* parts log and parts index, `parts`, `parts_sum` */
@@ -190,7 +190,9 @@ typedef struct lipc_hub {
     uint32_t reserved3;
     uint64_t n_parameters;
     uint64_t model_bytes;
-    uint8_t reserved4[88];
+    uint32_t n_layers;        /* 424: with the output's; 0 from hosts before 1.6 */
+    uint32_t n_device_layers; /* ... of these on devices, such as graphics cards */
+    uint8_t reserved4[80];
 
     lipc_doorbell bell;       /* 512: the host sleeps on it; clients ring it after each change that concerns the host */
     uint32_t shutdown;        /* any client: 1, the host shuts down as for SIGTERM */
@@ -198,6 +200,8 @@ typedef struct lipc_hub {
     uint64_t next_ticket;     /* 576: any client, fetch-add: the order of clients waiting for a stream */
     uint8_t reserved6[440];
     char model_path[1024];    /* 1024: host, one of the model facts: absolute, zero-terminated; empty if it does not fit. Only
+                                 present if `hub_size` includes it */
+    char devices[256];        /* 2048: host, one of the model facts: which devices, what lies there, or why none; zero-terminated. Only
                                  present if `hub_size` includes it */
 } lipc_hub;
 
@@ -249,7 +253,9 @@ LIPC_LAYOUT_ASSERT(offsetof(lipc_hub, n_ctx) == 384);
 LIPC_LAYOUT_ASSERT(offsetof(lipc_hub, bell) == 512);
 LIPC_LAYOUT_ASSERT(offsetof(lipc_hub, next_ticket) == 576);
 LIPC_LAYOUT_ASSERT(offsetof(lipc_hub, model_path) == 1024);
-LIPC_LAYOUT_ASSERT(sizeof(lipc_hub) == 2048);
+LIPC_LAYOUT_ASSERT(offsetof(lipc_hub, n_layers) == 424);
+LIPC_LAYOUT_ASSERT(offsetof(lipc_hub, devices) == 2048);
+LIPC_LAYOUT_ASSERT(sizeof(lipc_hub) == 2304);
 
 /* ---- Client records -----------------------------------------------------------------------------------------------
  * claim     bits 0 to 3    LIPC_CLIENT_*

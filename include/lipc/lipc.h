@@ -160,6 +160,9 @@ typedef struct lipc_host_status {
     uint64_t download_bytes; /* of a model that is being fetched: how many bytes have come, */
     uint64_t download_total; /* of how many; 0: not known, or nothing is being fetched */
     uint64_t download_rate;  /* bytes that come in a second */
+    int32_t n_layers;        /* of the model, with the output's; 0: not known */
+    int32_t n_device_layers; /* of these on devices, such as graphics cards */
+    char devices[256];       /* which devices and what lies there, or why none; "": not known */
 } lipc_host_status;
 
 /* Reads the host's status. Does not block and makes no system call. Errors: INVALID. */

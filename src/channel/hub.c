@@ -96,7 +96,7 @@ void hub_begin(const hub_view *view, int host_pid, uint64_t host_start_time, con
     __atomic_thread_fence(__ATOMIC_RELEASE);
     memset(&hub->load_per_mille, 0, offsetof(lipc_hub, bell) - offsetof(lipc_hub, load_per_mille));
     FAILPOINT("hub.begin.facts_cleared");
-    memset(hub->model_path, 0, sizeof hub->model_path);
+    memset(hub->model_path, 0, sizeof *hub - offsetof(lipc_hub, model_path));
     FAILPOINT("hub.begin.cleared");
     __atomic_store_n(&hub->shutdown, 0, __ATOMIC_RELAXED);
     FAILPOINT("hub.begin.shutdown");

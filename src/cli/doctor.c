@@ -114,6 +114,7 @@ cli_exit cli_doctor(const cli_options *options) {
     doctor->options = options;
     terminal_progress("looking at the host program and the model ...");
     doctor_check_program(doctor);
+    doctor_check_devices(doctor);
     terminal_progress_clear();
     doctor_check_memory(doctor, false);
     doctor_check_instances(doctor);

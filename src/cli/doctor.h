@@ -12,6 +12,7 @@
     X(NO_CHATBOT, "no-chatbot", "there is no host program")                                                            \
     X(LIBRARY, "library", "the inference library is missing, incomplete, or does not fit this system")                 \
     X(PROCESSOR, "processor", "the processor lacks instructions that the program needs")                               \
+    X(DEVICE, "device", "the backend for graphics cards is there and does not work, or its driver fails")                \
     X(MODEL_MISSING, "model-missing", "the model's file is not there, or cannot be read")                              \
     X(MODEL_DAMAGED, "model-damaged", "it is truncated, damaged or no model")                                          \
     X(MEMORY_FULL, "memory-full", "/dev/shm has no room for a host")                                                   \
@@ -63,6 +64,9 @@ __attribute__((format(printf, 2, 3))) void doctor_advise(doctor_finding *finding
 
 /* The host program, its library and the model that it would load. */
 void doctor_check_program(doctor *doctor);
+
+/* Graphics cards and other devices that the host program finds. */
+void doctor_check_devices(doctor *doctor);
 
 /* Room for shared memory; `is_after`: once more, after things were fixed. */
 void doctor_check_memory(doctor *doctor, bool is_after);

@@ -94,7 +94,7 @@ void doctor_check_program(doctor *doctor) {
                       "install it (make install), or add its folder to PATH");
         return;
     }
-    if (plat_child_start(path, arguments, &child) < 0) {
+    if (plat_child_start(path, arguments, PLAT_CHILD_UNHEARD, &child) < 0) {
         doctor_advise(doctor_wrong(doctor, DOCTOR_NO_CHATBOT, "program", "%s cannot be started: %s", path,
                                    plat_os_error()),
                       "install it again");
@@ -109,6 +109,50 @@ void doctor_check_program(doctor *doctor) {
                       "look at the disk or the network that it lies on");
     }
     plat_child_close(child);
+}
+
+/* ---- devices -------------------------------------------------------------------------------------------------------- */
+
+/* One line of `chatbot --list-devices`: see backends.h. */
+static void judge_device(doctor *doctor, const char *line) {
+    static const char unusable[] = "unusable: ", none[] = "no devices besides the processor: ";
+    if (strncmp(line, unusable, strlen(unusable)) == 0)
+        doctor_advise(doctor_wrong(doctor, DOCTOR_DEVICE, "device", "%s", line + strlen(unusable)),
+                      "install or update the card's driver and what the backend needs (docs/gpu.md), or remove the backend: "
+                      "make gpu GPU=none");
+    else if (strncmp(line, none, strlen(none)) == 0)
+        doctor_good(doctor, "device", "the processor alone: %s", line + strlen(none));
+    else
+        doctor_good(doctor, "device", "%s", line);
+}
+
+/* In a process of its own: a driver may crash, or not come back. */
+void doctor_check_devices(doctor *doctor) {
+    char path[4096], said[SAID_SIZE] = "", *rest = said;
+    const char *arguments[] = {PROGRAM, "--list-devices", NULL};
+    plat_child *child;
+    int code = 0;
+    for (int i = 0; i < doctor->n_findings; i++) { /* it does not run at all */
+        doctor_fault fault = doctor->findings[i].fault;
+        if (fault == DOCTOR_NO_CHATBOT || fault == DOCTOR_LIBRARY || fault == DOCTOR_PROCESSOR) return;
+    }
+    if (plat_program_find(PROGRAM, path, sizeof path) < 0 ||
+        plat_child_start(path, arguments, PLAT_CHILD_HEARD, &child) < 0) return; /* said already */
+    bool has_ended = wait_for(child, &code, said);
+    if (!has_ended) plat_child_stop(child);
+    plat_child_close(child);
+    if (!has_ended || code >= 128) {
+        doctor_advise(doctor_wrong(doctor, DOCTOR_DEVICE, "device", "asking the drivers for their cards %s", has_ended ? "ends in a crash"
+                                   : "does not come to an end"), "update the card's driver, or remove the backend: make gpu GPU=none");
+        return;
+    }
+    while (code == 0 && *rest) {
+        size_t n = strcspn(rest, "\n");
+        char *next = rest + n + (rest[n] != 0);
+        rest[n] = 0;
+        judge_device(doctor, rest);
+        rest = next;
+    }
 }
 
 /* ---- room ---------------------------------------------------------------------------------------------------------- */

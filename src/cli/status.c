@@ -42,6 +42,9 @@ static void print_model(const lipc_host_status *status) {
     printf("%d tokens for each answer (trained with %d), %d answer%s at a time, %d thread%s\n", status->n_ctx,
            status->n_ctx_trained, status->n_parallel, status->n_parallel == 1 ? "" : "s", status->n_threads,
            status->n_threads == 1 ? "" : "s");
+    if (status->n_layers == 0) return;
+    print_row("devices");
+    printf("%d of %d layers on devices%s%s\n", status->n_device_layers, status->n_layers, status->devices[0] ? ": " : "", status->devices);
 }
 
 static void print_download(const lipc_host_status *status) {
@@ -85,7 +88,7 @@ static bool print_json(const cli_options *options, const summary *summary) {
     const lipc_host_status *status = &summary->host.status;
     json_t *json = json_pack(
         "{s:s, s:s, s:b, s:f, s:i, s:i, s:f, s:i, s:s, s:I, s:I, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:f, s:I, s:I, "
-        "s:s, s:s, s:I, s:I, s:I}",
+        "s:s, s:s, s:I, s:I, s:I, s:i, s:i, s:s}",
         "name", options->name, "state", cli_host_state(status->state), "asleep", status->is_asleep, "loaded", status->load_per_mille / 1000.0,
         "pid", status->host_pid, "worker_pid", summary->host.worker_pid, "uptime_s", summary->host.uptime_s,
         "recoveries", summary->host.n_recoveries, "model", status->model, "parameters", (json_int_t)status->n_parameters,
@@ -95,7 +98,8 @@ static bool print_json(const cli_options *options, const summary *summary) {
         "detached", summary->n_detached, "tokens_per_second", summary->tokens_per_second, "request_size",
         (json_int_t)status->request_size, "response_size", (json_int_t)status->response_size, "host_version",
         status->host_version, "version", lipc_version(), "download_bytes", (json_int_t)status->download_bytes, "download_total",
-        (json_int_t)status->download_total, "download_rate", (json_int_t)status->download_rate);
+        (json_int_t)status->download_total, "download_rate", (json_int_t)status->download_rate, "layers", status->n_layers, "device_layers",
+        status->n_device_layers, "devices", status->devices);
     bool is_printed = json && json_dumpf(json, stdout, JSON_REAL_PRECISION(6)) == 0;
     json_decref(json);
     printf("\n");

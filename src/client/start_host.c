@@ -75,7 +75,7 @@ static size_t count(const char *const *arguments) {
 }
 
 static int start(started_host *host, const char *path, const char *const *arguments) {
-    int error = plat_child_start(path, arguments, &host->child);
+    int error = plat_child_start(path, arguments, PLAT_CHILD_UNHEARD, &host->child);
     if (error == PLAT_OK) return LIPC_E_OK;
     if (error == PLAT_E_NO_MEMORY) return lipc_fail(LIPC_E_NO_MEMORY, "not enough memory to start %s", path);
     return lipc_fail(error == PLAT_E_NOT_FOUND ? LIPC_E_NO_HOST : LIPC_E_SYSTEM, "cannot start the host program %s: %s",

@@ -49,7 +49,10 @@ static void read_once(const hub_view *view, int host_pid, lipc_host_status *stat
     status->model_bytes = SHOWN(model_bytes);
     status_copy_text(status->model, sizeof status->model, hub->model, sizeof hub->model);
     status->is_asleep = state == LIPC_HUB_READY && SHOWN(is_asleep) != 0;
-    if (SHOWN(hub_size) >= sizeof *hub)
+    status->n_layers = (int32_t)SHOWN(n_layers);
+    status->n_device_layers = (int32_t)SHOWN(n_device_layers);
+    if (SHOWN(hub_size) >= sizeof *hub) status_copy_text(status->devices, sizeof status->devices, hub->devices, sizeof hub->devices);
+    if (SHOWN(hub_size) >= offsetof(lipc_hub, devices))
         status_copy_text(status->model_path, sizeof status->model_path, hub->model_path, sizeof hub->model_path);
 }
 

@@ -31,7 +31,8 @@ typedef enum engine_error {
     ENGINE_E_RESUMED = -10,      /* the resumed tokens cannot be of this engine */
     ENGINE_E_LIBRARY = -11,      /* the library lacks what it needs on this machine */
     ENGINE_E_DOCUMENT = -12,     /* the document is not one, asks for what this engine or its model's template cannot do */
-    ENGINE_E_PARAMETER = -13     /* a sampling parameter makes no sense to this model */
+    ENGINE_E_PARAMETER = -13,    /* a sampling parameter makes no sense to this model */
+    ENGINE_E_OPTION = -14        /* an option about devices names one that is not there */
 } engine_error;
 
 #define ENGINE_MESSAGE_SIZE 512
@@ -47,6 +48,11 @@ typedef struct engine_callbacks {
     bool (*interrupted)(void *user_data);
     /* A line of the library's own log without its newline; level 0 error, 1 warning, 2 information, 3 debugging. */
     void (*on_log)(void *user_data, int level, const char *line);
+    /* So many layers lie on devices from now on; negative: that is not known yet, and their drivers are at work. */
+    void (*on_device_layers)(void *user_data, int32_t n_layers);
+    /* A device failed: its driver said so. What has to be evaluated again may be lost with it. If this returns, the answers that
+     * are being made fail. */
+    void (*on_device_failure)(void *user_data, const char *reason);
     void *user_data;
 } engine_callbacks;
 
@@ -62,6 +68,9 @@ typedef struct engine_model_facts {
     uint64_t n_parameters;
     uint64_t n_bytes;
     uint64_t file_sum;     /* the same for a file that is the same; 0: not known (replay) */
+    int32_t n_layers;        /* with the output's, as -ngl counts them; 0: a replay has none */
+    int32_t n_device_layers; /* ... of these on devices, which are not the processor */
+    char devices[256];       /* which, and what lies there; or why none, if some were wanted */
 } engine_model_facts;
 
 /* Roles that every engine knows; others are refused before they get here. */
@@ -189,6 +198,8 @@ typedef struct llama_engine_options {
     int32_t n_sequences;  /* answers at a time; 0: up to ENGINE_SEQUENCES_DEFAULT, fewer if their caches are large */
     int32_t n_threads;    /* 0: one for each physical core, fewer while other programs use them */
     struct arguments *arguments; /* llama.cpp's own options (llama/common/arguments.h), which must outlive the engine; NULL: none */
+    int32_t device_layers_most; /* layers on devices at most; negative: any number; 0: none, and no driver is started */
+    bool may_lack_devices; /* one that the arguments name is gone: then all layers stay with the processor */
     int32_t n_draft;      /* tokens drafted from the text so far and evaluated with the next one, at most, up to
                              ENGINE_DRAFT_MOST; what is chosen has the same distribution. 0: none */
     int32_t n_batch;      /* tokens evaluated in one call, at most; 0: 2048 */
@@ -208,7 +219,7 @@ typedef struct llama_engine_options {
     engine_callbacks callbacks;
 } llama_engine_options;
 
-/* Loads the model and makes the context. Errors: MODEL_MISSING, MODEL_BAD, LIBRARY, CONTEXT, ABORTED, NO_MEMORY. */
+/* Loads the model and makes the context. Errors: MODEL_MISSING, MODEL_BAD, LIBRARY, CONTEXT, OPTION, ABORTED, NO_MEMORY. */
 int llama_engine_open(const llama_engine_options *options, engine **result, char *message, size_t message_size);
 
 /* Whether the library works on this machine and the model's file is whole, without reading its weights: quick for a model

@@ -25,7 +25,7 @@ static void start(fetch *fetch) {
     snprintf(program, sizeof program, "%s/chatbot", folder);
     const char *offline = fetch->is_offline ? "--offline" : NULL;
     const char *arguments[] = {"chatbot", "--pull", "--report", "--model", fetch->name, offline, NULL};
-    if (plat_child_start(program, arguments, &fetch->child) == PLAT_OK)
+    if (plat_child_start(program, arguments, PLAT_CHILD_UNHEARD, &fetch->child) == PLAT_OK)
         fetch->state = FETCH_RUNS;
     else
         snprintf(fetch->message, sizeof fetch->message, "cannot start %.300s to fetch the model: %s", program, plat_os_error());

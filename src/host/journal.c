@@ -89,3 +89,43 @@ void journal_blame(journal *journal, int death, bool is_crash) {
         if (!is_tried) entry->is_quarantined = true;
     }
 }
+
+/* ---- devices ----------------------------------------------------------------------------------------------------- */
+
+int32_t journal_device_layers_most(const journal *journal) {
+    return journal->devices.is_limited ? journal->devices.most : -1;
+}
+
+void journal_devices_forgive(journal *journal) {
+    journal->devices.is_limited = journal->devices.is_suspected = false;
+    journal->devices.n_deaths = 0;
+}
+
+static void limit_devices(device_record *devices, int32_t most, bool is_suspected) {
+    devices->is_limited = true;
+    devices->most = most;
+    devices->is_suspected = is_suspected;
+    devices->n_deaths = 0;
+}
+
+bool journal_blame_devices(journal *journal, bool is_crash) {
+    device_record *devices = &journal->devices;
+    int32_t n_layers = devices->n_layers;
+    bool has_failed = devices->has_failed;
+    devices->n_layers = 0;
+    devices->has_failed = false;
+    if (journal->n_fruitless == 0) { /* a token was made since the last death */
+        devices->n_deaths = 0;
+        devices->is_suspected = false;
+    }
+    if (has_failed) {
+        limit_devices(devices, devices->is_limited ? 0 : n_layers / 2, false);
+        return true;
+    }
+    if (n_layers == 0 && is_crash && devices->is_suspected) journal_devices_forgive(journal);
+    bool is_starved = !journal->is_ready && journal->n_unready + 1 >= JOURNAL_DEVICE_UNREADY;
+    if (n_layers == 0 || !(is_crash || is_starved)) return false;
+    if (is_crash && ++devices->n_deaths < JOURNAL_DEVICE_DEATHS) return false;
+    limit_devices(devices, 0, true);
+    return true;
+}

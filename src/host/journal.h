@@ -12,6 +12,8 @@
  * models, model     worker                 models: the other one counts; model: the next worker loads it
  * facts_version     worker                 one number is left out
  * classic           worker                 classic_service.h
+ * devices           n_layers, has_failed:  0, false: a death counts as one that no device had to do with
+ *                   worker; rest: supervisor, and worker when a client loads a model
  */
 #ifndef HOST_JOURNAL_H
 #define HOST_JOURNAL_H
@@ -64,6 +66,16 @@ typedef struct classic_record {
     int32_t tokens[JOURNAL_CLASSIC_TOKENS];
 } classic_record;
 
+/* Layers on devices, whose drivers may take a worker with them. */
+typedef struct device_record {
+    int32_t n_layers;   /* that this worker has there; negative: not known, as it is loading */
+    bool has_failed;    /* a driver said so, and the worker dies of it */
+    bool is_limited;    /* the next worker puts at most `most` there */
+    int32_t most;
+    bool is_suspected;  /* limited because of crashes that may have another reason */
+    unsigned n_deaths;  /* of workers with layers there, for no known reason, since a token was made */
+} device_record;
+
 typedef struct journal {
     stop_request stop;
     lipc_hub hub;        /* as the host wrote it when it began; before the first worker */
@@ -80,6 +92,7 @@ typedef struct journal {
     char models[2][LIPC_MODEL_PATH_MAX + 1];
     uint32_t model;         /* atomic: 1 + the place in `models` of the one that a client chose; 0: the options' */
     uint32_t facts_version; /* as the hub shows it */
+    device_record devices;
 } journal;
 
 /* Workers in a row that may be killed before they serve. */
@@ -100,6 +113,21 @@ void journal_entry_end(journal_entry *entry);
 
 /* A new token was made: of the crashes at which others were at work, too, this request is acquitted. */
 void journal_progress(journal *journal, journal_entry *entry);
+
+/* Layers that a worker may put on devices; negative: any number. */
+int32_t journal_device_layers_most(const journal *journal);
+
+/* A client loads a model: devices are tried again. */
+void journal_devices_forgive(journal *journal);
+
+/* Supervisor, before journal_blame: whether the worker died of a device, and not of a request. The limit for the next one:
+ *   - a driver said that it failed: half of the layers, and after the next such death none;
+ *   - JOURNAL_DEVICE_DEATHS workers in a row that had layers there crashed without a token in between: none. If the next worker
+ *     crashes as well, without a device and without a token, it was a request, and the limit is lifted;
+ *   - a worker that the system kills again and again before it serves may want more memory than there is, and counts as well. */
+#define JOURNAL_DEVICE_DEATHS 2
+#define JOURNAL_DEVICE_UNREADY 3
+bool journal_blame_devices(journal *journal, bool is_crash);
 
 /* Supervisor: a worker was killed by this signal. Finds out who may be to blame:
  *   - a request that was quarantined and alone at work is rejected;

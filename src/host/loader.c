@@ -6,6 +6,8 @@
 #include "model_path.h"
 
 #include "../text/model_name.h"
+#include "../engine/llama/common/arguments.h"
+#include "../platform/failpoint.h"
 #include "../platform/platform.h"
 
 #include <stdio.h>
@@ -60,11 +62,27 @@ static void on_engine_log(void *user_data, int level, const char *line) {
     log_line((log_level)level, "libllama: %s", line);
 }
 
+static void on_device_layers(void *user_data, int32_t n_layers) {
+    loader *loader = user_data;
+    loader->journal->devices.n_layers = n_layers;
+    FAILPOINT("journal.devices.n_layers");
+}
+
+/* The next worker goes on with every answer. Where there is no supervisor, there is none. */
+static void on_device_failure(void *user_data, const char *reason) {
+    loader *loader = user_data;
+    log_line(LOG_LEVEL_ERROR, "a device failed: %s", reason);
+    if (loader->options->no_supervise) return;
+    loader->journal->devices.has_failed = true;
+    abort();
+}
+
 host_exit loader_exit_code(int engine_error) {
     switch (engine_error) {
     case ENGINE_E_MODEL_MISSING: return HOST_EXIT_MODEL_MISSING;
     case ENGINE_E_MODEL_BAD: return HOST_EXIT_MODEL_BAD;
     case ENGINE_E_CONTEXT: return HOST_EXIT_CONTEXT;
+    case ENGINE_E_OPTION: return HOST_EXIT_USAGE;
     case ENGINE_OK:
     case ENGINE_E_ABORTED: return HOST_EXIT_OK; /* it was asked to */
     default: return HOST_EXIT_FAILURE;
@@ -107,6 +125,17 @@ static int read_template(const host_options *options, char **text, char *message
     return ENGINE_E_MODEL_MISSING;
 }
 
+/* Why there are no layers on devices, or fewer than there could be, as far as it was the host who decided that. */
+static void explain_devices(loader *loader, bool leaves_devices) {
+    engine_model_facts *facts = &loader->engine->facts;
+    size_t n = strlen(facts->devices);
+    if (leaves_devices)
+        snprintf(facts->devices, sizeof facts->devices, "not used for the demonstration, unless -ngl says so");
+    else if (loader->journal->devices.is_limited)
+        snprintf(facts->devices + n, sizeof facts->devices - n, "%s%s layers, because workers died with more there", n > 0 ? "; " : "",
+                 loader->journal->devices.most > 0 ? "fewer" : "no");
+}
+
 static int open_model(loader *loader, const char *path, const engine_callbacks *callbacks) {
     static const char *const formats[] = {"auto", "deepseek", "none"}; /* HOST_REASONING_FORMATS */
     const host_options *options = loader->options;
@@ -115,6 +144,8 @@ static int open_model(loader *loader, const char *path, const engine_callbacks *
     if (error < 0) return error;
     /* The library's threads meet after each node of a graph: for the demonstration that costs more than a second one gains. */
     bool is_demonstration = !options->model_path && path == model_path_of(options);
+    /* Nor does a card gain anything there, whose driver takes long to start. */
+    bool leaves_devices = is_demonstration && !arguments_want_devices(options->library);
     loader->model_path = path;
     const llama_engine_options engine_options = {
         .model_path = loader->model_path,
@@ -123,6 +154,8 @@ static int open_model(loader *loader, const char *path, const engine_callbacks *
         .n_sequences = options->n_parallel,
         .n_threads = options->n_threads == 0 && is_demonstration ? 1 : options->n_threads,
         .arguments = options->library,
+        .device_layers_most = leaves_devices ? 0 : journal_device_layers_most(loader->journal),
+        .may_lack_devices = loader->journal->n_workers > 1,
         .n_draft = options->lookup ? ENGINE_DRAFT_MOST : 0,
         .n_batch = options->n_batch,
         .n_ubatch = options->n_ubatch,
@@ -140,6 +173,7 @@ static int open_model(loader *loader, const char *path, const engine_callbacks *
     log_line(LOG_LEVEL_INFO, "loading %s", loader->model_path);
     error = llama_engine_open(&engine_options, &loader->engine, loader->message, sizeof loader->message);
     free(chat_template);
+    if (error == ENGINE_OK) explain_devices(loader, leaves_devices);
     return error;
 }
 
@@ -163,6 +197,8 @@ static int open_engine(loader *loader, const char *path) {
     const engine_callbacks callbacks = {.on_load_progress = on_load_progress,
                                         .interrupted = on_interrupted,
                                         .on_log = on_engine_log,
+                                        .on_device_layers = on_device_layers,
+                                        .on_device_failure = on_device_failure,
                                         .user_data = loader};
     uint64_t started_ns = loader->last_progress_ns = plat_clock_ns();
     int error = loader->options->replay_path ? open_replay(loader, &callbacks) : open_model(loader, path, &callbacks);
@@ -172,6 +208,8 @@ static int open_engine(loader *loader, const char *path) {
                              "template: %s; name %s",
              (double)(plat_clock_ns() - started_ns) / 1e9, facts->description, (double)facts->n_parameters / 1e6,
              facts->n_ctx, facts->n_sequences, facts->n_threads, facts->n_threads == 1 ? "" : "s", facts->template_name, loader->options->name);
+    if (facts->devices[0])
+        log_line(LOG_LEVEL_INFO, "%d of %d layers on devices: %s", facts->n_device_layers, facts->n_layers, facts->devices);
     if (facts->n_ctx_trained && facts->n_ctx > facts->n_ctx_trained)
         log_line(LOG_LEVEL_WARN, "the context of %u tokens is larger than the %u the model was trained with",
                  facts->n_ctx, facts->n_ctx_trained);
@@ -217,6 +255,8 @@ static int check_model(const char *path, char *message, size_t message_size) {
 static void close_engine(loader *loader) {
     engine_close(loader->engine);
     loader->engine = NULL;
+    loader->journal->devices.n_layers = 0;
+    FAILPOINT("journal.devices.none");
 }
 
 /* Opens an engine for the serving loop. On error there is none. */
@@ -283,6 +323,7 @@ int loader_change(loader *loader, answer *request) {
         return ENGINE_OK;
     }
     close_engine(loader); /* first: there may be no room for both */
+    journal_devices_forgive(loader->journal);
     error = open_wanted(loader, request);
     if (error < 0) {
         end_without_model(loader, request, error);

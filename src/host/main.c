@@ -130,6 +130,14 @@ static bool read_options(int argc, char *argv[], char *message, size_t message_s
     return are_good;
 }
 
+/* Those of other computers (--rpc), too. */
+static void list_devices(void) {
+    char message[MESSAGE_SIZE];
+    backends_load(true);
+    if (!arguments_know_devices(parts.options.library, message, sizeof message)) fprintf(stderr, "chatbot: error: %s\n", message);
+    backends_list_devices(stdout);
+}
+
 /* Whether something was asked for that needs no host. */
 static bool is_told_at_once(void) {
     const host_options *options = &parts.options;
@@ -142,7 +150,7 @@ static bool is_told_at_once(void) {
     } else if (options->show_version) {
         printf("chatbot %s (libllama %s)\n", LIPC_VERSION, llama_engine_library_version());
     } else if (options->list_devices) {
-        backends_list_devices(stdout);
+        list_devices();
     }
     return options->show_help_all || options->show_help || options->show_version || options->list_devices;
 }

@@ -49,6 +49,13 @@ void stream_service_show_model(stream_service *service, const engine_model_facts
     FAILPOINT("streams.show.loaded");
     SHOW(service, is_asleep, 0);
     FAILPOINT("streams.show.awake");
+    snprintf(service->shown.devices, sizeof service->shown.devices, "%s", facts->devices);
+    memcpy(hub->devices, service->shown.devices, sizeof hub->devices);
+    FAILPOINT("streams.show.devices");
+    SHOW(service, n_layers, (uint32_t)facts->n_layers);
+    FAILPOINT("streams.show.n_layers");
+    SHOW(service, n_device_layers, (uint32_t)facts->n_device_layers);
+    FAILPOINT("streams.show.n_device_layers");
     SHOW(service, n_ctx, facts->n_ctx);
     FAILPOINT("streams.show.n_ctx");
     SHOW(service, n_ctx_trained, facts->n_ctx_trained);

@@ -25,6 +25,16 @@ static int start_worker(host_parts *parts) {
     return pid;
 }
 
+/* Whether a device is to blame, with a word about what follows from it. */
+static bool judge_devices(journal *journal, bool is_crash) {
+    bool is_known = journal->devices.has_failed;
+    if (!journal_blame_devices(journal, is_crash)) return false;
+    log_line(LOG_LEVEL_WARN, "%s: the next worker puts %s on devices; 'llamaipc load' or a new host tries all again",
+             is_known ? "a device failed" : "workers with layers on a device died in a row",
+             journal->devices.most > 0 ? "half of the layers" : "no layers");
+    return true;
+}
+
 static void pause_before_next(unsigned n_unready) {
     plat_doorbell nobody_rings = {0};
     if (n_unready > UNREADY_AT_ONCE) plat_doorbell_wait(&nobody_rings, 0, plat_deadline_ns(PAUSE_MS));
@@ -46,9 +56,10 @@ host_exit supervise(host_parts *parts) {
             return HOST_EXIT_FAILURE;
         }
         bool is_truncated = instance_mend(&parts->instance, journal->generations); /* nobody's request is to blame for that */
-        journal_blame(journal, death, plat_death_is_crash(death) && !is_truncated);
+        bool is_crash = plat_death_is_crash(death) && !is_truncated;
         plat_death_words(death, words, sizeof words);
         log_line(LOG_LEVEL_WARN, "the worker, process %d, %s", pid, words);
+        journal_blame(journal, death, !judge_devices(journal, is_crash) && is_crash);
         if (journal->n_unready >= JOURNAL_UNREADY_MOST) {
             log_line(LOG_LEVEL_ERROR, "%u workers in a row were killed before they could serve: giving up",
                      journal->n_unready);

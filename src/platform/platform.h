@@ -285,8 +285,10 @@ typedef struct plat_child plat_child;
  * may have died and somebody else be its parent. */
 #define PLAT_PARENT_VARIABLE "LIPC_PARENT_PID"
 
-/* `arguments` up to NULL, the program's name first. Errors: NOT_FOUND (no such program), NO_MEMORY, SYSTEM. */
-int plat_child_start(const char *path, const char *const *arguments, plat_child **child);
+/* `arguments` up to NULL, the program's name first. PLAT_CHILD_HEARD: what it writes to its standard output is read as its errors are.
+ * Errors: NOT_FOUND (no such program), NO_MEMORY, SYSTEM. */
+typedef enum plat_child_output { PLAT_CHILD_UNHEARD, PLAT_CHILD_HEARD } plat_child_output;
+int plat_child_start(const char *path, const char *const *arguments, plat_child_output output, plat_child **child);
 int plat_child_pid(const plat_child *child);
 /* Reads what it wrote to standard error, without waiting; 0 if there is nothing now. */
 size_t plat_child_read(plat_child *child, char *text, size_t size_bytes);
@@ -390,9 +392,13 @@ typedef struct plat_load {
 /* Errors: SYSTEM (it does not say). */
 int plat_load_look(plat_load *load);
 
-/* A shared library by its name, as the system finds it; NULL: there is none. It stays loaded. A symbol of it, or NULL. */
+/* A shared library by its name, as the system finds it, or its path; NULL: there is none, or it lacks another one. It stays loaded until
+ * it is closed as often as it was opened. A symbol of it, or NULL. */
 void *plat_library_open(const char *name);
 void *plat_library_symbol(void *library, const char *symbol);
+void plat_library_close(void *library);
+/* The system's words for why the last one could not be opened; any thread's. */
+void plat_library_reason(char *reason, size_t reason_size);
 
 /* What was written to the file, and flushed, is on the disk from here on. Errors: SYSTEM. */
 int plat_file_sync(FILE *file);
@@ -414,6 +420,10 @@ int plat_program_folder(char *path, size_t size_bytes);
 
 /* The folder of the library that holds a symbol, likewise. Errors: SYSTEM. */
 int plat_library_folder(const void *symbol, char *path, size_t size_bytes);
+
+/* The graphics cards of this machine as far as the system shows them, in words: "NVIDIA, Intel"; empty if there is none, or it is
+ * not known. `obstacle`: what keeps this process from all of them; empty if nothing is known to. */
+void plat_graphics_cards(char *names, size_t names_size, char *obstacle, size_t obstacle_size);
 
 /* A path that does not depend on this process's current folder, into `absolute`. Errors: SYSTEM (the folder is not there
  * any more, or the result too long). */

@@ -61,8 +61,8 @@ static field fields[] = {
     F(n_streams), F(request_offset), F(request_size), F(log_offset), F(log_size), F(index_offset), F(index_length),
     F(parts_offset), F(parts_size), F(parts_index_offset), F(parts_length), F(reserved0), F(state), F(load_per_mille), F(n_attached), F(n_running), F(n_queued), F(worker_pid), F(n_recoveries), F(facts_version), F(is_asleep), F(reserved1), F(download_bytes), F(download_total), F(download_rate),
     F(host_version), F(reserved2), F(model), F(n_ctx), F(n_ctx_trained), F(n_vocab), F(n_threads), F(n_parallel),
-    F(reserved3), F(n_parameters), F(model_bytes), F(reserved4), F(bell), F(shutdown), F(reserved5), F(next_ticket),
-    F(reserved6), F(model_path),
+    F(reserved3), F(n_parameters), F(model_bytes), F(n_layers), F(n_device_layers), F(reserved4), F(bell), F(shutdown), F(reserved5), F(next_ticket),
+    F(reserved6), F(model_path), F(devices),
 #undef F
 #define F(name) FIELD(lipc_client_record, name)
     F(claim), F(start_time), F(reservation), F(reserved0), F(bell), F(reserved1), F(queue_position), F(reserved2),

@@ -58,6 +58,9 @@ static void spellings(void) {
     CHECK(context.type_k == GGML_TYPE_Q8_0 && context.type_v == GGML_TYPE_Q4_0 && !context.offload_kqv);
     CHECK(context.flash_attn_type == LLAMA_FLASH_ATTN_TYPE_ENABLED && context.rope_freq_base == 5e5f);
     struct llama_model_params model = arguments_model(given);
+    CHECK(arguments_want_devices(given) && model.split_mode != LLAMA_SPLIT_MODE_ROW); /* devices are not known yet */
+    CHECK(arguments_know_devices(given, message, sizeof message));
+    model = arguments_model(given);
     CHECK(model.n_gpu_layers < -1 && model.split_mode == LLAMA_SPLIT_MODE_ROW && model.tensor_split[0] == 3);
     CHECK_TEXT(model.kv_overrides[0].key, "general.name");
     CHECK(model.kv_overrides[1].key[0] == 0);

@@ -45,6 +45,9 @@ internal unsafe struct LipcHostStatus
     internal ulong DownloadBytes;
     internal ulong DownloadTotal;
     internal ulong DownloadRate;
+    internal int NLayers;
+    internal int NDeviceLayers;
+    internal fixed byte Devices[256];
 }
 
 /// <summary>One message of a conversation: <c>lipc_message</c>.</summary>

@@ -1,6 +1,8 @@
 /* batch.c - what is evaluated together. */
 #include "internal.h"
 
+#include <string.h>
+
 void batch_begin(struct llama_engine *engine) {
     engine->batch.n_tokens = 0;
     for (int s = 0; s < engine->base.facts.n_sequences; s++) engine->sequences[s].n_in_batch = 0;
@@ -21,12 +23,14 @@ int32_t batch_add(struct llama_engine *engine, int place, const llama_token *tok
 }
 
 engine_end batch_evaluate(struct llama_engine *engine) {
-    enum { EVALUATED = 0, ABANDONED = 2 }; /* llama_decode's */
+    enum { EVALUATED = 0, ABANDONED = 2, NO_MEMORY = -2 }; /* llama_decode's */
+    char reason[ENGINE_MESSAGE_SIZE / 2];
     engine->library_error[0] = 0;
-    int32_t code = llama_decode(engine->context, engine->batch);
-    llama_synchronize(engine->context);
+    int32_t code = backends_decode(engine->context, engine->batch, reason, sizeof reason);
     if (code == EVALUATED) return ENGINE_END_NONE;
     if (code == ABANDONED) return ENGINE_END_CANCELLED;
+    if (reason[0]) memcpy(engine->library_error, reason, sizeof reason);
+    if (code <= NO_MEMORY && devices_count_layers(engine) > 0) devices_report_failure(engine, llama_reason(engine));
     llama_say(engine, "evaluating %d tokens failed with code %d: %s", engine->batch.n_tokens, code, llama_reason(engine));
     return ENGINE_END_FAILED;
 }

@@ -35,8 +35,10 @@ static void on_library_log(enum ggml_log_level level, const char *text, void *us
     if (level == GGML_LOG_LEVEL_ERROR && engine->library_error[0] == 0)
         memcpy(engine->library_error, line, sizeof line);
     pthread_mutex_unlock(&engine->log_lock);
-    /* The library's information is our debugging. Its errors are reported once, by whoever gives up because of them. */
-    llama_log(engine, level == GGML_LOG_LEVEL_WARN ? 2 : 3, line);
+    /* The library's information is our debugging. Its errors are reported once, by whoever gives up because of them; but what a
+     * device's driver says may be the last that is heard of it. */
+    bool is_of_device = level == GGML_LOG_LEVEL_ERROR && engine->has_devices;
+    llama_log(engine, is_of_device ? 1 : level == GGML_LOG_LEVEL_WARN ? 2 : 3, line);
 }
 
 static void discard_log(enum ggml_log_level level, const char *text, void *user_data) {

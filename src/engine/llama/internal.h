@@ -5,6 +5,7 @@
  *     pool.c          the threads that evaluate
  *     threads.c       how many of them, beside other programs
  *     prepare.c       what is asked becomes an answer to begin with, long prompts in a thread
+ *     devices.c       layers that lie elsewhere than with the processor
  *     conversation.c  messages become the tokens of a prompt
  *     cells.c         what the library's memory holds, and where a new prompt finds a beginning of itself
  *     memory.c        the library's memory: giving back, shifting, copying, checkpoints
@@ -120,6 +121,8 @@ struct llama_engine {
     char *path;                /* options.model_path, for good */
     char model_file[ENGINE_PATH_SIZE]; /* what is opened for options.model_path */
     struct llama_model *model;
+    struct llama_model_params model_params; /* it was loaded with these */
+    bool has_devices;          /* besides the processor, and may use them */
     engine_file_state file;    /* as it was when the model was loaded; the library reads weights out of it at any time */
     struct llama_context *context;
     struct threads_pool *pools; /* one for each number of threads that there has been; pool.c */
@@ -173,10 +176,13 @@ const char *llama_reason(const struct llama_engine *engine);
 
 /* ---- model.c: each returns an engine_error, with a message ---- */
 
-int model_load(struct llama_engine *engine);     /* backends and model; fills in vocab */
+int model_load(struct llama_engine *engine);     /* backends, devices and model; fills in vocab */
 int model_check(struct llama_engine *engine);    /* the same without the weights */
 int model_context(struct llama_engine *engine);  /* number of sequences, context, threads, batch; the facts about them */
 void model_close(struct llama_engine *engine);   /* what these have opened so far */
+
+/* What the library is asked for: a context of n_ctx tokens for each of n_sequences. */
+struct llama_context_params model_context_params(const struct llama_engine *engine, uint64_t n_ctx, uint32_t n_sequences);
 
 /* False, and a message: somebody wrote into the model's file. What is evaluated then is not the model's. */
 bool model_is_whole(struct llama_engine *engine);
@@ -188,6 +194,21 @@ void pool_open(struct llama_engine *engine);
 void pool_make_way(struct llama_engine *engine);
 /* Behind the contexts that use them. */
 void pool_close(struct llama_engine *engine);
+
+/* ---- devices.c ---- */
+
+/* Loads the library's parts for the processor and, if they may be used, for devices. Errors: LIBRARY, OPTION. */
+int devices_open(struct llama_engine *engine);
+/* Decides which layers of the model at hand go there, into model_params. */
+void devices_choose_layers(struct llama_engine *engine);
+/* The model could not be loaded. True: it had layers there, and shall be tried without. */
+bool devices_give_up(struct llama_engine *engine);
+/* The context is there: the facts about devices. */
+void devices_fill_in_facts(struct llama_engine *engine, const struct llama_context_params *context);
+/* Something failed that may have failed on a device: the owner hears of it, and may not return. */
+void devices_report_failure(const struct llama_engine *engine, const char *reason);
+/* The layers there, of a model that is loaded. */
+int32_t devices_count_layers(const struct llama_engine *engine);
 
 /* ---- vocabulary.c ---- */
 

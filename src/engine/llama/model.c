@@ -15,32 +15,6 @@ static int check_file(struct llama_engine *engine) {
     return engine_check_file(engine->options.model_path, engine->base.message, sizeof engine->base.message);
 }
 
-static bool has_gpu(void) {
-    return ggml_backend_dev_by_type(GGML_BACKEND_DEVICE_TYPE_GPU) != NULL ||
-           ggml_backend_dev_by_type(GGML_BACKEND_DEVICE_TYPE_IGPU) != NULL;
-}
-
-/* Where the library's last words go: those of whoever opened a model last. Without this they would be a backtrace by
- * whatever debugger is installed, over pages of the log. */
-static engine_callbacks last_words;
-
-static void on_abort(const char *message) {
-    if (last_words.on_log) last_words.on_log(last_words.user_data, 0, message);
-}
-
-/* Which of its parts for this kind of processor runs here, the library finds out when it loads them. */
-static int ensure_backends(struct llama_engine *engine) {
-    last_words = engine->options.callbacks;
-    ggml_set_abort_callback(on_abort);
-    bool has_processor = backends_load();
-    llama_backend_init();
-    llama_numa_init(arguments_numa(engine->options.arguments));
-    if (has_processor) return ENGINE_OK;
-    llama_say(engine, "libllama has no part that runs on this processor: the libraries libggml-cpu*.so must lie beside it, "
-                      "and one of them must be for a processor like this one; build or install the library anew");
-    return ENGINE_E_LIBRARY;
-}
-
 static bool on_model_progress(float progress, void *user_data) {
     struct llama_engine *engine = user_data;
     int per_mille = (int)(progress * 1000.0f);
@@ -181,7 +155,7 @@ static int check_context(struct llama_engine *engine, uint64_t *n_ctx) {
     return ENGINE_E_CONTEXT;
 }
 
-static struct llama_context_params context_params(const struct llama_engine *engine, uint64_t n_ctx, uint32_t n_sequences) {
+struct llama_context_params model_context_params(const struct llama_engine *engine, uint64_t n_ctx, uint32_t n_sequences) {
     const llama_engine_options *options = &engine->options;
     struct llama_context_params params = arguments_context(options->arguments);
     params.n_ctx = (uint32_t)n_ctx * n_sequences;
@@ -215,32 +189,24 @@ static int check_room(struct llama_engine *engine, const struct llama_context_pa
     char reason[ENGINE_MESSAGE_SIZE / 2];
     uint64_t available = plat_memory_available_bytes();
     bool is_small = available > 0 && 4 * cache_bytes(engine->model, params->n_ctx) < (double)available;
-    if (is_small && !has_gpu()) return ENGINE_OK;
+    if (is_small && devices_count_layers(engine) == 0) return ENGINE_OK;
     if (is_beyond_measure(engine, params->n_ctx, available))
         snprintf(reason, sizeof reason, "its cache would take about %.0f GB, %.1f GB are available",
                  cache_bytes(engine->model, params->n_ctx) / 1e9, (double)available / 1e9);
-    else if (arguments_have_room(engine->options.arguments, engine->model_file, params, available, reason, sizeof reason))
+    else if (arguments_have_room(engine->model_file, &engine->model_params, params, available, reason, sizeof reason))
         return ENGINE_OK;
     llama_say(engine, "a context of %u tokens does not fit: %s; give a smaller one with -c N, fewer answers at a time with -np N, or a "
                       "smaller cache with -ctk q8_0 -ctv q8_0", params->n_ctx, reason);
     return ENGINE_E_CONTEXT;
 }
 
-/* How many layers go elsewhere, before anything is known of the model: beside the largest context that it may get. */
-static void fit_layers(struct llama_engine *engine, struct llama_model_params *model) {
-    const llama_engine_options *options = &engine->options;
-    uint32_t n_sequences = options->n_sequences > 0 ? (uint32_t)options->n_sequences : ENGINE_SEQUENCES_DEFAULT;
-    uint32_t n_ctx = options->n_ctx ? options->n_ctx : options->n_ctx_limit;
-    struct llama_context_params context = context_params(engine, n_ctx, n_sequences);
-    arguments_fit_layers(options->arguments, engine->model_file, model, &context);
-}
-
 static int load_weights(struct llama_engine *engine) {
-    struct llama_model_params params = arguments_model(engine->options.arguments);
-    if (has_gpu()) fit_layers(engine, &params);
-    params.progress_callback = on_model_progress;
-    params.progress_callback_user_data = engine;
-    engine->model = llama_model_load_from_file(engine->model_file, params);
+    devices_choose_layers(engine);
+    engine->model_params.progress_callback = on_model_progress;
+    engine->model_params.progress_callback_user_data = engine;
+    do {
+        engine->model = llama_model_load_from_file(engine->model_file, engine->model_params);
+    } while (!engine->model && devices_give_up(engine));
     if (engine->model) {
         int error = check_kind(engine);
         engine->vocab = llama_model_get_vocab(engine->model);
@@ -255,11 +221,14 @@ static int load_weights(struct llama_engine *engine) {
 }
 
 static int make_context(struct llama_engine *engine, uint64_t n_ctx) {
-    struct llama_context_params params = context_params(engine, n_ctx, (uint32_t)engine->base.facts.n_sequences);
+    struct llama_context_params params = model_context_params(engine, n_ctx, (uint32_t)engine->base.facts.n_sequences);
     int error = check_room(engine, &params);
     if (error < 0) return error;
     engine->context = llama_init_from_model(engine->model, params);
-    if (engine->context) return ENGINE_OK;
+    if (engine->context) {
+        devices_fill_in_facts(engine, &params);
+        return ENGINE_OK;
+    }
     llama_say(engine, "a context of %u tokens does not fit: %s; give a smaller one with -c N", params.n_ctx,
         llama_reason(engine));
     return ENGINE_E_CONTEXT;
@@ -332,12 +301,12 @@ int model_load(struct llama_engine *engine) {
     if (error < 0) return error;
     engine->file = engine_file_look(engine->model_file);
     engine->base.facts.file_sum = engine->file.sum;
-    error = ensure_backends(engine);
+    error = devices_open(engine);
     return error < 0 ? error : load_weights(engine);
 }
 
 int model_check(struct llama_engine *engine) {
-    int error = ensure_backends(engine); /* first: what is said about the file then leaves nothing else open */
+    int error = devices_open(engine); /* first: what is said about the file then leaves nothing else open */
     if (error == ENGINE_OK) error = check_file(engine);
     if (error < 0) return error;
     struct llama_model_params params = llama_model_default_params();

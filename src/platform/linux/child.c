@@ -42,14 +42,14 @@ static char **environment_of_child(char *variable, size_t size_bytes) {
 }
 
 /* In the child, which shares nothing with the parent but open files; only async-signal-safe calls. */
-static _Noreturn void become(const char *path, char *const *arguments, char *const *environment, int nowhere, int errors,
-                             int refused) {
+static _Noreturn void become(const char *path, char *const *arguments, char *const *environment, int nowhere, int output,
+                             int errors, int refused) {
     sigset_t none;
     sigemptyset(&none);
     setsid();
     for (int number = 1; number < NSIG; number++) signal(number, SIG_DFL);
     sigprocmask(SIG_SETMASK, &none, NULL);
-    if (dup2(nowhere, 0) >= 0 && dup2(nowhere, 1) >= 0 && dup2(errors, 2) >= 0)
+    if (dup2(nowhere, 0) >= 0 && dup2(output, 1) >= 0 && dup2(errors, 2) >= 0)
         execve(path, arguments, environment);
     int reason = errno;
     while (write(refused, &reason, sizeof reason) < 0 && errno == EINTR) {
@@ -65,7 +65,7 @@ static int read_refusal(int refused) {
     return reason;
 }
 
-int plat_child_start(const char *path, const char *const *arguments, plat_child **result) {
+int plat_child_start(const char *path, const char *const *arguments, plat_child_output output, plat_child **result) {
     int errors[2] = {-1, -1}, refused[2] = {-1, -1}, nowhere = -1, reason = 0;
     char variable[64];
     *result = NULL;
@@ -82,7 +82,8 @@ int plat_child_start(const char *path, const char *const *arguments, plat_child 
         reason = errno;
     } else {
         child->pid = (pid_t)syscall(SYS_clone, 0, NULL, NULL, NULL, NULL);
-        if (child->pid == 0) become(path, (char *const *)arguments, environment, nowhere, errors[1], refused[1]);
+        int heard = output == PLAT_CHILD_HEARD ? errors[1] : nowhere;
+        if (child->pid == 0) become(path, (char *const *)arguments, environment, nowhere, heard, errors[1], refused[1]);
         if (child->pid < 0) reason = errno;
     }
     if (errors[1] >= 0) close(errors[1]);

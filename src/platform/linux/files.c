@@ -17,6 +17,15 @@ void *plat_library_symbol(void *library, const char *symbol) {
     return dlsym(library, symbol);
 }
 
+void plat_library_close(void *library) {
+    dlclose(library);
+}
+
+void plat_library_reason(char *reason, size_t reason_size) {
+    const char *said = dlerror();
+    snprintf(reason, reason_size, "%s", said ? said : "");
+}
+
 int plat_file_sync(FILE *file) {
     return fsync(fileno(file)) == 0 ? PLAT_OK : plat_fail(PLAT_E_SYSTEM);
 }

@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include "internal.h"
 
+#include <dirent.h>
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -49,6 +50,52 @@ int plat_library_folder(const void *symbol, char *path, size_t size_bytes) {
     const char *slash = strrchr(info.dli_fname, '/');
     int length = slash ? snprintf(path, size_bytes, "%.*s", (int)(slash - info.dli_fname), info.dli_fname) : -1;
     return length > 0 && (size_t)length < size_bytes ? PLAT_OK : plat_fail(PLAT_E_SYSTEM);
+}
+
+/* ---- graphics cards ------------------------------------------------------------------------------------------------- */
+
+/* A number that a file of the system's own says; 0: it does not. */
+static unsigned long number_in(const char *folder, const char *entry, const char *file) {
+    char path[PLAT_PATH_SIZE], text[32] = "";
+    snprintf(path, sizeof path, "%s/%s/%s", folder, entry, file);
+    FILE *stream = plat_file_open(path, "r");
+    if (!stream) return 0;
+    bool is_read = fgets(text, sizeof text, stream) != NULL;
+    fclose(stream);
+    return is_read ? strtoul(text, NULL, 16) : 0;
+}
+
+/* NULL: of those that draw, for instance in a virtual machine, and do not compute. */
+static const char *maker_of(unsigned long vendor) {
+    return vendor == 0x10de ? "NVIDIA" : vendor == 0x1002 ? "AMD" : vendor == 0x8086 ? "Intel" : NULL;
+}
+
+static void add_word(char *words, size_t size, const char *word) {
+    size_t n = strlen(words);
+    if (!strstr(words, word)) snprintf(words + n, size - n, "%s%s", n > 0 ? ", " : "", word);
+}
+
+/* The file through which programs reach the cards, if it is there and this process may not open it. */
+static void find_obstacle(char *obstacle, size_t size) {
+    static const char *const files[] = {"/dev/dri/renderD128", "/dev/nvidiactl"};
+    for (size_t i = 0; i < sizeof files / sizeof files[0]; i++)
+        if (access(files[i], F_OK) == 0 && access(files[i], R_OK | W_OK) < 0)
+            snprintf(obstacle, size, "%s cannot be opened by this user, who must be in its group", files[i]);
+}
+
+void plat_graphics_cards(char *names, size_t names_size, char *obstacle, size_t obstacle_size) {
+    static const char folder[] = "/sys/bus/pci/devices";
+    enum { DISPLAY_CLASS = 3 };
+    names[0] = obstacle[0] = 0;
+    DIR *devices = opendir(folder);
+    struct dirent *device;
+    while (devices && (device = readdir(devices))) {
+        if (device->d_name[0] == '.' || number_in(folder, device->d_name, "class") >> 16 != DISPLAY_CLASS) continue;
+        const char *maker = maker_of(number_in(folder, device->d_name, "vendor"));
+        if (maker) add_word(names, names_size, maker);
+    }
+    if (devices) closedir(devices);
+    find_obstacle(obstacle, obstacle_size);
 }
 
 /* ---- being asked to end -------------------------------------------------------------------------------------------- */

@@ -104,14 +104,15 @@ static bool open_streams(HANDLE *errors, HANDLE *child_errors, HANDLE *nowhere) 
 }
 
 /* Runs it, and makes its stop event before its first instruction. Returns 0 or the system's error. */
-static DWORD run(const wchar_t *path, wchar_t *line, wchar_t *environment, HANDLE nowhere, HANDLE errors, plat_child *child) {
+static DWORD run(const wchar_t *path, wchar_t *line, wchar_t *environment, HANDLE nowhere, HANDLE output, HANDLE errors,
+                 plat_child *child) {
     HANDLE handed_on[] = {nowhere, errors};
     wchar_t stop[PLAT_STOP_NAME_SIZE];
     PROCESS_INFORMATION started;
     SIZE_T size = 0;
     InitializeProcThreadAttributeList(NULL, 1, 0, &size);
     STARTUPINFOEXW startup = {.StartupInfo = {.cb = sizeof startup, .dwFlags = STARTF_USESTDHANDLES, .hStdInput = nowhere,
-                                              .hStdOutput = nowhere, .hStdError = errors},
+                                              .hStdOutput = output, .hStdError = errors},
                               .lpAttributeList = malloc(size)};
     if (!startup.lpAttributeList) return ERROR_NOT_ENOUGH_MEMORY;
     InitializeProcThreadAttributeList(startup.lpAttributeList, 1, 0, &size);
@@ -132,14 +133,14 @@ static DWORD run(const wchar_t *path, wchar_t *line, wchar_t *environment, HANDL
     return 0;
 }
 
-int plat_child_start(const char *path, const char *const *arguments, plat_child **result) {
+int plat_child_start(const char *path, const char *const *arguments, plat_child_output output, plat_child **result) {
     HANDLE child_errors = NULL, nowhere = INVALID_HANDLE_VALUE;
     *result = NULL;
     plat_child *child = calloc(1, sizeof *child);
     wchar_t *wide_path = plat_wide(path), *line = command_line(arguments), *environment = environment_of_child();
     DWORD error = child && wide_path && line && environment ? 0 : ERROR_NOT_ENOUGH_MEMORY;
     if (error == 0 && !open_streams(&child->errors, &child_errors, &nowhere)) error = GetLastError();
-    if (error == 0) error = run(wide_path, line, environment, nowhere, child_errors, child);
+    if (error == 0) error = run(wide_path, line, environment, nowhere, output == PLAT_CHILD_HEARD ? child_errors : nowhere, child_errors, child);
     if (child_errors) CloseHandle(child_errors);
     if (nowhere != INVALID_HANDLE_VALUE) CloseHandle(nowhere);
     free(wide_path);

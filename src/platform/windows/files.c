@@ -16,6 +16,14 @@ void *plat_library_symbol(void *library, const char *symbol) {
     return (void *)(uintptr_t)found;
 }
 
+void plat_library_close(void *library) {
+    FreeLibrary(library);
+}
+
+void plat_library_reason(char *reason, size_t reason_size) {
+    snprintf(reason, reason_size, "system error %lu", GetLastError());
+}
+
 int plat_file_sync(FILE *file) {
     return _commit(_fileno(file)) == 0 ? PLAT_OK : plat_fail_because(PLAT_E_SYSTEM, "the disk does not take it");
 }

@@ -131,6 +131,12 @@ int plat_library_folder(const void *symbol, char *path, size_t size_bytes) {
     return plat_narrow(wide, path, size_bytes) ? PLAT_OK : plat_fail(PLAT_E_SYSTEM);
 }
 
+/* The library's backends ask the drivers, which is as good: there is none of ours for Windows yet. */
+void plat_graphics_cards(char *names, size_t names_size, char *obstacle, size_t obstacle_size) {
+    (void)names_size, (void)obstacle_size;
+    names[0] = obstacle[0] = 0;
+}
+
 const char *plat_objects_place(void) {
     return "the page file";
 }

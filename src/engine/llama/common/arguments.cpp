@@ -16,9 +16,19 @@
 
 #include <unistd.h>
 
+/* An option about devices, and its values, which are read once these are known. */
+struct deferred_option {
+    std::string said; /* how the user said it, for complaints */
+    const common_arg *option;
+    bool is_positive;
+    std::string values[2];
+};
+
 struct arguments {
     common_params params;
     std::vector<common_arg> options; /* the library's; empty until they are needed */
+    std::vector<deferred_option> deferred;
+    bool are_devices_known = false;  /* no longer deferred, then */
 };
 
 namespace {
@@ -33,7 +43,7 @@ const std::set<std::string> known = {
     "--split-mode", "--tensor-split", "--main-gpu", "--fit", "--fit-target", "--fit-ctx", "--check-tensors", "--override-kv",
     "--op-offload", "--lora", "--lora-scaled"};
 
-/* They look at the devices that there are. */
+/* They look at the devices that there are, which only the process may do that uses them. */
 const std::set<std::string> about_devices = {"--device", "--override-tensor", "--rpc", "--split-mode", "--tensor-split", "--main-gpu"};
 
 bool has(const std::vector<const char *> &names, const std::string &name) {
@@ -63,7 +73,6 @@ int read_layers(const std::string &value) {
 }
 
 void apply(common_params &params, const common_arg &option, bool is_positive, const std::string &first, const std::string &second) {
-    if (is_among(option, about_devices)) backends_load();
     if (has(option.args, "--gpu-layers")) params.n_gpu_layers = read_layers(first);
     else if (option.handler_void) option.handler_void(params);
     else if (option.handler_bool) option.handler_bool(params, is_positive);
@@ -72,16 +81,22 @@ void apply(common_params &params, const common_arg &option, bool is_positive, co
     else if (option.handler_str_str) option.handler_str_str(params, first, second);
 }
 
+/* Applies it, or keeps it for arguments_know_devices. */
+void accept(arguments &arguments, const deferred_option &given) {
+    if (!arguments.are_devices_known && is_among(*given.option, about_devices)) arguments.deferred.push_back(given);
+    else apply(arguments.params, *given.option, given.is_positive, given.values[0], given.values[1]);
+}
+
 int count_values(const common_arg &option) {
     return option.handler_str_str ? 2 : option.handler_int || option.handler_string ? 1 : 0;
 }
 
-/* Made when it is first needed: most hosts are started with options of ours alone. The library loads its backends for it, and would
- * look for them in the current folder, too, if there were none yet. */
+/* Made when it is first needed: most hosts are started with options of ours alone. The library would load backends for it, if there
+ * were none yet, those of the current folder, too. */
 const std::vector<common_arg> &options_of(arguments &arguments) {
     if (arguments.options.empty()) {
         common_params defaults;
-        backends_load();
+        backends_load(false);
         arguments.options = common_params_parser_init(defaults, LLAMA_EXAMPLE_SERVER).options;
     }
     return arguments.options;
@@ -108,6 +123,10 @@ spelling read_spelling(const char *word) {
     return found;
 }
 
+std::string complaint_about(const deferred_option &given, const std::exception &error) {
+    return given.said + " is '" + given.values[0] + "': " + reason(error);
+}
+
 int take(arguments &arguments, int n_words, char *const words[], std::string &complaint) {
     spelling given = read_spelling(words[0]);
     const common_arg *option = find(arguments, given.name);
@@ -117,17 +136,17 @@ int take(arguments &arguments, int n_words, char *const words[], std::string &co
         return -1;
     }
     int n_values = count_values(*option), n_here = given.has_value ? 1 : 0;
-    std::string values[2] = {given.value, ""};
+    deferred_option taken = {given.name, option, has(option->args, given.name), {given.value, ""}};
     if (n_here > n_values || n_words - 1 < n_values - n_here) {
         complaint = given.name + (n_here > n_values ? " takes no value" : std::string(" needs a value (") +
                                   (option->value_hint ? option->value_hint : "") + ")") + ": see chatbot --help-all";
         return -1;
     }
-    for (int i = n_here; i < n_values; i++) values[i] = words[1 + i - n_here];
+    for (int i = n_here; i < n_values; i++) taken.values[i] = words[1 + i - n_here];
     try {
-        apply(arguments.params, *option, has(option->args, given.name), values[0], values[1]);
+        accept(arguments, taken);
     } catch (const std::exception &error) {
-        complaint = given.name + " is '" + values[0] + "': " + reason(error);
+        complaint = complaint_about(taken, error);
         return -1;
     }
     return 1 + n_values - n_here;
@@ -148,9 +167,9 @@ bool take_environment(arguments &arguments, std::string &complaint) {
         try {
             bool is_on = common_arg_utils::is_truthy(value);
             if (option.handler_bool && !is_on && !common_arg_utils::is_falsey(value)) throw std::invalid_argument("expected on or off");
-            if (!option.handler_void || is_on) apply(arguments.params, option, is_on, value, "");
+            if (!option.handler_void || is_on) accept(arguments, {"the environment's " + std::string(option.env), &option, is_on, {value, ""}});
         } catch (const std::exception &error) {
-            complaint = std::string("the environment's ") + option.env + " is '" + value + "': " + reason(error);
+            complaint = complaint_about({"the environment's " + std::string(option.env), &option, true, {value, ""}}, error);
             return false;
         }
     }
@@ -166,6 +185,13 @@ void complete(arguments &arguments) {
     }
     if (params.tensor_buft_overrides.empty() || params.tensor_buft_overrides.back().pattern)
         params.tensor_buft_overrides.resize(params.tensor_buft_overrides.size() + llama_max_tensor_buft_overrides(), {nullptr, nullptr});
+}
+
+/* What a model and its context need on each device, and last on the processor. */
+common_device_memory_data_vec measure(const char *model_path, const llama_model_params *model, const llama_context_params *context,
+                                      std::vector<ggml_backend_dev_t> &devices) {
+    uint32_t n_layers, n_trained, n_experts;
+    return common_get_device_memory_data(model_path, model, context, devices, n_layers, n_trained, n_experts, GGML_LOG_LEVEL_ERROR);
 }
 
 }
@@ -208,6 +234,26 @@ int arguments_take(arguments *arguments, int n_words, char *const words[], char 
         snprintf(message, message_size, "not enough memory");
         return -1;
     }
+}
+
+bool arguments_want_devices(const arguments *arguments) {
+    return arguments && (arguments->params.n_gpu_layers != -1 || !arguments->deferred.empty() || arguments->are_devices_known);
+}
+
+bool arguments_know_devices(arguments *arguments, char *message, size_t message_size) {
+    if (!arguments) return true;
+    arguments->are_devices_known = true;
+    std::vector<deferred_option> deferred;
+    deferred.swap(arguments->deferred);
+    for (const deferred_option &given : deferred) {
+        try {
+            accept(*arguments, given);
+        } catch (const std::exception &error) {
+            snprintf(message, message_size, "%s", complaint_about(given, error).c_str());
+            return false;
+        }
+    }
+    return true;
 }
 
 void arguments_print_help(FILE *file) {
@@ -254,14 +300,11 @@ void arguments_fit_layers(arguments *arguments, const char *model_path, llama_mo
                       params.fit_params_target.data(), static_cast<uint32_t>(params.fit_params_min_ctx), nullptr, GGML_LOG_LEVEL_ERROR);
 }
 
-bool arguments_have_room(arguments *arguments, const char *model_path, const llama_context_params *context, uint64_t available,
-                         char *message, size_t message_size) {
+bool arguments_have_room(const char *model_path, const llama_model_params *model, const llama_context_params *context,
+                         uint64_t available, char *message, size_t message_size) {
     try {
         std::vector<ggml_backend_dev_t> devices;
-        uint32_t n_layers, n_trained, n_experts;
-        llama_model_params model = arguments_model(arguments);
-        auto needs = common_get_device_memory_data(model_path, &model, context, devices, n_layers, n_trained, n_experts,
-                                                   GGML_LOG_LEVEL_ERROR);
+        auto needs = measure(model_path, model, context, devices);
         for (size_t i = 0; i < needs.size(); i++) { /* the last is the processor */
             bool is_device = i < devices.size();
             double n_needed = static_cast<double>(needs[i].context + needs[i].compute);
@@ -275,4 +318,21 @@ bool arguments_have_room(arguments *arguments, const char *model_path, const lla
     } catch (const std::exception &) {
     }
     return true;
+}
+
+void arguments_describe_devices(const char *model_path, const llama_model_params *model, const llama_context_params *context,
+                                char *text, size_t size) {
+    text[0] = 0;
+    try {
+        std::vector<ggml_backend_dev_t> devices;
+        auto needs = measure(model_path, model, context, devices);
+        for (size_t i = 0; i < devices.size(); i++) {
+            size_t n = strlen(text);
+            snprintf(text + n, size - n, "%s%s (%s): %.2f GB of weights, %.2f GB of cache, %.2f GB to compute with", n > 0 ? "; " : "",
+                     ggml_backend_dev_name(devices[i]), ggml_backend_dev_description(devices[i]),
+                     static_cast<double>(needs[i].model) / 1e9, static_cast<double>(needs[i].context) / 1e9,
+                     static_cast<double>(needs[i].compute) / 1e9);
+        }
+    } catch (const std::exception &) {
+    }
 }

@@ -33,6 +33,13 @@ bool arguments_environment(arguments *arguments, char *message, size_t message_s
  * library knows no such option; -1: it is refused, with a sentence in `message`. */
 int arguments_take(arguments *arguments, int n_words, char *const words[], char *message, size_t message_size);
 
+/* Options about devices are kept until the process that uses these has loaded their backends: then this reads them. False, and a
+ * sentence in `message`. NULL: nothing. */
+bool arguments_know_devices(arguments *arguments, char *message, size_t message_size);
+
+/* Whether the user says anything about layers on devices. */
+bool arguments_want_devices(const arguments *arguments);
+
 void arguments_print_help(FILE *file);
 
 /* ---- what libllama is given; NULL: the defaults -------------------------------------------------------------------- */
@@ -56,10 +63,14 @@ const char *arguments_adapter(const arguments *arguments, size_t n, float *scale
 void arguments_fit_layers(arguments *arguments, const char *model_path, struct llama_model_params *model,
                           struct llama_context_params *context);
 
-/* Whether there is room for this context of a model that is loaded; `available` are the bytes that the processor's memory has
+/* Whether there is room for this context of a model that is loaded with these parameters; `available` are the bytes that the processor's memory has
  * left. If not, `message` says what is needed where, and what is there. What cannot be measured counts as fitting. */
-bool arguments_have_room(arguments *arguments, const char *model_path, const struct llama_context_params *context,
+bool arguments_have_room(const char *model_path, const struct llama_model_params *model, const struct llama_context_params *context,
                          uint64_t available, char *message, size_t message_size);
+
+/* What lies on each device, in words; empty: nothing, or it is not known. */
+void arguments_describe_devices(const char *model_path, const struct llama_model_params *model,
+                                const struct llama_context_params *context, char *text, size_t size);
 
 #ifdef __cplusplus
 }

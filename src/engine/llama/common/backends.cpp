@@ -5,7 +5,8 @@
 
 #include <ggml-backend.h>
 
-#include <cstring>
+#include <cstdio>
+#include <exception>
 #include <filesystem>
 #include <string>
 #include <system_error>
@@ -33,8 +34,7 @@ std::string folder_of_parts() {
 
 /* What a part says of itself, 0: this processor cannot run it. */
 int score(const std::string &path) {
-    char reason[512];
-    void *library = plat_library_open(path.c_str(), reason, sizeof reason);
+    void *library = plat_library_open(path.c_str());
     if (!library) return 0;
     auto ask = reinterpret_cast<int (*)()>(plat_library_symbol(library, "ggml_backend_score"));
     int found = ask ? ask() : 0;
@@ -68,7 +68,8 @@ std::string reason_of(const std::string &path, const char *name) {
     ggml_backend_reg_t part = ggml_backend_reg_by_name(name);
     if (part && ggml_backend_reg_dev_count(part) > 0) return "";
     if (plat_file_size(path.c_str(), nullptr) != PLAT_OK) return "";
-    void *library = plat_library_open(path.c_str(), reason, sizeof reason);
+    void *library = plat_library_open(path.c_str());
+    if (!library) plat_library_reason(reason, sizeof reason);
     if (!library) return std::string("it cannot be loaded: ") + reason;
     plat_library_close(library);
     return part ? "its driver shows no card that it can use" : "its driver does not start";
@@ -129,6 +130,18 @@ void backends_list_devices(FILE *file) {
     }
     fputs(unusable("unusable: ", "\n", true).c_str(), file);
     if (n == 0) fprintf(file, "no devices besides the processor: %s\n", explanation().c_str());
+}
+
+int32_t backends_decode(llama_context *context, llama_batch batch, char *reason, size_t reason_size) {
+    reason[0] = 0;
+    try {
+        int32_t code = llama_decode(context, batch);
+        llama_synchronize(context);
+        return code;
+    } catch (const std::exception &error) { /* of Vulkan's: a device that is lost, memory that is not there */
+        snprintf(reason, reason_size, "%s", error.what());
+    }
+    return BACKENDS_DRIVER_FAILED;
 }
 
 void backends_explain(char *text, size_t size) {

@@ -1,19 +1,37 @@
-/* backends.h - the library's parts for the processor and for other devices. */
+/* backends.h - the library's parts for the processor and for devices, which are graphics cards and other computers.
+ *
+ * Loading a part for devices starts their driver, which does not survive a fork and may crash: only a worker does that.
+ */
 #ifndef LLAMA_COMMON_BACKENDS_H
 #define LLAMA_COMMON_BACKENDS_H
 
+#include <llama.h>
+
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdio.h>
 
 #ifdef __cplusplus
 extern "C" {
 #endif
 
-/* Loads them, once. False: there is none for this processor. */
-bool backends_load(void);
+/* Loads the one for this processor, and those for devices, once. False: there is none for this processor. */
+bool backends_load(bool with_devices);
 
-/* The devices besides the processor, one a line, with their memory. */
+/* Whether a device for layers is among what was loaded. */
+bool backends_have_devices(void);
+
+/* Loads all. The devices besides the processor, one a line, with their memory; then what is there and does not work, one a line
+ * that begins with "unusable: "; if there are no devices at all, "no devices besides the processor" and what is known of why. */
 void backends_list_devices(FILE *file);
+
+/* Evaluates, and waits for the end. Returns what llama_decode does; where a driver gives up in its own way, BACKENDS_DRIVER_FAILED,
+ * with its words in `reason`, which is empty otherwise. */
+#define BACKENDS_DRIVER_FAILED (-100)
+int32_t backends_decode(struct llama_context *context, struct llama_batch batch, char *reason, size_t reason_size);
+
+/* Why there are no devices, in a sentence without its period. */
+void backends_explain(char *text, size_t size);
 
 #ifdef __cplusplus
 }
