@@ -17,6 +17,7 @@
 #   make fuzz       the long form of the fuzz targets, FUZZ_SECONDS (600) for each
 #   make packages   the NuGet packages, into build/packages
 #   make reference  the C# API reference, a site in build/reference/site
+#   make deb        the Debian packages, into build/packages
 #   make generated  the files that are made of include/lipc/parameters.h: documentation and C#
 #   make windows    the programs and the library for Windows x64, cross-built: a folder and a zip that run where they are put
 #   make test-windows  the tests that are not about Linux itself against that build, under Wine
@@ -29,7 +30,7 @@ JOBS ?= $(shell nproc)
 # auto, system, prebuilt or source: see cmake/Libllama.cmake
 export LIPC_LLAMA ?= auto
 
-.PHONY: all generated reference setup run gpu windows test-windows test test-quick coverage bench profile performance crash-points soak fuzz kills mutations packages install clean release
+.PHONY: all generated reference setup run gpu windows test-windows test test-quick coverage bench profile performance crash-points soak fuzz kills mutations packages deb install clean release
 
 all: release
 
@@ -89,6 +90,9 @@ packages: setup
 reference:
 	@command -v dotnet >/dev/null || { echo "make reference needs the .NET SDK" >&2; exit 1; }
 	@dotnet tool restore && dotnet docfx docs/dotnet/docfx.json
+
+deb: setup
+	@scripts/deb.sh
 
 generated: setup
 	@scripts/build.sh release test_parameter_files

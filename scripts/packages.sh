@@ -13,16 +13,16 @@ scripts/build.sh release chatbot lipc
 # `make gpu` may have put a backend beside the libraries, or taken it away.
 libraries=$(sed -n 's/^-- libllama: [a-z]*, in //p' build/configure.log)/lib
 [ "$(cd "$libraries" 2>/dev/null && ls -d lib*.so*)" = "$(ls "$stage/lib/lipc" 2>/dev/null)" ] || rm -f "$stage/complete"
-for component in build/chatbot build/liblipc.so.0 models/tutor.gguf; do
+for component in build/chatbot build/liblipc.so.1 models/tutor.gguf; do
     [ ! "$stage/complete" -nt "$component" ] || continue
     rm -rf "$stage"
-    cmake --install build --component package --strip --prefix "$stage" >/dev/null
+    for part in host library; do cmake --install build --component $part --strip --prefix "$stage" >/dev/null; done
     if [ ! -d "$stage/lib/lipc" ]; then
         echo "packages: this build uses the system's libllama, which cannot travel: run make with LIPC_LLAMA=prebuilt" >&2
         exit 1
     fi
     # By the name that .NET looks for.
-    cp -L "$stage/lib/liblipc.so.0" "$stage/liblipc.so"
+    cp -L "$stage/lib/liblipc.so.1" "$stage/liblipc.so"
     : >"$stage/complete"
     break
 done

@@ -128,6 +128,9 @@ else
     sed -n 's/^ *Skipped \([A-Za-z].*\)$/.NET: \1: see its own message/p' "$beside/dotnet_tests.log" >>"$skipped"
 fi
 
+step "Debian packages"
+tests/packages/deb.sh || [ $? -eq 77 ]
+
 step "models of the protocol"
 need verify
 grep "Test *#" "$beside/verify.log"

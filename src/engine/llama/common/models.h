@@ -1,5 +1,5 @@
 /* models.h - models by name (src/text/model_name.h): fetched from a model hub or another server into llama.cpp's cache, where
- * llama-server finds them, too, and whatever that has fetched is found here (docs/decisions/0018).
+ * llama-server finds them, too, and whatever that has fetched is found here (docs/decisions/0019).
  *
  * The environment is llama.cpp's: LLAMA_CACHE, HF_HUB_CACHE, HF_HOME, XDG_CACHE_HOME say where the cache is, HF_ENDPOINT or
  * MODEL_ENDPOINT where the hub is, HF_TOKEN who asks. The token goes to the hub alone, and only over TLS, or to this machine.

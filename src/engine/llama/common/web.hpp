@@ -1,5 +1,5 @@
 /* web.hpp - requests over HTTP and TLS, by libcurl. The library is loaded when the first request is made: a host that fetches
- * nothing needs none (docs/decisions/0018). Its proxies and certificates are the usual ones: http_proxy, https_proxy,
+ * nothing needs none (docs/decisions/0019). Its proxies and certificates are the usual ones: http_proxy, https_proxy,
  * no_proxy, and SSL_CERT_FILE or CURL_CA_BUNDLE. */
 #ifndef LLAMA_COMMON_WEB_HPP
 #define LLAMA_COMMON_WEB_HPP
