@@ -129,7 +129,7 @@ else
 fi
 
 step "Debian packages"
-tests/packages/deb.sh || [ $? -eq 77 ]
+tests/packages/deb.sh || { [ $? -eq 77 ] && leave_out packages deb "the tools of dpkg-dev or cpack are not installed"; }
 
 step "models of the protocol"
 need verify

@@ -62,7 +62,9 @@ static attempt read_hub(lipc_client *client, int pid, uint64_t *damaged_since_ns
     hub_check check = hub_read(plat_segment_base(client->segment), plat_segment_size(client->segment), &client->view,
                                identity);
     if (check == HUB_NOT_YET) return ATTEMPT_NOT_YET;
-    bool is_holders = identity->host_pid == pid, has_failed = has_lasted(damaged_since_ns);
+    /* One that this client has started is only slow to begin: that it takes too long is for the caller's timeout to say. */
+    bool is_started = client->started && started_host_pid(client->started) == pid;
+    bool is_holders = identity->host_pid == pid, has_failed = !is_started && has_lasted(damaged_since_ns);
     if (check == HUB_DAMAGED)
         *error = lipc_fail(LIPC_E_LAYOUT, "the shared memory of '%s' is damaged: its host, process %d, repairs that within a "
                            "second if it is not stopped; if it does not, restart it", client->name, pid);
