@@ -150,7 +150,8 @@ void peer_start(peer_server *server, const bench_options *options, const peer_se
     snprintf(n_threads, sizeof n_threads, "%d", setup->n_threads);
     const char *const argv[] = {program(options, "llama-server"), "-m", setup->model_path, "--host", "127.0.0.1", "--port",
                                 port, "-c", n_ctx, "-np", n_parallel, "-kvu", "-t", n_threads, "-tb", n_threads,
-                                "-fa", "auto", "-ngl", "0", "-fit", "off", "-cram", "0", "--no-ui", "--offline", NULL};
+                                "-fa", "auto", "-ngl", "0", "-fit", "off", "-cram", "0", "--no-ui", "--offline",
+                                setup->draft_path ? "--spec-draft-model" : NULL, setup->draft_path, "--spec-type", "draft-simple", NULL};
     const int log = options->is_verbose ? STDERR_FILENO : -1;
     server->pid = process_start(argv, -1, log, log);
     const int64_t deadline = now_ns() + START_NS;

@@ -22,6 +22,7 @@ typedef struct peer_setup {
     int n_ctx;      /* of each sequence */
     int n_parallel;
     int n_threads;
+    const char *draft_path; /* a draft model for the server; NULL: none */
 } peer_setup;
 
 /* Whether the programs are there; says once where they would come from if not. */

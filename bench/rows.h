@@ -50,6 +50,9 @@ void rows_killed(results *list, const bench_options *options);
 void rows_ready(results *list, const bench_options *options);
 /* cancel: cancelling while a prompt is read. */
 void rows_cancel(results *list, const bench_options *options);
+/* draft: a draft model, against the same in llama-server. */
+void rows_draft(results *list, const bench_options *options);
+
 /* lookup: drafts from repetitive text. */
 void rows_lookup(results *list, const bench_options *options);
 /* memory: after many requests. */

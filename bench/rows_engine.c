@@ -21,17 +21,21 @@ static const char *const way_names[N_WAYS] = {"host", "bench", "server"};
 
 /* A model, and so many clients at once that ask for so many tokens each. */
 typedef struct concurrent_case {
-    const bench_model *model;
+    const bench_model *model, *draft; /* which drafts for it; NULL: none does */
     int n_clients, n_tokens, n_ctx;
     double of_bench, of_server; /* bars; 0: none */
 } concurrent_case;
 
 static const concurrent_case cases[] = {
-    {&bench_models[0], 1, 256, 1024, 0.98, 0},  {&bench_models[0], 8, 128, 1024, 0.97, 1.0},
-    {&bench_model_374m, 1, 128, 1024, 0.98, 0}, {&bench_model_374m, 8, 64, 1024, 0.97, 1.0},
-    {&bench_model_1_1b, 1, 96, 1024, 0.98, 0},  {&bench_model_1_1b, 8, 48, 1024, 0.97, 1.0},
-    {&bench_model_152k, 8, 64, 1024, 0, 1.0},
+    {&bench_models[0], NULL, 1, 256, 1024, 0.98, 0},  {&bench_models[0], NULL, 8, 128, 1024, 0.97, 1.0},
+    {&bench_model_374m, NULL, 1, 128, 1024, 0.98, 0}, {&bench_model_374m, NULL, 8, 64, 1024, 0.97, 1.0},
+    {&bench_model_1_1b, NULL, 1, 96, 1024, 0.98, 0},  {&bench_model_1_1b, NULL, 8, 48, 1024, 0.97, 1.0},
+    {&bench_model_152k, NULL, 8, 64, 1024, 0, 1.0},
 };
+
+/* Drafts that are mostly right (each is what the model finds likeliest), and drafts that never are. */
+static const concurrent_case draft_cases[] = {{&bench_models[0], &bench_models[0], 1, 256, 1024, 0, 1.0},
+                                              {&bench_model_374m, &bench_models[0], 1, 96, 1024, 0, 1.0}};
 
 typedef struct rivals {
     host_subject host;
@@ -47,13 +51,17 @@ typedef struct turn {
 } turn;
 
 static void rivals_start(rivals *rivals, const bench_options *options, const concurrent_case *wanted) {
-    const char *path = model_path(options, wanted->model);
+    static char draft_file[4096];
+    snprintf(draft_file, sizeof draft_file, "%s", wanted->draft ? model_path(options, wanted->draft) : "");
+    const char *path = model_path(options, wanted->model), *draft_path = wanted->draft ? draft_file : NULL;
+    const char *const draft[] = {"--spec-draft-model", draft_path, NULL};
     *rivals = (struct rivals){.options = options,
                               .setup = {.model_path = path,
                                         .n_ctx = wanted->n_ctx,
                                         .n_parallel = wanted->n_clients,
-                                        .n_threads = options->n_threads}};
-    host_start_for(&rivals->host, options, path, options->n_threads, wanted->n_ctx, wanted->n_clients, NULL);
+                                        .n_threads = options->n_threads,
+                                        .draft_path = draft_path}};
+    host_start_for(&rivals->host, options, path, options->n_threads, wanted->n_ctx, wanted->n_clients, draft_path ? draft : NULL);
     lipc_client_close(modern_open(rivals->host.name, 0));
     if (peer_is_there(options))
         peer_start(&rivals->server, options, &rivals->setup);
@@ -71,6 +79,8 @@ static turn take_turn(rivals *rivals, const concurrent_case *wanted, int way, in
     if (rivals->server.pid != 0)
         family_settle(rivals->server.pid);
     wait_for_quiet(rivals->host.pid, 0);
+    if (way == WAY_BENCH && wanted->draft)
+        return (turn){NAN, NAN, NAN, 0};
     if (way == WAY_BENCH)
         return (turn){peer_generation(rivals->options, &rivals->setup, *n_prompt, wanted->n_tokens), NAN, NAN, 0};
     if (pid == 0)
@@ -119,7 +129,10 @@ static double take_quiet_round(rivals *rivals, const concurrent_case *wanted, in
 static void add_row(results *list, const concurrent_case *wanted, const char *rest, double value, const char *unit,
                     results_bar bar, const char *what) {
     char name[64];
-    snprintf(name, sizeof name, "engine.%s.%d.%s", wanted->model->name, wanted->n_clients, rest);
+    if (wanted->draft)
+        snprintf(name, sizeof name, "engine.%s.draft.%s", wanted->model->name, rest);
+    else
+        snprintf(name, sizeof name, "engine.%s.%d.%s", wanted->model->name, wanted->n_clients, rest);
     results_add(list, name, value, unit, bar, what);
 }
 
@@ -169,13 +182,23 @@ static void measure_case(results *list, const bench_options *options, const conc
         samples_add(&of_server, turns[WAY_HOST].tokens_per_s / turns[WAY_SERVER].tokens_per_s);
     }
     rivals_stop(&rivals);
-    add_row(list, wanted, "of_bench", samples_median(&of_bench), "ratio", bar_of(wanted->of_bench),
+    if (!wanted->draft)
+        add_row(list, wanted, "of_bench", samples_median(&of_bench), "ratio", bar_of(wanted->of_bench),
             wanted->n_clients == 1 ? "tokens/s at the client over llama-bench's" : "at the clients over llama-batched-bench's");
     add_row(list, wanted, "of_server", samples_median(&of_server), "ratio", bar_of(wanted->of_server),
             "over llama-server's at its clients");
-    for (int way = 0; way < N_WAYS; way++) add_way_rows(list, wanted, way, &ways[way], n_prompt);
+    for (int way = 0; way < N_WAYS; way++)
+        if (way != WAY_BENCH || !wanted->draft)
+            add_way_rows(list, wanted, way, &ways[way], n_prompt);
     add_row(list, wanted, "other_load", samples_max(&other_load), "cores", results_no_bar(),
             "used by other programs in the worst turn");
+}
+
+void rows_draft(results *list, const bench_options *options) {
+    for (size_t i = 0; i < sizeof draft_cases / sizeof *draft_cases; i++) {
+        if (uses_model(options, draft_cases[i].model))
+            measure_case(list, options, &draft_cases[i]);
+    }
 }
 
 void rows_engine(results *list, const bench_options *options) {

@@ -52,7 +52,7 @@ static void measure_ready(results *list, const bench_options *options, const ben
     enum { N_PARALLEL = 4 };
     static samples ratios, ours, theirs;
     const char *path = model_path(options, model);
-    const peer_setup setup = {path, N_CTX / N_PARALLEL, N_PARALLEL, options->n_threads};
+    const peer_setup setup = {path, N_CTX / N_PARALLEL, N_PARALLEL, options->n_threads, NULL};
     ratios.n = ours.n = theirs.n = 0;
     for (int round = 0; round <= options->n_rounds; round++) {
         host_subject host;
@@ -109,7 +109,7 @@ static void measure_killed(results *list, const bench_options *options, const be
     static samples ratios, pauses, loads, evaluations;
     host_subject host;
     const char *path = model_path(options, model);
-    const peer_setup setup = {path, N_CTX, 1, options->n_threads};
+    const peer_setup setup = {path, N_CTX, 1, options->n_threads, NULL};
     ratios.n = pauses.n = loads.n = evaluations.n = 0;
     start_host_ms(&host, options, path, 1);
     const lipc_message message = {"user", concurrent_text(80000, N_WORDS)};

@@ -39,6 +39,7 @@ static const group groups[] = {
     {"engine", "killed", "the worker is killed behind 1,000 tokens", rows_killed},
     {"engine", "ready", "from start to serving", rows_ready},
     {"engine", "cancel", "cancelling while a prompt is read", rows_cancel},
+    {"engine", "draft", "a draft model, against the same in llama-server", rows_draft},
     {"engine", "lookup", "drafts from repetitive text", rows_lookup},
     {"engine", "memory", "memory after many requests", rows_memory},
     {NULL, "top", "what it costs to be watched", rows_top},

@@ -54,12 +54,16 @@ CASES = [case for key, model in MODELS for case in cases_of(key, model)] + [
      [("engine.134m.cancel.idle_max", "worst {} ms")]),
     ("its client killed, 134M: host idle after", "engine.134m.client_killed.idle",
      [("engine.134m.client_killed.idle_max", "worst {}"), ("engine.134m.client_killed.server", "llama-server {} ms")]),
+    ("a draft model that is mostly right, 134M with itself: tokens/s over llama-server with the same", "engine.134m.draft.of_server",
+     [("engine.134m.draft.host", "host {}"), ("engine.134m.draft.server", "llama-server {} tokens/s")]),
+    ("a draft model that is never right, 134M for 374M: tokens/s over llama-server with the same", "engine.374m.draft.of_server",
+     [("engine.374m.draft.host", "host {}"), ("engine.374m.draft.server", "llama-server {} tokens/s")]),
     ("repetitive text, `--lookup`, temperature 0: tokens/s over without", "engine.lookup.of_without",
      [("engine.lookup.with", "with {}"), ("engine.lookup.without", "without {} tokens/s"),
       ("engine.lookup.same_text", "the same text: {}")]),
     ("requests 100 to 1,000: growth of memory", "engine.memory.growth", [("engine.memory.anon", "in the end {} MB")]),
 ]
-AT_LEAST = (".of_bench", "8.of_server", "lookup.of_without")
+AT_LEAST = (".of_bench", "8.of_server", "draft.of_server", "lookup.of_without")
 
 
 def number(value):

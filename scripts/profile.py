@@ -16,7 +16,7 @@ ROOMS = [
      r"build_graph|ggml_backend_sched_(alloc|reset|split)|ggml_gallocr|llm_graph|llama_model::build|graph_reserve|can_reuse"),
     ("evaluation: cache, masks, batches, outputs", r"^llama_decode$|llama_context::"),
     ("sampling", r"llama_sampler|^sample|^choose_|^logits_|^draw_|^log_probability$"),
-    ("engine, the rest", r"^llama_engine_|^evaluate|^advance$|^take_token$|^detokenise$|^(engine|lookup|cells|steps|text)_"),
+    ("engine, the rest", r"^llama_engine_|^evaluate|^advance$|^take_token$|^detokenise$|^(engine|drafter|cells|pool|steps|text)_"),
     ("channel: publishing, waking", r"^stream_|^plat_doorbell|^hub_|^show_|^classic_"),
     ("host, the rest", r"^server_run$|^serve|^worker_"),
 ]

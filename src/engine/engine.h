@@ -37,7 +37,6 @@ typedef enum engine_error {
 
 #define ENGINE_MESSAGE_SIZE 512
 #define ENGINE_SEQUENCES_DEFAULT 4
-#define ENGINE_DRAFT_MOST 16
 
 /* What both kinds of engine ask of their surroundings while they work. */
 typedef struct engine_callbacks {
@@ -200,8 +199,6 @@ typedef struct llama_engine_options {
     struct arguments *arguments; /* llama.cpp's own options (llama/common/arguments.h), which must outlive the engine; NULL: none */
     int32_t device_layers_most; /* layers on devices at most; negative: any number; 0: none, and no driver is started */
     bool may_lack_devices; /* one that the arguments name is gone: then all layers stay with the processor */
-    int32_t n_draft;      /* tokens drafted from the text so far and evaluated with the next one, at most, up to
-                             ENGINE_DRAFT_MOST; what is chosen has the same distribution. 0: none */
     int32_t n_batch;      /* tokens evaluated in one call, at most; 0: 2048 */
     int32_t n_ubatch;     /* ... and in one pass through the weights; 0: 512 */
     int32_t prefill_budget_ms; /* time that a batch may take in which answers get a token and prompts are read; 0: 100 ms, or

@@ -156,7 +156,6 @@ static int open_model(loader *loader, const char *path, const engine_callbacks *
         .arguments = options->library,
         .device_layers_most = leaves_devices ? 0 : journal_device_layers_most(loader->journal),
         .may_lack_devices = loader->journal->n_workers > 1,
-        .n_draft = options->lookup ? ENGINE_DRAFT_MOST : 0,
         .n_batch = options->n_batch,
         .n_ubatch = options->n_ubatch,
         .prefill_budget_ms = options->prefill_budget_ms,

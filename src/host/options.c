@@ -28,7 +28,7 @@ static const option_spec options_specs[] = {
     {"-np", "--parallel", NULL, "N", "LLAMA_ARG_N_PARALLEL", OPTION_INTEGER, FIELD(n_parallel), 0, 256, "0",
      "answers generated at a time; 0: up to 4", false, 0, NULL},
     {NULL, "--lookup", NULL, NULL, NULL, OPTION_FLAG, FIELD(lookup), 0, 0, NULL,
-     "draft tokens from the text so far; helps if it repeats", false, 0, NULL},
+     "--spec-type ngram-simple: drafts from the text so far", false, 0, NULL},
     {"-b", "--batch-size", NULL, "N", "LLAMA_ARG_BATCH", OPTION_INTEGER, FIELD(n_batch), 1, 1 << 20, "2048",
      "most tokens evaluated in one call", 2, 0, NULL},
     {"-ub", "--ubatch-size", NULL, "N", "LLAMA_ARG_UBATCH", OPTION_INTEGER, FIELD(n_ubatch), 1, 1 << 20, "512",
@@ -114,10 +114,10 @@ static bool parse_prefill_budget(host_options *options, char *message, size_t me
     return true;
 }
 
-/* The only one of the library's that llamaipc hands on. */
-static bool hand_on_layers(const option_others *others, const host_options *options, char *message, size_t message_size) {
-    char option[] = "--gpu-layers", *words[] = {option, (char *)(uintptr_t)options->n_gpu_layers};
-    return !options->n_gpu_layers || !others->take || others->take(others->user_data, 2, words, message, message_size) > 0;
+/* To the library, whose option it is. */
+static bool hand_on(const option_others *others, const char *option, const char *value, char *message, size_t message_size) {
+    char *words[] = {(char *)(uintptr_t)option, (char *)(uintptr_t)value};
+    return !value || !others->take || others->take(others->user_data, 2, words, message, message_size) > 0;
 }
 
 /* -hf and -mu are other ways of giving -m. `before` is the model that the environment gave. */
@@ -162,7 +162,8 @@ bool host_options_parse(int argc, char *const argv[], const option_others *other
     LIPC_SAMPLING_MAP(LEAVE)
 #undef LEAVE
     return read_all(&table, argc, argv, options, message, message_size) &&
-           hand_on_layers(&table.others, options, message, message_size) &&
+           hand_on(&table.others, "--gpu-layers", options->n_gpu_layers, message, message_size) &&
+           hand_on(&table.others, "--spec-type", options->lookup ? "ngram-simple" : NULL, message, message_size) &&
            parse_prefill_budget(options, message, message_size);
 }
 

@@ -38,7 +38,7 @@ typedef struct host_options {
     int32_t reasoning_budget;         /* tokens; 0: any number */
     log_level log_level;
     bool ignore_eos;
-    bool lookup;            /* draft tokens from the text so far */
+    bool lookup;            /* --spec-type ngram-simple */
     int32_t n_batch;        /* tokens evaluated in one call */
     int32_t n_ubatch;       /* ... and in one pass through the weights */
     const char *prefill_budget; /* "latency", "throughput" or milliseconds; NULL: the engine's choice */

@@ -166,24 +166,6 @@ static void fill_the_context(const kind *kind) {
     model = before;
 }
 
-/* With and without drafts the grammar leaves one text. */
-static void draft(void) {
-    engine *before = model;
-    engine_message message = {"user", "x"};
-    engine_request request = ask_for(&message, 1, 60);
-    request.grammar = "root ::= (\"one two three \"){40}";
-    const answer *expected = run_request(&request);
-    char text[MAX_ANSWER];
-    strcpy(text, expected->text);
-    model = open_kind((llama_engine_options){.n_draft = ENGINE_DRAFT_MOST});
-    int n_steps = 0, sequence = admit(&request);
-    for (; answers[sequence].end == ENGINE_END_NONE; n_steps++) step();
-    CHECK(strncmp(answers[sequence].text, text, 40) == 0);
-    CHECK_INT(answers[sequence].n_tokens, ==, 60);
-    engine_close(model);
-    model = before;
-}
-
 static void check_kind(const kind *kind) {
     make(kind);
     engine *exact = open_kind((llama_engine_options){.n_sequences = 1, .is_repeatable = true});
@@ -197,10 +179,6 @@ static void check_kind(const kind *kind) {
     if (kind->vocab) {
         test_step("%s: a full context", kind->name);
         fill_the_context(kind);
-    }
-    if (kind == kinds) {
-        test_step("%s: drafts", kind->name);
-        draft();
     }
     engine_close(model);
     engine_close(exact);

@@ -30,7 +30,7 @@ typedef struct answer {
 } answer;
 
 static engine *model;
-static engine_progress progress[N_SEQUENCES + ENGINE_DRAFT_MOST + 2048];
+static engine_progress progress[2 * 2048 + N_SEQUENCES];
 static answer answers[N_SEQUENCES];
 static int interrupt_after = -1; /* questions of the library until `interrupted` says yes; negative: never */
 

@@ -106,66 +106,6 @@ static void reuse_after_cuts(void) {
     }
 }
 
-/* ---- drafts -------------------------------------------------------------------------------------------------------- */
-
-/* What a probability's logarithm may differ by in batches of other shapes, which round in other ways: 1e-4 has been seen. */
-#define ROUNDING 1e-3f
-
-static void compare_logprobs(const answer *got, const answer *expected) {
-    CHECK_TEXT(got->text, expected->text);
-    CHECK_INT(got->n_tokens, ==, expected->n_tokens);
-    CHECK_INT(got->end, ==, expected->end);
-    for (int i = 0; i < got->n_tokens; i++)
-        CHECK_SAY(got->tokens[i] == expected->tokens[i] && fabsf(got->logprobs[i] - expected->logprobs[i]) < ROUNDING,
-                  "token %d: %.9g, expected %.9g", i, got->logprobs[i], expected->logprobs[i]);
-}
-
-static engine_request ask_exactly(int question) {
-    engine_request request = ask(questions[question]);
-    request.sampling.temperature = question % 2 ? 0.8f : 0;
-    request.wants_logprobs = true;
-    return request;
-}
-
-static answer answer_by(engine *other, const engine_request *request) {
-    engine *before = model;
-    model = other;
-    answer result = *run_request(request);
-    model = before;
-    return result;
-}
-
-static void draft(void) {
-    engine *plain = model;
-    model = open_with((llama_engine_options){.n_sequences = 3, .n_ctx = 2048, .n_threads = 1, .n_draft = ENGINE_DRAFT_MOST});
-    for (int q = 0; q < N_QUESTIONS; q++) {
-        engine_request request = ask_exactly(q);
-        answer expected = answer_by(plain, &request);
-        compare_logprobs(run_request(&request), &expected);
-    }
-    test_step("drafts: several at a time, resumed, at a limit, with a grammar that repeats itself");
-    engine_request repeats = ask("x"), other = ask(questions[4]);
-    repeats.grammar = "root ::= (\"one two three four five six seven \"){40}";
-    repeats.n_predict = 203;
-    answer expected = answer_by(plain, &repeats), expected_other = answer_by(plain, &other);
-    int n_steps = 0, sequence = admit(&repeats);
-    for (; answers[sequence].end == ENGINE_END_NONE; n_steps++) step();
-    CHECK_TEXT(answers[sequence].text, expected.text);
-    CHECK_INT(answers[sequence].n_tokens, ==, 203);
-    CHECK_INT(n_steps, <, 203 * 2 / 3);
-    sequence = admit(&repeats);
-    int beside = admit(&other);
-    CHECK_TEXT(run(beside)->text, expected_other.text);
-    CHECK_TEXT(run(sequence)->text, expected.text);
-    repeats.resumed = expected.tokens;
-    repeats.n_resumed = 100;
-    const answer *resumed = run_request(&repeats);
-    CHECK_TEXT(resumed->text, expected.text);
-    CHECK_INT(resumed->n_resumed, ==, 100);
-    engine_close(model);
-    model = plain;
-}
-
 /* ---- a full context ------------------------------------------------------------------------------------------------ */
 
 static void shift(void) {
@@ -177,8 +117,8 @@ static void shift(void) {
     request.sampling.ignore_eos = true;
     request.sampling.temperature = 0.8f;
     for (int is_repeatable = 1; is_repeatable >= 0; is_repeatable--) {
-        model = open_with((llama_engine_options){.n_sequences = 2, .n_ctx = N_CTX, .n_threads = 1, .context_shift = true,
-            .n_draft = is_repeatable ? 0 : ENGINE_DRAFT_MOST, .is_repeatable = is_repeatable});
+        model = open_with((llama_engine_options){
+            .n_sequences = 2, .n_ctx = N_CTX, .n_threads = 1, .context_shift = true, .is_repeatable = is_repeatable});
         answer expected = *run_request(&request);
         CHECK_INT(expected.end, ==, ENGINE_END_LIMIT);
         CHECK_INT(expected.n_tokens, ==, 3 * N_CTX);
@@ -226,8 +166,6 @@ int main(void) {
     forget_the_oldest();
     test_step("after cuts");
     reuse_after_cuts();
-    test_step("drafts");
-    draft();
     test_step("a full context");
     shift();
     engine_close(model);

@@ -2,7 +2,7 @@
  * line and from the environment; what is left out changes nothing; and every refusal is a sentence that names the option. */
 #include "../support/harness.h"
 
-#include "engine/llama/common/arguments.h"
+#include "engine/llama/common/drafter.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -68,6 +68,16 @@ static void spellings(void) {
     CHECK(arguments_threads(given, 3, false, &threads) && threads.n_threads == 3 && threads.poll == 7);
     CHECK_TEXT(arguments_adapter(given, 0, &scale), "a.gguf");
     CHECK(scale == 0.5f && !arguments_adapter(given, 1, &scale));
+    CHECK_INT(drafter_most(given), ==, 0);
+    CHECK_INT(take("--spec-type", "ngram-simple", NULL), ==, 2);
+    CHECK_INT(take("--spec-ngram-simple-size-m", "9", NULL), ==, 2);
+    CHECK_INT(drafter_most(given), ==, 9);
+    CHECK(!drafter_model(given));
+    CHECK_INT(take("--spec-type", "draft-simple", NULL), ==, 2);
+    CHECK_INT(take("-md", "small.gguf", NULL), ==, 2);
+    CHECK_INT(take("--spec-draft-n-max", "12", NULL), ==, 2);
+    CHECK_INT(drafter_most(given), ==, 12);
+    CHECK_TEXT(drafter_model(given), "small.gguf");
     CHECK_INT(arguments_numa(given), ==, GGML_NUMA_STRATEGY_DISTRIBUTE);
 }
 
@@ -84,6 +94,9 @@ static void refusals(void) {
     refuse("--numa", "x", "is 'x'");
     refuse("-ngl", "some", "expected a number");
     refuse("-tb", NULL, "needs a value");
+    refuse("--spec-type", "draft-eagle3", "not supported here");
+    refuse("--spec-type", "guesses", "unknown speculative type");
+    refuse("--draft-max", "3", "no meaning here");
 }
 
 static void environment(void) {

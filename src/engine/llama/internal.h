@@ -13,7 +13,6 @@
  *     prefill.c       which prompts come next, and how many of their tokens
  *     steps.c         one batch: a token of every answer, and chunks of prompts
  *     choose.c        the next token: sampled, within a grammar, or resumed
- *     lookup.c        drafts: what followed before in this text
  *     text.c          tokens become whole characters
  *     vocabulary.c    what the vocabulary's tokens say, for grammars
  *
@@ -42,6 +41,7 @@
 #include "common/backends.h"
 #include "common/chain.h"
 #include "common/chat.h"
+#include "common/drafter.h"
 
 #include "../../platform/platform.h"
 
@@ -56,6 +56,8 @@
 #define PIECE_SIZE 256
 /* Bytes of a character that is not complete yet. */
 #define HELD_SIZE 4
+/* Drafted tokens that are tried for an answer whose last ones were all wrong. */
+#define DRAFT_LEAST 2
 /* Checkpoints of a sequence: the last two turns of a conversation each leave one. */
 #define CHECKPOINTS_MOST 2
 /* A checkpoint is taken so many tokens before the end of a prompt: what asks for the answer may be written otherwise in the
@@ -89,7 +91,7 @@ struct sequence {
     int32_t n_keep;        /* tokens of the prompt that a shift keeps */
     int32_t n_tokens;
     int32_t n_predict;
-    int32_t n_worth;       /* drafted tokens that are worth while now; 0 and above */
+    int32_t n_worth;       /* drafted tokens that are worth while now; at first, and at least, DRAFT_LEAST */
     llama_token last;      /* chosen, not evaluated yet */
     int32_t n_in_batch;    /* tokens in the batch at hand, without drafted ones; 0: it is not in there */
     int32_t n_drafted;     /* rows behind `last` whose token may turn out right */
@@ -134,6 +136,8 @@ struct llama_engine {
     bool makes_way;            /* ... and as many as others leave processors for */
     plat_load load;            /* as it was when that was looked at, at load_ns */
     uint64_t load_ns;
+    drafter *drafter;          /* NULL: there are no drafts */
+    int32_t n_draft;           /* drafted tokens of an answer, at most */
     struct llama_batch batch;
     int32_t n_batch, n_ubatch;
     const struct llama_vocab *vocab;

@@ -16,6 +16,18 @@ static llama_memory_t memory(const struct llama_engine *engine) {
     return llama_get_memory(engine->context);
 }
 
+/* The draft model's, where there is one: it always holds the same cells. */
+static llama_memory_t drafts(const struct llama_engine *engine) {
+    struct llama_context *context = engine->drafter ? drafter_context(engine->drafter) : NULL;
+    return context ? llama_get_memory(context) : NULL;
+}
+
+/* Of positions from `from` to before `to`; -1: the first, or all behind. */
+static void remove_cells(struct llama_engine *engine, int place, int32_t from, int32_t to) {
+    llama_memory_seq_rm(memory(engine), place, from, to);
+    if (drafts(engine)) llama_memory_seq_rm(drafts(engine), place, from, to);
+}
+
 static void forget_checkpoints(struct llama_engine *engine, int place, int32_t n_behind) {
     for (int i = 0; i < CHECKPOINTS_MOST; i++) {
         struct checkpoint *checkpoint = &engine->checkpoints[place][i];
@@ -26,14 +38,14 @@ static void forget_checkpoints(struct llama_engine *engine, int place, int32_t n
 }
 
 static void forget_all(struct llama_engine *engine, int place) {
-    llama_memory_seq_rm(memory(engine), place, -1, -1);
+    remove_cells(engine, place, -1, -1);
     engine->cells[place].n = 0;
     forget_checkpoints(engine, place, 0);
 }
 
 void memory_rewind(struct llama_engine *engine, int place) {
     int32_t n = engine->cells[place].n;
-    if (n > 0 && engine->can_rewind) llama_memory_seq_rm(memory(engine), place, n, -1);
+    if (n > 0 && engine->can_rewind) remove_cells(engine, place, n, -1);
     else forget_all(engine, place);
 }
 
@@ -98,8 +110,9 @@ void memory_close(struct llama_engine *engine) {
 
 void memory_copy(struct llama_engine *engine, int from, int place, int32_t n_tokens) {
     cells *cells = &engine->cells[place];
-    llama_memory_seq_rm(memory(engine), place, -1, -1);
+    remove_cells(engine, place, -1, -1);
     llama_memory_seq_cp(memory(engine), from, place, 0, n_tokens);
+    if (drafts(engine)) llama_memory_seq_cp(drafts(engine), from, place, 0, n_tokens);
     memcpy(cells->tokens, engine->cells[from].tokens, (size_t)n_tokens * sizeof *cells->tokens);
     cells->n = n_tokens;
 }
@@ -110,8 +123,9 @@ bool memory_shift(struct llama_engine *engine, struct sequence *sequence) {
     int32_t n_half = (int32_t)engine->base.facts.n_ctx / 2, n_keep = sequence->n_keep < n_half ? sequence->n_keep : n_half;
     int32_t n_given_up = (cells->n - n_keep) / 2, n_moved = cells->n - n_keep - n_given_up;
     if (n_given_up < 1) return false;
-    llama_memory_seq_rm(memory(engine), place, n_keep, n_keep + n_given_up);
+    remove_cells(engine, place, n_keep, n_keep + n_given_up);
     llama_memory_seq_add(memory(engine), place, n_keep + n_given_up, -1, -n_given_up);
+    if (drafts(engine)) llama_memory_seq_add(drafts(engine), place, n_keep + n_given_up, -1, -n_given_up);
     memmove(cells->tokens + n_keep, cells->tokens + n_keep + n_given_up, (size_t)n_moved * sizeof *cells->tokens);
     cells->n = n_keep + n_moved;
     sequence->n_keep = n_keep;

@@ -166,7 +166,7 @@ struct llama_context_params model_context_params(const struct llama_engine *engi
      * their own nothing of one sequence depends on what another one has there. */
     params.kv_unified = !options->is_repeatable;
     /* Logits of last tokens and drafted ones only: saves vocabulary x batch floats. */
-    params.n_outputs_max = n_sequences + (uint32_t)options->n_draft;
+    params.n_outputs_max = n_sequences * (1 + (uint32_t)engine->n_draft);
     params.n_threads = engine->base.facts.n_threads > 0 ? engine->base.facts.n_threads : 1; /* not known yet while layers are fitted */
     params.n_threads_batch = engine->n_prompt_threads > 0 ? engine->n_prompt_threads : 1;
     params.no_perf = true;
@@ -253,14 +253,40 @@ static int load_adapters(struct llama_engine *engine) {
     return ENGINE_OK;
 }
 
-static void decide_about_cells(struct llama_engine *engine) {
+/* Drafted tokens of an answer, at most: so many that a row of each fits into a batch. */
+static int32_t choose_drafts(struct llama_engine *engine) {
+    int32_t n = drafter_most(engine->options.arguments), n_batch = engine->options.n_batch > 0 ? engine->options.n_batch : BATCH_DEFAULT;
+    int32_t n_room = n_batch / engine->base.facts.n_sequences - 1;
+    bool is_repeatable = engine->options.is_repeatable;
     engine->can_rewind = can_rewind(engine->model);
-    engine->can_shift = engine->options.context_shift && engine->can_rewind &&
-                        llama_memory_can_shift(llama_get_memory(engine->context));
+    if (n > 0 && !engine->can_rewind) llama_log(engine, 1, "this model cannot take drafted tokens back: there will be none");
+    if (n > 0 && is_repeatable) llama_log(engine, 1, "with --repeatable there are no drafts: each token is evaluated alone");
+    return !engine->can_rewind || is_repeatable ? 0 : n < n_room ? n : n_room;
+}
+
+/* Errors: MODEL_MISSING, MODEL_BAD, ABORTED. */
+static int open_drafter(struct llama_engine *engine) {
+    const char *path = drafter_model(engine->options.arguments);
+    if (engine->n_draft == 0) return ENGINE_OK;
+    int error = path ? engine_check_file(path, engine->base.message, sizeof engine->base.message) : ENGINE_OK;
+    if (error < 0) return error;
+    engine->drafter = drafter_new(engine->options.arguments, engine->context, on_model_progress, engine, engine->base.message,
+                                  sizeof engine->base.message);
+    if (engine->drafter) return ENGINE_OK;
+    if (!engine_is_interrupted(&engine->options.callbacks)) return ENGINE_E_MODEL_BAD;
+    llama_say(engine, "loading was interrupted");
+    return ENGINE_E_ABORTED;
+}
+
+static bool can_move_cells(struct llama_context *context) {
+    return !context || llama_memory_can_shift(llama_get_memory(context));
+}
+
+static void decide_about_cells(struct llama_engine *engine) {
+    engine->can_shift = engine->options.context_shift && engine->can_rewind && can_move_cells(engine->context) &&
+                        can_move_cells(engine->drafter ? drafter_context(engine->drafter) : NULL);
     if (engine->options.context_shift && !engine->can_shift)
         llama_log(engine, 1, "this model's cells cannot be moved: a full context ends the answer");
-    if (engine->options.n_draft > 0 && !engine->can_rewind)
-        llama_log(engine, 1, "this model cannot take drafted tokens back: there will be none");
 }
 
 /* The library's description. It knows the usual sizes by name, and calls the others "?B": those get their number. */
@@ -290,7 +316,7 @@ static void fill_in_facts(struct llama_engine *engine, uint64_t n_ctx) {
         if (n_bytes > engine->longest_piece) engine->longest_piece = n_bytes;
     }
     /* A batch of tokens that answers already had, each with an entry of its own. */
-    facts->n_progress = facts->n_sequences + engine->options.n_draft + engine->n_batch;
+    facts->n_progress = facts->n_sequences * (1 + engine->n_draft) + engine->n_batch;
     describe(engine->model, facts->description, sizeof facts->description);
 }
 
@@ -323,8 +349,10 @@ int model_context(struct llama_engine *engine) {
     struct ggml_threadpool_params threads;
     arguments_threads(engine->options.arguments, facts->n_threads, true, &threads);
     engine->n_prompt_threads = threads.n_threads;
+    engine->n_draft = choose_drafts(engine);
     int error = check_context(engine, &n_ctx);
-    if (error < 0 || (error = make_context(engine, n_ctx)) < 0 || (error = load_adapters(engine)) < 0) return error;
+    if (error < 0 || (error = make_context(engine, n_ctx)) < 0 || (error = load_adapters(engine)) < 0 ||
+        (error = open_drafter(engine)) < 0) return error;
     pool_open(engine);
     engine->n_batch = (int32_t)llama_n_batch(engine->context); /* less than asked for if the context is smaller */
     engine->n_ubatch = (int32_t)llama_n_ubatch(engine->context);
@@ -346,6 +374,7 @@ bool model_is_whole(struct llama_engine *engine) {
 
 void model_close(struct llama_engine *engine) {
     if (engine->batch.token) llama_batch_free(engine->batch);
+    drafter_free(engine->drafter);
     if (engine->context) llama_free(engine->context);
     pool_close(engine);
     if (engine->model) llama_model_free(engine->model);

@@ -42,11 +42,15 @@ static struct ggml_threadpool *pool_of(struct llama_engine *engine, int n) {
 /* A pool of just so many: a larger one's other threads would spin as well. The library otherwise starts a new pool for every
  * evaluation. The threads poll for a while after each evaluation and then sleep, so an idle host uses no CPU. */
 static void use_threads(struct llama_engine *engine, int n) {
-    llama_set_n_threads(engine->context, n, engine->prompt_threadpool ? engine->n_prompt_threads : n);
+    int n_prompt = engine->prompt_threadpool ? engine->n_prompt_threads : n;
+    struct llama_context *all[] = {engine->context, engine->drafter ? drafter_context(engine->drafter) : NULL};
+    for (int i = 0; i < 2 && all[i]; i++) llama_set_n_threads(all[i], n, n_prompt);
     if (!engine->threadpool_new || !engine->threadpool_free) return;
     struct ggml_threadpool *pool = pool_of(engine, n);
-    if (pool) llama_attach_threadpool(engine->context, pool, engine->prompt_threadpool);
-    else llama_detach_threadpool(engine->context);
+    for (int i = 0; i < 2 && all[i]; i++) {
+        if (pool) llama_attach_threadpool(all[i], pool, engine->prompt_threadpool);
+        else llama_detach_threadpool(all[i]);
+    }
 }
 
 void pool_open(struct llama_engine *engine) {

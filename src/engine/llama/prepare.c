@@ -8,8 +8,6 @@
  */
 #include "internal.h"
 
-#include "lookup.h"
-
 #include <stdlib.h>
 #include <string.h>
 
@@ -118,7 +116,7 @@ int prepare_answer(struct llama_engine *engine, struct sequence *answer, const e
     if ((error = append_resumed(engine, answer, request)) < 0) return error;
     answer->n_predict = request->n_predict;
     answer->wants_logprobs = request->wants_logprobs;
-    answer->n_worth = lookup_next(0, 0, engine->options.n_draft);
+    answer->n_worth = DRAFT_LEAST;
     return ENGINE_OK;
 }
 

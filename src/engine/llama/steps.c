@@ -2,8 +2,6 @@
  * that wait. */
 #include "internal.h"
 
-#include "lookup.h"
-
 #include <math.h>
 #include <string.h>
 
@@ -114,15 +112,10 @@ static bool is_generating(const struct sequence *sequence) {
     return sequence->is_running && !sequence->preparing && prefill_left(sequence) == 0;
 }
 
-static int count_generating(const struct llama_engine *engine) {
-    int n = 0;
-    for (int s = 0; s < engine->base.facts.n_sequences; s++) n += is_generating(&engine->sequences[s]);
-    return n;
-}
-
-/* Tokens to draft: as many as are worth while and the answer can use. Only for one that is alone. */
-static int32_t count_drafts(const struct llama_engine *engine, const struct sequence *sequence, bool is_alone) {
-    int32_t n = is_alone && engine->can_rewind && !engine->options.is_repeatable ? sequence->n_worth : 0;
+/* Tokens to draft: as many as the answer can use; of the text's, which are many, as are worth while. */
+static int32_t count_drafts(const struct llama_engine *engine, const struct sequence *sequence) {
+    bool is_by_model = drafter_context(engine->drafter) != NULL;
+    int32_t n = is_by_model || sequence->n_worth > engine->n_draft ? engine->n_draft : sequence->n_worth;
     int32_t n_room = (int32_t)engine->base.facts.n_ctx - engine->cells[sequence->place].n - 2;
     if (n > n_room) n = n_room;
     if (sequence->n_predict >= 0 && n > sequence->n_predict - sequence->n_tokens - 1)
@@ -130,16 +123,32 @@ static int32_t count_drafts(const struct llama_engine *engine, const struct sequ
     return n > 0 ? n : 0;
 }
 
+/* For all answers that are being generated. */
+static void draft(struct llama_engine *engine) {
+    if (!engine->drafter) return;
+    for (int s = 0; s < engine->base.facts.n_sequences; s++) {
+        const struct sequence *sequence = &engine->sequences[s];
+        const cells *cells = &engine->cells[sequence->place];
+        if (!is_generating(sequence)) continue;
+        drafter_ask(engine->drafter, sequence->place, cells->tokens, cells->n, sequence->last, count_drafts(engine, sequence));
+    }
+    drafter_work(engine->drafter);
+}
+
 /* Puts the answer's last token into the batch, and drafted ones behind it. */
-static void add_answer(struct llama_engine *engine, struct sequence *sequence, bool is_alone) {
-    llama_token drafted[ENGINE_DRAFT_MOST];
-    cells *cells = &engine->cells[sequence->place];
-    cells->tokens[cells->n] = sequence->last; /* there is room, and the cell is about to hold it */
-    sequence->n_drafted = lookup_draft(cells->tokens, cells->n + 1, drafted, count_drafts(engine, sequence, is_alone));
+static void add_answer(struct llama_engine *engine, struct sequence *sequence) {
+    const llama_token *drafted = NULL;
+    sequence->n_drafted = engine->drafter ? drafter_take(engine->drafter, sequence->place, &drafted) : 0;
     sequence->n_in_batch = 1;
     sequence->first_row = batch_add(engine, sequence->place, &sequence->last, 1, 0);
     batch_add(engine, sequence->place, drafted, sequence->n_drafted, 1);
     for (int32_t i = 0; i <= sequence->n_drafted; i++) engine->batch.logits[sequence->first_row + i] = true;
+}
+
+/* How many drafted tokens are worth while next, when of n_drafted ones the first n_right were right. */
+static int32_t worth_next(int32_t n_drafted, int32_t n_right) {
+    int32_t n_next = n_right == n_drafted ? 2 * n_drafted : n_right + 1;
+    return n_next > DRAFT_LEAST ? n_next : DRAFT_LEAST;
 }
 
 /* Takes the next token, and as many more as drafted ones were right. */
@@ -154,7 +163,8 @@ static void advance_answer(struct llama_engine *engine, struct entries *entries,
         n_right++;
     }
     if (sequence->n_drafted > 0) {
-        sequence->n_worth = lookup_next(sequence->n_drafted, n_right, engine->options.n_draft);
+        drafter_learn(engine->drafter, sequence->place, n_right);
+        sequence->n_worth = worth_next(sequence->n_drafted, n_right);
         memory_rewind(engine, sequence->place);
     }
 }
@@ -185,6 +195,8 @@ static void advance_prompt(struct llama_engine *engine, struct entries *entries,
         end_entry(engine, entry, end == ENGINE_END_NONE ? take_token(engine, entries, entry, token) : end);
     }
     if (!sequence->is_running) return;
+    if (prefill_left(sequence) == 0 && engine->drafter)
+        drafter_begin(engine->drafter, sequence->place, engine->cells[sequence->place].tokens, engine->cells[sequence->place].n);
     if (prefill_left(sequence) == 0 && sequence->n_predict != 0)
         add_token(engine, entries, number, sequence->first_row + sequence->n_in_batch - 1);
     else if (prefill_left(sequence) == 0)
@@ -215,10 +227,12 @@ static engine_end evaluate(struct llama_engine *engine, struct entries *entries)
 }
 
 static void step_together(struct llama_engine *engine, struct entries *entries) {
-    bool is_alone = count_generating(engine) == 1;
     batch_begin(engine);
     for (int s = 0; s < engine->base.facts.n_sequences; s++)
-        if (is_generating(&engine->sequences[s]) && make_room(engine, entries, s)) add_answer(engine, &engine->sequences[s], is_alone);
+        if (is_generating(&engine->sequences[s])) make_room(engine, entries, s);
+    draft(engine);
+    for (int s = 0; s < engine->base.facts.n_sequences; s++)
+        if (is_generating(&engine->sequences[s])) add_answer(engine, &engine->sequences[s]);
     prefill_add(engine);
     evaluate(engine, entries);
 }
@@ -230,7 +244,7 @@ static void step_one_by_one(struct llama_engine *engine, struct entries *entries
         batch_begin(engine);
         if (!engine->sequences[s].is_running || engine->sequences[s].preparing) continue;
         if (!is_generating(&engine->sequences[s])) prefill_add_repeatable(engine, &engine->sequences[s]);
-        else if (make_room(engine, entries, s)) add_answer(engine, &engine->sequences[s], false);
+        else if (make_room(engine, entries, s)) add_answer(engine, &engine->sequences[s]);
         end = evaluate(engine, entries);
     }
 }
@@ -285,7 +299,7 @@ int steps_warm_up(struct llama_engine *engine) {
     batch_add(engine, 0, probe, 2, 0);
     engine->batch.logits[1] = true;
     engine_end end = batch_evaluate(engine);
-    llama_memory_clear(llama_get_memory(engine->context), false);
+    memory_rewind(engine, 0);
     if (end == ENGINE_END_CANCELLED) llama_say(engine, "loading was interrupted");
     return end == ENGINE_END_NONE ? ENGINE_OK : end == ENGINE_END_CANCELLED ? ENGINE_E_ABORTED : ENGINE_E_EVALUATION;
 }

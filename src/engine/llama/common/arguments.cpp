@@ -1,10 +1,8 @@
 /* arguments.cpp - see arguments.h. */
-#include "arguments.h"
+#include "arguments.hpp"
 
 #include "backends.h"
 
-#include "arg.h"
-#include "common.h"
 #include "fit.h"
 #include "log.h"
 
@@ -16,21 +14,6 @@
 
 #include <unistd.h>
 
-/* An option about devices, and its values, which are read once these are known. */
-struct deferred_option {
-    std::string said; /* how the user said it, for complaints */
-    const common_arg *option;
-    bool is_positive;
-    std::string values[2];
-};
-
-struct arguments {
-    common_params params;
-    std::vector<common_arg> options; /* the library's; empty until they are needed */
-    std::vector<deferred_option> deferred;
-    bool are_devices_known = false;  /* no longer deferred, then */
-};
-
 namespace {
 
 /* Those that mean something here, by one of their names. All others of llama-server's are refused. */
@@ -41,10 +24,16 @@ const std::set<std::string> known = {
     "--kv-offload", "--repack", "--no-host", "--cache-type-k", "--cache-type-v", "--rpc", "--mlock", "--mmap", "--direct-io",
     "--load-mode", "--lazy-mode", "--numa", "--device", "--override-tensor", "--cpu-moe", "--n-cpu-moe", "--n-cpu-ffn", "--gpu-layers",
     "--split-mode", "--tensor-split", "--main-gpu", "--fit", "--fit-target", "--fit-ctx", "--check-tensors", "--override-kv",
-    "--op-offload", "--lora", "--lora-scaled"};
+    "--op-offload", "--lora", "--lora-scaled", "--spec-type", "--spec-draft-model", "--spec-draft-n-max", "--spec-draft-n-min",
+    "--spec-draft-p-min", "--spec-draft-ngl", "--spec-draft-device", "--spec-draft-type-k", "--spec-draft-type-v",
+    "--spec-draft-override-tensor", "--spec-draft-cpu-moe", "--spec-draft-n-cpu-moe", "--spec-ngram-mod-n-min", "--spec-ngram-mod-n-max",
+    "--spec-ngram-mod-n-match", "--spec-ngram-simple-size-n", "--spec-ngram-simple-size-m", "--spec-ngram-simple-min-hits",
+    "--spec-ngram-map-k-size-n", "--spec-ngram-map-k-size-m", "--spec-ngram-map-k-min-hits", "--spec-ngram-map-k4v-size-n",
+    "--spec-ngram-map-k4v-size-m", "--spec-ngram-map-k4v-min-hits"};
 
 /* They look at the devices that there are, which only the process may do that uses them. */
-const std::set<std::string> about_devices = {"--device", "--override-tensor", "--rpc", "--split-mode", "--tensor-split", "--main-gpu"};
+const std::set<std::string> about_devices = {"--device", "--override-tensor", "--rpc", "--split-mode", "--tensor-split", "--main-gpu",
+                                             "--spec-draft-device", "--spec-draft-override-tensor"};
 
 bool has(const std::vector<const char *> &names, const std::string &name) {
     return std::any_of(names.begin(), names.end(), [&](const char *each) { return name == each; });
@@ -72,13 +61,22 @@ int read_layers(const std::string &value) {
     return n;
 }
 
+/* The heads that belong to a model (MTP, EAGLE-3, ...) read states of it that are not handed on here. */
+void check_kinds(const common_params_speculative &params) {
+    for (common_speculative_type type : params.types)
+        if (type > COMMON_SPECULATIVE_TYPE_DRAFT_SIMPLE && type < COMMON_SPECULATIVE_TYPE_NGRAM_SIMPLE)
+            throw std::invalid_argument("expected draft-simple or a kind of ngram; others are not supported here");
+}
+
 void apply(common_params &params, const common_arg &option, bool is_positive, const std::string &first, const std::string &second) {
     if (has(option.args, "--gpu-layers")) params.n_gpu_layers = read_layers(first);
+    else if (has(option.args, "--spec-draft-ngl")) params.speculative.draft.n_gpu_layers = read_layers(first);
     else if (option.handler_void) option.handler_void(params);
     else if (option.handler_bool) option.handler_bool(params, is_positive);
     else if (option.handler_int) option.handler_int(params, std::stoi(first));
     else if (option.handler_string) option.handler_string(params, first);
     else if (option.handler_str_str) option.handler_str_str(params, first, second);
+    check_kinds(params.speculative);
 }
 
 /* Applies it, or keeps it for arguments_know_devices. */
@@ -185,6 +183,8 @@ void complete(arguments &arguments) {
     }
     if (params.tensor_buft_overrides.empty() || params.tensor_buft_overrides.back().pattern)
         params.tensor_buft_overrides.resize(params.tensor_buft_overrides.size() + llama_max_tensor_buft_overrides(), {nullptr, nullptr});
+    auto &of_draft = params.speculative.draft.tensor_buft_overrides;
+    if (!of_draft.empty() && of_draft.back().pattern) of_draft.push_back({nullptr, nullptr});
 }
 
 /* What a model and its context need on each device, and last on the processor. */

@@ -1,0 +1,25 @@
+/* arguments.hpp - what arguments.h hides, for those of this room that hand it to the library. */
+#ifndef LLAMA_COMMON_ARGUMENTS_HPP
+#define LLAMA_COMMON_ARGUMENTS_HPP
+
+#include "arguments.h"
+
+#include "arg.h"
+#include "common.h"
+
+/* An option about devices, and its values, which are read once these are known. */
+struct deferred_option {
+    std::string said; /* how the user said it, for complaints */
+    const common_arg *option;
+    bool is_positive;
+    std::string values[2];
+};
+
+struct arguments {
+    common_params params;
+    std::vector<common_arg> options; /* the library's; empty until they are needed */
+    std::vector<deferred_option> deferred;
+    bool are_devices_known = false;  /* no longer deferred, then */
+};
+
+#endif

@@ -1,0 +1,152 @@
+/* drafter.cpp - see drafter.h. */
+#include "drafter.h"
+
+#include "arguments.hpp"
+
+#include "speculative.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <stdexcept>
+
+struct drafter {
+    common_params params;
+    common_speculative_init_result_ptr model; /* NULL: none is needed */
+    common_speculative_ptr made;
+    std::vector<llama_tokens> texts, drafts; /* of each sequence */
+    std::vector<bool> asked;
+};
+
+namespace {
+
+const common_speculative_type by_model = COMMON_SPECULATIVE_TYPE_DRAFT_SIMPLE;
+
+bool has_type(const common_params_speculative &params, common_speculative_type type) {
+    return std::find(params.types.begin(), params.types.end(), type) != params.types.end();
+}
+
+/* A draft model that is named without a way to use it drafts by itself. */
+common_params_speculative complete(common_params_speculative params) {
+    auto &types = params.types;
+    types.erase(std::remove(types.begin(), types.end(), COMMON_SPECULATIVE_TYPE_NONE), types.end());
+    if (types.empty() && params.has_dft()) types.push_back(by_model);
+    return params;
+}
+
+void load_model(drafter &drafter, llama_context *context) {
+    const std::string &path = drafter.params.speculative.draft.mparams.path;
+    common_params params = common_base_params_to_speculative(drafter.params);
+    auto *model = const_cast<llama_model *>(llama_get_model(context));
+    drafter.model = common_speculative_init_from_params(params, model, context);
+    llama_context *own = drafter.model->context();
+    if (!own) throw std::runtime_error("the draft model '" + path + "' cannot be loaded");
+    if (common_context_can_seq_rm(own) != COMMON_CONTEXT_SEQ_RM_TYPE_PART)
+        throw std::runtime_error("the draft model '" + path + "' is of a kind that cannot take tokens back; give another");
+    drafter.params.speculative.draft.ctx_tgt = context;
+    drafter.params.speculative.draft.ctx_dft = own;
+}
+
+void make(drafter &drafter, llama_context *context) {
+    uint32_t n_sequences = llama_n_seq_max(context);
+    common_params_speculative &speculative = drafter.params.speculative;
+    speculative = complete(speculative);
+    if (has_type(speculative, by_model) && !speculative.has_dft())
+        throw std::invalid_argument("--spec-type draft-simple needs a draft model: --spec-draft-model FILE");
+    if (has_type(speculative, by_model)) load_model(drafter, context);
+    try {
+        drafter.made.reset(common_speculative_init(speculative, n_sequences));
+    } catch (const std::exception &error) {
+        throw std::runtime_error("the draft model '" + speculative.draft.mparams.path + "' does not suit this model: its vocabulary "
+                                 "must be the same (" + error.what() + ")");
+    }
+    drafter.texts.resize(n_sequences);
+    drafter.drafts.resize(n_sequences);
+    drafter.asked.resize(n_sequences);
+}
+
+}
+
+int32_t drafter_most(const arguments *arguments) {
+    if (!arguments) return 0;
+    common_params_speculative params = complete(arguments->params.speculative);
+    return common_speculative_n_max(&params);
+}
+
+const char *drafter_model(const arguments *arguments) {
+    if (!arguments || !has_type(complete(arguments->params.speculative), by_model)) return nullptr;
+    const std::string &path = arguments->params.speculative.draft.mparams.path;
+    return path.empty() ? nullptr : path.c_str();
+}
+
+drafter *drafter_new(arguments *arguments, llama_context *context, bool (*on_progress)(float progress, void *user_data),
+                     void *user_data, char *message, size_t message_size) {
+    message[0] = 0;
+    try {
+        auto made = std::make_unique<drafter>();
+        common_params &params = made->params = arguments->params;
+        params.n_parallel = static_cast<int32_t>(llama_n_seq_max(context));
+        params.n_batch = static_cast<int32_t>(llama_n_batch(context));
+        params.n_ubatch = static_cast<int32_t>(llama_n_ubatch(context));
+        params.cpuparams.n_threads = llama_n_threads(context);
+        params.cpuparams_batch.n_threads = llama_n_threads_batch(context);
+        params.kv_unified = true;
+        params.no_perf = true;
+        params.load_progress_callback = on_progress;
+        params.load_progress_callback_user_data = user_data;
+        make(*made, context);
+        return made.release();
+    } catch (const std::exception &error) {
+        snprintf(message, message_size, "%s", error.what());
+        return nullptr;
+    }
+}
+
+void drafter_free(drafter *drafter) {
+    delete drafter;
+}
+
+llama_context *drafter_context(const drafter *drafter) {
+    return drafter->params.speculative.draft.ctx_dft;
+}
+
+void drafter_begin(drafter *drafter, int sequence, const llama_token *tokens, int32_t n_tokens) {
+    llama_tokens &text = drafter->texts[static_cast<size_t>(sequence)];
+    text.assign(tokens, tokens + n_tokens);
+    common_speculative_begin(drafter->made.get(), sequence, text);
+}
+
+bool drafter_follow(drafter *drafter, const llama_batch *batch) {
+    return common_speculative_process(drafter->made.get(), *batch);
+}
+
+void drafter_ask(drafter *drafter, int sequence, const llama_token *tokens, int32_t n_tokens, llama_token last, int32_t n_most) {
+    llama_tokens &text = drafter->texts[static_cast<size_t>(sequence)], &draft = drafter->drafts[static_cast<size_t>(sequence)];
+    draft.clear();
+    if (n_most <= 0) return;
+    /* Older tokens were given up: some kinds rely on a text that grows. */
+    if (static_cast<size_t>(n_tokens) < text.size()) drafter_begin(drafter, sequence, tokens, n_tokens);
+    text.assign(tokens, tokens + n_tokens);
+    drafter->asked[static_cast<size_t>(sequence)] = true;
+    common_speculative_get_draft_params(drafter->made.get(), sequence) = {true, n_most, n_tokens, last, &text, &draft};
+}
+
+void drafter_work(drafter *drafter) {
+    common_speculative_draft(drafter->made.get());
+    llama_context *own = drafter_context(drafter);
+    for (size_t s = 0; s < drafter->asked.size(); s++) {
+        auto n_text = static_cast<llama_pos>(drafter->texts[s].size());
+        /* It evaluates them again, with what the model evaluates. */
+        if (own && drafter->asked[s]) llama_memory_seq_rm(llama_get_memory(own), static_cast<llama_seq_id>(s), n_text, -1);
+        drafter->asked[s] = false;
+    }
+}
+
+int32_t drafter_take(drafter *drafter, int sequence, const llama_token **drafted) {
+    const llama_tokens &draft = drafter->drafts[static_cast<size_t>(sequence)];
+    *drafted = draft.data();
+    return static_cast<int32_t>(draft.size());
+}
+
+void drafter_learn(drafter *drafter, int sequence, int32_t n_right) {
+    common_speculative_accept(drafter->made.get(), sequence, static_cast<uint16_t>(n_right));
+}
