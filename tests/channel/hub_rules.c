@@ -211,7 +211,7 @@ static void check_begin(void) {
     CHECK_INT(hub->features, ==, LIPC_FEATURE_PARTS | LIPC_FEATURE_DOCUMENTS | LIPC_FEATURE_PARAMETERS | LIPC_FEATURE_TOKENS_SUM);
     CHECK(hub->shutdown == 0 && hub->next_ticket == 77 && hub->bell.rings == 3 && hub->bell.armed == 4);
     CHECK(hub->host_pid == PID && hub->host_start_time == 100 && hub->n_streams == N_STREAMS && hub->epoch == 2);
-    CHECK_INT(hub->hub_size, ==, 2048);
+    CHECK_INT(hub->hub_size, ==, 2304);
     CHECK_INT(hub->state, ==, LIPC_HUB_STARTING);
     CHECK_TEXT(hub->host_version, "1");
     CHECK_SAY(memcmp(before, view.base + LIPC_HUB_END, size) == 0, "records or streams were touched");
