@@ -68,16 +68,15 @@ public sealed partial class LlamaConnection : IDisposable, IAsyncDisposable
             {
                 await using IAsyncEnumerator<string> pieces =
                     stream.ReadAllAsync(cancellationToken).GetAsyncEnumerator(CancellationToken.None);
-                while ((hasPiece = await TryMoveNextAsync(pieces).ConfigureAwait(false)) == true)
+                while ((hasPiece = await TryMoveNextAsync(pieces, client, cancellationToken).ConfigureAwait(false)) == true)
                 {
                     yield return pieces.Current;
                 }
                 if (hasPiece is null)
                 {
                     (string id, long offset) = (stream.Id, stream.Offset);
-                    client = await GetAsync(client, cancellationToken).ConfigureAwait(false);
                     stream.Dispose();
-                    stream = client.Attach(id, offset);
+                    (client, stream) = await FollowAsync(client, id, offset, cancellationToken).ConfigureAwait(false);
                 }
             }
             while (hasPiece is null);
@@ -92,8 +91,9 @@ public sealed partial class LlamaConnection : IDisposable, IAsyncDisposable
         }
     }
 
-    /// <summary>Null: the host has gone.</summary>
-    private static async ValueTask<bool?> TryMoveNextAsync(IAsyncEnumerator<string> pieces)
+    /// <summary>Null: the host has gone, or another loop has noticed that and closed its client.</summary>
+    private async ValueTask<bool?> TryMoveNextAsync(
+        IAsyncEnumerator<string> pieces, LlamaClient client, CancellationToken cancellationToken)
     {
         try
         {
@@ -102,6 +102,29 @@ public sealed partial class LlamaConnection : IDisposable, IAsyncDisposable
         catch (HostGoneException)
         {
             return null;
+        }
+        catch (RequestCanceledException) when (!cancellationToken.IsCancellationRequested
+            && !disposing.IsCancellationRequested && !IsUsable(client))
+        {
+            return null;
+        }
+    }
+
+    /// <summary>The answer in the host that comes after that of <paramref name="lost"/>, which may die, too.</summary>
+    private async ValueTask<(LlamaClient Client, LlamaStream Stream)> FollowAsync(
+        LlamaClient lost, string id, long offset, CancellationToken cancellationToken)
+    {
+        while (true)
+        {
+            LlamaClient client = await GetAsync(lost, cancellationToken).ConfigureAwait(false);
+            try
+            {
+                return (client, client.Attach(id, offset));
+            }
+            catch (HostGoneException)
+            {
+                lost = client;
+            }
         }
     }
 

@@ -54,24 +54,25 @@ static bool has_lasted(uint64_t *since_ns) {
 
 /* Reads the hub of the live host `pid`. If it is not yet what it should be, *error may say how. */
 static attempt read_hub(lipc_client *client, int pid, uint64_t *damaged_since_ns, hub_identity *identity, int *error) {
+    /* One that this client has started is only slow to begin: that it takes too long is for the caller's timeout to say. */
+    bool is_started = client->started && started_host_pid(client->started) == pid;
     if (plat_segment_size(client->segment) < LIPC_HUB_END) { /* one that takes it over makes it longer */
         *error = lipc_fail(LIPC_E_LAYOUT, "the host of '%s', process %d, is an older one without the modern channel: use "
                            "the classic one, or start a newer host", client->name, pid);
-        return has_lasted(damaged_since_ns) ? ATTEMPT_FAILED : ATTEMPT_NOT_YET;
+        return !is_started && has_lasted(damaged_since_ns) ? ATTEMPT_FAILED : ATTEMPT_NOT_YET;
     }
     hub_check check = hub_read(plat_segment_base(client->segment), plat_segment_size(client->segment), &client->view,
                                identity);
     if (check == HUB_NOT_YET) return ATTEMPT_NOT_YET;
-    /* One that this client has started is only slow to begin: that it takes too long is for the caller's timeout to say. */
-    bool is_started = client->started && started_host_pid(client->started) == pid;
-    bool is_holders = identity->host_pid == pid, has_failed = !is_started && has_lasted(damaged_since_ns);
+    bool is_holders = identity->host_pid == pid, is_other = is_holders && check == HUB_OTHER_VERSION;
+    bool has_failed = (!is_started || is_other) && has_lasted(damaged_since_ns);
     if (check == HUB_DAMAGED)
         *error = lipc_fail(LIPC_E_LAYOUT, "the shared memory of '%s' is damaged: its host, process %d, repairs that within a "
                            "second if it is not stopped; if it does not, restart it", client->name, pid);
     else if (!is_holders && has_failed) /* else: what a dead host left, before its successor has written its own */
         *error = lipc_fail(LIPC_E_NO_HOST, "no host runs as '%s': process %d holds the lock of its shared memory, but has "
                            "not begun as its host", client->name, pid);
-    else if (is_holders && check == HUB_OTHER_VERSION)
+    else if (is_other)
         *error = lipc_fail(LIPC_E_LAYOUT, "the host of '%s', process %d, speaks version %u.%u of the channel, this library "
                            "%d.%d: use the library of the host's release", client->name, pid, identity->major,
                            identity->minor, LIPC_LAYOUT_MAJOR, LIPC_LAYOUT_MINOR);

@@ -65,7 +65,7 @@ static void on_engine_log(void *user_data, int level, const char *line) {
 static void on_device_layers(void *user_data, int32_t n_layers) {
     loader *loader = user_data;
     loader->journal->devices.n_layers = n_layers;
-    FAILPOINT("journal.devices.n_layers");
+    FAILPOINT("journal.model.device_layers");
 }
 
 /* The next worker goes on with every answer. Where there is no supervisor, there is none. */

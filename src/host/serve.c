@@ -323,6 +323,7 @@ static void start(server *server, size_t place) {
         answer->channel->started(answer, turn_ns);
         return;
     }
+    server->idle_from_ns = turn_ns; /* also of work that is over at once */
     if (answer->wants_rendering) {
         render(server, answer, turn_ns);
         return;

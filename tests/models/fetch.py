@@ -343,7 +343,7 @@ def hostile_lists(hub):
     hub.publish("user/long", {"model-Q8_0.gguf": content}, listed=[{**good, "lfs": {"oid": "ab" * 32, "size": 1 << 62}}])
     check("no room" in place.pull("user/long", code=1)[ERR])
     escaped = [path for folder in (work, "/tmp", os.getcwd()) for path in os.listdir(folder) if "escaped" in path]
-    check(not escaped and not place.files("") or not any("escaped" in path for path in place.files("")), escaped)
+    check(not escaped and not any("escaped" in path for path in place.files("")), escaped)
 
 
 def addresses(hub):
@@ -377,7 +377,7 @@ def addresses(hub):
                   "http://127.0.0.1/a b.gguf"):
         check(place.run("--pull", "-mu", wrong)[CODE] == 2, wrong)
     check(place.run("rm", "-mu", f"{address}/file.gguf", program=LLAMAIPC)[CODE] == 0)
-    check(not [path for path in place.files("") if "file.gguf" in path])
+    check(not [path for path in place.files("") if "file.gguf" in path and not path.endswith(".lock")])
 
 
 def secure(hub):

@@ -58,13 +58,16 @@ static void falls_asleep(const test_host *host, const segment *segment, lipc_cli
     lipc_host_status awake, asleep;
     test_step("it falls asleep, and the model's memory is gone");
     pid_t worker = worker_awaited(host);
-    lipc_stream *stream = ask(client, QUESTION);
-    says = read_to_end(stream);
-    CHECK_INT(says.code, ==, 0);
-    lipc_stream_close(stream);
-    CHECK_LIPC(lipc_client_status(client, &awake), LIPC_E_OK);
-    CHECK_INT(awake.is_asleep, ==, 0);
-    CHECK(maps(worker, own));
+    bool was_awake = false;
+    do { /* again, if this program stood still until the host slept */
+        free(says.text);
+        lipc_stream *stream = ask(client, QUESTION);
+        says = read_to_end(stream);
+        CHECK_INT(says.code, ==, 0);
+        lipc_stream_close(stream);
+        CHECK_LIPC(lipc_client_status(client, &awake), LIPC_E_OK);
+        was_awake = maps(worker, own) && awake.is_asleep == 0;
+    } while (!was_awake);
     wait_asleep(segment);
     CHECK(!maps(worker, own));
     CHECK_LIPC(lipc_client_wait_ready(client, 0, NULL, NULL), LIPC_E_OK);
@@ -127,7 +130,8 @@ static void detached(const segment *segment, const char *instance, lipc_client *
     wait_asleep(segment);
     CHECK_LIPC(lipc_stream_attach(client, id, 0, 0, &stream), LIPC_E_OK);
     check_answer(stream, says.text, says.n_bytes);
-    CHECK(is_asleep(segment)); /* what is only read needs no model */
+    CHECK_SAY(is_asleep(segment), "state %u, %u recoveries: what is only read needs no model", hub_state(segment),
+              NOW(hub_in(segment)->n_recoveries));
     lipc_stream_close(stream);
 }
 
@@ -139,7 +143,10 @@ static void cancelled(const segment *segment, lipc_client *client) {
     lipc_stream *given_up = ask(client, QUESTION);
     lipc_stream_cancel(given_up);
     check_says(client);
-    CHECK_LIPC(lipc_stream_read(given_up, soon(), &delta), LIPC_E_CANCELLED);
+    int code;
+    do code = lipc_stream_read(given_up, soon(), &delta);
+    while (code == LIPC_E_OK && delta.n_bytes > 0);
+    CHECK(code == LIPC_E_CANCELLED || code == LIPC_E_OK); /* OK: this program stood still until the answer was there */
     lipc_stream_close(given_up);
 }
 

@@ -27,7 +27,12 @@ engine_end batch_evaluate(struct llama_engine *engine) {
     char reason[ENGINE_MESSAGE_SIZE / 2];
     engine->library_error[0] = 0;
     int32_t code = backends_decode(engine->context, engine->batch, reason, sizeof reason);
-    if (code == EVALUATED && (!engine->drafter || drafter_follow(engine->drafter, &engine->batch))) return ENGINE_END_NONE;
+    if (code == EVALUATED) {
+        engine->has_evaluated = true;
+        if (engine->drafter && !drafter_follow(engine->drafter, &engine->batch))
+            llama_log(engine, 1, "the draft model failed: no more drafts until a model is loaded");
+        return ENGINE_END_NONE;
+    }
     if (code == ABANDONED) return ENGINE_END_CANCELLED;
     if (reason[0]) memcpy(engine->library_error, reason, sizeof reason);
     if (code <= NO_MEMORY && devices_count_layers(engine) > 0) devices_report_failure(engine, llama_reason(engine));

@@ -133,6 +133,7 @@ struct llama_engine {
     threadpool_new_fn threadpool_new;   /* NULL: the library has no pools */
     threadpool_free_fn threadpool_free;
     thread_count threads;      /* now; facts.n_threads at most */
+    bool has_evaluated;        /* with the threads that there are now */
     bool makes_way;            /* ... and as many as others leave processors for */
     plat_load load;            /* as it was when that was looked at, at load_ns */
     uint64_t load_ns;

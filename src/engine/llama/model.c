@@ -142,10 +142,10 @@ static int32_t default_sequences(const struct llama_engine *engine) {
 /* Errors: CONTEXT. *n_ctx is what a sequence gets. */
 static int check_context(struct llama_engine *engine, uint64_t *n_ctx) {
     uint32_t n_sequences = (uint32_t)engine->base.facts.n_sequences;
-    size_t n_limit = llama_max_parallel_sequences();
-    if (n_limit > BATCH_DEFAULT) n_limit = BATCH_DEFAULT; /* a row of each fits into a batch */
+    size_t n_limit = llama_max_parallel_sequences(), n_batch = engine->options.n_batch > 0 ? (size_t)engine->options.n_batch : BATCH_DEFAULT;
+    if (n_limit > n_batch) n_limit = n_batch; /* a row of each fits into a batch */
     if (n_sequences > n_limit) {
-        llama_say(engine, "%u answers at a time are too many: the library can make %zu", n_sequences, n_limit);
+        llama_say(engine, "%u answers at a time are too many: the library and a batch of %zu tokens allow %zu", n_sequences, n_batch, n_limit);
         return ENGINE_E_CONTEXT;
     }
     *n_ctx = choose_context(engine);
@@ -261,6 +261,7 @@ static int32_t choose_drafts(struct llama_engine *engine) {
     engine->can_rewind = can_rewind(engine->model);
     if (n > 0 && !engine->can_rewind) llama_log(engine, 1, "this model cannot take drafted tokens back: there will be none");
     if (n > 0 && is_repeatable) llama_log(engine, 1, "with --repeatable there are no drafts: each token is evaluated alone");
+    if (n_room < 0) n_room = 0;
     return !engine->can_rewind || is_repeatable ? 0 : n < n_room ? n : n_room;
 }
 

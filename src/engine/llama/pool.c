@@ -15,7 +15,8 @@ static void *cpu_function(const char *name) {
     return cpu ? ggml_backend_reg_get_proc_address(ggml_backend_dev_backend_reg(cpu), name) : NULL;
 }
 
-/* A pool that is no longer used stays: the library stops the pool of its last evaluation when the next one has another. */
+/* The library stops the pool of its last evaluation when the next one has another: so a pool that is no longer used stays until
+ * something was evaluated with its successor. */
 typedef struct threads_pool {
     struct ggml_threadpool *threads;
     int n;
@@ -47,6 +48,7 @@ static void use_threads(struct llama_engine *engine, int n) {
     for (int i = 0; i < 2 && all[i]; i++) llama_set_n_threads(all[i], n, n_prompt);
     if (!engine->threadpool_new || !engine->threadpool_free) return;
     struct ggml_threadpool *pool = pool_of(engine, n);
+    engine->has_evaluated = false;
     for (int i = 0; i < 2 && all[i]; i++) {
         if (pool) llama_attach_threadpool(all[i], pool, engine->prompt_threadpool);
         else llama_detach_threadpool(all[i]);
@@ -69,11 +71,27 @@ void pool_open(struct llama_engine *engine) {
     use_threads(engine, n);
 }
 
+/* Frees the pools that nothing refers to any more. */
+static void forget_pools(struct llama_engine *engine) {
+    if (!engine->has_evaluated) return;
+    for (threads_pool **at = &engine->pools; *at;) {
+        threads_pool *pool = *at;
+        if (pool->n == engine->threads.n) {
+            at = &pool->next;
+            continue;
+        }
+        *at = pool->next;
+        engine->threadpool_free(pool->threads);
+        free(pool);
+    }
+}
+
 void pool_make_way(struct llama_engine *engine) {
     char line[128];
     plat_load load;
     uint64_t now = plat_clock_ns();
     if (!engine->makes_way || now - engine->load_ns < LOOK_NS || plat_load_look(&load) != PLAT_OK) return;
+    forget_pools(engine);
     double others = (double)(load.busy_ns - engine->load.busy_ns) - (double)(load.own_ns - engine->load.own_ns);
     double n_busy = fmax(0, others / (double)(now - engine->load_ns));
     engine->load = load;

@@ -267,7 +267,15 @@ void arguments_print_help(FILE *file) {
 llama_model_params arguments_model(arguments *arguments) {
     if (!arguments) return llama_model_default_params();
     complete(*arguments);
-    return common_model_params_to_llama(arguments->params);
+    common_params &params = arguments->params;
+    if (!arguments->is_given_kept) {
+        arguments->given_split.assign(std::begin(params.tensor_split), std::end(params.tensor_split));
+        arguments->given_overrides = params.tensor_buft_overrides;
+        arguments->is_given_kept = true;
+    }
+    std::copy(arguments->given_split.begin(), arguments->given_split.end(), params.tensor_split);
+    params.tensor_buft_overrides = arguments->given_overrides;
+    return common_model_params_to_llama(params);
 }
 
 llama_context_params arguments_context(arguments *arguments) {

@@ -20,6 +20,10 @@ struct arguments {
     std::vector<common_arg> options; /* the library's; empty until they are needed */
     std::vector<deferred_option> deferred;
     bool are_devices_known = false;  /* no longer deferred, then */
+    /* What fitting a model to devices overwrites, as the user gave it: each model is fitted anew. */
+    bool is_given_kept = false;
+    std::vector<float> given_split;
+    std::vector<llama_model_tensor_buft_override> given_overrides;
 };
 
 #endif

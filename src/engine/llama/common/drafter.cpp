@@ -15,6 +15,8 @@ struct drafter {
     common_speculative_ptr made;
     std::vector<llama_tokens> texts, drafts; /* of each sequence */
     std::vector<bool> asked;
+    int32_t n_vocab = 0;   /* of the model */
+    bool has_failed = false, is_told = false;
 };
 
 namespace {
@@ -59,9 +61,21 @@ void make(drafter &drafter, llama_context *context) {
         throw std::runtime_error("the draft model '" + speculative.draft.mparams.path + "' does not suit this model: its vocabulary "
                                  "must be the same (" + error.what() + ")");
     }
+    drafter.n_vocab = llama_vocab_n_tokens(llama_model_get_vocab(llama_get_model(context)));
     drafter.texts.resize(n_sequences);
     drafter.drafts.resize(n_sequences);
     drafter.asked.resize(n_sequences);
+}
+
+/* What fails here, whether a device is lost or a token unknown to the draft model, costs drafts and no answer. */
+template <typename function> void guarded(drafter &drafter, const function &work) {
+    if (drafter.has_failed) return;
+    try {
+        if (work()) return;
+    } catch (const std::exception &) {
+    }
+    drafter.has_failed = true;
+    for (llama_tokens &draft : drafter.drafts) draft.clear();
 }
 
 }
@@ -112,17 +126,23 @@ llama_context *drafter_context(const drafter *drafter) {
 void drafter_begin(drafter *drafter, int sequence, const llama_token *tokens, int32_t n_tokens) {
     llama_tokens &text = drafter->texts[static_cast<size_t>(sequence)];
     text.assign(tokens, tokens + n_tokens);
-    common_speculative_begin(drafter->made.get(), sequence, text);
+    guarded(*drafter, [&] {
+        common_speculative_begin(drafter->made.get(), sequence, text);
+        return true;
+    });
 }
 
 bool drafter_follow(drafter *drafter, const llama_batch *batch) {
-    return common_speculative_process(drafter->made.get(), *batch);
+    guarded(*drafter, [&] { return common_speculative_process(drafter->made.get(), *batch); });
+    if (!drafter->has_failed || drafter->is_told) return true;
+    drafter->is_told = true;
+    return false;
 }
 
 void drafter_ask(drafter *drafter, int sequence, const llama_token *tokens, int32_t n_tokens, llama_token last, int32_t n_most) {
     llama_tokens &text = drafter->texts[static_cast<size_t>(sequence)], &draft = drafter->drafts[static_cast<size_t>(sequence)];
     draft.clear();
-    if (n_most <= 0) return;
+    if (n_most <= 0 || drafter->has_failed) return;
     /* Older tokens were given up: some kinds rely on a text that grows. */
     if (static_cast<size_t>(n_tokens) < text.size()) drafter_begin(drafter, sequence, tokens, n_tokens);
     text.assign(tokens, tokens + n_tokens);
@@ -131,7 +151,10 @@ void drafter_ask(drafter *drafter, int sequence, const llama_token *tokens, int3
 }
 
 void drafter_work(drafter *drafter) {
-    common_speculative_draft(drafter->made.get());
+    guarded(*drafter, [&] {
+        common_speculative_draft(drafter->made.get());
+        return true;
+    });
     llama_context *own = drafter_context(drafter);
     for (size_t s = 0; s < drafter->asked.size(); s++) {
         auto n_text = static_cast<llama_pos>(drafter->texts[s].size());
@@ -143,10 +166,15 @@ void drafter_work(drafter *drafter) {
 
 int32_t drafter_take(drafter *drafter, int sequence, const llama_token **drafted) {
     const llama_tokens &draft = drafter->drafts[static_cast<size_t>(sequence)];
+    /* The vocabularies may differ at their ends. */
+    auto end = std::find_if(draft.begin(), draft.end(), [&](llama_token token) { return token < 0 || token >= drafter->n_vocab; });
     *drafted = draft.data();
-    return static_cast<int32_t>(draft.size());
+    return static_cast<int32_t>(end - draft.begin());
 }
 
 void drafter_learn(drafter *drafter, int sequence, int32_t n_right) {
-    common_speculative_accept(drafter->made.get(), sequence, static_cast<uint16_t>(n_right));
+    guarded(*drafter, [&] {
+        common_speculative_accept(drafter->made.get(), sequence, static_cast<uint16_t>(n_right));
+        return true;
+    });
 }

@@ -32,7 +32,7 @@ struct llama_context *drafter_context(const drafter *drafter);
 
 /* An answer begins behind these tokens. */
 void drafter_begin(drafter *drafter, int sequence, const llama_token *tokens, int32_t n_tokens);
-/* This was evaluated. False: the draft model failed. */
+/* This was evaluated. False, once: the draft model has failed. From then on nothing is drafted, and that is all that changes. */
 bool drafter_follow(drafter *drafter, const struct llama_batch *batch);
 
 /* Asks for up to n_most tokens behind these and `last`, which is not evaluated yet; drafter_work makes what was asked for. */

@@ -108,6 +108,10 @@ void partial::complete() {
         fail("cannot write " + file.partial.string() + ": " + strerror(errno));
     stream.reset();
     std::error_code error;
+    if (size_of(file.partial) != n_bytes) {
+        restart();
+        fail("what came of " + file.shown + " is not in its file: somebody else writes there, or the disk failed");
+    }
     fs::rename(file.partial, file.path, error);
     if (error) fail("cannot rename " + file.partial.string() + ": " + error.message());
     if (!file.etag_path.empty()) std::ofstream(file.etag_path) << file.etag;
@@ -139,7 +143,8 @@ web_reply get(partial &part) {
     };
     request.go_on = [&] { return part.watch.is_at(part.n_bytes); };
     web_reply reply = web_get(request);
-    fflush(part.stream.get());
+    if (fflush(part.stream.get()) != 0 && part.failure.empty())
+        part.failure = "cannot write " + part.file.partial.string() + ": " + strerror(errno);
     if (!part.watch.go_on()) cancel();
     if (!part.failure.empty()) fail(part.failure);
     return reply;
@@ -174,6 +179,8 @@ void transfer(partial &part) {
     while (part.file.size == 0 || part.n_bytes != part.file.size) {
         uint64_t n_before = part.n_bytes;
         if (part.file.size > 0 && part.n_bytes > part.file.size) part.restart();
+        /* Nothing would tell that it is another version by now. */
+        if (part.n_bytes > 0 && part.file.sum.empty() && part.file.etag.empty()) part.restart();
         check_room(part);
         web_reply reply = get(part);
         if (is_whole(part, reply)) return;

@@ -24,7 +24,7 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr size_t list_bytes_most = 32 << 20, path_bytes_most = 512;
-constexpr int commit_digits = 40, sum_digits = 64;
+constexpr int commit_digits = 40, sum_digits = 64, version_digits = 16;
 
 [[noreturn]] void fail(int code, const std::string &message) {
     throw fetch_error(code, message);
@@ -255,9 +255,15 @@ bool has_size(const fs::path &path, uint64_t size) {
 
 void write_reference(const fs::path &folder, const listing &found) {
     std::error_code error;
-    fs::path path = folder / "refs" / found.branch, made = path.string() + ".tmp";
+    fs::path path = folder / "refs" / found.branch, made = path.string() + "." + std::to_string(plat_clock_ns()) + ".tmp";
     fs::create_directories(path.parent_path(), error);
-    std::ofstream(made) << found.commit;
+    std::ofstream out(made);
+    out << found.commit;
+    out.close();
+    if (!out) {
+        fs::remove(made, error);
+        fail(MODELS_E_FAILED, "cannot write " + made.string());
+    }
     fs::rename(made, path, error);
     if (error) fail(MODELS_E_FAILED, "cannot write " + path.string() + ": " + error.message());
 }
@@ -369,13 +375,13 @@ std::string fetch_address(const std::string &address, const model_name &name, fe
     if (is_there && (!is_known || now.etag.empty() || now.etag == read_line(file.etag_path))) return file.path.string();
     if (now.status == 0) fail(MODELS_E_FAILED, file.shown + " cannot be fetched: " + now.failure);
     std::string refusal = fetch_refusal(now.status, file.shown, !file.key.empty());
-    if (now.status == 404 || now.status == 401 || now.status == 403) fail(now.status == 404 ? MODELS_E_MISSING : MODELS_E_FAILED, refusal);
+    if (now.status == 404) fail(MODELS_E_MISSING, refusal); /* others may be about this question alone, as of signed addresses */
     if (is_known) file.size = now.length;
     if (is_known) file.etag = now.etag;
     if (is_hex(now.linked_sum, sum_digits) && begins(address, hub_address().c_str())) file.sum = lower(now.linked_sum);
     sha256 version; /* what has come of another version of the file is not gone on with */
     version.add(file.etag.data(), file.etag.size());
-    file.partial = file.path.string() + "." + version.hex().substr(0, 16) + ".incomplete";
+    file.partial = file.path.string() + "." + version.hex().substr(0, version_digits) + ".incomplete";
     watch.expect(file.size);
     fetch(file, watch);
     watch.next(file.size);
@@ -439,14 +445,27 @@ template <typename function> int guarded(char *message, size_t message_size, con
     }
 }
 
+/* Its ETag, or what has come of a version of it. */
+bool is_beside(const std::string &file, const std::string &name) {
+    static const std::string partial = ".incomplete";
+    if (!begins(file, (name + ".").c_str())) return false;
+    std::string rest = file.substr(name.size() + 1);
+    return rest == "etag" || (rest.size() == version_digits + partial.size() && is_hex(rest.substr(0, version_digits), version_digits) &&
+                              rest.substr(version_digits) == partial);
+}
+
 void remove_address(const model_name &name) {
     std::error_code error;
     fs::path path = fs_get_cache_file(name.file);
+    plat_file_lock *lock;
+    if (plat_file_lock_take((path.string() + ".lock").c_str(), &lock) < 0)
+        fail(MODELS_E_FAILED, std::string(name.file) + " is being fetched, or cannot be locked: " + plat_os_error());
     bool was_there = fs::remove(path, error);
     std::vector<fs::path> beside;
     for (const fs::directory_entry &file : fs::directory_iterator(path.parent_path()))
-        if (begins(file.path().filename().string(), (std::string(name.file) + ".").c_str())) beside.push_back(file.path());
+        if (is_beside(file.path().filename().string(), name.file)) beside.push_back(file.path());
     for (const fs::path &file : beside) was_there |= fs::remove(file, error);
+    plat_file_lock_release(lock);
     if (!was_there) fail(MODELS_E_MISSING, std::string(name.file) + " is not in the cache");
 }
 
