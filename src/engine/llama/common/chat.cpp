@@ -177,7 +177,13 @@ std::string render(const chat &chat, const chat_document &document, const common
     auto apply = [&](const common_json &asked, purpose purpose) {
         return common_chat_templates_apply(chat.templates.get(), make_inputs(chat, document, asked, purpose));
     };
-    prompt.params = apply(messages, purpose::ANSWER);
+    try {
+        prompt.params = apply(messages, purpose::ANSWER);
+    } catch (const std::exception &) {
+        /* Some templates refuse texts that contain their own marks: behind guards these are none. */
+        if (!needs_guard) throw;
+        prompt.params = apply(chat.marks.guarded(prepared), purpose::ANSWER);
+    }
     if (needs_guard) return apply(prepared, purpose::GUARDED_TEXT).prompt;
     bool has_patterns = document.tools.is_array() && document.tools.dump_safe() != document.bound_tools.dump_safe();
     return has_patterns ? apply(messages, purpose::TEXT).prompt : prompt.params.prompt;
