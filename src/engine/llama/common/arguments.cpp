@@ -267,15 +267,11 @@ void arguments_print_help(FILE *file) {
 llama_model_params arguments_model(arguments *arguments) {
     if (!arguments) return llama_model_default_params();
     complete(*arguments);
-    common_params &params = arguments->params;
-    if (!arguments->is_given_kept) {
-        arguments->given_split.assign(std::begin(params.tensor_split), std::end(params.tensor_split));
-        arguments->given_overrides = params.tensor_buft_overrides;
-        arguments->is_given_kept = true;
+    if (arguments->is_fitted) {
+        std::copy(arguments->given_split.begin(), arguments->given_split.end(), arguments->params.tensor_split);
+        arguments->params.tensor_buft_overrides = arguments->given_overrides;
     }
-    std::copy(arguments->given_split.begin(), arguments->given_split.end(), params.tensor_split);
-    params.tensor_buft_overrides = arguments->given_overrides;
-    return common_model_params_to_llama(params);
+    return common_model_params_to_llama(arguments->params);
 }
 
 llama_context_params arguments_context(arguments *arguments) {
@@ -304,6 +300,11 @@ const char *arguments_adapter(const arguments *arguments, size_t n, float *scale
 void arguments_fit_layers(arguments *arguments, const char *model_path, llama_model_params *model, llama_context_params *context) {
     if (!arguments || !arguments->params.fit_params) return;
     common_params &params = arguments->params;
+    if (!arguments->is_fitted) {
+        arguments->given_split.assign(std::begin(params.tensor_split), std::end(params.tensor_split));
+        arguments->given_overrides = params.tensor_buft_overrides;
+        arguments->is_fitted = true;
+    }
     common_fit_params(model_path, model, context, params.tensor_split, params.tensor_buft_overrides.data(),
                       params.fit_params_target.data(), static_cast<uint32_t>(params.fit_params_min_ctx), nullptr, GGML_LOG_LEVEL_ERROR);
 }

@@ -21,7 +21,7 @@ struct arguments {
     std::vector<deferred_option> deferred;
     bool are_devices_known = false;  /* no longer deferred, then */
     /* What fitting a model to devices overwrites, as the user gave it: each model is fitted anew. */
-    bool is_given_kept = false;
+    bool is_fitted = false;
     std::vector<float> given_split;
     std::vector<llama_model_tensor_buft_override> given_overrides;
 };
