@@ -372,8 +372,8 @@ static void chat_without_host(void) {
     segment_close(&segment);
     screen_enter("What is C++?");
     SHOWS("started a host, process");
-    SHOWS("programming");
-    SHOWS(".\n\n>>>");
+    SHOWS("another model answers from here on");
+    SHOWS(".\n\n>>>"); /* some answer: what it is depends on how much of the first one had come */
     screen_key("C-d");
     SHOWS("code 0");
     screen_enter("$CLI stop; echo stopped $?");

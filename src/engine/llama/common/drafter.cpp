@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <cstdlib>
 #include <stdexcept>
 
 struct drafter {
@@ -22,6 +23,7 @@ struct drafter {
 namespace {
 
 const common_speculative_type by_model = COMMON_SPECULATIVE_TYPE_DRAFT_SIMPLE;
+constexpr int vocabulary_difference_most = 128; /* tokens; the library's bound */
 
 bool has_type(const common_params_speculative &params, common_speculative_type type) {
     return std::find(params.types.begin(), params.types.end(), type) != params.types.end();
@@ -35,6 +37,10 @@ common_params_speculative complete(common_params_speculative params) {
     return params;
 }
 
+std::string unsuitable(const std::string &path, const std::string &reason) {
+    return "the draft model '" + path + "' does not suit this model: its vocabulary must be the same (" + reason + ")";
+}
+
 void load_model(drafter &drafter, llama_context *context) {
     const std::string &path = drafter.params.speculative.draft.mparams.path;
     common_params params = common_base_params_to_speculative(drafter.params);
@@ -44,6 +50,12 @@ void load_model(drafter &drafter, llama_context *context) {
     if (!own) throw std::runtime_error("the draft model '" + path + "' cannot be loaded");
     if (common_context_can_seq_rm(own) != COMMON_CONTEXT_SEQ_RM_TYPE_PART)
         throw std::runtime_error("the draft model '" + path + "' is of a kind that cannot take tokens back; give another");
+    /* The library compares the vocabularies closely, but loses memory where it refuses one: plain differences are seen before. */
+    const llama_vocab *ours = llama_model_get_vocab(model), *its = llama_model_get_vocab(llama_get_model(own));
+    if (llama_vocab_type(ours) != llama_vocab_type(its) ||
+        std::abs(llama_vocab_n_tokens(ours) - llama_vocab_n_tokens(its)) > vocabulary_difference_most)
+        throw std::runtime_error(unsuitable(path, std::to_string(llama_vocab_n_tokens(its)) + " tokens instead of " +
+                                                      std::to_string(llama_vocab_n_tokens(ours)) + ", or another type"));
     drafter.params.speculative.draft.ctx_tgt = context;
     drafter.params.speculative.draft.ctx_dft = own;
 }
@@ -58,8 +70,7 @@ void make(drafter &drafter, llama_context *context) {
     try {
         drafter.made.reset(common_speculative_init(speculative, n_sequences));
     } catch (const std::exception &error) {
-        throw std::runtime_error("the draft model '" + speculative.draft.mparams.path + "' does not suit this model: its vocabulary "
-                                 "must be the same (" + error.what() + ")");
+        throw std::runtime_error(unsuitable(speculative.draft.mparams.path, error.what()));
     }
     drafter.n_vocab = llama_vocab_n_tokens(llama_model_get_vocab(llama_get_model(context)));
     drafter.texts.resize(n_sequences);
