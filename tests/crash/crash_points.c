@@ -23,7 +23,7 @@ enum {
     ROUNDS_MOST = 8192,
     FAILPOINTS_MOST = FAILPOINT_COUNTS,
     COUNT_TRIES = 5,
-    REACH_TRIES = 4
+    REACH_TRIES = 40
 };
 
 /* ---- Rounds ---- */
