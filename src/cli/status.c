@@ -88,7 +88,7 @@ static bool print_json(const cli_options *options, const summary *summary) {
     const lipc_host_status *status = &summary->host.status;
     json_t *json = json_pack(
         "{s:s, s:s, s:b, s:f, s:i, s:i, s:f, s:i, s:s, s:I, s:I, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:f, s:I, s:I, "
-        "s:s, s:s, s:I, s:I, s:I, s:i, s:i, s:s}",
+        "s:s, s:s, s:s, s:I, s:I, s:I, s:i, s:i, s:s}",
         "name", options->name, "state", cli_host_state(status->state), "asleep", status->is_asleep, "loaded", status->load_per_mille / 1000.0,
         "pid", status->host_pid, "worker_pid", summary->host.worker_pid, "uptime_s", summary->host.uptime_s,
         "recoveries", summary->host.n_recoveries, "model", status->model, "parameters", (json_int_t)status->n_parameters,
@@ -97,7 +97,8 @@ static bool print_json(const cli_options *options, const summary *summary) {
         status->n_clients, "streams", status->n_streams, "running", status->n_running, "queued", status->n_queued,
         "detached", summary->n_detached, "tokens_per_second", summary->tokens_per_second, "request_size",
         (json_int_t)status->request_size, "response_size", (json_int_t)status->response_size, "host_version",
-        status->host_version, "version", lipc_version(), "download_bytes", (json_int_t)status->download_bytes, "download_total",
+        status->host_version, "version", lipc_version(), "model_path", status->model_path,
+        "download_bytes", (json_int_t)status->download_bytes, "download_total",
         (json_int_t)status->download_total, "download_rate", (json_int_t)status->download_rate, "layers", status->n_layers, "device_layers",
         status->n_device_layers, "devices", status->devices);
     bool is_printed = json && json_dumpf(json, stdout, JSON_REAL_PRECISION(6)) == 0;

@@ -51,8 +51,9 @@ static void read_once(const hub_view *view, int host_pid, lipc_host_status *stat
     status->is_asleep = state == LIPC_HUB_READY && SHOWN(is_asleep) != 0;
     status->n_layers = (int32_t)SHOWN(n_layers);
     status->n_device_layers = (int32_t)SHOWN(n_device_layers);
-    if (SHOWN(hub_size) >= sizeof *hub) status_copy_text(status->devices, sizeof status->devices, hub->devices, sizeof hub->devices);
-    if (SHOWN(hub_size) >= offsetof(lipc_hub, devices))
+    uint32_t hub_size = SHOWN(hub_size);
+    if (hub_size >= sizeof *hub) status_copy_text(status->devices, sizeof status->devices, hub->devices, sizeof hub->devices);
+    if (hub_size >= offsetof(lipc_hub, devices))
         status_copy_text(status->model_path, sizeof status->model_path, hub->model_path, sizeof hub->model_path);
 }
 

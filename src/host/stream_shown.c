@@ -79,8 +79,11 @@ void stream_service_show_asleep(stream_service *service) {
 }
 
 void stream_service_show_download(stream_service *service, uint64_t n_done, uint64_t n_total, uint64_t per_second) {
-    const lipc_hub *shown = &service->shown;
-    if (shown->download_bytes == n_done && shown->download_total == n_total && shown->download_rate == per_second) return;
+    const lipc_hub *hub = hub_of(&service->view);
+    /* With what stands there: a worker that died may have been fetching. */
+    if (__atomic_load_n(&hub->download_bytes, __ATOMIC_RELAXED) == n_done &&
+        __atomic_load_n(&hub->download_total, __ATOMIC_RELAXED) == n_total &&
+        __atomic_load_n(&hub->download_rate, __ATOMIC_RELAXED) == per_second) return;
     SHOW(service, download_bytes, n_done);
     FAILPOINT("model.show.download_bytes");
     SHOW(service, download_total, n_total);
@@ -97,6 +100,7 @@ void stream_service_show_worker(stream_service *service, int pid, uint32_t n_rec
     FAILPOINT("streams.show.worker_pid");
     SHOW(service, n_recoveries, n_recoveries);
     FAILPOINT("streams.show.n_recoveries");
+    stream_service_show_download(service, 0, 0, 0);
 }
 
 void stream_service_show_load(stream_service *service, uint32_t n_running, uint32_t n_queued) {

@@ -433,7 +433,19 @@ def hosts(hub):
         wait_until(lambda: status_of(name)["download_bytes"] == 0, "the end of the download")
         check(place.partial() > 0 and ask(name).stdout == answer)
 
-        step("its fetching process is killed, and its worker")
+        step("its worker is killed while it fetches for somebody who is killed, too")
+        loading = place.start("load", "-hf", "crawl/again", "--name", name, program=LLAMAIPC)
+        wait_until(lambda: status_of(name).get("download_bytes", 0) > 0, "a download")
+        worker = status_of(name)["worker_pid"]
+        os.kill(worker, signal.SIGSTOP)
+        loading.kill()
+        loading.communicate(timeout=SOON)
+        os.kill(worker, signal.SIGKILL)
+        wait_until(lambda: status_of(name)["worker_pid"] != worker and status_of(name)["state"] == "ready", "the next worker")
+        wait_until(lambda: status_of(name)["download_bytes"] == 0, "the end of a download that nobody makes")
+        check(ask(name).stdout == answer)
+
+        step("its fetching process is killed")
         loading = place.start("load", "-hf", "crawl/again", "--name", name, program=LLAMAIPC)
         wait_until(lambda: status_of(name).get("download_bytes", 0) > 0, "the third download")
         worker = status_of(name)["worker_pid"]
@@ -441,7 +453,7 @@ def hosts(hub):
         os.kill(child, signal.SIGKILL)
         _, err = loading.communicate(timeout=2 * SOON)
         check(loading.returncode == 0 and "loaded" in err, err)
-        check("again" in status_of(name)["model_path"] if "model_path" in status_of(name) else True)
+        check("again" in status_of(name)["model_path"], status_of(name))
         check(ask(name).stdout == answer)
         check(subprocess.run([LLAMAIPC, "load", "-hf", "user/nothing", "--name", name], capture_output=True).returncode == 3)
         check(ask(name).stdout == answer)
