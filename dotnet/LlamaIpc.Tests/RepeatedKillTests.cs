@@ -54,6 +54,49 @@ public class RepeatedKillTests
     }
 
     [HostFact]
+    public async Task Loops_that_share_a_connection_all_go_on_also_one_that_is_slow_to_notice()
+    {
+        await using Replay replay = await Replay.StartAsync(Replay.Words(200), rate: 200);
+        string name = NewName();
+        await using (LlamaConnection connection = new(replay.Options with { InstanceName = name }))
+        {
+            TaskCompletionSource slowHasBegun = new(), fastHasGoneOn = new();
+            async Task<string> ReadSlowlyAsync()
+            {
+                StringBuilder text = new();
+                await foreach (string piece in connection.StreamAsync(new LlamaRequest(Question)))
+                {
+                    text.Append(piece);
+                    slowHasBegun.TrySetResult();
+                    await fastHasGoneOn.Task;
+                }
+                return text.ToString();
+            }
+            Task<string> slow = ReadSlowlyAsync();
+            await slowHasBegun.Task;
+            StringBuilder fast = new();
+            int killed = 0;
+            await foreach (string piece in connection.StreamAsync(new LlamaRequest(Question)))
+            {
+                fast.Append(piece);
+                int host = connection.Current?.Status.ProcessId ?? 0;
+                if (killed == 0)
+                {
+                    Signal(killed = host, SigKill);
+                }
+                else if (host != killed && host != 0)
+                {
+                    fastHasGoneOn.TrySetResult(); // the other one's client has been closed by now
+                }
+            }
+            fastHasGoneOn.TrySetResult();
+            Assert.Equal(replay.Text, fast.ToString());
+            Assert.Equal(replay.Text, await slow);
+        }
+        Assert.Empty(ObjectsOf(name));
+    }
+
+    [HostFact]
     public async Task What_was_cancelled_or_refused_does_not_go_on()
     {
         await using Replay replay = await Replay.StartAsync(Replay.Words(1000), rate: 100);

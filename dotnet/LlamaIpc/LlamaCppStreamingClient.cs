@@ -809,7 +809,13 @@ public sealed class LlamaCppStreamingClient : IDisposable, IAsyncDisposable
             try
             {
                 return modern ??= LipcClientHandle.Open(
-                    new LlamaClientOptions { InstanceName = name, Start = HostStart.Never, AttachTimeout = TimeSpan.Zero });
+                    new LlamaClientOptions
+                    {
+                        InstanceName = name,
+                        Start = HostStart.Never,
+                        AttachTimeout = TimeSpan.Zero,
+                        WakesPerSecond = options?.UpdatesPerSecond ?? 0,
+                    });
             }
             catch (LlamaIpcException)
             {

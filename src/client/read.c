@@ -278,9 +278,10 @@ static int wait_for(const client_wait *wait, wait_set *set) {
         if (has_heard_news) quiet_until_ns = now_ns + frame_ns;
         if (until_ns == PLAT_NEVER && quiet_until_ns > now_ns && frame_ns) until_ns = quiet_until_ns;
         bool is_quiet = until_ns != PLAT_NEVER;
-        uint64_t unused_ns;
+        uint64_t unused_ns, again_ns;
         uint32_t seen = client_wait_arm(wait, is_quiet ? PLAT_BELL_ENDS : PLAT_BELL_ALL);
-        if (find_ready(client, now_ns, set, &unused_ns)) return LIPC_E_OK;
+        if (find_ready(client, now_ns, set, &again_ns)) return LIPC_E_OK;
+        if (again_ns < until_ns) until_ns = again_ns; /* a stream that joined between the two looks, in the middle of its frame */
         int result = client_wait_sleep(wait, seen, until_ns);
         /* Text that waits for its frame does not wait beyond the end of the call. */
         if (result == LIPC_E_TIMEOUT && find_ready(client, PLAT_NEVER, set, &unused_ns)) return LIPC_E_OK;

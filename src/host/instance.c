@@ -108,7 +108,7 @@ static int own_when_free(const char *object_name, const hub_geometry *geometry, 
         if (error != PLAT_E_OWNED || is_owned_by_host(object_name, *owner_pid) || plat_clock_ns() >= deadline_ns)
             return error;
         if (!is_said)
-            log_line(LOG_LEVEL_WARN, "process %d holds the lock of %s, but is not its host: waiting for it", *owner_pid,
+            log_line(LOG_LEVEL_WARN, "process %d holds the lock of %s, but has not begun as its host: waiting for it", *owner_pid,
                      object_name);
         is_said = true;
         plat_doorbell_wait(&nobody_rings, 0, plat_deadline_ns(HOLDER_SLICE_MS));

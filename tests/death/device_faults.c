@@ -141,6 +141,30 @@ static void while_loading(void) {
     end_host(&host, &segment);
 }
 
+/* The draft model alone has layers on the device. */
+static void draft_fails(const char *fault) {
+    char instance[64], path[4096];
+    test_host host;
+    test_step("the draft model's device: %s", fault);
+    test_instance(instance, "draft");
+    order("");
+    const char *const arguments[] = {"-ngl", "0", "-md", test_model_path(path, "tutor.gguf"), "-ngld", "all", "--temp", "0", NULL};
+    segment segment = host_ready(&host, instance, arguments);
+    lipc_client *client = client_of(instance);
+    order(fault);
+    char *text = answer_of(client);
+    CHECK_TEXT(text, expected);
+    CHECK(!is_untouched(fault));
+    check_says(&host, "no more drafts");
+    free(text);
+    text = answer_of(client); /* without drafts */
+    CHECK_TEXT(text, expected);
+    free(text);
+    CHECK_INT(NOW(hub_in(&segment)->n_recoveries), ==, 0);
+    lipc_client_close(client);
+    end_host(&host, &segment);
+}
+
 int main(void) {
     test_begin("device_faults", 120);
     expect_crashes();
@@ -150,6 +174,7 @@ int main(void) {
     CHECK_INT(setenv("LIPC_FAULT_ORDERS", orders, 1), ==, 0);
     while_answering();
     while_loading();
+    draft_fails("compute fail 1");
     free(expected);
     return test_end();
 }

@@ -96,6 +96,9 @@ int main(void) {
 
     test_step("the context does not fit");
     fails(instance, 5, "2000000000", (const char *const[]){"-c", "2000000000", NULL});
+    test_step("more answers at a time than a batch has rows");
+    fails(instance, 5, "a batch of 2 tokens", (const char *const[]){"-b", "2", "-np", "4", NULL});
+    fails(instance, 5, "a batch of 2 tokens", (const char *const[]){"-b", "2", "-np", "4", "--lookup", NULL});
 
     static const char *const files[] = {"private.gguf", "empty.gguf", "short.gguf", "notes.txt",
                                         "damaged.gguf", "pipe.gguf"};

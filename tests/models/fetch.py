@@ -376,8 +376,11 @@ def addresses(hub):
     for wrong in ("http://user:word@127.0.0.1/x.gguf", "http://127.0.0.1/..", "http://127.0.0.1/", "http:///x.gguf",
                   "http://127.0.0.1/a b.gguf"):
         check(place.run("--pull", "-mu", wrong)[CODE] == 2, wrong)
+    hub.write("plain/file.gguf.v2.gguf", first)
+    check_whole(pull("file.gguf.v2.gguf"), first)
     check(place.run("rm", "-mu", f"{address}/file.gguf", program=LLAMAIPC)[CODE] == 0)
-    check(not [path for path in place.files("") if "file.gguf" in path and not path.endswith(".lock")])
+    left = [path for path in place.files("") if "file.gguf" in path and not path.endswith(".lock")]
+    check(left and all("file.gguf.v2.gguf" in path for path in left), left)
 
 
 def secure(hub):

@@ -13,16 +13,24 @@
  * whatever debugger is installed, over pages of the log. */
 static engine_callbacks last_words;
 
-/* Whether a source file of a backend for devices stands in the words. */
+/* Whether it holds layers: other libraries for the processor count as devices, too. */
+static bool has_device(ggml_backend_reg_t part) {
+    if (ggml_backend_reg_dev_count(part) == 0) return false;
+    enum ggml_backend_dev_type type = ggml_backend_dev_type(ggml_backend_reg_dev_get(part, 0));
+    return type == GGML_BACKEND_DEVICE_TYPE_GPU || type == GGML_BACKEND_DEVICE_TYPE_IGPU;
+}
+
+/* Whether a source file of a backend for devices stands in the words. Those for AMD's and Moore Threads' cards are made of CUDA's,
+ * and each remote server is a part of its own, "RPC[address]". */
 static bool is_of_device(const char *message) {
     for (size_t i = 0; i < ggml_backend_reg_count(); i++) {
         char name[64];
         ggml_backend_reg_t part = ggml_backend_reg_get(i);
-        size_t n = (size_t)snprintf(name, sizeof name, "ggml-%s", ggml_backend_reg_name(part));
-        for (size_t c = 0; c < n && c < sizeof name; c++) name[c] = (char)tolower((unsigned char)name[c]);
-        bool has_device = ggml_backend_reg_dev_count(part) > 0 &&
-                          ggml_backend_dev_type(ggml_backend_reg_dev_get(part, 0)) != GGML_BACKEND_DEVICE_TYPE_CPU;
-        if (has_device && strstr(message, name)) return true;
+        const char *said = ggml_backend_reg_name(part);
+        if (strcmp(said, "ROCm") == 0 || strcmp(said, "MUSA") == 0) said = "CUDA";
+        snprintf(name, sizeof name, "ggml-%.*s", (int)strcspn(said, "["), said);
+        for (char *c = name; *c; c++) *c = (char)tolower((unsigned char)*c);
+        if (has_device(part) && strstr(message, name)) return true;
     }
     return false;
 }
@@ -85,13 +93,20 @@ static void fit_layers(struct llama_engine *engine) {
     arguments_fit_layers(options->arguments, engine->model_file, &engine->model_params, &context);
 }
 
+/* Without layers there, the library would still let a device compute now and then. */
+static void use_none(struct llama_model_params *params) {
+    static ggml_backend_dev_t none[] = {NULL};
+    params->n_gpu_layers = 0;
+    params->devices = none;
+}
+
 void devices_choose_layers(struct llama_engine *engine) {
     struct llama_model_params *params = &engine->model_params;
     int32_t most = engine->options.device_layers_most;
     *params = arguments_model(engine->options.arguments);
-    if (!engine->has_devices) params->n_gpu_layers = 0;
-    else fit_layers(engine);
+    if (engine->has_devices) fit_layers(engine);
     if (most > 0 && (params->n_gpu_layers < 0 || params->n_gpu_layers > most)) params->n_gpu_layers = most;
+    if (!engine->has_devices || params->n_gpu_layers == 0) use_none(params);
     tell(engine, engine->has_devices ? params->n_gpu_layers : 0);
 }
 
@@ -102,9 +117,13 @@ bool devices_give_up(struct llama_engine *engine) {
              "fewer layers (-ngl N) may fit", llama_reason(engine));
     llama_log(engine, 1, line);
     engine->library_error[0] = 0;
-    engine->model_params.n_gpu_layers = 0;
+    use_none(&engine->model_params);
     tell(engine, 0);
     return true;
+}
+
+void devices_count_draft(const struct llama_engine *engine) {
+    if (engine->has_devices) tell(engine, devices_count_layers(engine) + drafter_device_layers(engine->drafter));
 }
 
 int32_t devices_count_layers(const struct llama_engine *engine) {

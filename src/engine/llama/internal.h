@@ -214,6 +214,8 @@ void devices_fill_in_facts(struct llama_engine *engine, const struct llama_conte
 void devices_report_failure(const struct llama_engine *engine, const char *reason);
 /* The layers there, of a model that is loaded. */
 int32_t devices_count_layers(const struct llama_engine *engine);
+/* The draft model has been loaded: its layers count, too, when somebody looks for what killed this process. */
+void devices_count_draft(const struct llama_engine *engine);
 
 /* ---- vocabulary.c ---- */
 

@@ -271,9 +271,13 @@ static int open_drafter(struct llama_engine *engine) {
     if (engine->n_draft == 0) return ENGINE_OK;
     int error = path ? engine_check_file(path, engine->base.message, sizeof engine->base.message) : ENGINE_OK;
     if (error < 0) return error;
-    engine->drafter = drafter_new(engine->options.arguments, engine->context, on_model_progress, engine, engine->base.message,
-                                  sizeof engine->base.message);
-    if (engine->drafter) return ENGINE_OK;
+    bool on_devices = engine->has_devices && engine->options.device_layers_most != 0;
+    engine->drafter = drafter_new(engine->options.arguments, engine->context, on_devices, on_model_progress, engine,
+                                  engine->base.message, sizeof engine->base.message);
+    if (engine->drafter) {
+        devices_count_draft(engine);
+        return ENGINE_OK;
+    }
     if (!engine_is_interrupted(&engine->options.callbacks)) return ENGINE_E_MODEL_BAD;
     llama_say(engine, "loading was interrupted");
     return ENGINE_E_ABORTED;

@@ -103,8 +103,8 @@ const char *drafter_model(const arguments *arguments) {
     return path.empty() ? nullptr : path.c_str();
 }
 
-drafter *drafter_new(arguments *arguments, llama_context *context, bool (*on_progress)(float progress, void *user_data),
-                     void *user_data, char *message, size_t message_size) {
+drafter *drafter_new(arguments *arguments, llama_context *context, bool on_devices,
+                     bool (*on_progress)(float progress, void *user_data), void *user_data, char *message, size_t message_size) {
     message[0] = 0;
     try {
         auto made = std::make_unique<drafter>();
@@ -118,6 +118,9 @@ drafter *drafter_new(arguments *arguments, llama_context *context, bool (*on_pro
         params.no_perf = true;
         params.load_progress_callback = on_progress;
         params.load_progress_callback_user_data = user_data;
+        common_params_speculative_draft &draft = params.speculative.draft;
+        if (!on_devices) draft.n_gpu_layers = 0;
+        if (draft.n_gpu_layers == 0) draft.devices = {nullptr};
         make(*made, context);
         return made.release();
     } catch (const std::exception &error) {
@@ -132,6 +135,14 @@ void drafter_free(drafter *drafter) {
 
 llama_context *drafter_context(const drafter *drafter) {
     return drafter->params.speculative.draft.ctx_dft;
+}
+
+int32_t drafter_device_layers(const drafter *drafter) {
+    const llama_context *own = drafter_context(drafter);
+    int32_t n_layers = drafter->params.speculative.draft.n_gpu_layers;
+    if (!own) return 0;
+    int32_t n_all = llama_model_n_layer(llama_get_model(own)) + 1;
+    return n_layers < 0 || n_layers > n_all ? n_all : n_layers;
 }
 
 void drafter_begin(drafter *drafter, int sequence, const llama_token *tokens, int32_t n_tokens) {

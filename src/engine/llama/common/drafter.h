@@ -21,14 +21,16 @@ int32_t drafter_most(const arguments *arguments);
 /* The file of the draft model; NULL: none is needed. */
 const char *drafter_model(const arguments *arguments);
 
-/* For sequences as the context has them. NULL, and a sentence in `message`; nothing there: loading was interrupted. */
-drafter *drafter_new(arguments *arguments, struct llama_context *context, bool (*on_progress)(float progress, void *user_data),
-                     void *user_data, char *message, size_t message_size);
+/* For sequences as the context has them. on_devices: the draft model's layers may lie on some. NULL, and a sentence in `message`; nothing there: loading was interrupted. */
+drafter *drafter_new(arguments *arguments, struct llama_context *context, bool on_devices,
+                     bool (*on_progress)(float progress, void *user_data), void *user_data, char *message, size_t message_size);
 /* NULL: nothing. */
 void drafter_free(drafter *drafter);
 
 /* Of the draft model; NULL: there is none. */
 struct llama_context *drafter_context(const drafter *drafter);
+/* How many of its layers lie on devices, where there are any. */
+int32_t drafter_device_layers(const drafter *drafter);
 
 /* An answer begins behind these tokens. */
 void drafter_begin(drafter *drafter, int sequence, const llama_token *tokens, int32_t n_tokens);
