@@ -247,7 +247,9 @@ static bool find_awaited(lipc_client *client, uint64_t now_ns, wait_set *set, ui
     for (lipc_stream *stream = client->first_awaited; stream && !set->found; stream = stream->next_awaited)
         if (has_something(stream, now_ns, until_ns)) set->found = stream;
     if (set->found) take_out(set->found);
+    bool was_last = set->found && !client->first_awaited;
     pthread_mutex_unlock(&client->await_lock);
+    if (was_last) plat_doorbell_ring(client_bell(client), PLAT_BELL_ALL); /* for other threads that wait: there is nothing more */
     return is_empty || set->found;
 }
 
