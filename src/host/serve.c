@@ -463,8 +463,13 @@ static uint64_t asleep_due_ns(const server *server) {
     return is_idle ? server->idle_from_ns + server->sleep_idle_ns : UINT64_MAX;
 }
 
+/* By when the loop looks at everything again. */
+static uint64_t look_due_ns(const server *server) {
+    return plat_deadline_ns(fetch_queue_is_busy(server->fetches) ? FETCHING_MS : SLEEP_MOST_MS);
+}
+
 static uint64_t sleep_until(const server *server) {
-    uint64_t longest_ns = plat_deadline_ns(fetch_queue_is_busy(server->fetches) ? FETCHING_MS : SLEEP_MOST_MS), asleep_ns = asleep_due_ns(server);
+    uint64_t longest_ns = look_due_ns(server), asleep_ns = asleep_due_ns(server);
     uint64_t due_ns = server->engine ? engine_next_step_ns(server->engine) : UINT64_MAX;
     if (asleep_ns < due_ns) due_ns = asleep_ns;
     return due_ns < longest_ns ? due_ns : longest_ns;
@@ -473,7 +478,7 @@ static uint64_t sleep_until(const server *server) {
 /* Steps until somebody rings, an answer ends, or there is nothing to do and the host has slept; not for longer than it
  * would sleep. At least one step, so that a client that never stops ringing holds nobody up. */
 static void work(server *server, uint32_t seen) {
-    uint64_t look_ns = plat_deadline_ns(SLEEP_MOST_MS);
+    uint64_t look_ns = look_due_ns(server);
     do {
         if (must_stop(server)) return;
         if (server->n_running > 0 && engine_next_step_ns(server->engine) <= plat_clock_ns()) {

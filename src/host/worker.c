@@ -98,8 +98,9 @@ static host_exit serve(worker *worker) {
         log_line(LOG_LEVEL_ERROR, "not enough memory for the serving loop");
         return HOST_EXIT_FAILURE;
     }
-    loader loader = {.options = &parts->options, .journal = parts->journal, .classic = worker->classic,
-                     .streams = worker->streams, .server = worker->server, .has_answers = worker->has_answers};
+    static loader loader; /* to the very end: a driver may fail while the process exits */
+    loader = (struct loader){.options = &parts->options, .journal = parts->journal, .classic = worker->classic,
+                             .streams = worker->streams, .server = worker->server, .has_answers = worker->has_answers};
     recorder *recorder = open_recorder(worker);
     server_record(worker->server, recorder);
     if (parts->options.sleep_idle_s > 0) server_sleep_after(worker->server, (uint32_t)parts->options.sleep_idle_s);
