@@ -14,7 +14,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 enum { N_SEMAPHORES = 4 };
 static const char *const suffixes[N_SEMAPHORES] = {LIPC_SUFFIX_READY, LIPC_SUFFIX_PROMPTS_WRITTEN,
@@ -28,10 +27,6 @@ static const char *const suffixes[N_SEMAPHORES] = {LIPC_SUFFIX_READY, LIPC_SUFFI
 /* A host that lives writes its hub anew within a second, whatever somebody has written over it. */
 #define MENDED_MS 2000
 #define MENDED_SLICE_MS 20
-
-static void pause_ms(int ms) {
-    nanosleep(&(struct timespec){.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000L}, NULL);
-}
 
 /* ---- which instances there are ------------------------------------------------------------------------------------- */
 
@@ -203,7 +198,7 @@ static void report_foreign_lock(examination *on, int pid) {
 static void examine_live_hub(examination *on, int pid) {
     char text[320];
     for (int waited_ms = 0; !is_holders(on, pid) && waited_ms < MENDED_MS; waited_ms += MENDED_SLICE_MS) {
-        pause_ms(MENDED_SLICE_MS);
+        plat_pause_ms(MENDED_SLICE_MS);
         look_into(on);
     }
     if (on->check == HUB_OK && !is_holders(on, pid)) {
@@ -226,7 +221,7 @@ static void examine_live_hub(examination *on, int pid) {
         return;
     }
     if (on->check != HUB_OK) return;
-    for (int waited_ms = 0; count_dead_clients(&on->inspection) > 0 && waited_ms < FREED_MS; waited_ms += 20) pause_ms(20);
+    for (int waited_ms = 0; count_dead_clients(&on->inspection) > 0 && waited_ms < FREED_MS; waited_ms += 20) plat_pause_ms(20);
     int n_dead = count_dead_clients(&on->inspection);
     if (n_dead == 0) return;
     snprintf(text, sizeof text, "'%s' keeps the records of %d client process%s that ended", on->name, n_dead,
@@ -291,7 +286,7 @@ static doctor_fault fault_of(hub_check check) {
 
 static void examine_dead(examination *on) {
     char text[320], size[FORMAT_SIZE];
-    for (int waited_ms = 0; plat_segment_worker_pid(on->found) > 0 && waited_ms < DYING_MS; waited_ms += 5) pause_ms(5);
+    for (int waited_ms = 0; plat_segment_worker_pid(on->found) > 0 && waited_ms < DYING_MS; waited_ms += 5) plat_pause_ms(5);
     int worker = plat_segment_worker_pid(on->found), user = semaphore_user(on);
     int n_dead = on->check == HUB_OK ? count_dead_clients(&on->inspection) : 0;
     int n_detached = on->check == HUB_OK ? count_detached(&on->inspection.view) : 0;
@@ -345,7 +340,7 @@ static bool end_worker(examination *on) {
     bool is_ours = pid > 0 && plat_process_start_time(pid, &start_time) == PLAT_OK &&
                    plat_segment_owner_pid(segment) == 0 && plat_segment_worker_pid(segment) == pid;
     if (is_ours) plat_process_kill(pid, start_time);
-    for (int waited_ms = 0; plat_segment_worker_pid(segment) > 0 && waited_ms < KILLED_MS; waited_ms += 5) pause_ms(5);
+    for (int waited_ms = 0; plat_segment_worker_pid(segment) > 0 && waited_ms < KILLED_MS; waited_ms += 5) plat_pause_ms(5);
     bool is_gone = plat_segment_worker_pid(segment) == 0;
     plat_segment_close(segment);
     return is_gone;

@@ -16,7 +16,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #define PROGRAM "chatbot"
 #define CHECK_MS 60000
@@ -30,7 +29,7 @@ static bool wait_for(plat_child *child, int *code, char said[SAID_SIZE]) {
     while (!has_ended && plat_clock_ns() < deadline_ns) {
         has_ended = plat_child_ended(child, code); /* before the reading: nothing comes after it */
         n_said += plat_child_read(child, said + n_said, SAID_SIZE - 1 - n_said);
-        if (!has_ended) nanosleep(&(struct timespec){.tv_nsec = 2000000}, NULL);
+        if (!has_ended) plat_pause_ms(2);
     }
     said[n_said] = 0;
     while (n_said > 0 && said[n_said - 1] == '\n') said[--n_said] = 0;

@@ -109,8 +109,7 @@ int inspect_open(inspection *inspection, const char *name, char message[INSPECT_
         if (error == LIPC_E_OK) return error;
         inspect_close(inspection);
         if (!may_pass || plat_clock_ns() >= deadline_ns) return error;
-        plat_doorbell nobody_rings = {0};
-        plat_doorbell_wait(&nobody_rings, 0, plat_deadline_ns(MENDED_SLICE_MS));
+        plat_pause_ms(MENDED_SLICE_MS);
     }
 }
 

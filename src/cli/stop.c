@@ -13,16 +13,11 @@
 /* How often it is looked whether the host is still there. */
 #define SLICE_MS 5
 
-static void pause_ms(int ms) {
-    plat_doorbell nobody_rings = {0};
-    plat_doorbell_wait(&nobody_rings, 0, plat_deadline_ns(ms));
-}
-
 static int find(inspection *inspection, const char *name, char message[INSPECT_MESSAGE_SIZE]) {
     uint64_t deadline_ns = plat_deadline_ns(BEGIN_MS);
     int error;
     while ((error = inspect_open(inspection, name, message)) == LIPC_E_TIMEOUT && plat_clock_ns() < deadline_ns)
-        pause_ms(SLICE_MS);
+        plat_pause_ms(SLICE_MS);
     return error;
 }
 
@@ -52,7 +47,7 @@ static cli_exit end(const cli_options *options, const inspection *inspection) {
     if (host.status.n_running > 0)
         terminal_say("waiting for %d answer%s to be finished; the host ends then, also if you do not wait",
                      host.status.n_running, host.status.n_running == 1 ? "" : "s");
-    while (plat_segment_owner_pid(segment) == pid && plat_clock_ns() < deadline_ns) pause_ms(SLICE_MS);
+    while (plat_segment_owner_pid(segment) == pid && plat_clock_ns() < deadline_ns) plat_pause_ms(SLICE_MS);
     bool is_gone = plat_segment_owner_pid(segment) != pid;
     plat_segment_close(segment);
     if (is_gone) return CLI_EXIT_OK;

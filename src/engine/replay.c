@@ -22,12 +22,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 /* Larger files are refused: offsets and token numbers have 32 bits. */
 #define TEXT_LIMIT_BYTES INT32_MAX
 #define NOT_DUE UINT64_MAX
-#define LOAD_TICK_NS 10000000
+#define LOAD_TICK_MS 10
 /* Kept from NOT_DUE, and from wrapping round at rates near zero. */
 #define LATEST_DUE_NS ((double)(UINT64_MAX / 2))
 
@@ -453,7 +452,7 @@ static bool pretend_to_load(const struct replay_engine *replay) {
     for (uint64_t past_ns = 0; past_ns < load_ns; past_ns = plat_clock_ns() - begin_ns) {
         tell_progress(replay, (int)(past_ns * 1000 / load_ns));
         if (engine_is_interrupted(callbacks)) return false;
-        nanosleep(&(struct timespec){.tv_nsec = LOAD_TICK_NS}, NULL);
+        plat_pause_ms(LOAD_TICK_MS);
     }
     return true;
 }

@@ -6,10 +6,8 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
-#define PAUSE_NS 1000000
-#define PAUSES_MOST 1000
+#define PAUSES_MOST 1000 /* of a millisecond */
 #define STARTS_MOST 3
 
 static void start(fetch *fetch) {
@@ -106,7 +104,7 @@ void fetch_end(fetch *fetch) {
     if (is_alive && plat_process_start_time(pid, &start_time) == PLAT_OK) plat_process_kill(pid, start_time);
     /* Not for ever: it may wait for a disk. */
     for (int i = 0; i < PAUSES_MOST && !plat_child_ended(fetch->child, &code); i++)
-        nanosleep(&(struct timespec){.tv_nsec = PAUSE_NS}, NULL);
+        plat_pause_ms(1);
     plat_child_close(fetch->child);
     fetch->child = NULL;
 }

@@ -101,7 +101,6 @@ static bool is_owned_by_host(const char *object_name, int owner_pid) {
 static int own_when_free(const char *object_name, const hub_geometry *geometry, plat_segment **segment, bool *adopted,
                          int *owner_pid) {
     uint64_t deadline_ns = plat_deadline_ns(HOLDER_MS);
-    plat_doorbell nobody_rings = {0};
     bool is_said = false;
     for (;;) {
         int error = own_segment(object_name, geometry, segment, adopted, owner_pid);
@@ -111,7 +110,7 @@ static int own_when_free(const char *object_name, const hub_geometry *geometry, 
             log_line(LOG_LEVEL_WARN, "process %d holds the lock of %s, but has not begun as its host: waiting for it", *owner_pid,
                      object_name);
         is_said = true;
-        plat_doorbell_wait(&nobody_rings, 0, plat_deadline_ns(HOLDER_SLICE_MS));
+        plat_pause_ms(HOLDER_SLICE_MS);
     }
 }
 

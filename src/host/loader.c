@@ -218,11 +218,6 @@ static int open_engine(loader *loader, const char *path) {
 
 /* ---- by name ----------------------------------------------------------------------------------------------------------- */
 
-static void pause_ms(int ms) {
-    plat_doorbell nobody_rings = {0};
-    plat_doorbell_wait(&nobody_rings, 0, plat_deadline_ns(ms));
-}
-
 /* Waits for the model of that name; whoever attaches sees how far it is. On success the journal has its path. */
 static int fetch_named(loader *loader, const char *name) {
     static fetch fetch; /* large */
@@ -230,7 +225,7 @@ static int fetch_named(loader *loader, const char *name) {
     fetch_start(&fetch, name, loader->options->offline);
     while (fetch.state == FETCH_RUNS && !on_interrupted(loader)) {
         if (fetch_look(&fetch)) show_fetch(loader, &fetch);
-        pause_ms(FETCH_LOOK_MS);
+        plat_pause_ms(FETCH_LOOK_MS);
     }
     fetch_state state = fetch.state;
     fetch_end(&fetch);
@@ -385,7 +380,7 @@ host_exit loader_check(const host_options *options) {
     const char *path = model_path_of(options);
     if (model_name_is_one(path)) {
         fetch_start(&fetch, path, true);
-        for (; fetch.state == FETCH_RUNS; fetch_look(&fetch)) pause_ms(FETCH_LOOK_MS);
+        for (; fetch.state == FETCH_RUNS; fetch_look(&fetch)) plat_pause_ms(FETCH_LOOK_MS);
         fetch_end(&fetch);
         if (fetch.state != FETCH_DONE) {
             printf("libllama %s works here, and a host fetches the model first\n", llama_engine_library_version());

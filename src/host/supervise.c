@@ -36,8 +36,7 @@ static bool judge_devices(journal *journal, bool is_crash) {
 }
 
 static void pause_before_next(unsigned n_unready) {
-    plat_doorbell nobody_rings = {0};
-    if (n_unready > UNREADY_AT_ONCE) plat_doorbell_wait(&nobody_rings, 0, plat_deadline_ns(PAUSE_MS));
+    if (n_unready > UNREADY_AT_ONCE) plat_pause_ms(PAUSE_MS);
 }
 
 host_exit supervise(host_parts *parts) {

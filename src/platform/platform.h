@@ -48,6 +48,9 @@ uint64_t plat_clock_ns(void);
 #define PLAT_NEVER UINT64_MAX
 uint64_t plat_deadline_ns(int timeout_ms);
 
+/* Sleeps so long, or less if a signal comes. For looks at what nobody rings for. */
+void plat_pause_ms(int ms);
+
 /* What stands for the pid of a process that lives in another pid namespace, where its number means nothing. */
 #define PLAT_PID_ELSEWHERE (-1)
 

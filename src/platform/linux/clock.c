@@ -14,6 +14,10 @@ uint64_t plat_deadline_ns(int timeout_ms) {
     return timeout_ms < 0 ? PLAT_NEVER : plat_clock_ns() + (uint64_t)timeout_ms * 1000000u;
 }
 
+void plat_pause_ms(int ms) {
+    nanosleep(&(struct timespec){.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000L}, NULL);
+}
+
 struct timespec plat_timespec(uint64_t ns) {
     return (struct timespec){.tv_sec = (time_t)(ns / NS_PER_SECOND), .tv_nsec = (long)(ns % NS_PER_SECOND)};
 }

@@ -20,6 +20,10 @@ uint64_t plat_deadline_ns(int timeout_ms) {
     return timeout_ms < 0 ? PLAT_NEVER : plat_clock_ns() + (uint64_t)timeout_ms * NS_PER_MS;
 }
 
+void plat_pause_ms(int ms) {
+    Sleep((DWORD)ms);
+}
+
 #ifndef CREATE_WAITABLE_TIMER_HIGH_RESOLUTION
 #define CREATE_WAITABLE_TIMER_HIGH_RESOLUTION 2
 #endif
