@@ -404,7 +404,7 @@ LIPC_API int lipc_stream_progress_sized(lipc_stream *stream, lipc_progress *prog
 typedef struct lipc_token {
     uint64_t end;     /* offset in the answer where this token's text ends. A token that ends inside a character, or whose
                          text might become part of a stop string, ends where the previous text ends */
-    int32_t id;       /* in the model's vocabulary */
+    int32_t id;       /* in the model's vocabulary; -1: not known, and the token is a piece as a server sent it (--remote) */
     float logprob;    /* natural logarithm of its probability before sampling; NaN unless request.logprobs */
     uint64_t time_ns; /* from the request's turn to the token's publication, in microsecond steps; at most 71 minutes */
 } lipc_token;

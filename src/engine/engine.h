@@ -2,11 +2,11 @@
  * libllama.
  *
  * An engine makes up to n_sequences answers at a time; each step moves every one of them on by one token, or by a chunk of its
- * prompt. There are two: llama/ evaluates a model, replay.c plays a text. Each is a table of
+ * prompt. There are three: llama/ evaluates a model, remote/ asks a server, replay.c plays a text. Each is a table of
  * functions behind the same handle.
  *
  * One thread owns an engine: every function is called from it. Callbacks run in it or, while it is inside one of these
- * functions, in threads of the engine's, several at a time.
+ * functions, in threads of the engine's, several at a time; on_news at any time.
  */
 #ifndef ENGINE_ENGINE_H
 #define ENGINE_ENGINE_H
@@ -32,7 +32,7 @@ typedef enum engine_error {
     ENGINE_E_LIBRARY = -11,      /* the library lacks what it needs on this machine */
     ENGINE_E_DOCUMENT = -12,     /* the document is not one, asks for what this engine or its model's template cannot do */
     ENGINE_E_PARAMETER = -13,    /* a sampling parameter makes no sense to this model */
-    ENGINE_E_OPTION = -14        /* an option about devices names one that is not there */
+    ENGINE_E_OPTION = -14        /* an option names a device that is not there, or an address that is none */
 } engine_error;
 
 #define ENGINE_MESSAGE_SIZE 512
@@ -52,6 +52,9 @@ typedef struct engine_callbacks {
     /* A device failed: its driver said so. What has to be evaluated again may be lost with it. If this returns, the answers that
      * are being made fail. */
     void (*on_device_failure)(void *user_data, const char *reason);
+    /* A step has something to do that engine_next_step_ns did not foresee: of an engine that waits for others. In a thread of the
+     * engine's, at any time until it is closed; must be quick. */
+    void (*on_news)(void *user_data);
     void *user_data;
 } engine_callbacks;
 
@@ -70,6 +73,7 @@ typedef struct engine_model_facts {
     int32_t n_layers;        /* with the output's, as -ngl counts them; 0: a replay has none */
     int32_t n_device_layers; /* ... of these on devices, which are not the processor */
     char devices[256];       /* which, and what lies there; or why none, if some were wanted */
+    bool counts_prompt_last; /* how many tokens the prompt has is known when the answer ends, and not before */
 } engine_model_facts;
 
 /* Roles that every engine knows; others are refused before they get here. */
@@ -151,7 +155,7 @@ typedef struct engine_progress {
     size_t n_deltas;
     bool has_token;     /* a token was made in this step */
     bool is_resumed;    /* it is one of engine_request.resumed */
-    int32_t token;      /* its id in the vocabulary */
+    int32_t token;      /* its id in the vocabulary; -1: that is not known, and it is a piece as a server sent it */
     float logprob;      /* natural logarithm of its probability under the model, before any sampling; NaN if not asked for */
     int32_t n_tokens;   /* tokens of the answer so far, without the one that ends it */
     int32_t n_prompt;   /* tokens of the prompt */
@@ -256,6 +260,22 @@ typedef struct replay_engine_options {
 
 /* Reads the text. Errors: MODEL_MISSING (no such file), MODEL_BAD (not UTF-8, or empty), NO_MEMORY. */
 int replay_engine_open(const replay_engine_options *options, engine **result, char *message, size_t message_size);
+
+typedef struct remote_engine_options {
+    const char *const *addresses; /* of servers, "http://host:8080" or "https://host/v1": asked in this order; at least one */
+    size_t n_addresses;
+    const char *model;        /* as the servers call it; NULL: their only one */
+    const char *key;          /* what they want to see; NULL: nothing. In no message, log or fact */
+    const char *certificates; /* a file of those that are trusted; NULL: the system's */
+    int32_t n_sequences;
+    int32_t connect_timeout_s;
+    int32_t idle_timeout_s;   /* a server that sends nothing for so long has failed */
+    engine_callbacks callbacks; /* with on_news */
+} remote_engine_options;
+
+/* Asks no server yet. The texts must outlive the engine. Errors: OPTION (an address is none), LIBRARY (there is no libcurl),
+ * NO_MEMORY. */
+int remote_engine_open(const remote_engine_options *options, engine **result, char *message, size_t message_size);
 
 /* The version of the inference library. Static. */
 const char *llama_engine_library_version(void);

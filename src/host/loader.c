@@ -191,7 +191,46 @@ static int open_replay(loader *loader, const engine_callbacks *callbacks) {
     return replay_engine_open(&engine_options, &loader->engine, loader->message, sizeof loader->message);
 }
 
-/* `path` is the model's; a replay has its own. Nothing keeps it. */
+static bool is_remote(const loader *loader) {
+    return loader->options->remote.n_items > 0;
+}
+
+/* In a thread of the engine's: it has something to do for the loop, which may be asleep. */
+static void on_news(void *user_data) {
+    server_ring(((loader *)user_data)->server);
+}
+
+static void on_remote_log(void *user_data, int level, const char *line) {
+    (void)user_data;
+    log_line((log_level)level, "%s", line);
+}
+
+static int open_remote(loader *loader, engine_callbacks callbacks) {
+    const host_options *options = loader->options;
+    callbacks.on_news = on_news;
+    callbacks.on_log = on_remote_log;
+    const remote_engine_options engine_options = {
+        .addresses = options->remote.items,
+        .n_addresses = (size_t)options->remote.n_items,
+        .model = options->remote_model,
+        .key = options->api_key,
+        .certificates = options->remote_ca,
+        /* The servers say how many they answer at a time. The classic channel may have one beside all streams. */
+        .n_sequences = options->n_parallel > 0 ? options->n_parallel : options->n_streams + 1,
+        .connect_timeout_s = options->remote_connect_s,
+        .idle_timeout_s = options->remote_idle_s,
+        .callbacks = callbacks,
+    };
+    loader->model_path = ""; /* no file */
+    return remote_engine_open(&engine_options, &loader->engine, loader->message, sizeof loader->message);
+}
+
+static int open_kind(loader *loader, const char *path, const engine_callbacks *callbacks) {
+    if (loader->options->replay_path) return open_replay(loader, callbacks);
+    return is_remote(loader) ? open_remote(loader, *callbacks) : open_model(loader, path, callbacks);
+}
+
+/* `path` is the model's; a replay has its own, a remote engine none. Nothing keeps it. */
 static int open_engine(loader *loader, const char *path) {
     const engine_callbacks callbacks = {.on_load_progress = on_load_progress,
                                         .interrupted = on_interrupted,
@@ -200,7 +239,7 @@ static int open_engine(loader *loader, const char *path) {
                                         .on_device_failure = on_device_failure,
                                         .user_data = loader};
     uint64_t started_ns = loader->last_progress_ns = plat_clock_ns();
-    int error = loader->options->replay_path ? open_replay(loader, &callbacks) : open_model(loader, path, &callbacks);
+    int error = open_kind(loader, path, &callbacks);
     if (error < 0) return error;
     const engine_model_facts *facts = &loader->engine->facts;
     log_line(LOG_LEVEL_INFO, "ready after %.2f s: %s, %.1f M parameters, context %u, %d at a time, %d thread%s, "
@@ -359,7 +398,7 @@ int loader_wake(loader *loader) {
 
 int loader_open_first(loader *loader) {
     const char *model = current_model(loader);
-    int error = model_name_is_one(model) ? fetch_named(loader, model) : ENGINE_OK;
+    int error = !is_remote(loader) && model_name_is_one(model) ? fetch_named(loader, model) : ENGINE_OK;
     if (error == ENGINE_OK) error = open_to_serve(loader, current_model(loader));
     if (error == ENGINE_OK) {
         loader->is_serving = true;

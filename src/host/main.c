@@ -5,6 +5,7 @@
  */
 #include "exit_codes.h"
 #include "fetch.h"
+#include "key_file.h"
 #include "loader.h"
 #include "log.h"
 #include "options.h"
@@ -165,6 +166,10 @@ static host_exit act(int argc, char *argv[]) {
     log_open(parts.options.log_level);
     if (parts.options.pull || parts.options.cache_list || parts.options.cache_remove) return fetch_run(&parts.options);
     if (parts.options.check) return loader_check(&parts.options);
+    if (parts.options.api_key_file && !key_file_read(parts.options.api_key_file, &parts.options.api_key, message, sizeof message)) {
+        log_line(LOG_LEVEL_ERROR, "%s", message);
+        return HOST_EXIT_USAGE;
+    }
     return run();
 }
 

@@ -30,6 +30,12 @@ typedef struct host_options {
     const char *record_path;/* NULL: nothing is kept */
     const char *replay_path;/* NULL: a model. Points into argv or the environment */
     float replay_rate;      /* tokens per second of each answer; 0: as fast as possible */
+    option_texts remote;       /* addresses of servers that answer in place of a model; none: a model */
+    const char *remote_model;  /* NULL: the servers' only one */
+    const char *remote_ca;     /* NULL: the system's certificates */
+    int32_t remote_connect_s, remote_idle_s; /* time-outs */
+    const char *api_key_file;  /* NULL: no key */
+    const char *api_key;       /* what is in it (key_file.h); NULL: none. Not of the table */
     const char *chat_template;        /* NULL: the model's own. Points into argv or the environment, as the next ones */
     const char *chat_template_file;   /* NULL: none */
     const char *chat_template_kwargs;

@@ -100,6 +100,10 @@ void server_sleep_after(server *server, uint32_t seconds) {
     server->sleep_idle_ns = seconds * UINT64_C(1000000000);
 }
 
+void server_ring(server *server) {
+    plat_doorbell_ring(server->bell, PLAT_BELL_ALL);
+}
+
 void server_record(server *server, recorder *recorder) {
     server->recorder = recorder;
 }
@@ -209,6 +213,7 @@ static void end_running(server *server, answer *answer, const engine_progress *p
     lipc_end end = answer->cut != LIPC_END_NONE ? answer->cut : end_of(progress->end);
     if (end == LIPC_END_CANCELLED && server->is_stopping) end = LIPC_END_HOST_ENDED;
     bool was_begun = progress->end != ENGINE_END_REFUSED;
+    if (server->engine->facts.counts_prompt_last && was_begun) answer->channel->prompt(answer, progress);
     if (answer->cut == LIPC_END_NONE && was_begun) end = append_rest(server, answer, progress, end);
     if (end == LIPC_END_REFUSED && answer->is_resumed) end = LIPC_END_FAILED; /* it was not refused before */
     bool is_refused = end == LIPC_END_REFUSED, has_failed = end == LIPC_END_FAILED || is_refused;

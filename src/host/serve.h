@@ -29,6 +29,9 @@ typedef enum server_event {
 /* Serves. With LOADS, *request is the request; otherwise NULL. */
 server_event server_run(server *server, answer **request);
 
+/* Wakes the loop for the engine's sake (engine_callbacks.on_news). Any thread. */
+void server_ring(server *server);
+
 /* Without work for this long, server_run returns SLEEPS. Initially never. */
 void server_sleep_after(server *server, uint32_t seconds);
 

@@ -52,6 +52,10 @@ static int read_load(host_stream *stream, const char *path, char message[REQUEST
         snprintf(message, REQUEST_MESSAGE_SIZE, "this host plays a text back (--replay): it has no model to change");
         return LIPC_E_REFUSED;
     }
+    if (stream->service->options->remote.n_items > 0) {
+        snprintf(message, REQUEST_MESSAGE_SIZE, "this host asks a server (--remote): it has no model to change");
+        return LIPC_E_REFUSED;
+    }
     if (model_name_is_one(path)) { /* the channel has looked at it */
         stream->answer.load_name = path;
         return LIPC_E_OK;

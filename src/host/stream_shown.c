@@ -41,7 +41,7 @@ void stream_service_show_model(stream_service *service, const engine_model_facts
     memcpy(hub->model, service->shown.model, sizeof hub->model);
     FAILPOINT("streams.show.model");
     memset(service->shown.model_path, 0, sizeof service->shown.model_path);
-    if (plat_path_absolute(path, service->shown.model_path, sizeof service->shown.model_path) < 0)
+    if (!path[0] || plat_path_absolute(path, service->shown.model_path, sizeof service->shown.model_path) < 0)
         service->shown.model_path[0] = 0;
     memcpy(hub->model_path, service->shown.model_path, sizeof hub->model_path);
     FAILPOINT("streams.show.model_path");
