@@ -185,7 +185,7 @@ public sealed record LlamaResult
 }
 
 /// <summary>One token of an answer.</summary>
-/// <param name="Id">Its number in the model's vocabulary.</param>
+/// <param name="Id">Its number in the model's vocabulary; -1 if that is not known (<c>--remote</c>).</param>
 /// <param name="LogProbability">
 /// The natural logarithm of its probability before sampling; null unless <see cref="LlamaRequest.LogProbabilities"/>.
 /// </param>
