@@ -42,7 +42,7 @@ set(LIPC_HAS_CLI ON)
 # The commands and what is written about them; whether that is a program of its own or the generator of the documentation.
 add_library(lipc_cli STATIC
     src/cli/commands.c src/cli/options.c src/cli/docgen.c src/cli/terminal.c src/cli/frame.c src/cli/text.c src/cli/host.c
-    src/cli/inspect.c src/cli/answer.c src/cli/conversation.c
+    src/cli/inspect.c src/cli/answer.c src/cli/conversation.c src/cli/saved_state.c
     src/cli/ask.c src/cli/chat.c src/cli/status.c src/cli/load.c src/cli/pull.c src/cli/document.c src/cli/prompt.c src/cli/thoughts.c src/cli/cancel.c src/cli/stop.c
     src/cli/format.c src/cli/top_rows.c src/cli/top.c
     src/cli/doctor.c src/cli/doctor_program.c src/cli/doctor_instances.c src/platform/${LIPC_PLATFORM}/housekeeping.c src/host/model_path.c)

@@ -32,7 +32,8 @@ static void check_document(const char *document, const uint8_t *data, size_t siz
 static void check_accepted(const request_view *view, const uint8_t *data, size_t size) {
     static lipc_message messages[LIPC_ITEMS_MAX];
     MUST(view->header.n_bytes == size && view->header.n_items <= LIPC_ITEMS_MAX);
-    MUST(view->document || view->load_path ? view->n_messages == 0 : view->n_messages >= 1);
+    bool restores = view->header.operation == LIPC_OPERATION_RESTORE;
+    MUST(view->document || view->load_path ? view->n_messages == 0 : view->n_messages >= 1 || restores);
     MUST(view->n_messages <= LIPC_ITEMS_MAX && view->n_stops <= LIPC_STOPS_MAX);
     MUST(view->header.priority >= -100 && view->header.priority <= 100 && view->header.seed >= LIPC_SEED_DEFAULT);
     MUST(!(view->header.temperature < 0) && !(view->header.temperature > 100));
@@ -50,6 +51,14 @@ static void check_accepted(const request_view *view, const uint8_t *data, size_t
         MUST(strlen(view->stops[i]) >= 1 && strlen(view->stops[i]) <= LIPC_STOP_BYTES_MAX);
     }
     if (view->grammar) must_be_text(view->grammar, data, size);
+    MUST(!view->state_path == !(restores || view->header.operation == LIPC_OPERATION_SAVE));
+    if (view->state_path) {
+        must_be_text(view->state_path, data, size);
+        MUST(!restores || view->header.n_items == 1);
+        MUST(!(view->header.flags & (LIPC_FLAG_RENDER | LIPC_FLAG_LOAD)) && !view->load_path);
+        MUST(strchr("/\\", view->state_path[0]) || view->state_path[1] == ':');
+        MUST(strlen(view->state_path) <= LIPC_MODEL_PATH_MAX);
+    }
     MUST(!view->load_path == !(view->header.operation == LIPC_OPERATION_LOAD || view->header.flags & LIPC_FLAG_LOAD));
     if (view->load_path) {
         must_be_text(view->load_path, data, size);

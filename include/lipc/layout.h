@@ -116,6 +116,7 @@ LIPC_LAYOUT_ASSERT(LIPC_CLASSIC_REGION_SIZE % 4096 == 0);
 #define LIPC_FEATURE_DOCUMENTS UINT64_C(2) /* LIPC_ITEM_DOCUMENT, LIPC_FLAG_RENDER */
 #define LIPC_FEATURE_PARAMETERS UINT64_C(4) /* LIPC_ITEM_PARAMETER */
 #define LIPC_FEATURE_TOKENS_SUM UINT64_C(8) /* `tokens_sum` */
+#define LIPC_FEATURE_STATES UINT64_C(16) /* LIPC_OPERATION_SAVE, LIPC_OPERATION_RESTORE, LIPC_ITEM_STATE_PATH */
 
 /* ---- Doorbell -----------------------------------------------------------------------------------------------------
  * Tells a sleeper to look again. It carries no state itself. `rings` is the word that a sleeper passes to the kernel.
@@ -440,6 +441,9 @@ typedef struct lipc_request_header {
 
 #define LIPC_OPERATION_ANSWER 0u
 #define LIPC_OPERATION_LOAD 1u /* load another model: the only item is LIPC_ITEM_MODEL_PATH */
+/* With LIPC_FEATURE_STATES. The response is a JSON document, without tokens: {"tokens": 1234, "bytes": 5678} */
+#define LIPC_OPERATION_SAVE 2u    /* keep what the model remembers of this conversation in the file LIPC_ITEM_STATE_PATH */
+#define LIPC_OPERATION_RESTORE 3u /* read it back: the only item is LIPC_ITEM_STATE_PATH */
 
 #define LIPC_FLAG_DETACHABLE 1u
 #define LIPC_FLAG_IGNORE_EOS 2u
@@ -465,6 +469,7 @@ typedef struct lipc_request_item {
 #define LIPC_ITEM_PARAMETER 5u /* LIPC_FEATURE_PARAMETERS: "name=value", one of lipc/parameters.h; numbers are decimal, with a
                                   point. The last one wins, also over the header's field */
 #define LIPC_ITEM_MODEL_PATH 6u /* LIPC_OPERATION_LOAD: an absolute path, or a name, of at most LIPC_MODEL_PATH_MAX bytes */
+#define LIPC_ITEM_STATE_PATH 7u /* LIPC_OPERATION_SAVE, LIPC_OPERATION_RESTORE: an absolute path of at most LIPC_MODEL_PATH_MAX bytes */
 #define LIPC_MODEL_PATH_MAX 4095
 #define LIPC_STOPS_MAX 16
 #define LIPC_STOP_BYTES_MAX 256

@@ -244,7 +244,23 @@ typedef struct lipc_request {
     const lipc_parameter *parameters; /* more parameters, by name; they take precedence over the fields above. May be NULL */
     int32_t n_parameters;
     int32_t reserved;        /* 0 */
+    const char *save_path;   /* keep what the model remembers of the conversation (messages or document) in this file, instead of
+                                answering it. NULL: answer. See "Saved state" */
+    const char *restore_path;/* read such a file back, without messages. NULL: answer */
 } lipc_request;
+
+/* Saved state. A host remembers the last conversations, so that the next turn of one evaluates only what is new. That memory
+ * ends with the host, or when other conversations take its place, and then a long conversation takes as long to continue as it
+ * took to read: minutes on a slow machine. A request with `save_path` writes it into a file, one with `restore_path` reads it
+ * back; both are requests like any other, wait for their turn, and end with LIPC_END_TURN and a small JSON document as their
+ * text: {"tokens": N, "bytes": N}. Afterwards send the conversation as usual: what the host remembers of it is not evaluated again
+ * (lipc_progress.n_cached).
+ *
+ * Both paths are absolute and as the host sees them. The file has up to some hundred kilobytes for each token, belongs to the
+ * host's user alone, and replaces one that was there only when it is complete. The host's other answers pause while it is
+ * written or read. A file of another model, of another version of llama.cpp, of a host with other options for the cache, or a
+ * damaged one is refused (REFUSED, with a sentence), as is a conversation of which the host remembers nothing. It contains the
+ * conversation: keep it like one, and restore only files that you trust as you trust the model's. */
 
 /* Sets the defaults: no messages, the host's own options, not detachable. */
 LIPC_API void lipc_request_init(lipc_request *request);

@@ -65,7 +65,8 @@ void hub_begin(const hub_view *view, int host_pid, uint64_t host_start_time, con
         .layout_minor = LIPC_LAYOUT_MINOR,
         .host_pid = (uint32_t)host_pid,
         .host_start_time = host_start_time,
-        .features = LIPC_FEATURE_PARTS | LIPC_FEATURE_DOCUMENTS | LIPC_FEATURE_PARAMETERS | LIPC_FEATURE_TOKENS_SUM,
+        .features = LIPC_FEATURE_PARTS | LIPC_FEATURE_DOCUMENTS | LIPC_FEATURE_PARAMETERS | LIPC_FEATURE_TOKENS_SUM |
+                    LIPC_FEATURE_STATES,
         .segment_size = g->segment_size,
         .hub_size = sizeof *hub,
         .epoch = hub->epoch + 1,

@@ -83,6 +83,14 @@ static bool check_load(const lipc_request_header *header, const char *path, char
                   LIPC_MODEL_PATH_MAX);
 }
 
+static bool check_state_path(const char *path, char *message) {
+    if (!utf8_is_valid(path, strlen(path))) return refuse(message, "the path of a saved state is not valid UTF-8");
+    if (!is_absolute(path))
+        return refuse(message, "the path of a saved state is not absolute: it must begin with '/' (on Windows with a drive)");
+    return strlen(path) <= LIPC_MODEL_PATH_MAX ||
+           refuse(message, "the path of a saved state has %zu bytes: expected at most %d", strlen(path), LIPC_MODEL_PATH_MAX);
+}
+
 /* ---- client ------------------------------------------------------------------------------------------------------ */
 
 /* An item's bytes: its header, its text, and one to eight zero bytes. */
@@ -105,33 +113,45 @@ static lipc_request_header header_of(const lipc_request *request, const paramete
         LIPC_HEADER_PARAMETER_MAP(HEADER_FIELD)
 #undef HEADER_FIELD
         .priority = request->priority,
-        .n_items = (uint32_t)(request->n_messages + request->n_stops + (request->grammar ? 1 : 0) +
-                              (request->document ? 1 : 0)) + (uint32_t)n_named(values),
+        .n_items = (uint32_t)(request->n_messages + request->n_stops + (request->grammar ? 1 : 0) + (request->document ? 1 : 0) +
+                              (request->save_path ? 1 : 0)) + (uint32_t)n_named(values),
+        .operation = request->save_path ? LIPC_OPERATION_SAVE : LIPC_OPERATION_ANSWER,
     };
 }
 
-/* Of a request for another model. Parameters by name mean nothing to it, and are left out. */
-static lipc_request_header load_header_of(const lipc_request *request, const parameters *values, size_t n_bytes) {
+/* The one item of a request that has no conversation; NULL: it has one. */
+static const char *only_path(const lipc_request *request) {
+    return request->load_path ? request->load_path : request->restore_path;
+}
+
+/* Of such a request. Parameters by name mean nothing to it, and are left out. */
+static lipc_request_header path_header_of(const lipc_request *request, const parameters *values, size_t n_bytes) {
     lipc_request_header header = header_of(request, values, n_bytes);
     header.n_items = 1;
-    header.operation = LIPC_OPERATION_LOAD;
+    header.operation = request->load_path ? LIPC_OPERATION_LOAD : LIPC_OPERATION_RESTORE;
     return header;
 }
 
-static bool measure_load(const lipc_request *request, size_t *n_bytes, char *message) {
+static bool measure_path(const lipc_request *request, size_t *n_bytes, char *message) {
     parameters values;
-    size_t length = strlen(request->load_path);
-    if (request->n_messages || request->document || request->n_stops || request->grammar || request->render)
-        return refuse(message, "a request to load a model has a path, load_path, and nothing else");
+    size_t length = strlen(only_path(request));
+    bool has_more = request->n_messages || request->document || request->n_stops || request->grammar || request->render;
+    if (has_more || request->save_path || (request->load_path && request->restore_path))
+        return refuse(message, "a request to %s has a path, %s, and nothing else", request->load_path ? "load a model" : "restore a state",
+                      request->load_path ? "load_path" : "restore_path");
     if (!parameters_take(&values, request, message) || !check_priority(request->priority, message)) return false;
-    lipc_request_header header = load_header_of(request, &values, 0);
+    lipc_request_header header = path_header_of(request, &values, 0);
     *n_bytes = sizeof header + item_size(length);
+    if (request->restore_path) return check_state_path(request->restore_path, message);
     if (!utf8_is_valid(request->load_path, length)) return refuse(message, "the model's path, load_path, is not valid UTF-8");
     return check_load(&header, request->load_path, message);
 }
 
 static bool measure(const lipc_request *request, size_t *n_bytes, char *message) {
-    if (request->load_path) return measure_load(request, n_bytes, message);
+    if (only_path(request)) return measure_path(request, n_bytes, message);
+    if (request->save_path && !check_state_path(request->save_path, message)) return false;
+    if (request->save_path && request->render)
+        return refuse(message, "a request cannot show its prompt (render) and save a state (save_path) at a time");
     if (request->document && request->n_messages != 0)
         return refuse(message, "the request has a document and messages beside it: put them into the document");
     if (!request->document && (request->n_messages < 1 || !request->messages))
@@ -170,6 +190,7 @@ static bool measure(const lipc_request *request, size_t *n_bytes, char *message)
         if (!check_document(request->document, length, message)) return false;
         *n_bytes += item_size(length);
     }
+    if (request->save_path) *n_bytes += item_size(strlen(request->save_path));
     for (size_t i = 0, length; (length = parameters_item(&values, i, NULL, 0)) > 0; i++) *n_bytes += item_size(length);
     return true;
 }
@@ -206,20 +227,20 @@ static char *write_item(char *at, uint32_t kind, const char *role, const char *t
     return at + item_size(n_bytes);
 }
 
-/* Writes a request for another model, whose path is an item of this kind. Returns where its header is. */
-static lipc_request_header *write_load(const lipc_request *request, size_t n_bytes, uint32_t kind, const char *role,
+/* Writes a request that has no conversation: its path is an item of this kind. Returns where its header is. */
+static lipc_request_header *write_path(const lipc_request *request, size_t n_bytes, uint32_t kind, const char *role,
                                        char *area) {
     char message[REQUEST_MESSAGE_SIZE];
     parameters values;
     parameters_take(&values, request, message);
-    lipc_request_header header = load_header_of(request, &values, n_bytes);
+    lipc_request_header header = path_header_of(request, &values, n_bytes);
     memcpy(area, &header, sizeof header);
-    write_item(area + sizeof header, kind, role, request->load_path);
+    write_item(area + sizeof header, kind, role, only_path(request));
     return (lipc_request_header *)area;
 }
 
 void request_write_load_flag(const lipc_request *request, size_t n_bytes, char *area) {
-    lipc_request_header *header = write_load(request, n_bytes, LIPC_ITEM_MESSAGE, "user", area);
+    lipc_request_header *header = write_path(request, n_bytes, LIPC_ITEM_MESSAGE, "user", area);
     header->flags |= LIPC_FLAG_LOAD;
     header->operation = 0; /* reserved there */
 }
@@ -227,8 +248,8 @@ void request_write_load_flag(const lipc_request *request, size_t n_bytes, char *
 void request_write(const lipc_request *request, size_t n_bytes, char *area) {
     char message[REQUEST_MESSAGE_SIZE];
     parameters values;
-    if (request->load_path) {
-        write_load(request, n_bytes, LIPC_ITEM_MODEL_PATH, "", area);
+    if (only_path(request)) {
+        write_path(request, n_bytes, request->load_path ? LIPC_ITEM_MODEL_PATH : LIPC_ITEM_STATE_PATH, "", area);
         return;
     }
     parameters_take(&values, request, message); /* was found good by request_measure */
@@ -240,6 +261,7 @@ void request_write(const lipc_request *request, size_t n_bytes, char *area) {
     for (int32_t i = 0; i < request->n_stops; i++) at = write_item(at, LIPC_ITEM_STOP, "", request->stops[i]);
     if (request->grammar) at = write_item(at, LIPC_ITEM_GRAMMAR, "", request->grammar);
     if (request->document) at = write_item(at, LIPC_ITEM_DOCUMENT, "", request->document);
+    if (request->save_path) at = write_item(at, LIPC_ITEM_STATE_PATH, "", request->save_path);
     write_parameters(at, &values);
 }
 
@@ -268,6 +290,11 @@ static bool read_item(const lipc_request_item *item, const char *text, request_v
         if (view->header.operation != LIPC_OPERATION_LOAD) return refuse(message, "a model's path in a request for an answer");
         view->load_path = text;
         return check_text("model path", 1, text, item->n_bytes, message);
+    case LIPC_ITEM_STATE_PATH:
+        if (view->header.operation < LIPC_OPERATION_SAVE) return refuse(message, "a state's path in a request for an answer");
+        if (view->state_path) return refuse(message, "more than one path of a state");
+        view->state_path = text;
+        return check_text("state path", 1, text, item->n_bytes, message);
     case LIPC_ITEM_PARAMETER:
         return check_text("parameter", 1, text, item->n_bytes, message) &&
                parameters_read_item(&view->parameters, text, message);
@@ -282,7 +309,7 @@ static bool read_header(const char *bytes, size_t n_bytes, request_view *view, c
     memcpy(header, bytes, sizeof *header);
     if (header->n_bytes != n_bytes)
         return refuse(message, "the request says it has %u bytes, its stream %zu", header->n_bytes, n_bytes);
-    if (header->operation > LIPC_OPERATION_LOAD) return refuse(message, "unknown operation %u", header->operation);
+    if (header->operation > LIPC_OPERATION_RESTORE) return refuse(message, "unknown operation %u", header->operation);
     if (header->flags & ~(LIPC_FLAG_DETACHABLE | LIPC_FLAG_IGNORE_EOS | LIPC_FLAG_LOGPROBS | LIPC_FLAG_LOAD |
                           LIPC_FLAG_RENDER))
         return refuse(message, "unknown flags 0x%X", header->flags);
@@ -319,6 +346,13 @@ static bool read_request(const char *bytes, size_t n_bytes, request_view *view, 
         view->n_messages = 0; /* the old form's one message was the path */
         return check_load(&view->header, view->load_path, message);
     }
+    if (view->header.operation >= LIPC_OPERATION_SAVE) {
+        if (!view->state_path || view->header.flags & (LIPC_FLAG_RENDER | LIPC_FLAG_LOAD))
+            return refuse(message, "a request to save or restore a state has the path of one, and does nothing else");
+        if (!check_state_path(view->state_path, message)) return false;
+    }
+    if (view->header.operation == LIPC_OPERATION_RESTORE)
+        return view->header.n_items == 1 || refuse(message, "a request to restore a state has one item, its path, and no other");
     if (view->document && view->n_messages > 0)
         return refuse(message, "the request has a document and messages beside it");
     return view->document || view->n_messages > 0 || refuse(message, "the request has no message");

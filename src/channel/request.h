@@ -36,6 +36,7 @@ typedef struct request_view {
     parameters parameters;      /* what is not set is left to the host's own option; texts likewise point */
     const char *grammar;        /* NULL: none */
     const char *document;       /* NULL: none; otherwise there are no messages */
+    const char *state_path;     /* NULL: neither LIPC_OPERATION_SAVE nor LIPC_OPERATION_RESTORE, which has no messages */
     const char *load_path;      /* NULL: an answer is wanted. Otherwise this model, in whichever form it was asked for; there
                                    are no messages */
     size_t n_messages, n_stops;

@@ -7,6 +7,7 @@
 #include "interrupt.h"
 #include "line.h"
 #include "inspect.h"
+#include "saved_state.h"
 #include "terminal.h"
 #include "thoughts.h"
 
@@ -72,15 +73,21 @@ static cli_exit ensure_host(chat *chat) {
     return code;
 }
 
+/* With what has been said so far. False: no memory. *json is the caller's to free, behind the request's last use. */
+static bool make_request(const chat *chat, lipc_request *request, char **json) {
+    bool has_failed;
+    answer_request(chat->options, chat->said.messages, (int)chat->said.n_messages, request);
+    if (chat->grammar) request->grammar = chat->grammar;
+    *json = cli_document_write(chat->document, chat->said.messages, chat->said.n_messages, &has_failed);
+    answer_set_document(request, *json);
+    return !has_failed;
+}
+
 static int open_stream(chat *chat, lipc_stream **stream) {
     lipc_request request;
-    bool has_failed;
+    char *json;
     *stream = NULL;
-    answer_request(chat->options, chat->said.messages, (int)chat->said.n_messages, &request);
-    if (chat->grammar) request.grammar = chat->grammar;
-    char *json = cli_document_write(chat->document, chat->said.messages, chat->said.n_messages, &has_failed);
-    if (has_failed) return LIPC_E_NO_MEMORY;
-    answer_set_document(&request, json);
+    if (!make_request(chat, &request, &json)) return LIPC_E_NO_MEMORY;
     int error = lipc_stream_open(chat->client, &request, stream);
     if (error == LIPC_E_HOST_GONE && ensure_host(chat) == CLI_EXIT_OK) /* it went between the look and the request */
         error = lipc_stream_open(chat->client, &request, stream);
@@ -194,25 +201,37 @@ static bool find_path(const char *rest, const char *command, char path[PATH_SIZE
     return true;
 }
 
+/* Where there is a host that has answered: whoever saves does not want one started for it. */
+static void save_state(chat *chat, const char *path) {
+    lipc_request request;
+    char *json;
+    if (!chat->client || chat->n_answers == 0 || !make_request(chat, &request, &json)) return;
+    saved_state_write(chat->options, chat->client, &request, path);
+    free(json);
+}
+
 static void do_save(chat *chat, const char *rest) {
     char path[PATH_SIZE], message[CONVERSATION_MESSAGE_SIZE];
     lipc_host_status status = {.model = ""};
     if (!find_path(rest, "/save", path)) return;
     if (chat->client) lipc_client_status(chat->client, &status);
-    if (conversation_save(&chat->said, path, status.model, message))
-        terminal_say("saved %zu message%s to %s", chat->said.n_messages, chat->said.n_messages == 1 ? "" : "s", path);
-    else
+    if (!conversation_save(&chat->said, path, status.model, message)) {
         terminal_fail("%s", message);
+        return;
+    }
+    terminal_say("saved %zu message%s to %s", chat->said.n_messages, chat->said.n_messages == 1 ? "" : "s", path);
+    save_state(chat, path);
 }
 
 static void do_load(chat *chat, const char *rest) {
     char path[PATH_SIZE], message[CONVERSATION_MESSAGE_SIZE];
     if (!find_path(rest, "/load", path)) return;
-    if (conversation_load(&chat->said, path, message))
-        terminal_say("loaded %zu message%s from %s", chat->said.n_messages, chat->said.n_messages == 1 ? "" : "s",
-                     path);
-    else
+    if (!conversation_load(&chat->said, path, message)) {
         terminal_fail("%s", message);
+        return;
+    }
+    terminal_say("loaded %zu message%s from %s", chat->said.n_messages, chat->said.n_messages == 1 ? "" : "s", path);
+    if (ensure_host(chat) == CLI_EXIT_OK) saved_state_read(chat->options, chat->client, path);
 }
 
 static void do_stats(chat *chat, const char *rest) {

@@ -10,7 +10,7 @@
 #define CHAT_COMMAND_MAP(X)                                                                                            \
     X("/system", NULL, " [TEXT]", "what the model is told first: shows or sets it, or \"none\"", do_system)            \
     X("/reset", "/clear", "", "forgets what was said", do_reset)                                                       \
-    X("/save", NULL, " FILE", "writes the conversation to FILE (JSON)", do_save)                                       \
+    X("/save", NULL, " FILE", "writes the conversation to FILE, the model's memory to FILE.state", do_save)             \
     X("/load", NULL, " FILE", "goes on with the conversation in FILE", do_load)                                        \
     X("/thoughts", NULL, "", "what the model thought before its last answer", do_thoughts)                             \
     X("/stats", NULL, "", "numbers of the last answer, the talk and the host", do_stats)                               \

@@ -155,7 +155,7 @@ bool conversation_save(const conversation *conversation, const char *path, const
     if (file && fclose(file) != 0) is_written = false;
     json_decref(json);
     /* All of it, or what was there before. */
-    if (is_written && system_replace(beside, path) == 0) return true;
+    if (is_written && plat_file_replace(beside, path) == PLAT_OK) return true;
     fail(message, "cannot write %s: %s", path, strerror(errno));
     if (file) remove(beside);
     return false;

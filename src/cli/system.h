@@ -53,7 +53,4 @@ int system_become(const char *path, const char *const *arguments);
 /* Whether there is something of this name. */
 bool system_is_there(const char *path);
 
-/* Gives a file the name of another, which it replaces. Returns 0, or -1 with errno. */
-int system_replace(const char *path, const char *replaced);
-
 #endif

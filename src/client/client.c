@@ -120,6 +120,7 @@ static attempt attach_to(lipc_client *client, int pid, uint64_t *damaged_since_n
     client->has_parameters = (identity.features & LIPC_FEATURE_PARAMETERS) != 0;
     client->can_load = identity.minor >= FIRST_MINOR_WITH_LOAD;
     client->has_operations = identity.minor >= FIRST_MINOR_WITH_OPERATIONS;
+    client->has_states = (identity.features & LIPC_FEATURE_STATES) != 0;
     client->has_documents = (identity.features & LIPC_FEATURE_DOCUMENTS) != 0;
     result = take_record(client, error);
     if (result != ATTEMPT_ATTACHED) return result;

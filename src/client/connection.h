@@ -34,6 +34,7 @@ struct lipc_client {
     bool has_token_sums;       /* and of its token records */
     bool can_load;             /* the host can change its model */
     bool has_operations;       /* ... and is asked by LIPC_OPERATION_LOAD */
+    bool has_states;           /* it saves and restores what it remembers */
     bool has_documents;        /* the host takes documents, and shows what requests become */
     bool has_parameters;       /* the host takes parameters by name */
     uint32_t index;            /* of the client's record */

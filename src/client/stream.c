@@ -38,6 +38,9 @@ static int encode(const lipc_client *client, const lipc_request *given, char **b
     if (request.load_path && !client->can_load)
         return lipc_fail(LIPC_E_REFUSED, "the host of '%s' is of an older version, which cannot change its model: end it, "
                          "and start another with it", client->name);
+    if ((request.save_path || request.restore_path) && !client->has_states)
+        return lipc_fail(LIPC_E_REFUSED, "the host of '%s' is of an older version, which cannot save or restore a state: end it, "
+                         "and start this version's", client->name);
     if ((request.document || request.render) && !client->has_documents)
         return lipc_fail(LIPC_E_REFUSED, "the host of '%s' is of an older version, which takes plain messages only: end it, "
                          "and start this version's", client->name);

@@ -1,4 +1,4 @@
-/* engine.c - what does not depend on the kind of engine: words, and what every engine refuses. */
+/* engine.c - what does not depend on the kind of engine: words, and what an engine refuses. */
 #include "engine.h"
 
 #include <stdio.h>
@@ -32,4 +32,23 @@ int engine_check_resumed(engine *engine, const engine_request *request, int32_t 
         return ENGINE_E_RESUMED;
     }
     return ENGINE_OK;
+}
+
+/* ---- saved states -------------------------------------------------------------------------------------------------- */
+
+static int refuse_state(engine *engine) {
+    snprintf(engine->message, sizeof engine->message, "this host has no model of its own, and remembers no conversation");
+    return ENGINE_E_STATE;
+}
+
+int engine_save_state(engine *engine, const engine_request *request, const char *path, char **json) {
+    *json = NULL;
+    if (!engine->operations->save_state) return refuse_state(engine);
+    return engine->operations->save_state(engine, request, path, json);
+}
+
+int engine_restore_state(engine *engine, const char *path, char **json) {
+    *json = NULL;
+    if (!engine->operations->restore_state) return refuse_state(engine);
+    return engine->operations->restore_state(engine, path, json);
 }

@@ -32,7 +32,8 @@ typedef enum engine_error {
     ENGINE_E_LIBRARY = -11,      /* the library lacks what it needs on this machine */
     ENGINE_E_DOCUMENT = -12,     /* the document is not one, asks for what this engine or its model's template cannot do */
     ENGINE_E_PARAMETER = -13,    /* a sampling parameter makes no sense to this model */
-    ENGINE_E_OPTION = -14        /* an option names a device that is not there, or an address that is none */
+    ENGINE_E_OPTION = -14,       /* an option names a device that is not there, or an address that is none */
+    ENGINE_E_STATE = -15         /* nothing to save, or no place for it; or the file is not a state of this model and engine */
 } engine_error;
 
 #define ENGINE_MESSAGE_SIZE 512
@@ -174,6 +175,8 @@ typedef struct engine_operations {
     uint64_t (*next_step_ns)(const engine *engine);
     void (*cancel)(engine *engine, int sequence);
     int (*render)(engine *engine, const engine_request *request, char **json);
+    int (*save_state)(engine *engine, const engine_request *request, const char *path, char **json); /* NULL: it has no memory */
+    int (*restore_state)(engine *engine, const char *path, char **json);
     void (*close)(engine *engine);
 } engine_operations;
 
@@ -314,6 +317,16 @@ static inline void engine_cancel(engine *engine, int sequence) {
 static inline int engine_render(engine *engine, const engine_request *request, char **json) {
     return engine->operations->render(engine, request, json);
 }
+
+/* Writes what the engine remembers of the request's conversation, and what it remembers beyond that of the same sequence, into
+ * the file `path`: all of it, or what was there before. It replaces nothing but a saved state. *json, which the caller frees:
+ * {"tokens":N,"bytes":N}. Takes as long as writing the file. Errors: STATE, DOCUMENT, TOO_LONG, EVALUATION, NO_MEMORY; *json is
+ * NULL then, and engine->message says why. */
+int engine_save_state(engine *engine, const engine_request *request, const char *path, char **json);
+
+/* Reads it back, in place of the free sequence that was used longest ago: a prompt that begins with the same tokens need not
+ * evaluate them. Errors: STATE (also what is damaged, or of another model or library), BUSY, EVALUATION, NO_MEMORY; likewise. */
+int engine_restore_state(engine *engine, const char *path, char **json);
 
 /* NULL allowed. */
 static inline void engine_close(engine *engine) {

@@ -69,6 +69,9 @@ struct answer {
     stops *stops;           /* NULL: none; freed by the serving loop */
     const char *load_path;  /* not NULL: no answer is wanted but another model, from this file; lives as the request does */
     const char *load_name;  /* not NULL: likewise, but by its name (text/model_name.h); load_path is NULL until its file is there */
+    const char *state_path; /* not NULL: no answer is wanted, but what the engine remembers of the conversation is written to this
+                               file; lives as the request does */
+    bool restores;          /* ... or read from there */
     bool wants_rendering;   /* no answer is wanted, but what the request becomes for the model */
     bool is_resumed;        /* a worker that is dead had begun it: it goes first, also when the host is to end */
     journal_entry *entry;     /* in the journal */

@@ -300,10 +300,18 @@ static size_t next_to_start(const server *server) {
     return must_wait ? server->n_waiting : next;
 }
 
-/* Shows what a request becomes, instead of answering it. */
-static void render(server *server, answer *answer, uint64_t turn_ns) {
+/* What a request that wants no answer is told. */
+static int make_document(server *server, const answer *answer, char **json) {
+    const engine_request *request = &answer->request;
+    if (!answer->state_path) return engine_render(server->engine, request, json);
+    if (answer->restores) return engine_restore_state(server->engine, answer->state_path, json);
+    return engine_save_state(server->engine, request, answer->state_path, json);
+}
+
+/* A document is the whole answer, and there is no work for the engine's next steps. */
+static void answer_at_once(server *server, answer *answer, uint64_t turn_ns) {
     char *json;
-    int error = engine_render(server->engine, &answer->request, &json);
+    int error = make_document(server, answer, &json);
     if (error < 0) {
         refuse(answer, error == ENGINE_E_NO_MEMORY ? LIPC_E_FAILED : LIPC_E_REFUSED, server->engine->message);
         return;
@@ -329,8 +337,8 @@ static void start(server *server, size_t place) {
         return;
     }
     server->idle_from_ns = turn_ns; /* also of work that is over at once */
-    if (answer->wants_rendering) {
-        render(server, answer, turn_ns);
+    if (answer->wants_rendering || answer->state_path) {
+        answer_at_once(server, answer, turn_ns);
         return;
     }
     uint64_t file_sum = server->engine->facts.file_sum, begun_with = answer->entry->file_sum;

@@ -75,6 +75,8 @@ static int read_request(host_stream *stream, size_t n_bytes, char message[REQUES
     answer->priority = view.header.priority;
     apply_parameters(&view, stream->service->options, &answer->request);
     answer->wants_rendering = (view.header.flags & LIPC_FLAG_RENDER) != 0;
+    answer->state_path = view.state_path;
+    answer->restores = view.header.operation == LIPC_OPERATION_RESTORE;
     answer->request.grammar = view.grammar;
     answer->request.document = view.document;
     answer->request.n_messages = view.n_messages;

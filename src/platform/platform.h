@@ -361,6 +361,10 @@ FILE *plat_file_open(const char *path, const char *mode);
  * NULL. Errors: NOT_FOUND, UNEXPECTED (no plain file), FOREIGN_USER, SYSTEM. */
 int plat_file_size(const char *path, uint64_t *n_bytes);
 
+/* Puts a file in the place of another one, or where there is none: whoever opens that name sees one of the two whole. Errors:
+ * SYSTEM, and errno says why. */
+int plat_file_replace(const char *path, const char *replaced);
+
 /* Where named objects take their memory from, for people: "/dev/shm", "the page file". */
 const char *plat_objects_place(void);
 

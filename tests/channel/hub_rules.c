@@ -208,7 +208,8 @@ static void check_begin(void) {
     memcpy(before, view.base + LIPC_HUB_END, size);
     hub_begin(&view, PID, 100, "1");
     CHECK(hub->load_per_mille == 0 && hub->n_ctx == 0 && hub->model[0] == 0 && hub->reserved0 == 0);
-    CHECK_INT(hub->features, ==, LIPC_FEATURE_PARTS | LIPC_FEATURE_DOCUMENTS | LIPC_FEATURE_PARAMETERS | LIPC_FEATURE_TOKENS_SUM);
+    CHECK_INT(hub->features, ==, LIPC_FEATURE_PARTS | LIPC_FEATURE_DOCUMENTS | LIPC_FEATURE_PARAMETERS | LIPC_FEATURE_TOKENS_SUM |
+                                     LIPC_FEATURE_STATES);
     CHECK(hub->shutdown == 0 && hub->next_ticket == 77 && hub->bell.rings == 3 && hub->bell.armed == 4);
     CHECK(hub->host_pid == PID && hub->host_start_time == 100 && hub->n_streams == N_STREAMS && hub->epoch == 2);
     CHECK_INT(hub->hub_size, ==, 2304);

@@ -102,6 +102,41 @@ static void check_round_trip(void) {
     }
 }
 
+static void check_state_forms(void) {
+    request_view view;
+    size_t n_bytes;
+    test_step("requests to save and to restore a state: forms");
+    lipc_request request = simple();
+    request.save_path = "/states/ü";
+    char *bytes = encode(&request, &n_bytes);
+    CHECK_SAY(request_read(bytes, n_bytes, &view, message) == 0, "refused: %s", message);
+    CHECK_TEXT(view.state_path, request.save_path);
+    CHECK(view.header.operation == LIPC_OPERATION_SAVE && view.n_messages == 1 && !view.load_path);
+    ((lipc_request_header *)(void *)bytes)->flags = LIPC_FLAG_RENDER;
+    CHECK_INT(request_read(bytes, n_bytes, &view, message), ==, LIPC_E_REFUSED);
+    ((lipc_request_header *)(void *)bytes)->flags = 0;
+    ((lipc_request_header *)(void *)bytes)->operation = LIPC_OPERATION_RESTORE; /* with a message */
+    CHECK_INT(request_read(bytes, n_bytes, &view, message), ==, LIPC_E_REFUSED);
+    ((lipc_request_header *)(void *)bytes)->operation = LIPC_OPERATION_ANSWER;
+    CHECK_INT(request_read(bytes, n_bytes, &view, message), ==, LIPC_E_REFUSED);
+    ((lipc_request_header *)(void *)bytes)->operation = LIPC_OPERATION_RESTORE + 1;
+    CHECK_INT(request_read(bytes, n_bytes, &view, message), ==, LIPC_E_REFUSED);
+    free(bytes);
+    request.save_path = NULL;
+    request.restore_path = "C:\\states\\ü";
+    request.n_messages = 0;
+    bytes = encode(&request, &n_bytes);
+    CHECK_SAY(request_read(bytes, n_bytes, &view, message) == 0, "refused: %s", message);
+    CHECK_TEXT(view.state_path, request.restore_path);
+    CHECK(view.header.operation == LIPC_OPERATION_RESTORE && view.n_messages == 0 && !view.load_path);
+    ((lipc_request_header *)(void *)bytes)->operation = LIPC_OPERATION_SAVE; /* without a message */
+    CHECK_INT(request_read(bytes, n_bytes, &view, message), ==, LIPC_E_REFUSED);
+    ((lipc_request_header *)(void *)bytes)->operation = LIPC_OPERATION_RESTORE;
+    ((lipc_request_item *)(void *)(bytes + sizeof(lipc_request_header)))->kind = LIPC_ITEM_GRAMMAR;
+    CHECK_INT(request_read(bytes, n_bytes, &view, message), ==, LIPC_E_REFUSED);
+    free(bytes);
+}
+
 /* Of this layout and of 1.3 and 1.4: the host reads the same. */
 static void check_load_forms(void) {
     request_view view;
@@ -280,6 +315,29 @@ static void check_edges(void) {
     REFUSE("nothing else", LOAD(path); request.render = 1);
     free(path);
 
+    test_step("requests to save and to restore a state");
+    char *state = malloc(LIPC_MODEL_PATH_MAX + 2);
+    memset(state, 'p', LIPC_MODEL_PATH_MAX + 1);
+    state[0] = '/';
+    state[LIPC_MODEL_PATH_MAX + 1] = 0;
+#define RESTORE(path) request.restore_path = (path); request.n_messages = 0; request.messages = NULL
+    REFUSE("4096 bytes", RESTORE(state));
+    REFUSE("4096 bytes", request.save_path = state);
+    state[LIPC_MODEL_PATH_MAX] = 0;
+    ACCEPT(RESTORE(state));
+    ACCEPT(request.save_path = state; request.stops = &(const char *){"s"}; request.n_stops = 1);
+    REFUSE("absolute", RESTORE("file"));
+    REFUSE("absolute", request.save_path = "file");
+    REFUSE("UTF-8", RESTORE("/\xff"));
+    REFUSE("UTF-8", request.save_path = "/\xff");
+    REFUSE("nothing else", request.restore_path = "/"); /* beside a message */
+    REFUSE("nothing else", RESTORE("/"); request.save_path = "/");
+    REFUSE("nothing else", RESTORE("/"); request.load_path = "/");
+    REFUSE("nothing else", request.save_path = "/"; request.load_path = "/"; request.n_messages = 0);
+    REFUSE("no message", request.save_path = "/"; request.n_messages = 0);
+    REFUSE("at a time", request.save_path = "/"; request.render = 1);
+    free(state);
+
     test_step("a document in place of messages");
 #define DOCUMENT(text) request.document = (text); request.n_messages = 0; request.messages = NULL
     ACCEPT(DOCUMENT("{}"));
@@ -374,7 +432,7 @@ static void check_lies(void) {
     lie_u32(IN_ITEM(kind), LIPC_ITEM_MODEL_PATH, "a model's path in a request for an answer");
     lie_u32(IN_HEADER(flags), LIPC_FLAG_LOAD, "and no other");
     lie_u32(IN_HEADER(operation), LIPC_OPERATION_LOAD, "and no other");
-    lie_u32(IN_HEADER(operation), LIPC_OPERATION_LOAD + 1, "unknown operation 2");
+    lie_u32(IN_HEADER(operation), LIPC_OPERATION_RESTORE + 1, "unknown operation 4");
     lie_u32(IN_HEADER(operation), UINT32_MAX, "unknown operation 4294967295");
     lie_u32(IN_HEADER(flags), UINT32_MAX, "flags");
     lie_u32(IN_HEADER(n_items), 4, "beyond");
@@ -452,6 +510,7 @@ int main(void) {
     test_begin("request_rules", 60);
     check_round_trip();
     check_load_forms();
+    check_state_forms();
     check_refusals();
     check_edges();
     check_named();

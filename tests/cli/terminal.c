@@ -187,6 +187,7 @@ static void save(const char *folder, const char *name, char path[4096]) {
     screen_enter(line);
     SHOWS(name);
     CHECK(WAITED(SOON_MS, access(path, R_OK) == 0));
+    SHOWS("is not saved: this host has no model"); /* a replay */
 }
 
 static void chat_keys(const char *folder) {

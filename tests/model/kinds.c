@@ -105,6 +105,29 @@ static void reuse(const kind *kind, engine *exact) {
     free(text);
 }
 
+/* What another engine on the same model remembered is as if this one had evaluated it. */
+static void save_and_restore(engine *exact) {
+    char *text = long_question(120), *json, file[80];
+    char said[MAX_ANSWER];
+    engine_message turns[] = {{"system", text}, {"user", "What is a signal?"}, {"assistant", said}, {"user", "And a slot?"}};
+    engine_request first = ask_for(turns, 2, 8), saved = ask_for(turns, 3, 8), second = ask_for(turns, 4, 4);
+    answer before = *run_request(&first);
+    snprintf(file, sizeof file, "/tmp/lipc-kinds-%d.state", (int)getpid());
+    strcpy(said, before.text);
+    CHECK_SAY(engine_save_state(model, &saved, file, &json) == ENGINE_OK, "%s", model->message);
+    free(json);
+    engine *saver = model;
+    model = open_kind((llama_engine_options){.n_ctx = 1024});
+    CHECK_SAY(engine_restore_state(model, file, &json) == ENGINE_OK, "%s", model->message);
+    free(json);
+    CHECK_INT(check_probability(exact, second), >=, before.last.n_prompt * 3 / 4);
+    CHECK_INT(run_request(&second)->n_tokens, ==, 4);
+    engine_close(model);
+    model = saver;
+    unlink(file);
+    free(text);
+}
+
 /* Whoever is beside it: others come, and one is cancelled in its prompt. */
 static void answer_beside(engine *exact) {
     engine_message one = {"user", "What is shared memory?"}, other = {"user", "Explain pointers in C++"};
@@ -172,6 +195,8 @@ static void check_kind(const kind *kind) {
     model = open_kind((llama_engine_options){.n_ctx = 1024});
     test_step("%s: reuse", kind->name);
     reuse(kind, exact);
+    test_step("%s: saved and restored", kind->name);
+    save_and_restore(exact);
     test_step("%s: beside others", kind->name);
     answer_beside(exact);
     test_step("%s: resumed", kind->name);

@@ -137,7 +137,3 @@ const char *system_room_advice(bool is_full) {
 bool system_is_there(const char *path) {
     return access(path, F_OK) == 0;
 }
-
-int system_replace(const char *path, const char *replaced) {
-    return rename(path, replaced);
-}

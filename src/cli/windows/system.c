@@ -176,12 +176,3 @@ const char *system_room_advice(bool is_full) {
 bool system_is_there(const char *path) {
     return plat_file_size(path, NULL) != PLAT_E_NOT_FOUND;
 }
-
-int system_replace(const char *path, const char *replaced) {
-    wchar_t *from = plat_wide_path(path), *to = plat_wide_path(replaced);
-    bool is_replaced = from && to && MoveFileExW(from, to, MOVEFILE_REPLACE_EXISTING);
-    free(from);
-    free(to);
-    if (!is_replaced) errno = EACCES;
-    return is_replaced ? 0 : -1;
-}

@@ -95,6 +95,14 @@ static int llama_engine_render(engine *base, const engine_request *request, char
     return conversation_show((struct llama_engine *)base, request, json);
 }
 
+static int llama_engine_save_state(engine *base, const engine_request *request, const char *path, char **json) {
+    return state_save((struct llama_engine *)base, request, path, json);
+}
+
+static int llama_engine_restore_state(engine *base, const char *path, char **json) {
+    return state_restore((struct llama_engine *)base, path, json);
+}
+
 /* ---- stepping and cancelling --------------------------------------------------------------------------------------- */
 
 static size_t llama_engine_step(engine *base, engine_progress *progress) {
@@ -176,6 +184,8 @@ static void llama_engine_close(engine *base) {
 static const engine_operations operations = {
     .admit = llama_engine_admit,
     .render = llama_engine_render,
+    .save_state = llama_engine_save_state,
+    .restore_state = llama_engine_restore_state,
     .step = llama_engine_step,
     .next_step_ns = llama_engine_next_step_ns,
     .cancel = llama_engine_cancel,

@@ -9,6 +9,7 @@
  *     conversation.c  messages become the tokens of a prompt
  *     cells.c         what the library's memory holds, and where a new prompt finds a beginning of itself
  *     memory.c        the library's memory: giving back, shifting, copying, checkpoints
+ *     state.c         that memory in a file
  *     batch.c         what is evaluated together
  *     prefill.c       which prompts come next, and how many of their tokens
  *     steps.c         one batch: a token of every answer, and chunks of prompts
@@ -261,6 +262,8 @@ void memory_settle(struct llama_engine *engine, struct sequence *answer);
 
 /* Makes the memory hold what engine->cells knows of a sequence, and nothing else: after an evaluation that left more there. */
 void memory_rewind(struct llama_engine *engine, int place);
+/* Nothing of a sequence stays. */
+void memory_forget(struct llama_engine *engine, int place);
 /* Of what a sequence has, its first n_wanted tokens stay, or fewer if the library cannot go back to there. Returns how many. */
 int32_t memory_keep(struct llama_engine *engine, int place, int32_t n_wanted);
 /* Copies the first n_tokens cells of another sequence, in place of those that this one has. */
@@ -271,6 +274,12 @@ bool memory_shift(struct llama_engine *engine, struct sequence *sequence);
 /* Remembers the sequence as it is, if its cells cannot be given back one by one. */
 void memory_checkpoint(struct llama_engine *engine, int place);
 void memory_close(struct llama_engine *engine);
+
+/* ---- state.c ---- */
+
+/* engine_save_state() and engine_restore_state(). */
+int state_save(struct llama_engine *engine, const engine_request *request, const char *path, char **json);
+int state_restore(struct llama_engine *engine, const char *path, char **json);
 
 /* ---- batch.c ---- */
 

@@ -37,7 +37,7 @@ static void forget_checkpoints(struct llama_engine *engine, int place, int32_t n
     }
 }
 
-static void forget_all(struct llama_engine *engine, int place) {
+void memory_forget(struct llama_engine *engine, int place) {
     remove_cells(engine, place, -1, -1);
     engine->cells[place].n = 0;
     forget_checkpoints(engine, place, 0);
@@ -46,7 +46,7 @@ static void forget_all(struct llama_engine *engine, int place) {
 void memory_rewind(struct llama_engine *engine, int place) {
     int32_t n = engine->cells[place].n;
     if (n > 0 && engine->can_rewind) remove_cells(engine, place, n, -1);
-    else forget_all(engine, place);
+    else memory_forget(engine, place);
 }
 
 /* ---- going back to a place ----------------------------------------------------------------------------------------- */
@@ -78,7 +78,7 @@ int32_t memory_keep(struct llama_engine *engine, int place, int32_t n_wanted) {
         cells->n = checkpoint->n_tokens;
         forget_checkpoints(engine, place, cells->n);
     } else {
-        forget_all(engine, place);
+        memory_forget(engine, place);
     }
     return cells->n;
 }

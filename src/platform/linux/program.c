@@ -29,6 +29,10 @@ FILE *plat_file_open(const char *path, const char *mode) {
     return file;
 }
 
+int plat_file_replace(const char *path, const char *replaced) {
+    return rename(path, replaced) == 0 ? PLAT_OK : plat_fail(PLAT_E_SYSTEM);
+}
+
 int plat_file_size(const char *path, uint64_t *n_bytes) {
     struct stat status;
     if (n_bytes) *n_bytes = 0;

@@ -2,6 +2,7 @@
  * end. */
 #include "internal.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <io.h>
 #include <shellapi.h>
@@ -174,6 +175,15 @@ FILE *plat_file_open(const char *path, const char *mode) {
     FILE *file = wide ? _wfopen(wide, wide_mode) : NULL;
     free(wide);
     return file;
+}
+
+int plat_file_replace(const char *path, const char *replaced) {
+    wchar_t *from = plat_wide_path(path), *to = plat_wide_path(replaced);
+    bool is_replaced = from && to && MoveFileExW(from, to, MOVEFILE_REPLACE_EXISTING);
+    free(from);
+    free(to);
+    if (!is_replaced) errno = EACCES;
+    return is_replaced ? PLAT_OK : plat_fail_because(PLAT_E_SYSTEM, "the file cannot be replaced");
 }
 
 int plat_file_size(const char *path, uint64_t *n_bytes) {
