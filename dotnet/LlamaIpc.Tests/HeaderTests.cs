@@ -78,10 +78,9 @@ public class HeaderTests
             Assert.True(NativeLibrary.TryGetExport(library, function, out _), $"liblipc does not export {function}");
         }
 
-        // The declarations name their functions in an attribute that the compiler keeps as metadata of a local
-        // function.
-        string source = File.ReadAllText(Path.Combine(TestEnvironment.Root, "dotnet", "LlamaIpc", "Native", "NativeMethods.cs"));
-        string[] imported = [.. Regex.Matches(source, @"EntryPoint = ""(\w+)""").Select(match => match.Groups[1].Value).Order()];
+        string[] imported = [.. typeof(NativeMethods).GetMethods(BindingFlags.Static | BindingFlags.NonPublic)
+            .Select(method => method.GetCustomAttribute<DllImportAttribute>()?.EntryPoint)
+            .OfType<string>().Order()];
         string[] shorten = ["lipc_stream_ask", "lipc_stream_run"];
         Assert.Equal(inHeader.Except(shorten).Where(name => !name.StartsWith("lipc_document_", StringComparison.Ordinal)), imported);
     }

@@ -9,7 +9,7 @@ using LlamaIpc.Native;
 namespace LlamaIpc;
 
 /// <summary>The process of a host that this client started. All members may be used from any thread.</summary>
-internal sealed partial class HostProcess
+internal sealed class HostProcess
 {
     private const int LastLinesWaitMs = 500;
     private const int TerminateWaitMs = 500;
@@ -183,6 +183,6 @@ internal sealed partial class HostProcess
         }
     }
 
-    [LibraryImport("libc", EntryPoint = "kill")]
-    private static partial int Kill(int processId, int signal);
+    [DllImport("libc", EntryPoint = "kill")]
+    private static extern int Kill(int processId, int signal);
 }

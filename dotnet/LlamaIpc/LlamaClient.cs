@@ -419,8 +419,7 @@ public class LlamaClient : IDisposable, IAsyncDisposable
                 last = status;
                 progress.Report(status);
             }
-            await Task.Delay(ReportInterval, cancellationToken)
-                .ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            await Task.WhenAny(Task.Delay(ReportInterval, cancellationToken)).ConfigureAwait(false);
         }
         while (!isLast);
     }
@@ -517,7 +516,7 @@ public class LlamaClient : IDisposable, IAsyncDisposable
         }
 
         unsafe int NativeWait() => NativeMethods.ClientWaitReady(
-            handle, Timeout.Infinite, &StatusReports.OnNativeStatus, (void*)GCHandle.ToIntPtr(self));
+            handle, Timeout.Infinite, StatusReports.OnNativeStatus, (void*)GCHandle.ToIntPtr(self));
     }
 
     private void Shutdown(CancellationToken cancellationToken)
@@ -581,6 +580,8 @@ public class LlamaClient : IDisposable, IAsyncDisposable
     {
         private const int GoOn = 0;
 
+        internal static readonly unsafe NativeMethods.OnStatus OnNativeStatus = ReportNativeStatus;
+
         private LlamaHostStatus? last;
 
         internal void Report(LlamaHostStatus status)
@@ -593,8 +594,8 @@ public class LlamaClient : IDisposable, IAsyncDisposable
             }
         }
 
-        [UnmanagedCallersOnly(CallConvs = [typeof(CallConvCdecl)])]
-        internal static unsafe int OnNativeStatus(void* userData, LipcHostStatus* status)
+        [MonoPInvokeCallback(typeof(NativeMethods.OnStatus))]
+        private static unsafe int ReportNativeStatus(void* userData, LipcHostStatus* status)
         {
             ((StatusReports)GCHandle.FromIntPtr((IntPtr)userData).Target!).Report(new LlamaHostStatus(*status));
             return GoOn;

@@ -106,9 +106,9 @@ public sealed record LlamaClientOptions
         string name = Path.GetFileName(file);
         if (!wanted.StartsWith("hf://", StringComparison.Ordinal))
         {
-            return name == wanted.Split('?', '#')[0].Split('/')[^1];
+            return name == Path.GetFileName(wanted.Split('?', '#')[0]);
         }
-        string[] parts = wanted["hf://".Length..].Split(':');
+        string[] parts = wanted.Substring("hf://".Length).Split(':');
         return file.Contains($"models--{parts[0].Replace("/", "--", StringComparison.Ordinal)}{Path.DirectorySeparatorChar}", StringComparison.Ordinal)
             && (parts.Length < 2 || name.Contains(parts[1], StringComparison.OrdinalIgnoreCase));
     }

@@ -829,7 +829,7 @@ public sealed class LlamaCppStreamingClient : IDisposable, IAsyncDisposable
         LlamaMessage question = LlamaMessage.User(Text(user));
         return system.Length > 1 ? new(LlamaMessage.System(Text(system)), question) : new(question);
 
-        static string Text(byte[] zeroTerminated) => Encoding.UTF8.GetString(zeroTerminated.AsSpan(..^1));
+        static string Text(byte[] zeroTerminated) => Encoding.UTF8.GetString(zeroTerminated, 0, zeroTerminated.Length - 1);
     }
 
     private string Result(

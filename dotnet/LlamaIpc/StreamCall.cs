@@ -1,5 +1,4 @@
 // The way of an update from native code to a C# handler.
-using System.Runtime.CompilerServices;
 using System.Runtime.ExceptionServices;
 using System.Runtime.InteropServices;
 using LlamaIpc.Native;
@@ -15,6 +14,8 @@ internal sealed unsafe class StreamCall(Action<StreamUpdateEventArgs> onUpdate, 
 {
     private const int GoOn = 0;
     private const int CancelRequest = 1;
+
+    private static readonly NativeMethods.OnUpdate OnNativeUpdate = ReportNativeUpdate;
 
     private AnswerText answer;
     private int nTokens;
@@ -38,7 +39,7 @@ internal sealed unsafe class StreamCall(Action<StreamUpdateEventArgs> onUpdate, 
         try
         {
             return NativeMethods.ClassicStream(
-                handle, system, user, timeoutMs, &OnNativeUpdate, (void*)GCHandle.ToIntPtr(self), result);
+                handle, system, user, timeoutMs, OnNativeUpdate, (void*)GCHandle.ToIntPtr(self), result);
         }
         finally
         {
@@ -72,8 +73,8 @@ internal sealed unsafe class StreamCall(Action<StreamUpdateEventArgs> onUpdate, 
     /// <summary>Throws what the handler threw, if it did.</summary>
     internal void ThrowHandlerFailure() => failure?.Throw();
 
-    [UnmanagedCallersOnly(CallConvs = [typeof(CallConvCdecl)])]
-    private static int OnNativeUpdate(void* userData, LipcClassicResult* update)
+    [MonoPInvokeCallback(typeof(NativeMethods.OnUpdate))]
+    private static int ReportNativeUpdate(void* userData, LipcClassicResult* update)
     {
         StreamCall call = (StreamCall)GCHandle.FromIntPtr((IntPtr)userData).Target!;
         try

@@ -260,7 +260,7 @@ internal sealed class StreamWaiter
     {
         while (paused.Count > 0)
         {
-            EndPause(paused[^1]);
+            EndPause(paused[paused.Count - 1]);
         }
         EndWaits();
     }

@@ -70,6 +70,35 @@ publish single-file -r linux-x64 --self-contained -p:PublishSingleFile=true
 publish trimmed -r linux-x64 --self-contained -p:PublishTrimmed=true
 publish native -r linux-x64 -p:PublishAot=true
 
+# A program of the .NET Framework: compiled, what it needs is beside it, and Mono runs it where there is one.
+mkdir "$work/framework"
+cd "$work/framework"
+cp ../hello/nuget.config .
+{ echo "using System;"; cat ../hello/Program.cs; } >Program.cs
+cat >framework.csproj <<END
+<Project Sdk="Microsoft.NET.Sdk">
+  <PropertyGroup>
+    <OutputType>Exe</OutputType>
+    <TargetFramework>net472</TargetFramework>
+    <LangVersion>latest</LangVersion>
+  </PropertyGroup>
+  <ItemGroup>
+    <PackageReference Include="LlamaIpc.Host" Version="$version" />
+  </ItemGroup>
+</Project>
+END
+quietly dotnet build -nodeReuse:false
+built=$work/framework/bin/Debug/net472
+for file in LlamaIpc.dll runtimes/linux-x64/native/liblipc.so LlamaIpc.Host/linux-x64/bin/chatbot; do
+    [ -f "$built/$file" ] || fail "a program of the .NET Framework: there is no $file beside it"
+done
+if [ -f /usr/lib/mono/4.5/Facades/netstandard.dll ] || [ -n "${MONO_PATH:-}" ]; then
+    streams "a program of the .NET Framework, on Mono" \
+        env LD_LIBRARY_PATH="$built/runtimes/linux-x64/native" mono "$built/framework.exe"
+else
+    echo "packages: a program of the .NET Framework: compiled; there is no Mono to run it (Debian: mono-devel)"
+fi
+
 mkdir "$work/reference"
 cd "$work/reference"
 quietly dotnet new console --no-restore

@@ -19,9 +19,10 @@ internal sealed class LipcClassicHandle : SafeHandle
 
     /// <summary>Makes a native handle for an instance name. Connects to nothing yet.</summary>
     /// <exception cref="LlamaIpcException">The name is not valid, or there is no memory.</exception>
-    internal static LipcClassicHandle Open(string? name)
+    internal static unsafe LipcClassicHandle Open(string? name)
     {
-        int error = NativeMethods.ClassicOpen(name, out LipcClassicHandle handle);
+        using NativeText text = new();
+        int error = NativeMethods.ClassicOpen(text.Add(name, nameof(name)), out LipcClassicHandle handle);
         if (error == (int)LipcError.Ok)
         {
             return handle;

@@ -1,14 +1,15 @@
 // The functions of include/lipc/lipc.h, one declaration each, in the header's order. A test checks that none is
 // missing but those that only shorten programs in C: lipc_stream_ask, lipc_stream_run, and lipc_document_*, in whose place
 // RequestDocument writes JSON.
-using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
-
-[assembly: DisableRuntimeMarshalling]
 
 namespace LlamaIpc.Native;
 
-internal static unsafe partial class NativeMethods
+/// <remarks>
+/// Declared in the way that every runtime has, also those that netstandard2.0 is for. Nothing needs marshalling but
+/// handles and functions.
+/// </remarks>
+internal static unsafe class NativeMethods
 {
     /// <summary>
     /// The name under which the library is imported; <see cref="NativeLibraryResolver"/> finds the file.
@@ -17,167 +18,138 @@ internal static unsafe partial class NativeMethods
 
     static NativeMethods() => NativeLibraryResolver.Register();
 
-    [LibraryImport(Library, EntryPoint = "lipc_version")]
-    [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
-    private static partial byte* VersionText();
+    /// <summary>Is told the host's status while it loads. Whoever passes one keeps it alive until the call returns.</summary>
+    [UnmanagedFunctionPointer(CallingConvention.Cdecl)]
+    internal delegate int OnStatus(void* userData, LipcHostStatus* status);
 
-    [LibraryImport(Library, EntryPoint = "lipc_error_name")]
-    [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
-    private static partial byte* ErrorNameText(int error);
+    /// <summary>Is told each new state of an answer.</summary>
+    [UnmanagedFunctionPointer(CallingConvention.Cdecl)]
+    internal delegate int OnUpdate(void* userData, LipcClassicResult* update);
 
-    [LibraryImport(Library, EntryPoint = "lipc_error_text")]
-    [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
-    private static partial byte* ErrorTextText(int error);
+    [DllImport(Library, EntryPoint = "lipc_version", CallingConvention = CallingConvention.Cdecl)]
+    private static extern byte* VersionText();
 
-    [LibraryImport(Library, EntryPoint = "lipc_error_message")]
-    [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
-    private static partial byte* ErrorMessageText();
+    [DllImport(Library, EntryPoint = "lipc_error_name", CallingConvention = CallingConvention.Cdecl)]
+    private static extern byte* ErrorNameText(int error);
 
-    [LibraryImport(Library, EntryPoint = "lipc_client_options_init")]
-    [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
-    internal static partial void ClientOptionsInit(LipcClientOptions* options);
+    [DllImport(Library, EntryPoint = "lipc_error_text", CallingConvention = CallingConvention.Cdecl)]
+    private static extern byte* ErrorTextText(int error);
 
-    [LibraryImport(Library, EntryPoint = "lipc_client_open")]
-    [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
-    internal static partial int ClientOpen(LipcClientOptions* options, out LipcClientHandle client);
+    [DllImport(Library, EntryPoint = "lipc_error_message", CallingConvention = CallingConvention.Cdecl)]
+    private static extern byte* ErrorMessageText();
 
-    [LibraryImport(Library, EntryPoint = "lipc_client_status_sized")]
-    [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
-    internal static partial int ClientStatus(LipcClientHandle client, LipcHostStatus* status, nuint statusSize);
+    [DllImport(Library, EntryPoint = "lipc_client_options_init", CallingConvention = CallingConvention.Cdecl)]
+    internal static extern void ClientOptionsInit(LipcClientOptions* options);
 
-    [LibraryImport(Library, EntryPoint = "lipc_client_wait_ready")]
-    [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
-    internal static partial int ClientWaitReady(
+    [DllImport(Library, EntryPoint = "lipc_client_open", CallingConvention = CallingConvention.Cdecl)]
+    internal static extern int ClientOpen(LipcClientOptions* options, out LipcClientHandle client);
+
+    [DllImport(Library, EntryPoint = "lipc_client_status_sized", CallingConvention = CallingConvention.Cdecl)]
+    internal static extern int ClientStatus(LipcClientHandle client, LipcHostStatus* status, nuint statusSize);
+
+    [DllImport(Library, EntryPoint = "lipc_client_wait_ready", CallingConvention = CallingConvention.Cdecl)]
+    internal static extern int ClientWaitReady(
         LipcClientHandle client,
         int timeoutMs,
-        delegate* unmanaged[Cdecl]<void*, LipcHostStatus*, int> onStatus,
+        OnStatus onStatus,
         void* userData);
 
-    [LibraryImport(Library, EntryPoint = "lipc_client_interrupt")]
-    [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
-    internal static partial void ClientInterrupt(LipcClientHandle client);
+    [DllImport(Library, EntryPoint = "lipc_client_interrupt", CallingConvention = CallingConvention.Cdecl)]
+    internal static extern void ClientInterrupt(LipcClientHandle client);
 
-    [LibraryImport(Library, EntryPoint = "lipc_client_shutdown")]
-    [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
-    internal static partial int ClientShutdown(LipcClientHandle client, int timeoutMs);
+    [DllImport(Library, EntryPoint = "lipc_client_shutdown", CallingConvention = CallingConvention.Cdecl)]
+    internal static extern int ClientShutdown(LipcClientHandle client, int timeoutMs);
 
-    [LibraryImport(Library, EntryPoint = "lipc_client_close")]
-    [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
-    internal static partial void ClientClose(IntPtr client);
+    [DllImport(Library, EntryPoint = "lipc_client_close", CallingConvention = CallingConvention.Cdecl)]
+    internal static extern void ClientClose(IntPtr client);
 
-    [LibraryImport(Library, EntryPoint = "lipc_request_init")]
-    [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
-    internal static partial void RequestInit(LipcRequest* request);
+    [DllImport(Library, EntryPoint = "lipc_request_init", CallingConvention = CallingConvention.Cdecl)]
+    internal static extern void RequestInit(LipcRequest* request);
 
-    [LibraryImport(Library, EntryPoint = "lipc_stream_open")]
-    [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
-    internal static partial int StreamOpen(LipcClientHandle client, LipcRequest* request, out LipcStreamHandle stream);
+    [DllImport(Library, EntryPoint = "lipc_stream_open", CallingConvention = CallingConvention.Cdecl)]
+    internal static extern int StreamOpen(LipcClientHandle client, LipcRequest* request, out LipcStreamHandle stream);
 
-    [LibraryImport(Library, EntryPoint = "lipc_client_cancel")]
-    [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
-    internal static partial int ClientCancel(LipcClientHandle client, byte* id);
+    [DllImport(Library, EntryPoint = "lipc_client_cancel", CallingConvention = CallingConvention.Cdecl)]
+    internal static extern int ClientCancel(LipcClientHandle client, byte* id);
 
-    [LibraryImport(Library, EntryPoint = "lipc_client_load")]
-    [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
-    internal static partial int ClientLoad(LipcClientHandle client, byte* path, out LipcStreamHandle stream);
+    [DllImport(Library, EntryPoint = "lipc_client_load", CallingConvention = CallingConvention.Cdecl)]
+    internal static extern int ClientLoad(LipcClientHandle client, byte* path, out LipcStreamHandle stream);
 
-    [LibraryImport(Library, EntryPoint = "lipc_stream_read")]
-    [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
-    internal static partial int StreamRead(LipcStreamHandle stream, int timeoutMs, LipcDelta* delta);
+    [DllImport(Library, EntryPoint = "lipc_stream_read", CallingConvention = CallingConvention.Cdecl)]
+    internal static extern int StreamRead(LipcStreamHandle stream, int timeoutMs, LipcDelta* delta);
 
-    [LibraryImport(Library, EntryPoint = "lipc_stream_read_part")]
-    [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
-    internal static partial int StreamReadPart(LipcStreamHandle stream, int timeoutMs, LipcPartDelta* delta);
+    [DllImport(Library, EntryPoint = "lipc_stream_read_part", CallingConvention = CallingConvention.Cdecl)]
+    internal static extern int StreamReadPart(LipcStreamHandle stream, int timeoutMs, LipcPartDelta* delta);
 
-    [LibraryImport(Library, EntryPoint = "lipc_stream_wait_any")]
-    [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
-    internal static partial int StreamWaitAny(IntPtr* streams, nuint nStreams, int timeoutMs, nuint* index);
+    [DllImport(Library, EntryPoint = "lipc_stream_wait_any", CallingConvention = CallingConvention.Cdecl)]
+    internal static extern int StreamWaitAny(IntPtr* streams, nuint nStreams, int timeoutMs, nuint* index);
 
-    [LibraryImport(Library, EntryPoint = "lipc_stream_await")]
-    [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
-    internal static partial int StreamAwait(LipcStreamHandle stream, int wanted);
+    [DllImport(Library, EntryPoint = "lipc_stream_await", CallingConvention = CallingConvention.Cdecl)]
+    internal static extern int StreamAwait(LipcStreamHandle stream, int wanted);
 
-    [LibraryImport(Library, EntryPoint = "lipc_client_wait_any")]
-    [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
-    internal static partial int ClientWaitAny(LipcClientHandle client, int timeoutMs, IntPtr* stream);
+    [DllImport(Library, EntryPoint = "lipc_client_wait_any", CallingConvention = CallingConvention.Cdecl)]
+    internal static extern int ClientWaitAny(LipcClientHandle client, int timeoutMs, IntPtr* stream);
 
-    [LibraryImport(Library, EntryPoint = "lipc_end_text")]
-    [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
-    private static partial byte* EndTextText(int end);
+    [DllImport(Library, EntryPoint = "lipc_end_text", CallingConvention = CallingConvention.Cdecl)]
+    private static extern byte* EndTextText(int end);
 
-    [LibraryImport(Library, EntryPoint = "lipc_stream_progress_sized")]
-    [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
-    internal static partial int StreamProgress(LipcStreamHandle stream, LipcProgress* progress, nuint progressSize);
+    [DllImport(Library, EntryPoint = "lipc_stream_progress_sized", CallingConvention = CallingConvention.Cdecl)]
+    internal static extern int StreamProgress(LipcStreamHandle stream, LipcProgress* progress, nuint progressSize);
 
-    [LibraryImport(Library, EntryPoint = "lipc_stream_tokens_sized")]
-    [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
-    internal static partial int StreamTokens(
+    [DllImport(Library, EntryPoint = "lipc_stream_tokens_sized", CallingConvention = CallingConvention.Cdecl)]
+    internal static extern int StreamTokens(
         LipcStreamHandle stream, nuint first, LipcToken* tokens, nuint tokenSize, nuint nTokens, nuint* nCopied);
 
-    [LibraryImport(Library, EntryPoint = "lipc_stream_cancel")]
-    [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
-    internal static partial void StreamCancel(LipcStreamHandle stream);
+    [DllImport(Library, EntryPoint = "lipc_stream_cancel", CallingConvention = CallingConvention.Cdecl)]
+    internal static extern void StreamCancel(LipcStreamHandle stream);
 
-    [LibraryImport(Library, EntryPoint = "lipc_stream_id")]
-    [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
-    internal static partial int StreamId(LipcStreamHandle stream, byte* text);
+    [DllImport(Library, EntryPoint = "lipc_stream_id", CallingConvention = CallingConvention.Cdecl)]
+    internal static extern int StreamId(LipcStreamHandle stream, byte* text);
 
-    [LibraryImport(Library, EntryPoint = "lipc_stream_detach")]
-    [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
-    internal static partial void StreamDetach(IntPtr stream);
+    [DllImport(Library, EntryPoint = "lipc_stream_detach", CallingConvention = CallingConvention.Cdecl)]
+    internal static extern void StreamDetach(IntPtr stream);
 
-    [LibraryImport(Library, EntryPoint = "lipc_stream_attach")]
-    [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
-    internal static partial int StreamAttach(
+    [DllImport(Library, EntryPoint = "lipc_stream_attach", CallingConvention = CallingConvention.Cdecl)]
+    internal static extern int StreamAttach(
         LipcClientHandle client, byte* id, ulong offset, int readOnly, out LipcStreamHandle stream);
 
-    [LibraryImport(Library, EntryPoint = "lipc_stream_close")]
-    [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
-    internal static partial void StreamClose(IntPtr stream);
+    [DllImport(Library, EntryPoint = "lipc_stream_close", CallingConvention = CallingConvention.Cdecl)]
+    internal static extern void StreamClose(IntPtr stream);
 
-    [LibraryImport(Library, EntryPoint = "lipc_classic_open", StringMarshalling = StringMarshalling.Utf8)]
-    [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
-    internal static partial int ClassicOpen(string? name, out LipcClassicHandle handle);
+    [DllImport(Library, EntryPoint = "lipc_classic_open", CallingConvention = CallingConvention.Cdecl)]
+    internal static extern int ClassicOpen(byte* name, out LipcClassicHandle handle);
 
-    [LibraryImport(Library, EntryPoint = "lipc_classic_connect")]
-    [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
-    internal static partial int ClassicConnect(LipcClassicHandle handle, int timeoutMs);
+    [DllImport(Library, EntryPoint = "lipc_classic_connect", CallingConvention = CallingConvention.Cdecl)]
+    internal static extern int ClassicConnect(LipcClassicHandle handle, int timeoutMs);
 
-    [LibraryImport(Library, EntryPoint = "lipc_classic_request")]
-    [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
-    internal static partial int ClassicRequest(
+    [DllImport(Library, EntryPoint = "lipc_classic_request", CallingConvention = CallingConvention.Cdecl)]
+    internal static extern int ClassicRequest(
         LipcClassicHandle handle, byte* systemPrompt, byte* userPrompt, int timeoutMs, LipcClassicResult* result);
 
-    [LibraryImport(Library, EntryPoint = "lipc_classic_stream")]
-    [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
-    internal static partial int ClassicStream(
+    [DllImport(Library, EntryPoint = "lipc_classic_stream", CallingConvention = CallingConvention.Cdecl)]
+    internal static extern int ClassicStream(
         LipcClassicHandle handle,
         byte* systemPrompt,
         byte* userPrompt,
         int timeoutMs,
-        delegate* unmanaged[Cdecl]<void*, LipcClassicResult*, int> onUpdate,
+        OnUpdate onUpdate,
         void* userData,
         LipcClassicResult* result);
 
-    [LibraryImport(Library, EntryPoint = "lipc_classic_limit_updates")]
-    [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
-    internal static partial int ClassicLimitUpdates(LipcClassicHandle handle, int updatesPerSecond);
+    [DllImport(Library, EntryPoint = "lipc_classic_limit_updates", CallingConvention = CallingConvention.Cdecl)]
+    internal static extern int ClassicLimitUpdates(LipcClassicHandle handle, int updatesPerSecond);
 
-    [LibraryImport(Library, EntryPoint = "lipc_classic_cancel")]
-    [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
-    internal static partial void ClassicCancel(LipcClassicHandle handle);
+    [DllImport(Library, EntryPoint = "lipc_classic_cancel", CallingConvention = CallingConvention.Cdecl)]
+    internal static extern void ClassicCancel(LipcClassicHandle handle);
 
-    [LibraryImport(Library, EntryPoint = "lipc_classic_shutdown")]
-    [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
-    internal static partial int ClassicShutdown(LipcClassicHandle handle, int timeoutMs);
+    [DllImport(Library, EntryPoint = "lipc_classic_shutdown", CallingConvention = CallingConvention.Cdecl)]
+    internal static extern int ClassicShutdown(LipcClassicHandle handle, int timeoutMs);
 
-    [LibraryImport(Library, EntryPoint = "lipc_classic_host_pid")]
-    [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
-    internal static partial int ClassicHostPid(LipcClassicHandle handle);
+    [DllImport(Library, EntryPoint = "lipc_classic_host_pid", CallingConvention = CallingConvention.Cdecl)]
+    internal static extern int ClassicHostPid(LipcClassicHandle handle);
 
-    [LibraryImport(Library, EntryPoint = "lipc_classic_close")]
-    [UnmanagedCallConv(CallConvs = [typeof(CallConvCdecl)])]
-    internal static partial void ClassicClose(IntPtr handle);
+    [DllImport(Library, EntryPoint = "lipc_classic_close", CallingConvention = CallingConvention.Cdecl)]
+    internal static extern void ClassicClose(IntPtr handle);
 
     internal static string Version() => Text(VersionText());
 
