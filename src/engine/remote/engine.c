@@ -460,7 +460,7 @@ static int open_servers(struct remote_engine *remote) {
         const char *address = options->addresses[i], *wrong = wrong_with(address);
         struct server *server = &remote->servers[i];
         if (wrong) {
-            say(remote, "'%.200s' is no address of a server: %s", strchr(address, '@') ? "..." : address, wrong);
+            say(remote, "'%.200s' is no address of a server: %s", strpbrk(address, "@?#") ? "..." : address, wrong);
             return ENGINE_E_OPTION;
         }
         server->address = strdup(address);

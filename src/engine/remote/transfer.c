@@ -235,6 +235,8 @@ static void look_at_running(network *network) {
         }
         if (!is_given_up(transfer, now_ns)) continue;
         unlink_running(network, transfer);
+        /* Of a stream that others do not share the connection with, HTTP/2's word that it is over would wait for the next one. */
+        network->curl->easy_set(transfer->handle, CURL_SET_FORBID_REUSE, 1L);
         transfer->result.has_timed_out = true;
         char message[64];
         snprintf(message, sizeof message, "nothing came for %d s", network->options.idle_timeout_ms / 1000);
