@@ -2,6 +2,7 @@
 #include "engine.h"
 
 #include "../platform/platform.h"
+#include "../text/model_name.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -13,38 +14,14 @@
 /* Links may lead in a circle. */
 #define LINKS_MOST 40
 
-/* How the files of a model in parts end: "-00002-of-00005.gguf". */
-typedef struct part {
-    size_t n_stem;       /* bytes of the path before that */
-    int number, n_parts; /* from 1 */
-} part;
-
-#define PART_FORMAT "-%05d-of-%05d.gguf"
-#define PART_LENGTH 20
-
-static bool is_part(const char *path, part *part) {
-    char expected[64];
-    size_t length = strlen(path);
-    if (length <= PART_LENGTH) return false;
-    part->n_stem = length - PART_LENGTH;
-    const char *end = path + part->n_stem;
-    if (sscanf(end, "-%5d-of-%5d.gguf", &part->number, &part->n_parts) != 2) return false;
-    snprintf(expected, sizeof expected, PART_FORMAT, part->number, part->n_parts);
-    return strcmp(end, expected) == 0 && part->number >= 1 && part->number <= part->n_parts;
-}
-
-static void name_part(const char *path, const part *part, int number, char *found, size_t found_size) {
-    snprintf(found, found_size, "%.*s" PART_FORMAT, (int)part->n_stem, path, number, part->n_parts);
-}
-
 void engine_find_file(const char *path, char *found, size_t found_size) {
     char at[ENGINE_PATH_SIZE], next[ENGINE_PATH_SIZE];
-    part part;
+    model_part part;
     snprintf(found, found_size, "%s", path);
     snprintf(at, sizeof at, "%s", path);
     for (int n_links = 0; n_links < LINKS_MOST; n_links++) {
-        if (is_part(at, &part)) {
-            name_part(at, &part, 1, found, found_size);
+        if (model_part_read(at, &part)) {
+            model_part_write(at, &part, 1, found, found_size);
             return;
         }
         if (plat_path_follow(at, next, sizeof next) < 0) return;
@@ -76,10 +53,10 @@ static int check_one(const char *path, char *message, size_t message_size) {
 }
 
 /* Whether the other parts are there, before the library looks for them and calls all of it damaged. */
-static int check_parts(const char *path, const part *part, char *message, size_t message_size) {
+static int check_parts(const char *path, const model_part *part, char *message, size_t message_size) {
     char name[ENGINE_PATH_SIZE];
     for (int number = 1; number <= part->n_parts; number++) {
-        name_part(path, part, number, name, sizeof name);
+        model_part_write(path, part, number, name, sizeof name);
         if (plat_file_size(name, NULL) == PLAT_OK) continue;
         snprintf(message, message_size, "part %d of %d of the model is missing: there is no file '%s'", number, part->n_parts,
                  name);
@@ -90,9 +67,9 @@ static int check_parts(const char *path, const part *part, char *message, size_t
 
 int engine_check_file(const char *path, char *message, size_t message_size) {
     char found[ENGINE_PATH_SIZE];
-    part part;
+    model_part part;
     engine_find_file(path, found, sizeof found);
-    int error = is_part(found, &part) ? check_parts(found, &part, message, message_size) : ENGINE_OK;
+    int error = model_part_read(found, &part) ? check_parts(found, &part, message, message_size) : ENGINE_OK;
     return error < 0 ? error : check_one(found, message, message_size);
 }
 

@@ -1,6 +1,7 @@
 /* model_name.c - see model_name.h. The rules for repositories are those of the hub and of llama.cpp. */
 #include "model_name.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #define HTTPS "https://"
@@ -82,4 +83,24 @@ bool model_name_read(const char *text, model_name *name, const char **wrong) {
     if (!model_name_is_one(text)) return false;
     return begins(text, MODEL_NAME_HUB) ? read_hub(text + strlen(MODEL_NAME_HUB), name, wrong)
                                         : read_address(text, name, wrong);
+}
+
+/* ---- models in parts ----------------------------------------------------------------------------------------------- */
+
+#define PART_FORMAT "-%05d-of-%05d.gguf"
+#define PART_LENGTH 20
+
+bool model_part_read(const char *path, model_part *part) {
+    char expected[64];
+    size_t length = strlen(path);
+    if (length <= PART_LENGTH) return false;
+    part->n_stem = length - PART_LENGTH;
+    const char *end = path + part->n_stem;
+    if (sscanf(end, "-%5d-of-%5d.gguf", &part->number, &part->n_parts) != 2) return false;
+    snprintf(expected, sizeof expected, PART_FORMAT, part->number, part->n_parts);
+    return strcmp(end, expected) == 0 && part->number >= 1 && part->number <= part->n_parts;
+}
+
+void model_part_write(const char *path, const model_part *part, int number, char *other, size_t other_size) {
+    snprintf(other, other_size, "%.*s" PART_FORMAT, (int)part->n_stem, path, number, part->n_parts);
 }

@@ -33,6 +33,18 @@ bool model_name_read(const char *text, model_name *name, const char **wrong);
 /* Bytes of an address that may be shown to anybody: what stands behind a '?' or '#' may be a key. The whole of any other name. */
 size_t model_name_shown(const char *text);
 
+/* A path whose end says that it is one of several files of a model: "...-00002-of-00005.gguf". */
+typedef struct model_part {
+    size_t n_stem;       /* bytes of the path before that */
+    int number, n_parts; /* from 1 */
+} model_part;
+
+/* Whether the path is one. */
+bool model_part_read(const char *path, model_part *part);
+
+/* The path of another part of the same model. */
+void model_part_write(const char *path, const model_part *part, int number, char *other, size_t other_size);
+
 #ifdef __cplusplus
 }
 #endif

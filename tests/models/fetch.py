@@ -372,6 +372,9 @@ def addresses(hub):
         hub.write(f"plain/two-{i:05d}-of-00002.gguf", first[i:])
     path = pull("two-00001-of-00002.gguf")[OUT].strip()
     check(content_of(path.replace("00001-of", "00002-of")) == first[2:])
+    for code in (0, 3):
+        check(place.run("rm", "-mu", f"{address}/two-00001-of-00002.gguf", program=LLAMAIPC)[CODE] == code)
+        check(not [path for path in place.files("") if "two-0000" in path and not path.endswith(".lock")])
     pull("missing.gguf", code=3)
     for wrong in ("http://user:word@127.0.0.1/x.gguf", "http://127.0.0.1/..", "http://127.0.0.1/", "http:///x.gguf",
                   "http://127.0.0.1/a b.gguf"):

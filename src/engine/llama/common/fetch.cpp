@@ -275,6 +275,8 @@ void fetch(fetch_file &file, fetch_watch &watch) {
     fs::create_directories(file.path.parent_path(), error);
     fs::create_directories(file.lock.parent_path(), error);
     lock_ptr lock = take_lock(file, watch);
+    bool is_cut = file.etag_path.empty() && file.size > 0 && fs::exists(file.path, error) && size_of(file.path) != file.size;
+    if (is_cut) fs::remove(file.path, error); /* by somebody: under this name there is only the whole */
     if (is_there(file)) { /* another process was faster */
         file.size = size_of(file.path);
         return;

@@ -7,6 +7,7 @@
 #include <cctype>
 #include <cstdlib>
 #include <cstring>
+#include <exception>
 
 namespace {
 
@@ -66,7 +67,18 @@ struct transfer {
     const web_request &request;
     web_reply reply;
     void *handle;
+    std::exception_ptr thrown; /* by a callback: it must not pass through libcurl's frames */
 };
+
+/* Runs a callback's work; `otherwise` if it throws. */
+template <typename function, typename result> result guarded(transfer &now, result otherwise, const function &work) {
+    try {
+        return work();
+    } catch (...) {
+        now.thrown = std::current_exception();
+        return otherwise;
+    }
+}
 
 uint64_t number(const std::string &text) {
     return isdigit(static_cast<unsigned char>(text[0])) ? strtoull(text.c_str(), nullptr, 10) : 0;
@@ -88,9 +100,7 @@ void take_field(web_reply &reply, const std::string &name, const std::string &va
 }
 
 /* A line of the head. A new answer begins with "HTTP/". */
-size_t on_header(const char *bytes, size_t size, size_t n_items, void *user_data) {
-    web_reply &reply = static_cast<transfer *>(user_data)->reply;
-    const std::string line(bytes, size * n_items);
+void take_line(web_reply &reply, const std::string &line) {
     size_t colon = line.find(':'), begin = line.find_first_not_of(" \t", colon + 1);
     if (line.rfind("HTTP/", 0) == 0) {
         std::string linked_sum = reply.linked_sum;
@@ -102,20 +112,31 @@ size_t on_header(const char *bytes, size_t size, size_t n_items, void *user_data
         std::transform(name.begin(), name.end(), name.begin(), [](unsigned char c) { return tolower(c); });
         take_field(reply, name, value);
     }
-    return size * n_items;
+}
+
+size_t on_header(const char *bytes, size_t size, size_t n_items, void *user_data) {
+    transfer &now = *static_cast<transfer *>(user_data);
+    return guarded(now, size_t(0), [&] {
+        take_line(now.reply, std::string(bytes, size * n_items));
+        return size * n_items;
+    });
 }
 
 size_t on_body(const char *bytes, size_t size, size_t n_items, void *user_data) {
     transfer &now = *static_cast<transfer *>(user_data);
-    bool is_wanted = !now.request.on_body || now.request.on_body(now.reply, bytes, size * n_items);
-    now.reply.is_stopped = !is_wanted;
-    return is_wanted ? size * n_items : 0;
+    return guarded(now, size_t(0), [&] {
+        bool is_wanted = !now.request.on_body || now.request.on_body(now.reply, bytes, size * n_items);
+        now.reply.is_stopped = !is_wanted;
+        return is_wanted ? size * n_items : 0;
+    });
 }
 
 int on_progress(void *user_data, int64_t, int64_t, int64_t, int64_t) {
     transfer &now = *static_cast<transfer *>(user_data);
-    if (now.request.go_on && !now.request.go_on()) now.reply.is_stopped = true;
-    return now.reply.is_stopped;
+    return guarded(now, 1, [&] {
+        if (now.request.go_on && !now.request.go_on()) now.reply.is_stopped = true;
+        return now.reply.is_stopped ? 1 : 0;
+    });
 }
 
 list *fields_of(const web_request &request) {
@@ -162,7 +183,7 @@ void prepare(transfer &now, list *fields, char *error_text) {
 
 web_reply web_get(const web_request &request) {
     const library &curl = the_library();
-    transfer now = {request, {}, curl.is_there ? curl.init() : nullptr};
+    transfer now = {request, {}, curl.is_there ? curl.init() : nullptr, nullptr};
     if (!now.handle) {
         now.reply.failure = "libcurl cannot be loaded: install it (Debian: libcurl4)";
         return now.reply;
@@ -174,5 +195,6 @@ web_reply web_get(const web_request &request) {
     if (error != 0) now.reply.failure = error_text[0] ? error_text : curl.error_text(error);
     curl.free_all(fields);
     curl.cleanup(now.handle);
+    if (now.thrown) std::rethrow_exception(now.thrown);
     return now.reply;
 }
