@@ -19,9 +19,15 @@ not_tested() {
 
 find_wine() { command -v /usr/lib/wine/wine64 || command -v wine64 || command -v wine || true; }
 can_install() { [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; }
+progress() { echo "test-windows: $*" >&2; }
 install_packages() {
-    echo "test-windows: installing $* ..." >&2
-    DEBIAN_FRONTEND=noninteractive sh -c "apt-get update && apt-get install -y --no-install-recommends $*" >/dev/null 2>&1
+    progress "installing $* ..."
+    log=$(mktemp)
+    code=0
+    DEBIAN_FRONTEND=noninteractive sh -c "apt-get update && apt-get install -y --no-install-recommends $*" >"$log" 2>&1 || code=$?
+    [ "$code" = 0 ] || tail -5 "$log" >&2
+    rm -f "$log"
+    return "$code"
 }
 
 wine=$(find_wine)
@@ -43,6 +49,7 @@ WINEPREFIX=$(mktemp -d)
 export WINEPREFIX WINEARCH=win64 WINEDEBUG=-all LANG=C.UTF-8
 trap '"$server" -k >/dev/null 2>&1; rm -rf "$WINEPREFIX"' EXIT
 trap 'exit 1' HUP INT TERM
+progress "making a prefix for $("$wine" --version 2>/dev/null || echo Wine) ..."
 timeout 600 "$wine" wineboot -i >/dev/null 2>&1 || not_tested "Wine does not start here"
 "$server" -w # the one of before may be on its way out still
 "$server" -p
@@ -50,6 +57,7 @@ timeout 300 "$wine" cmd /c exit >/dev/null 2>&1 || not_tested "Wine does not run
 
 # ---- the build and its tests ----------------------------------------------------------------------------------------
 
+progress "building ..."
 code=0
 scripts/windows.sh test || code=$?
 [ "$code" != 3 ] || not_tested "what the build needs cannot be installed here"
