@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """check_structure.py - the shape of src/: no function of more than 60 lines, no circle of includes between files or between
-rooms, and no room that includes another than src/README.md allows it. Ends with 1 and names what is wrong."""
+rooms, no room that includes another than src/README.md allows it, and no internal.h that is included from elsewhere. Ends
+with 1 and names what is wrong."""
 import collections
 import os
 import re
@@ -55,6 +56,8 @@ def includes():
             other = units.get(os.path.normpath(os.path.join(os.path.dirname(path), found)))
             if other and other != unit:
                 graph[unit].add(other)
+            if other and os.path.basename(other) == "internal" and os.path.dirname(other) != os.path.dirname(unit):
+                faults.append(f"src/{unit} includes {other}.h, which is for the files beside it alone")
     return graph, faults
 
 

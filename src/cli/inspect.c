@@ -6,6 +6,7 @@
 #include "../channel/reservation.h"
 #include "../channel/names.h"
 #include "../client/status.h"
+#include "../platform/platform.h"
 #include "../text/utf8.h"
 
 #include <stdarg.h>
@@ -222,7 +223,7 @@ static bool has_ended(int pid, uint64_t start_time) {
 
 static void read_program(int pid, char text[INSPECT_PROGRAM_SIZE]) {
     char line[INSPECT_PROGRAM_SIZE];
-    size_t n_bytes = system_program_name(pid, line, sizeof line);
+    size_t n_bytes = plat_process_name(pid, line, sizeof line);
     /* The system cuts names anywhere. */
     text[utf8_repair(line, n_bytes, text, INSPECT_PROGRAM_SIZE - 1)] = 0;
 }

@@ -32,9 +32,6 @@ ptrdiff_t system_write(int stream, const char *bytes, size_t n_bytes);
 /* How long a process has been there that began then, as plat_process_start_time has it; -1 if the system does not say. */
 double system_uptime_s(uint64_t start_time);
 
-/* The name of a process's program, cut to what has room, perhaps inside a character. Returns its bytes, 0 if it has none. */
-size_t system_program_name(int pid, char *name, size_t size_bytes);
-
 /* Whether standard input is a pipe in which something waits to be read. */
 bool system_has_unread_input(void);
 

@@ -262,6 +262,9 @@ void plat_thread_forget(plat_thread *thread);
 int plat_process_start_time(int pid, uint64_t *start_time);
 int plat_process_own_pid(void);
 
+/* The name of a process's program, cut to what has room, perhaps inside a character. Returns its bytes, 0 if it has none. */
+size_t plat_process_name(int pid, char *name, size_t size_bytes);
+
 /* Watches processes: `on_death(user_data, tag)` is called once for each that ends, in a thread of the watch's own,
  * which sleeps otherwise and takes no signals. It must be quick and must not use the watch. Errors: NO_MEMORY,
  * SYSTEM. */

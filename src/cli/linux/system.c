@@ -93,17 +93,6 @@ double system_uptime_s(uint64_t start_time) {
     return n == 1 && start_time != 0 && uptime_s >= 0 ? uptime_s : -1;
 }
 
-size_t system_program_name(int pid, char *name, size_t size_bytes) {
-    char path[64];
-    snprintf(path, sizeof path, "/proc/%d/comm", pid);
-    FILE *file = fopen(path, "re");
-    size_t n_bytes = file ? fread(name, 1, size_bytes - 1, file) : 0;
-    if (file) fclose(file);
-    while (n_bytes > 0 && name[n_bytes - 1] == '\n') n_bytes--;
-    name[n_bytes] = 0;
-    return n_bytes;
-}
-
 bool system_has_unread_input(void) {
     struct stat status;
     int n_bytes = 0;

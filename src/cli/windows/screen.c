@@ -6,12 +6,12 @@
 #include "../frame.h"
 
 #include "../../platform/platform.h"
-#include "../../platform/windows/internal.h"
 
 #include <stdbool.h>
 #include <stdlib.h>
 
 #define CTRL_C 3
+#define NS_PER_MS 1000000u
 
 static bool is_open, has_keys;
 static DWORD mode;
@@ -54,9 +54,18 @@ static int take_event(void) {
     return n == 1 && record.EventType == KEY_EVENT ? key_of(&record.Event.KeyEvent) : SCREEN_NOTHING;
 }
 
+/* Waits for an event of the console; without one, merely until the deadline. */
+static bool wait_event(uint64_t deadline_ns) {
+    uint64_t now_ns = plat_clock_ns(), left_ms = deadline_ns > now_ns ? (deadline_ns - now_ns + NS_PER_MS - 1) / NS_PER_MS : 0;
+    DWORD ms = left_ms < INFINITE ? (DWORD)left_ms : INFINITE;
+    if (has_keys) return WaitForSingleObject(console_stream(0), ms) == WAIT_OBJECT_0;
+    Sleep(ms);
+    return false;
+}
+
 int screen_wait(uint64_t deadline_ns) {
     for (;;) {
-        if (!plat_wait(has_keys ? console_stream(0) : NULL, deadline_ns)) return SCREEN_NOTHING;
+        if (!wait_event(deadline_ns)) return SCREEN_NOTHING;
         int event = take_event();
         if (event != SCREEN_NOTHING) return event;
     }

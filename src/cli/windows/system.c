@@ -4,7 +4,6 @@
 #include "console.h"
 
 #include "../../platform/platform.h"
-#include "../../platform/windows/internal.h"
 #include "../../text/utf8.h"
 
 #include <errno.h>
@@ -132,21 +131,6 @@ double system_uptime_s(uint64_t start_time) {
     GetSystemTimeAsFileTime(&now);
     uint64_t now_time = (uint64_t)now.dwHighDateTime << 32 | now.dwLowDateTime;
     return start_time != 0 && now_time >= start_time ? (double)(now_time - start_time) / HUNDRED_NS_PER_S : -1;
-}
-
-size_t system_program_name(int pid, char *name, size_t size_bytes) {
-    wchar_t path[1024];
-    DWORD length = sizeof path / sizeof path[0];
-    HANDLE process = OpenProcess(PROCESS_QUERY_LIMITED_INFORMATION, FALSE, (DWORD)pid);
-    char narrow[3 * sizeof path / sizeof path[0]];
-    bool is_known = process && QueryFullProcessImageNameW(process, 0, path, &length);
-    if (process) CloseHandle(process);
-    if (!is_known || !plat_narrow(path, narrow, sizeof narrow)) return 0;
-    const char *slash = strrchr(narrow, '\\'), *last = slash ? slash + 1 : narrow;
-    size_t n_bytes = strnlen(last, size_bytes - 1);
-    memcpy(name, last, n_bytes);
-    name[n_bytes] = 0;
-    return n_bytes;
 }
 
 /* The runtime's own way puts such files where users may not write. */

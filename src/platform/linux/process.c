@@ -65,6 +65,17 @@ int plat_process_own_pid(void) {
     return (int)getpid();
 }
 
+size_t plat_process_name(int pid, char *name, size_t size_bytes) {
+    char path[64];
+    snprintf(path, sizeof path, "/proc/%d/comm", pid);
+    FILE *file = fopen(path, "re");
+    size_t n_bytes = file ? fread(name, 1, size_bytes - 1, file) : 0;
+    if (file) fclose(file);
+    while (n_bytes > 0 && name[n_bytes - 1] == '\n') n_bytes--;
+    name[n_bytes] = 0;
+    return n_bytes;
+}
+
 int plat_process_start_time(int pid, uint64_t *start_time) {
     char path[32], line[1024];
     snprintf(path, sizeof path, "/proc/%d/stat", pid);

@@ -10,6 +10,21 @@ int plat_process_own_pid(void) {
     return (int)GetCurrentProcessId();
 }
 
+size_t plat_process_name(int pid, char *name, size_t size_bytes) {
+    wchar_t path[1024];
+    DWORD length = sizeof path / sizeof path[0];
+    HANDLE process = OpenProcess(PROCESS_QUERY_LIMITED_INFORMATION, FALSE, (DWORD)pid);
+    char narrow[3 * sizeof path / sizeof path[0]];
+    bool is_known = process && QueryFullProcessImageNameW(process, 0, path, &length);
+    if (process) CloseHandle(process);
+    if (!is_known || !plat_narrow(path, narrow, sizeof narrow)) return 0;
+    const char *slash = strrchr(narrow, '\\'), *last = slash ? slash + 1 : narrow;
+    size_t n_bytes = strnlen(last, size_bytes - 1);
+    memcpy(name, last, n_bytes);
+    name[n_bytes] = 0;
+    return n_bytes;
+}
+
 uint64_t plat_process_began(HANDLE process) {
     FILETIME began, ended, kernel, user;
     if (!GetProcessTimes(process, &began, &ended, &kernel, &user)) return 0;
