@@ -192,6 +192,15 @@ namespace System.Windows.Controls
 
         /// <summary>The text.</summary>
         public string Text { get => Get(ref text); set => Set(ref text, value); }
+
+        /// <summary>Adds to the text.</summary>
+        public void AppendText(string added) => Text += added;
+
+        /// <summary>Empties it.</summary>
+        public void Clear() => Text = "";
+
+        /// <summary>Shows its end.</summary>
+        public void ScrollToEnd() => VerifyAccess();
     }
 
     /// <summary>A label, as the guide uses it: with a text.</summary>
@@ -291,6 +300,12 @@ namespace System.Windows.Forms
 
         /// <summary>Whether the user may not write.</summary>
         public bool ReadOnly { get; set; }
+
+        /// <summary>Adds to the text.</summary>
+        public void AppendText(string added) => Text += added;
+
+        /// <summary>Empties it.</summary>
+        public void Clear() => Text = "";
     }
 
     /// <summary>A button.</summary>

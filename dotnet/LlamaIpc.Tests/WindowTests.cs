@@ -174,11 +174,59 @@ public class WindowTests
         Assert.NotEqual("", await OnUi(ui, () => client.SendStreamingRequestAsync(Question).GetAwaiter().GetResult()));
     }
 
+    /// <summary>
+    /// The host gives the turn to whoever waits when a client takes nothing of its complete answer for a quarter of a second.
+    /// </summary>
+    [HostFact]
+    public async Task A_handler_that_waits_for_long_keeps_its_answer_and_holds_up_nobody()
+    {
+        LlamaCppClientOptions options = Options();
+        using LlamaCppStreamingClient slow = await ConnectAsync(options);
+        using LlamaCppStreamingClient other =
+            await ConnectAsync(options with { AttachToRunningHost = HostAttachMode.Attach });
+        string expected = await slow.SendRequestAsync(Question);
+        foreach (bool isBlocking in (bool[])[true, false])
+        {
+            HeldUpdates held = new();
+            slow.OnStreamUpdate += held.Take;
+            Task<string> answer = isBlocking
+                ? Blocking(() => slow.SendStreamingRequest(Question))
+                : Task.Run(() => slow.SendStreamingRequestAsync(Question)); // without a context
+            await held.HasBegun;
+            Assert.Equal(expected, await other.SendRequestAsync(Question));
+            held.LetGo();
+            Assert.Equal(expected, await answer);
+            slow.OnStreamUpdate -= held.Take;
+            Assert.Equal(expected, string.Concat(held.Updates.Select(update => update.NewText)));
+            Assert.True(held.Updates[^1].IsComplete);
+        }
+    }
+
     private static async Task<T> OnUi<T>(UiThread ui, Func<T> function)
     {
         T result = default!;
         await ui.InvokeAsync(() => result = function());
         return result;
+    }
+
+    /// <summary>A handler that stays in its first update until it is let go.</summary>
+    private sealed class HeldUpdates
+    {
+        private readonly TaskCompletionSource begun = new(TaskCreationOptions.RunContinuationsAsynchronously);
+        private readonly TaskCompletionSource letGo = new(TaskCreationOptions.RunContinuationsAsynchronously);
+
+        internal Task HasBegun => begun.Task;
+
+        internal List<StreamUpdateEventArgs> Updates { get; } = [];
+
+        internal void LetGo() => letGo.SetResult();
+
+        internal void Take(object? sender, StreamUpdateEventArgs update)
+        {
+            Updates.Add(update);
+            begun.TrySetResult();
+            letGo.Task.Wait();
+        }
     }
 
     private static T Read<T>(UiThread ui, Func<T> function)

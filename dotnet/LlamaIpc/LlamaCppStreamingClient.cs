@@ -50,6 +50,9 @@ public sealed class LlamaCppStreamingClient : IDisposable, IAsyncDisposable
     private readonly CancellationTokenSource disposing = new();
     private readonly WaiterThread waiter = new();
 
+    /// <summary>Reads answers while a handler of <see cref="OnStreamUpdate"/> runs on the thread that waits for them.</summary>
+    private readonly WaiterThread reader = new("LlamaIpc reader");
+
     /// <summary>Guards the fields below, so that nothing is started once disposing has begun.</summary>
     private readonly object stateLock = new();
 
@@ -71,9 +74,10 @@ public sealed class LlamaCppStreamingClient : IDisposable, IAsyncDisposable
     }
 
     /// <summary>
-    /// Raised for each new state of a streaming answer; see the remarks of the class for the thread. Tokens that arrive
-    /// while a handler runs come together in the next update, and so do those that
-    /// <see cref="LlamaCppClientOptions.UpdatesPerSecond"/> holds back. What a handler throws cancels the request and comes out
+    /// Raised for each new state of a streaming answer; see the remarks of the class for the thread. The answer is read on a
+    /// thread of its own: tokens that arrive while a handler runs come together in the next update, and so do those that
+    /// <see cref="LlamaCppClientOptions.UpdatesPerSecond"/> holds back. A handler that takes longer than a frame of the screen
+    /// (16 ms) is raised again a frame later at the earliest, so a window that it draws in has time for keys and clicks. What a handler throws cancels the request and comes out
     /// of the call that sent it.
     /// </summary>
     public event EventHandler<StreamUpdateEventArgs>? OnStreamUpdate;
@@ -387,6 +391,7 @@ public sealed class LlamaCppStreamingClient : IDisposable, IAsyncDisposable
             handle?.Dispose();
         }
         waiter.Stop();
+        reader.Stop();
     }
 
     /// <summary>As <see cref="Dispose"/>, without blocking the caller.</summary>
@@ -398,6 +403,7 @@ public sealed class LlamaCppStreamingClient : IDisposable, IAsyncDisposable
     ~LlamaCppStreamingClient()
     {
         waiter.Stop();
+        reader.Stop();
         host?.Terminate();
     }
 
@@ -727,7 +733,7 @@ public sealed class LlamaCppStreamingClient : IDisposable, IAsyncDisposable
     }
 
     /// <summary>Sends a request and waits for its end on this thread, whose turn it is.</summary>
-    private unsafe string RunRequest(
+    private string RunRequest(
         string userPrompt,
         string systemPrompt,
         Action<StreamUpdateEventArgs>? onUpdate,
@@ -749,24 +755,41 @@ public sealed class LlamaCppStreamingClient : IDisposable, IAsyncDisposable
         StreamCall? stream = onUpdate is null ? null : new StreamCall(onUpdate, operation);
         currentRequest = operation;
         currentStream = stream;
+        // A handler may wait for something, unlike what this class itself does with an update. Meanwhile the answer is read, or
+        // the host would take its client for dead and let the next one write over it.
+        bool isHandler = onUpdate == (Action<StreamUpdateEventArgs>)RaiseUpdate;
+        ClassicAnswer answer = stream is not null && isHandler
+            ? stream.ReportWhile(reader, () => CallHost(current, system, user, deadline, stream))
+            : CallHost(current, system, user, deadline, stream);
+        currentRequest = null;
+        currentStream = null;
+        lastPromptWasCut = answer.PromptWasCut;
+
+        stream?.ThrowHandlerFailure();
+        // The host may have completed what is cancelled before the handler has seen that.
+        bool isCancelled = answer.Error == (int)LipcError.Ok && isHandler && operation.CancelRequested;
+        int error = isCancelled ? (int)LipcError.Cancelled : answer.Error;
+        return Result(operation, error, answer.Message, answer.Text, answer.Tokens, cancellationToken);
+    }
+
+    /// <summary>One request over the guide's channel, on this thread.</summary>
+    private static unsafe ClassicAnswer CallHost(
+        LipcClassicHandle handle, byte[] system, byte[] user, Deadline deadline, StreamCall? stream)
+    {
         LipcClassicResult result = default;
         int error;
         fixed (byte* userText = user, systemText = system)
         {
             error = stream is null
-                ? NativeMethods.ClassicRequest(current, systemText, userText, deadline.RemainingMs, &result)
-                : stream.Run(current, systemText, userText, deadline.RemainingMs, &result);
+                ? NativeMethods.ClassicRequest(handle, systemText, userText, deadline.RemainingMs, &result)
+                : stream.Run(handle, systemText, userText, deadline.RemainingMs, &result);
         }
-        string message = error == (int)LipcError.Ok ? "" : NativeMethods.LastErrorMessage(error);
-        string text = result.Text == null
-            ? ""
-            : Encoding.UTF8.GetString(result.Text, checked((int)result.NBytes));
-        currentRequest = null;
-        currentStream = null;
-        lastPromptWasCut = result.PromptCut != 0;
-
-        stream?.ThrowHandlerFailure();
-        return Result(operation, error, message, text, result.NTokens, cancellationToken);
+        return new ClassicAnswer(
+            error,
+            error == (int)LipcError.Ok ? "" : NativeMethods.LastErrorMessage(error),
+            result.Text == null ? "" : Encoding.UTF8.GetString(result.Text, checked((int)result.NBytes)),
+            result.NTokens,
+            result.PromptCut != 0);
     }
 
     /// <summary>As <see cref="RunRequest"/>, over the modern channel, which has room for long prompts.</summary>
@@ -935,4 +958,7 @@ public sealed class LlamaCppStreamingClient : IDisposable, IAsyncDisposable
 
     private static InvalidOperationException NotInitialized() =>
         new("The client is not connected to a host. Call Initialize first.");
+
+    /// <summary>What a request over the guide's channel has come to.</summary>
+    private readonly record struct ClassicAnswer(int Error, string Message, string Text, int Tokens, bool PromptWasCut);
 }

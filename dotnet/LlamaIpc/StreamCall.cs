@@ -17,6 +17,8 @@ internal sealed unsafe class StreamCall(Action<StreamUpdateEventArgs> onUpdate, 
 
     private static readonly NativeMethods.OnUpdate OnNativeUpdate = ReportNativeUpdate;
 
+    private readonly UpdateRelay relay = new();
+    private bool isRelayed;
     private AnswerText answer;
     private int nTokens;
     private ExceptionDispatchInfo? failure;
@@ -70,6 +72,42 @@ internal sealed unsafe class StreamCall(Action<StreamUpdateEventArgs> onUpdate, 
         return error;
     }
 
+    /// <summary>
+    /// Runs a call that reads on another thread, and reports its updates on this one. A request that is cancelled has no
+    /// more of them.
+    /// </summary>
+    internal T ReportWhile<T>(WaiterThread reader, Func<T> call)
+    {
+        isRelayed = true;
+        Task<T> reading = reader.Run(() =>
+        {
+            try
+            {
+                return call();
+            }
+            finally
+            {
+                relay.End();
+            }
+        });
+        relay.RaiseAll(update =>
+        {
+            try
+            {
+                if (!operation.CancelRequested)
+                {
+                    Raise(update);
+                }
+            }
+            catch (Exception e)
+            {
+                failure = ExceptionDispatchInfo.Capture(e);
+                operation.Cancel();
+            }
+        });
+        return reading.GetAwaiter().GetResult();
+    }
+
     /// <summary>Throws what the handler threw, if it did.</summary>
     internal void ThrowHandlerFailure() => failure?.Throw();
 
@@ -108,10 +146,22 @@ internal sealed unsafe class StreamCall(Action<StreamUpdateEventArgs> onUpdate, 
         int from = answer.Length;
         answer = answer.Append(added);
         StreamUpdateEventArgs arguments = new(answer, from, nTokens, isComplete, promptWasCut);
+        if (isRelayed)
+        {
+            relay.Offer(arguments);
+        }
+        else
+        {
+            Raise(arguments);
+        }
+    }
+
+    private void Raise(StreamUpdateEventArgs update)
+    {
         Volatile.Write(ref handlerThread, Environment.CurrentManagedThreadId);
         try
         {
-            onUpdate(arguments);
+            onUpdate(update);
         }
         finally
         {

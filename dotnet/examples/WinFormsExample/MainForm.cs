@@ -29,8 +29,9 @@ public sealed class MainForm : Form
         // Subscribe to streaming updates
         client.OnStreamUpdate += (sender, e) =>
         {
-            // Update your UI textbox/label here!
-            myTextBox.Text = e.PartialResponse;
+            // Update your UI textbox/label here! What is appended costs what it has; a text that is set anew is laid out as a
+            // whole, each time.
+            myTextBox.AppendText(e.NewText);
             statusLabel.Text = $"Tokens: {e.TokensGenerated}";
 
             if (e.IsComplete)
@@ -61,6 +62,7 @@ public sealed class MainForm : Form
         {
             await StartAsync();
         }
+        myTextBox.Clear();
         await client.SendStreamingRequestAsync(userInputTextBox.Text, "You are a helpful tutor", cancel.Token);
     }
 

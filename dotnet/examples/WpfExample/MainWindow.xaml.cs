@@ -24,8 +24,9 @@ public partial class MainWindow : Window
         {
             Dispatcher.Invoke(() =>
             {
-                // Update UI elements
-                ResponseTextBox.Text = e.PartialResponse;
+                // Update UI elements. What is appended costs what it has; a text that is set anew is laid out as a whole, each time.
+                ResponseTextBox.AppendText(e.NewText);
+                ResponseTextBox.ScrollToEnd();
                 ProgressLabel.Text = $"Generated {e.TokensGenerated} tokens...";
 
                 if (e.IsComplete)
@@ -62,6 +63,7 @@ public partial class MainWindow : Window
         SendButton.IsEnabled = false;
         CancelButton.IsEnabled = true;
         ProgressLabel.Text = "Generating...";
+        ResponseTextBox.Clear();
         using CancellationTokenSource cancel = new();
         _cancel = cancel;
         string question = UserInputTextBox.Text; // Here, since only this thread may touch the window's elements.
