@@ -24,7 +24,16 @@ for_windows() {
     { tail -5 "$build/guide-windows.log"; echo "skipped: its packages cannot be restored"; exit 77; }
 for_windows publish --no-restore -c Release -o "$out/app" || { tail -20 "$build/guide-windows.log"; exit 1; }
 cp -r "$build/lipc/." "$out/app/"
-awk 'BEGIN { for (i = 1; i <= 2000; i++) printf "%s%d%s", i % 7 ? "w" : "\303\244", i, i % 40 ? " " : ".\r\n" }' >"$out/text.txt"
+# 50 paragraphs of 40 words, each with its number.
+awk 'BEGIN {
+    split("C++ is a compiled, general-purpose programming language that grew out of C. It adds classes, templates, exceptions" \
+              " and a large standard library, and is used where speed and control matter: games, browsers, engines, databases, compilers, " \
+              "\303\204mter and language models.", words, " ")
+    for (i = 0; i < 50; i++) {
+        printf "%d. ", i + 1
+        for (j = 0; j < 39; j++) printf "%s%s", words[j + 1], j < 38 ? " " : "\r\n"
+    }
+}' >"$out/text.txt"
 
 wine=$(command -v /usr/lib/wine/wine64 || command -v wine64 || command -v wine)
 rm -f "$out/display"
