@@ -27,7 +27,7 @@ if ! scripts/build.sh release fuzz_targets >build/fuzz/build.log 2>&1; then
         "skipped the libFuzzer targets" >&2
     exit 0
 fi
-[ $# -gt 0 ] || set -- utf8 classic_request options request grammar attach recovery model_options document
+[ $# -gt 0 ] || set -- utf8 classic_request options request grammar attach recovery model_options document event_stream
 export LIPC_TEST_MODEL_DIR=models
 # What was freed is kept for less long: most of the time would go into touching new memory.
 export ASAN_OPTIONS=quarantine_size_mb=8
