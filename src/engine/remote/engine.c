@@ -118,7 +118,7 @@ static bool ask_again(struct remote_engine *remote, struct answer *answer, bool 
     uint64_t now_ns = plat_clock_ns(), pause_ns = 0;
     int n_servers = (int)remote->n_servers, n_asked = ++answer->n_tries;
     bool is_round_over = n_asked % n_servers == 0;
-    if (answer->has_begun || n_asked >= ROUNDS * n_servers || (is_round_over && is_hopeless)) return false;
+    if (n_asked >= ROUNDS * n_servers || (is_round_over && is_hopeless)) return false;
     if (is_round_over && retry_after_s > RETRY_AFTER_MOST_S) return false;
     remote->servers[answer->server].down_until_ns = now_ns + DOWN_NS;
     if (is_round_over) pause_ns = retry_after_s >= 0 ? (uint64_t)retry_after_s * 1000000000u : PAUSE_NS * (uint64_t)(n_asked / n_servers);
