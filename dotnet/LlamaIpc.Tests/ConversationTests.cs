@@ -37,6 +37,44 @@ public class ConversationTests
     }
 
     [HostFact]
+    public async Task A_saved_state_is_restored_by_another_host_and_not_read_again()
+    {
+        string file = Path.Combine(Path.GetTempPath(), $"lipc-{Guid.NewGuid():N}.state");
+        try
+        {
+            string saved;
+            LlamaSavedState state;
+            await using (LlamaClient client = await LlamaClient.ConnectAsync(ModernOptions()))
+            {
+                LlamaConversation conversation = new(client, "You are a helpful tutor");
+                await conversation.AskAsync("What is C++?");
+                saved = conversation.Save();
+                state = await conversation.SaveStateAsync(file);
+                Assert.Equal(new FileInfo(file).Length, state.Bytes);
+            }
+            await using LlamaClient other = await LlamaClient.ConnectAsync(ModernOptions());
+            Assert.Equal(state, await other.RestoreStateAsync(file));
+            LlamaConversation loaded = LlamaConversation.Load(other, saved);
+            using LlamaStream stream = other.OpenStream(new LlamaRequest([.. loaded.Messages, LlamaMessage.User("What is a pointer?")]));
+            await foreach (string _ in stream)
+            {
+            }
+            Assert.InRange(stream.Progress.PromptTokensCached, state.Tokens - 8, state.Tokens);
+
+            RequestRefusedException e = await Assert.ThrowsAsync<RequestRefusedException>(
+                () => other.RestoreStateAsync(file + "x"));
+            Assert.Contains("there is no saved state", e.Message, StringComparison.Ordinal);
+            e = await Assert.ThrowsAsync<RequestRefusedException>(
+                () => new LlamaConversation(other, new string('?', 400)).SaveStateAsync(file));
+            Assert.Contains("nothing", e.Message, StringComparison.Ordinal);
+        }
+        finally
+        {
+            File.Delete(file);
+        }
+    }
+
+    [HostFact]
     public async Task A_turn_that_is_not_whole_leaves_the_conversation_as_it_was()
     {
         await using ReplayHost host = await ReplayHost.StartAsync(

@@ -342,6 +342,50 @@ public class LlamaClient : IDisposable, IAsyncDisposable
     }
 
     /// <summary>
+    /// Has the host write what its model remembers of a conversation into a file, so that going on with the conversation later,
+    /// also in another host, does not take as long as reading it anew. Blocks no thread of the pool.
+    /// </summary>
+    /// <remarks>
+    /// The file has up to some hundred kilobytes for each token, and holds the conversation. It replaces one that was there only
+    /// when it is whole, and nothing but a saved state. The host's other answers pause while it is written.
+    /// </remarks>
+    /// <param name="conversation">The conversation as it was sent, with the answer behind it.</param>
+    /// <param name="path">The file, on the host's machine; a relative path is one from this process's current folder.</param>
+    /// <param name="cancellationToken">Withdraws the request, if its turn has not come.</param>
+    /// <exception cref="RequestRefusedException">
+    /// The host remembers nothing of the conversation, or cannot write the file; the message says which.
+    /// </exception>
+    /// <exception cref="RequestCanceledException">Cancelled, or the client was disposed.</exception>
+    /// <exception cref="HostGoneException">The host ended.</exception>
+    public virtual Task<LlamaSavedState> SaveStateAsync(
+        LlamaRequest conversation, string path, CancellationToken cancellationToken = default)
+    {
+        ArgumentNullException.ThrowIfNull(conversation);
+        ArgumentException.ThrowIfNullOrEmpty(path);
+        string file = Path.GetFullPath(path);
+        return ReadStateAsync(() => conversation.Open(handle, file), cancellationToken);
+    }
+
+    /// <summary>
+    /// Has the host read such a file back. A request for that conversation, or its next turn, then evaluates only what is new
+    /// (<see cref="LlamaProgress"/>). Blocks no thread of the pool.
+    /// </summary>
+    /// <param name="path">The file, on the host's machine; a relative path is one from this process's current folder.</param>
+    /// <param name="cancellationToken">Withdraws the request, if its turn has not come.</param>
+    /// <exception cref="RequestRefusedException">
+    /// There is no such file, it is damaged, or it is of another model or another version of the host; the message says which.
+    /// Without it the conversation goes on all the same: its next turn is read from the beginning.
+    /// </exception>
+    /// <exception cref="RequestCanceledException">Cancelled, or the client was disposed.</exception>
+    /// <exception cref="HostGoneException">The host ended.</exception>
+    public virtual Task<LlamaSavedState> RestoreStateAsync(string path, CancellationToken cancellationToken = default)
+    {
+        ArgumentException.ThrowIfNullOrEmpty(path);
+        string file = Path.GetFullPath(path);
+        return ReadStateAsync(() => LlamaRequest.OpenRestore(handle, file), cancellationToken);
+    }
+
+    /// <summary>
     /// Asks the host to end, for all of its clients, and waits until it is gone. Answers being made are finished,
     /// queued requests are not served. Does nothing if it has ended already.
     /// </summary>
@@ -381,6 +425,20 @@ public class LlamaClient : IDisposable, IAsyncDisposable
     /// <returns>Ends when the client is closed.</returns>
     public virtual ValueTask DisposeAsync() =>
         IsDisposed ? ValueTask.CompletedTask : new ValueTask(WaiterThread.RunOnOwn(Dispose));
+
+    // ---- Saved states ----
+
+    private async Task<LlamaSavedState> ReadStateAsync(Func<LipcStreamHandle> open, CancellationToken cancellationToken)
+    {
+        ObjectDisposedException.ThrowIf(IsDisposed, this);
+        ThrowIfCancelled(cancellationToken);
+        using LlamaStream stream = new(this, open(), offset: 0, canBeDetached: false, limitWasAskedFor: true);
+        await foreach (string _ in stream.ReadAllAsync(cancellationToken).ConfigureAwait(false))
+        {
+            // The stream keeps the text.
+        }
+        return LlamaSavedState.Read(stream.Text);
+    }
 
     // ---- Another model ----
 

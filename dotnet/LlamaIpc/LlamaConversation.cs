@@ -119,6 +119,14 @@ public sealed class LlamaConversation
         return Encoding.UTF8.GetString(buffer.ToArray());
     }
 
+    /// <summary>
+    /// Has the host write what its model remembers of this conversation into a file, beside what <see cref="Save"/> gives. Where
+    /// the conversation is loaded again, <see cref="LlamaClient.RestoreStateAsync"/> reads it back.
+    /// </summary>
+    /// <inheritdoc cref="LlamaClient.SaveStateAsync(LlamaRequest, string, CancellationToken)"/>
+    public Task<LlamaSavedState> SaveStateAsync(string path, CancellationToken cancellationToken = default) =>
+        client.SaveStateAsync(Parameters with { Messages = Messages }, path, cancellationToken);
+
     /// <summary>A conversation that was saved, to be gone on with.</summary>
     /// <param name="client">The client that answers.</param>
     /// <param name="saved">What <see cref="Save"/> returned.</param>

@@ -137,8 +137,11 @@ public sealed partial record LlamaRequest
     /// </summary>
     public string? Document { get; init; }
 
-    /// <summary>Sends the request. The caller owns the handle.</summary>
-    internal unsafe LipcStreamHandle Open(LipcClientHandle client)
+    /// <summary>
+    /// Sends the request; with a path it asks for no answer, but that the state of the conversation be saved there. The caller
+    /// owns the handle.
+    /// </summary>
+    internal unsafe LipcStreamHandle Open(LipcClientHandle client, string? savePath = null)
     {
         using NativeText text = new();
         LipcRequest native;
@@ -156,8 +159,23 @@ public sealed partial record LlamaRequest
         native.Detachable = Detachable ? 1 : 0;
         native.IgnoreEos = IgnoreEos ? 1 : 0;
         native.Logprobs = LogProbabilities ? 1 : 0;
+        native.SavePath = text.Add(savePath, nameof(savePath));
+        return Send(client, &native);
+    }
 
-        int error = NativeMethods.StreamOpen(client, &native, out LipcStreamHandle stream);
+    /// <summary>Asks that a saved state be read back. The caller owns the handle.</summary>
+    internal static unsafe LipcStreamHandle OpenRestore(LipcClientHandle client, string path)
+    {
+        using NativeText text = new();
+        LipcRequest native;
+        NativeMethods.RequestInit(&native);
+        native.RestorePath = text.Add(path, nameof(path));
+        return Send(client, &native);
+    }
+
+    private static unsafe LipcStreamHandle Send(LipcClientHandle client, LipcRequest* native)
+    {
+        int error = NativeMethods.StreamOpen(client, native, out LipcStreamHandle stream);
         if (error == (int)LipcError.Ok)
         {
             return stream;

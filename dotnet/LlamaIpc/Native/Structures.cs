@@ -102,6 +102,8 @@ internal unsafe struct LipcRequest
     internal LipcParameter* Parameters;
     internal int NParameters;
     internal int Reserved;
+    internal byte* SavePath;
+    internal byte* RestorePath;
 }
 
 /// <summary>New text of an answer: <c>lipc_delta</c>.</summary>
