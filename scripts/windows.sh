@@ -37,7 +37,7 @@ folder=$build/lipc
 rm -rf "$folder" "$build/lipc-windows-x64.zip"
 mkdir -p "$folder/models" "$folder/include" "$folder/lib"
 cp "$build"/chatbot.exe "$build"/llamaipc.exe "$build"/client.exe "$build"/classic_client.exe "$build"/*.dll "$folder/"
-x86_64-w64-mingw32-strip "$folder"/*.exe "$folder"/lipc.dll
+x86_64-w64-mingw32-strip "$folder"/*.exe "$folder"/*.dll
 cp models/tutor.gguf "$folder/models/"
 cp -r include/lipc "$folder/include/"
 cp "$build"/liblipc.dll.a "$folder/lib/lipc.lib"

@@ -123,6 +123,70 @@ static void with_model(void) {
     SAYS(CLI_EXIT_REFUSED, "no\\such.gguf", "load", "Z:\\no\\such.gguf");
 }
 
+/* ---- long paths ---- */
+
+#define N_FOLDERS 6
+#define LONG_NAME L"\\a folder of some sixty characters, with spaces and Gr\u00F6\u00DFe "
+
+static wchar_t long_folder[2048]; /* with the prefix, by which this test makes and removes it */
+
+/* One that a failed run has left is as good. */
+static void make_folder(const wchar_t *path) {
+    CHECK_SAY(CreateDirectoryW(path, NULL) || GetLastError() == ERROR_ALREADY_EXISTS, "cannot make a folder: error %lu", GetLastError());
+}
+
+static void make_long_folder(void) {
+    wchar_t place[MAX_PATH + 1];
+    GetTempPathW(MAX_PATH + 1, place);
+    swprintf(long_folder, 2048, L"\\\\?\\%lslipc%lu", place, GetCurrentProcessId());
+    make_folder(long_folder);
+    for (int i = 0; i < N_FOLDERS; i++) {
+        wcscat(long_folder, LONG_NAME);
+        make_folder(long_folder);
+    }
+}
+
+static void remove_long_folder(void) {
+    for (int i = 0; i <= N_FOLDERS; i++) {
+        CHECK(RemoveDirectoryW(long_folder));
+        *wcsrchr(long_folder, L'\\') = 0;
+    }
+}
+
+/* As people write it, without the prefix; `made`: with it. */
+static void long_path(const wchar_t *name, wchar_t made[2048], char given[4096]) {
+    swprintf(made, 2048, L"%ls\\%ls", long_folder, name);
+    CHECK_INT(wcslen(made), >, MAX_PATH);
+    CHECK(WideCharToMultiByte(CP_UTF8, 0, made + 4, -1, given, 4096, NULL, NULL) > 0);
+}
+
+/* Beyond 260 characters: of a model that a host loads, of one that it is started with, and of a question's file. */
+static void with_long_paths(void) {
+    char model[4096], path[4096], question[4096];
+    wchar_t wide_model[4096], made[2048], made_question[2048];
+    test_step("long paths");
+    make_long_folder();
+    long_path(L"model.gguf", made, path);
+    long_path(L"question.txt", made_question, question);
+    test_model_path(model, "tutor.gguf");
+    MultiByteToWideChar(CP_UTF8, 0, model, -1, wide_model, 4096);
+    CHECK_SAY(CopyFileW(wide_model, made, FALSE), "cannot copy %s: error %lu", model, GetLastError());
+    FILE *file = _wfopen(made_question, L"wb");
+    CHECK(file != NULL);
+    CHECK(fputs("What is C++?", file) >= 0 && fclose(file) == 0);
+    SAYS(CLI_EXIT_OK, "", "load", path);
+    SAYS(CLI_EXIT_OK, "model.gguf", "status", "--json");
+    SAYS(CLI_EXIT_OK, "C++", "ask", "--temp", "0", "-f", question);
+    SAYS(CLI_EXIT_OK, "", "stop");
+    SetEnvironmentVariableW(L"LLAMA_ARG_MODEL", made + 4);
+    SAYS(CLI_EXIT_OK, "C++", "ask", "--temp", "0", "-f", question);
+    SetEnvironmentVariableW(L"LLAMA_ARG_MODEL", NULL);
+    SAYS(CLI_EXIT_OK, "", "stop");
+    CHECK(DeleteFileW(made_question));
+    CHECK(WAITED(SOON_MS, DeleteFileW(made))); /* a worker that has ended may still be on its way out */
+    remove_long_folder();
+}
+
 static bool is_answering(const char *instance) {
     segment segment = segment_open(instance);
     bool is_running = NOW(hub_in(&segment)->n_running) == 1;
@@ -148,6 +212,8 @@ int main(void) {
     SetEnvironmentVariableA("LIPC_NAME", instance);
     SetEnvironmentVariableA("LLAMA_ARG_MODEL", NULL);
     without_host();
+    with_model();
+    with_long_paths();
     with_model();
     cancel(instance);
     test_step("stop");

@@ -4,9 +4,12 @@
 #include <io.h>
 #include <stdlib.h>
 
+/* Not from the current folder or the PATH, where others may have put one of that name; what a path leads to finds its own beside it. */
 void *plat_library_open(const char *name) {
     wchar_t *wide = plat_wide(name);
-    HMODULE library = wide ? LoadLibraryW(wide) : NULL;
+    DWORD places = LOAD_LIBRARY_SEARCH_DEFAULT_DIRS;
+    if (wide && wcschr(wide, L'\\')) places |= LOAD_LIBRARY_SEARCH_DLL_LOAD_DIR;
+    HMODULE library = wide ? LoadLibraryExW(wide, NULL, places) : NULL;
     free(wide);
     return library;
 }
