@@ -243,9 +243,10 @@ static void check_cancelling(lipc_client *client) {
 
     test_step("one whose client goes away, while the server says nothing");
     lipc_client *other = client_of("trouble");
-    ask(other, "[silence]");
+    stream = ask(other, "[silence]");
     CHECK(WAITED(SOON_MS, n_silent == 1));
     lipc_client_close(other);
+    lipc_stream_close(stream);
     check_text(ask(client, "[ok]"), "ok", LIPC_END_TURN);
 }
 
