@@ -4,6 +4,7 @@
 #   make run        build, start the host on the embedded model and watch an answer stream in
 #   make gpu        fetch the backend for this machine's graphics card and put it beside the library: docs/gpu.md. GPU=vulkan,
 #                   cuda or none to choose
+#   make rpc        build the backend for layers on other computers and put it beside the library: docs/gpu.md
 #   make test       all tests: release, sanitizers, .NET. On a busy machine: see tests/README.md
 #   make test-quick  the release build without the slow ones, two minutes at most
 #   make coverage   which lines of src/ the tests run
@@ -30,7 +31,7 @@ JOBS ?= $(shell nproc)
 # auto, system, prebuilt or source: see cmake/Libllama.cmake
 export LIPC_LLAMA ?= auto
 
-.PHONY: all generated reference setup run gpu windows test-windows test test-quick coverage bench profile performance crash-points soak fuzz kills mutations packages deb install clean release
+.PHONY: all generated reference setup run gpu rpc windows test-windows test test-quick coverage bench profile performance crash-points soak fuzz kills mutations packages deb install clean release
 
 all: release
 
@@ -45,7 +46,10 @@ run: setup
 	@scripts/run.sh
 
 gpu: release
-	@scripts/gpu.sh $(GPU)
+	@scripts/devices.sh $(GPU)
+
+rpc: release
+	@scripts/devices.sh rpc
 
 test:
 	@scripts/setup.sh test

@@ -1,5 +1,5 @@
 #!/bin/sh
-# fetch-libllama.sh [--where] prebuilt|source|windows|peer|headers|internals|testdata|vulkan|cuda - provides the pinned libllama and prints the folder
+# fetch-libllama.sh [--where] prebuilt|source|windows|peer|headers|internals|testdata|rpc|vulkan|cuda - provides the pinned libllama and prints the folder
 # that holds its include/ and lib/, or for `peer` its bin/. --where: prints the folder, whether it is there yet or not.
 #
 # prebuilt: the libraries as the npm package @node-llama-cpp/<platform> carries them, with the headers of the same release:
@@ -12,6 +12,7 @@
 # testdata: the vocabularies (vocab/*.gguf) and chat templates (templates/*.jinja) that llama.cpp itself tests with.
 # vulkan, cuda: libggml-vulkan.so and libggml-cuda.so alone, which run layers on a graphics card where they lie beside the
 #           other libraries, as the npm packages @node-llama-cpp/<platform>-vulkan and -cuda carry them.
+# rpc:      libggml-rpc.so alone, built here from that source: layers on other computers, where it lies beside the prebuilt libraries.
 # peer:     for the benchmark: llama-server, llama-bench and llama-batched-bench of that source, running on the very
 #           library that `source` provides. Without the server's web pages, which a build would download, and without TLS.
 #
@@ -20,7 +21,7 @@
 set -eu
 only_where=no
 [ "${1-}" != --where ] || { only_where=yes; shift; }
-kind=${1:?usage: fetch-libllama.sh [--where] prebuilt|source|windows|peer|headers|internals|testdata|vulkan|cuda}
+kind=${1:?usage: fetch-libllama.sh [--where] prebuilt|source|windows|peer|headers|internals|testdata|rpc|vulkan|cuda}
 here=$(cd "$(dirname "$0")" && pwd)
 . "$here/../cmake/libllama.pin"
 cache=${LIPC_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/lipc}
@@ -37,11 +38,11 @@ esac
     fail "there is no prebuilt libllama for $(uname -s) on $(uname -m): configure with -DLIPC_LLAMA=source"
 
 case $kind in
-prebuilt | source | windows | peer | headers | internals | testdata) ;;
+prebuilt | source | windows | peer | headers | internals | testdata | rpc) ;;
 vulkan | cuda)
     [ "$platform" = linux-x64 ] || fail "there is no prebuilt backend for graphics cards for $(uname -s) on $(uname -m)"
     ;;
-*) fail "there is no '$kind': prebuilt, source, windows, peer, headers, internals, testdata, vulkan or cuda" ;;
+*) fail "there is no '$kind': prebuilt, source, windows, peer, headers, internals, testdata, rpc, vulkan or cuda" ;;
 esac
 release=$LIBLLAMA_VERSION-$LIBLLAMA_LAYOUT
 source_result=$cache/libllama-$release-source
@@ -105,6 +106,20 @@ build_library() {
     configure -DCMAKE_INSTALL_RPATH='$ORIGIN' -DLLAMA_BUILD_TOOLS=OFF -DLLAMA_BUILD_SERVER=OFF
     cmake --build "$work/build" --parallel "${JOBS:-$(nproc)}" --target install >&2
     copy_common_headers
+}
+
+# build_rpc - as a part that the prebuilt libraries load: without a version in its name, and without a processor of its own.
+build_rpc() {
+    say "building the RPC backend of libllama $LIBLLAMA_VERSION ..."
+    command -v c++ >/dev/null || fail "a C++ compiler is needed: run 'make setup' as root, or install g++"
+    mkdir -p "$work/source" "$work/result/lib"
+    git -C "$work/bundle.git" archive HEAD | tar x -C "$work/source"
+    cmake -S "$work/source" -B "$work/build" -DCMAKE_BUILD_TYPE=Release -DBUILD_SHARED_LIBS=ON -DGGML_BACKEND_DL=ON -DGGML_CPU=OFF \
+        -DGGML_NATIVE=OFF -DGGML_RPC=ON -DGGML_RPC_RDMA=OFF -DCMAKE_PLATFORM_NO_VERSIONED_SONAME=ON \
+        -DCMAKE_BUILD_WITH_INSTALL_RPATH=ON -DCMAKE_INSTALL_RPATH='$ORIGIN' -DLLAMA_OPENSSL=OFF -DLLAMA_BUILD_COMMON=OFF \
+        -DLLAMA_BUILD_TESTS=OFF -DLLAMA_BUILD_EXAMPLES=OFF -DLLAMA_BUILD_APP=OFF -DLLAMA_BUILD_SERVER=OFF -DLLAMA_BUILD_TOOLS=OFF >&2
+    cmake --build "$work/build" --parallel "${JOBS:-$(nproc)}" --target ggml-rpc >&2
+    cp "$work/build/bin/libggml-rpc.so" "$work/result/lib/"
 }
 
 # build_for_windows - ggml's C knows a call that mingw's headers lack, unless it is built for Windows 7.
@@ -197,6 +212,7 @@ testdata)
     cp -r "$work/models/templates" "$work/result/templates"
     ;;
 windows) build_for_windows ;;
+rpc) build_rpc ;;
 source | peer)
     build_library
     if [ "$kind" = peer ]; then

@@ -86,6 +86,7 @@ scripts/build.sh release
 # 24 MB, once. Without it the test that offloads layers says why it is left out.
 [ "$(uname -m)" != x86_64 ] || scripts/fetch-libllama.sh vulkan >/dev/null ||
     leave_out release "layers on a graphics card" "the Vulkan backend could not be fetched"
+scripts/fetch-libllama.sh rpc >/dev/null || leave_out release "layers on other computers" "the RPC backend could not be built"
 if [ "$form" = quick ]; then
     step "release: the quick tests"
     run_tests release build -LE 'verify|slow'

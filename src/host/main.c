@@ -139,6 +139,15 @@ static void list_devices(void) {
     backends_list_devices(stdout);
 }
 
+/* Returns only if that cannot be. */
+static host_exit lend_devices(void) {
+    char message[MESSAGE_SIZE];
+    int32_t n_threads = parts.options.n_threads > 0 ? parts.options.n_threads : plat_core_count();
+    backends_serve(parts.options.rpc_server, n_threads, message, sizeof message);
+    log_line(LOG_LEVEL_ERROR, "%s", message);
+    return HOST_EXIT_USAGE;
+}
+
 /* Whether something was asked for that needs no host. */
 static bool is_told_at_once(void) {
     const host_options *options = &parts.options;
@@ -164,6 +173,7 @@ static host_exit act(int argc, char *argv[]) {
     }
     if (is_told_at_once()) return HOST_EXIT_OK;
     log_open(parts.options.log_level);
+    if (parts.options.rpc_server) return lend_devices();
     if (parts.options.pull || parts.options.cache_list || parts.options.cache_remove) return fetch_run(&parts.options);
     if (parts.options.check) return loader_check(&parts.options);
     if (parts.options.api_key_file && !key_file_read(parts.options.api_key_file, &parts.options.api_key, message, sizeof message)) {

@@ -98,6 +98,8 @@ static const option_spec options_specs[] = {
      "check library and model, then exit", true, 0, NULL},
     {NULL, "--list-devices", NULL, NULL, NULL, OPTION_FLAG, FIELD(list_devices), 0, 0, NULL,
      "list devices that can hold layers and exit", 2, 0, NULL},
+    {NULL, "--rpc-server", NULL, "ADDR", NULL, OPTION_TEXT, FIELD(rpc_server), 0, 0, NULL,
+     "lend this machine's devices to hosts with --rpc ADDR (HOST:PORT)", 2, 0, NULL},
     {NULL, "--version", NULL, NULL, NULL, OPTION_FLAG, FIELD(show_version), 0, 0, NULL, "show versions and exit", true, 0,
      NULL},
     {"-h", "--help", NULL, NULL, NULL, OPTION_FLAG, FIELD(show_help), 0, 0, NULL, "show this text and exit; --help-all: all options",

@@ -61,6 +61,7 @@ typedef struct host_options {
     const char *cache_remove; /* ... or remove this one; NULL: none */
     bool check;             /* library and model, and no more */
     bool list_devices;
+    const char *rpc_server; /* lend this machine's devices at this address, and no more; NULL: no */
     struct arguments *library; /* llama.cpp's own options; not of the table */
     bool show_version;
     bool show_help, show_help_all;

@@ -413,6 +413,10 @@ void plat_library_reason(char *reason, size_t reason_size);
 /* What was written to the file, and flushed, is on the disk from here on. Errors: SYSTEM. */
 int plat_file_sync(FILE *file);
 
+/* Whether a server takes connections over TCP at that address of this or another machine, within the time; true where the system
+ * is not asked (Windows). Waits for it. */
+bool plat_server_answers(const char *host, const char *port, int timeout_ms);
+
 /* Locks a file, which is made if it is not there and stays, for this process; without waiting. The lock ends with the process, at
  * whatever instruction. Errors: OWNED (another process, or another lock of this one, has it), NO_MEMORY, SYSTEM. */
 typedef struct plat_file_lock plat_file_lock;

@@ -6,10 +6,13 @@
 #include "fit.h"
 #include "log.h"
 
+#include "../../../platform/platform.h"
+
 #include <algorithm>
 #include <cstdio>
 #include <cstring>
 #include <set>
+#include <sstream>
 #include <stdexcept>
 
 #include <unistd.h>
@@ -68,9 +71,26 @@ void check_kinds(const common_params_speculative &params) {
             throw std::invalid_argument("expected draft-simple or a kind of ngram; others are not supported here");
 }
 
+constexpr int server_ms = 5000;
+
+/* The library would look for backends in the current folder, too. */
+void add_servers(const std::string &addresses) {
+    std::stringstream all(addresses);
+    for (std::string address; std::getline(all, address, ',');) {
+        size_t colon = address.find(':');
+        bool is_good = colon != std::string::npos && colon > 0 && colon + 1 < address.size() &&
+                       address.find_first_not_of("0123456789", colon + 1) == std::string::npos;
+        if (!is_good) throw std::invalid_argument("expected HOST:PORT,...");
+        if (!plat_server_answers(address.substr(0, colon).c_str(), address.c_str() + colon + 1, server_ms)) /* or the library ends us */
+            throw std::invalid_argument("no server answers at " + address + " (chatbot --rpc-server there, or llama.cpp's own)");
+        if (!backends_add_server(address.c_str())) throw std::invalid_argument(address + " lends no device");
+    }
+}
+
 void apply(common_params &params, const common_arg &option, bool is_positive, const std::string &first, const std::string &second) {
     if (has(option.args, "--gpu-layers")) params.n_gpu_layers = read_layers(first);
     else if (has(option.args, "--spec-draft-ngl")) params.speculative.draft.n_gpu_layers = read_layers(first);
+    else if (has(option.args, "--rpc")) add_servers(first);
     else if (option.handler_void) option.handler_void(params);
     else if (option.handler_bool) option.handler_bool(params, is_positive);
     else if (option.handler_int) option.handler_int(params, std::stoi(first));
@@ -95,6 +115,7 @@ const std::vector<common_arg> &options_of(arguments &arguments) {
     if (arguments.options.empty()) {
         common_params defaults;
         backends_load(false);
+        backends_load_rpc(); /* the library has no --rpc without */
         arguments.options = common_params_parser_init(defaults, LLAMA_EXAMPLE_SERVER).options;
     }
     return arguments.options;
@@ -128,7 +149,8 @@ std::string complaint_about(const deferred_option &given, const std::exception &
 int take(arguments &arguments, int n_words, char *const words[], std::string &complaint) {
     spelling given = read_spelling(words[0]);
     const common_arg *option = find(arguments, given.name);
-    if (!option) return 0;
+    if (!option && given.name == "--rpc") complaint = "--rpc needs the RPC backend, which 'make rpc' builds: docs/gpu.md";
+    if (!option) return complaint.empty() ? 0 : -1;
     if (!is_among(*option, known)) {
         complaint = given.name + " is an option of llama-server that has no meaning here: see chatbot --help-all";
         return -1;

@@ -10,10 +10,12 @@
 #include <filesystem>
 #include <string>
 #include <system_error>
+#include <vector>
 
 namespace {
 
 constexpr size_t MIB = 1 << 20;
+constexpr const char *rpc_name = "RPC", *rpc_file = "libggml-rpc.so";
 
 /* Files that are fetched or built for devices, and the names by which the library knows them. */
 const struct {
@@ -87,6 +89,10 @@ std::string unusable(const char *before_each, const char *behind_each, bool all)
     return text;
 }
 
+void *rpc_function(const char *name) {
+    return ggml_backend_reg_get_proc_address(ggml_backend_reg_by_name(rpc_name), name);
+}
+
 std::string explanation() {
     char cards[128], obstacle[256];
     plat_graphics_cards(cards, sizeof cards, obstacle, sizeof obstacle);
@@ -110,6 +116,40 @@ bool backends_load(bool with_devices) {
         ggml_backend_load_all_from_path(folder_of_parts().c_str()); /* what is loaded already, it leaves as it is */
     }
     return has_processor();
+}
+
+bool backends_load_rpc(void) {
+    if (ggml_backend_reg_by_name(rpc_name)) return true;
+    std::string path = folder_of_parts() + "/" + rpc_file;
+    const char *named = plat_environment("GGML_BACKEND_PATH"); /* the library's, for parts that lie elsewhere */
+    if (plat_file_size(path.c_str(), nullptr) != PLAT_OK && named && std::filesystem::path(named).filename() == rpc_file) path = named;
+    return plat_file_size(path.c_str(), nullptr) == PLAT_OK && ggml_backend_load(path.c_str()) != nullptr;
+}
+
+bool backends_add_server(const char *address) {
+    using function = ggml_backend_reg_t (*)(const char *);
+    auto add = backends_load_rpc() ? reinterpret_cast<function>(rpc_function("ggml_backend_rpc_add_server")) : nullptr;
+    ggml_backend_reg_t server = add ? add(address) : nullptr;
+    if (server) ggml_backend_register(server);
+    return server != nullptr;
+}
+
+bool backends_serve(const char *address, int n_threads, char *message, size_t message_size) {
+    using function = void (*)(const char *, const char *, size_t, size_t, ggml_backend_dev_t *);
+    std::vector<ggml_backend_dev_t> devices;
+    backends_load(true);
+    auto serve = backends_load_rpc() ? reinterpret_cast<function>(rpc_function("ggml_backend_rpc_start_server")) : nullptr;
+    if (!serve) {
+        snprintf(message, message_size, "--rpc-server needs the RPC backend, which 'make rpc' builds: docs/gpu.md");
+        return false;
+    }
+    for (size_t i = 0; i < ggml_backend_dev_count(); i++)
+        if (is_device(ggml_backend_dev_get(i))) devices.push_back(ggml_backend_dev_get(i));
+    if (devices.empty()) devices.push_back(ggml_backend_dev_by_type(GGML_BACKEND_DEVICE_TYPE_CPU));
+    serve(address, nullptr, static_cast<size_t>(n_threads), devices.size(), devices.data());
+    snprintf(message, message_size, "cannot serve at --rpc-server '%s': expected an address of this machine and a free port, such as "
+                                    "192.168.1.5:50052", address);
+    return false;
 }
 
 bool backends_have_devices(void) {

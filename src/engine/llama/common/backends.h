@@ -18,6 +18,17 @@ extern "C" {
 /* Loads the one for this processor, and those for devices, once. False: there is none for this processor. */
 bool backends_load(bool with_devices);
 
+/* Loads the one for other computers (RPC), which is no driver. False: it is not there. */
+bool backends_load_rpc(void);
+
+/* The devices that a server at HOST:PORT lends are devices from then on. False: it lends none, or there is no RPC. Where there is no
+ * server, the library ends this process: only a worker asks. */
+bool backends_add_server(const char *address);
+
+/* Lends this computer's devices, or its processor with so many threads, to whoever connects to HOST:PORT, for good. Returns false
+ * if that cannot be, with a sentence. */
+bool backends_serve(const char *address, int n_threads, char *message, size_t message_size);
+
 /* Whether a device for layers is among what was loaded. */
 bool backends_have_devices(void);
 

@@ -1,13 +1,13 @@
 #!/bin/sh
-# gpu.sh [auto|vulkan|cuda|none] - puts the backend for a graphics card beside the libraries that the build in build/ uses, and
-# says which devices the host then finds. none: takes it away again.
+# devices.sh [auto|vulkan|cuda|rpc|none] - puts the backend for a graphics card, or for other computers (rpc), beside the libraries
+# that the build in build/ uses, and says which devices the host then finds. none: takes them away again.
 #
 # auto: CUDA for a card of NVIDIA where the CUDA 13 runtime and its cuBLAS are installed, which that backend needs; otherwise
 # Vulkan, which needs the driver alone.
 set -eu
 cd "$(dirname "$0")/.."
 wanted=${1:-auto}
-say() { echo "gpu: $*" >&2; }
+say() { echo "devices: $*" >&2; }
 fail() { say "$*"; exit 1; }
 
 # vendors - of the graphics cards on the bus, one a line
@@ -20,6 +20,22 @@ has_library() { ldconfig -p 2>/dev/null | grep -q "$1" || [ -n "$(find /usr/loca
 
 folder=$(sed -n 's/^-- libllama: [a-z]*, in //p' build/configure.log)
 [ -n "$folder" ] || fail "this build uses an installed libllama: its own packages have the backend, if there is one"
+
+# put KIND - complete at once: another build may use the folder.
+put() {
+    backend=$(scripts/fetch-libllama.sh "$1")
+    ln "$backend/lib/libggml-$1.so" "$folder/lib/.libggml-$1.$$" 2>/dev/null ||
+        cp "$backend/lib/libggml-$1.so" "$folder/lib/.libggml-$1.$$"
+    mv -f "$folder/lib/.libggml-$1.$$" "$folder/lib/libggml-$1.so"
+    say "libggml-$1.so lies in $folder/lib"
+}
+
+if [ "$wanted" = rpc ]; then
+    put rpc
+    say "this computer's devices for others:  build/chatbot --rpc-server ADDRESS:50052"
+    say "those of another computer for this:  build/chatbot --rpc ADDRESS:50052 -m MODEL.gguf"
+    exit 0
+fi
 
 found=$(vendors)
 for vendor in $found; do
@@ -38,18 +54,11 @@ fi
 
 case $wanted in
 none)
-    rm -f "$folder/lib/libggml-vulkan.so" "$folder/lib/libggml-cuda.so"
-    say "there is no backend for graphics cards beside the library now"
+    rm -f "$folder/lib/libggml-vulkan.so" "$folder/lib/libggml-cuda.so" "$folder/lib/libggml-rpc.so"
+    say "there is no backend for devices beside the library now"
     ;;
-vulkan | cuda)
-    backend=$(scripts/fetch-libllama.sh "$wanted")
-    # Complete at once: another build may use the folder.
-    ln "$backend/lib/libggml-$wanted.so" "$folder/lib/.libggml-$wanted.$$" 2>/dev/null ||
-        cp "$backend/lib/libggml-$wanted.so" "$folder/lib/.libggml-$wanted.$$"
-    mv -f "$folder/lib/.libggml-$wanted.$$" "$folder/lib/libggml-$wanted.so"
-    say "libggml-$wanted.so lies in $folder/lib"
-    ;;
-*) fail "there is no '$wanted': auto, vulkan, cuda or none" ;;
+vulkan | cuda) put "$wanted" ;;
+*) fail "there is no '$wanted': auto, vulkan, cuda, rpc or none" ;;
 esac
 build/chatbot --list-devices
 if [ "$wanted" = vulkan ] && ! has_library libvulkan.so.1; then
