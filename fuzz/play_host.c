@@ -5,8 +5,8 @@
 #include "fuzz.h"
 
 #include "host/classic_service.h"
-#include "host/fetch.h"
 #include "host/log.h"
+#include "host/pull.h"
 #include "host/serve.h"
 #include "host/stream_service.h"
 
@@ -25,7 +25,7 @@ const host_options play_options = {.n_predict = -1, .top_p = 1, .repeat_penalty 
 /* ---- what a worker has beside the streams --------------------------------------------------------------------------- */
 
 /* Nothing is fetched: a text that is played back has no model to change. */
-void fetch_start(fetch *fetch, const char *name, bool is_offline) {
+void pull_start(fetch *fetch, const char *name, bool is_offline) {
     (void)name;
     (void)is_offline;
     fetch->state = FETCH_FAILED;

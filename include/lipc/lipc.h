@@ -13,7 +13,7 @@
  *     lipc_stream_close(stream);
  *     lipc_client_close(client);
  *
- * Contents: conventions, errors, clients, streams (the modern channel), documents, and the guide's classic channel.
+ * Contents: conventions, errors, clients, streams (the modern channel), models by name, documents, and the guide's classic channel.
  *
  * Conventions
  *   Errors      Functions return 0 or a negative code of LIPC_ERROR_MAP. lipc_error_message() then says, in the calling
@@ -25,7 +25,7 @@
  *               end, and `struct_size` tells the library which fields you know. Structures that the library fills in grow the
  *               same way: the macros around the functions pass their size.
  *   Silence     The library never prints, exits, installs signal handlers or changes the locale. It reaps no child
- *               process except a host that it started itself. An attached client has one thread, which blocks all signals
+ *               process except a host, or one that fetches a model, that it started itself. An attached client has one thread, which blocks all signals
  *               and sleeps until the host's process ends.
  *   Processes   A handle belongs to the process that opened it; after fork() the child may only close it.
  *   Crashes     The model runs in a worker process, which the host replaces if it dies. Every answer then continues where it
@@ -461,6 +461,39 @@ LIPC_API int lipc_stream_attach(lipc_client *client, const char *id, uint64_t of
 /* Frees the handle. If this client owns the stream, its work stops and its place becomes free; if it only follows it, nothing
  * else changes. May be called before or after lipc_client_close. NULL is allowed. Cannot fail. */
 LIPC_API void lipc_stream_close(lipc_stream *stream);
+
+/* ==== Models by name ================================================================================================
+ *
+ * Fetches a model before a host is started with it, with progress and without a host. A running host fetches by itself what
+ * lipc_client_load names.
+ */
+typedef struct lipc_fetch_options {
+    uint32_t struct_size;  /* set by lipc_fetch_options_init */
+    int32_t offline;       /* 1: use the cache alone */
+    const char *host_path; /* the host program, which fetches, in a process of its own; NULL: `chatbot` next to this program, then
+                              on the PATH */
+} lipc_fetch_options;
+
+LIPC_API void lipc_fetch_options_init(lipc_fetch_options *options);
+
+typedef struct lipc_fetch_progress {
+    uint64_t download_bytes; /* how many bytes have come, */
+    uint64_t download_total; /* of how many; 0: not known yet */
+    uint64_t download_rate;  /* bytes that come in a second */
+} lipc_fetch_progress;
+
+/* Called in the waiting thread at least ten times a second, whether or not anything has come. Return 0 to keep waiting. */
+typedef int (*lipc_fetch_fn)(void *user_data, const lipc_fetch_progress *progress);
+
+/* Fetches a model into llama.cpp's cache, unless it is there, and writes the path of its file, the first one of several, into
+ * `path`. `name` is "hf://user/model", "hf://user/model:quant" or an address, as for lipc_client_load; the environment says where
+ * the hub and the cache are (HF_ENDPOINT, HF_TOKEN, LLAMA_CACHE). A download that was cancelled or killed is continued the next
+ * time; several processes that want the same file share one. `options` and `on_progress` may be NULL.
+ * Errors: INVALID (no such form of a name, an option, a path without room), NO_HOST (there is no host program), REFUSED (there is no
+ * such model), FAILED (it cannot be fetched; the message says why), CANCELLED (on_progress did not return 0; the process that
+ * fetched is gone), NO_MEMORY. */
+LIPC_API int lipc_model_fetch(const char *name, const lipc_fetch_options *options, lipc_fetch_fn on_progress, void *user_data,
+                              char *path, size_t path_size);
 
 /* ==== Documents ====================================================================================================
  *

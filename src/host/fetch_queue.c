@@ -1,8 +1,8 @@
 /* fetch_queue.c - see fetch_queue.h. */
 #include "fetch_queue.h"
 
-#include "fetch.h"
 #include "log.h"
+#include "pull.h"
 
 #include "../text/model_name.h"
 
@@ -82,7 +82,7 @@ answer *fetch_queue_next(fetch_queue *queue, int *error, const char **message) {
     if (!queue->is_fetching) {
         const char *name = queue->waiting[0]->load_name;
         log_line(LOG_LEVEL_INFO, "fetching %.*s", (int)model_name_shown(name), name);
-        fetch_start(&queue->fetch, name, queue->options->offline);
+        pull_start(&queue->fetch, name, queue->options->offline);
         queue->is_fetching = true;
     }
     if (fetch_look(&queue->fetch))

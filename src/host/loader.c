@@ -1,9 +1,9 @@
 /* loader.c - see loader.h. */
 #include "loader.h"
 
-#include "fetch.h"
 #include "log.h"
 #include "model_path.h"
+#include "pull.h"
 
 #include "../text/model_name.h"
 #include "../engine/llama/common/arguments.h"
@@ -261,7 +261,7 @@ static int open_engine(loader *loader, const char *path) {
 static int fetch_named(loader *loader, const char *name) {
     static fetch fetch; /* large */
     log_line(LOG_LEVEL_INFO, "fetching %.*s", (int)model_name_shown(name), name);
-    fetch_start(&fetch, name, loader->options->offline);
+    pull_start(&fetch, name, loader->options->offline);
     while (fetch.state == FETCH_RUNS && !on_interrupted(loader)) {
         if (fetch_look(&fetch)) show_fetch(loader, &fetch);
         plat_pause_ms(FETCH_LOOK_MS);
@@ -418,7 +418,7 @@ host_exit loader_check(const host_options *options) {
     char message[LOADER_MESSAGE_SIZE];
     const char *path = model_path_of(options);
     if (model_name_is_one(path)) {
-        fetch_start(&fetch, path, true);
+        pull_start(&fetch, path, true);
         for (; fetch.state == FETCH_RUNS; fetch_look(&fetch)) plat_pause_ms(FETCH_LOOK_MS);
         fetch_end(&fetch);
         if (fetch.state != FETCH_DONE) {

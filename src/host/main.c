@@ -4,11 +4,11 @@
  *     main ------------->  worker -> serve      with --no-supervise
  */
 #include "exit_codes.h"
-#include "fetch.h"
 #include "key_file.h"
 #include "loader.h"
 #include "log.h"
 #include "options.h"
+#include "pull.h"
 #include "supervise.h"
 #include "worker.h"
 
@@ -174,7 +174,7 @@ static host_exit act(int argc, char *argv[]) {
     if (is_told_at_once()) return HOST_EXIT_OK;
     log_open(parts.options.log_level);
     if (parts.options.rpc_server) return lend_devices();
-    if (parts.options.pull || parts.options.cache_list || parts.options.cache_remove) return fetch_run(&parts.options);
+    if (parts.options.pull || parts.options.cache_list || parts.options.cache_remove) return pull_run(&parts.options);
     if (parts.options.check) return loader_check(&parts.options);
     if (parts.options.api_key_file && !key_file_read(parts.options.api_key_file, &parts.options.api_key, message, sizeof message)) {
         log_line(LOG_LEVEL_ERROR, "%s", message);

@@ -1,5 +1,5 @@
-/* pull.c - see fetch.h: the process that fetches, for a host or for somebody at a terminal, and what lists and removes. */
-#include "fetch.h"
+/* pull.c - see pull.h. */
+#include "pull.h"
 
 #include "log.h"
 
@@ -20,6 +20,26 @@ typedef struct pull {
     uint64_t shown_ns;
     uint64_t n_shown;
 } pull;
+
+/* ---- for this host -------------------------------------------------------------------------------------------------- */
+
+static void log_what_it_says(bool is_trouble, const char *line) {
+    if (is_trouble) log_line(LOG_LEVEL_WARN, "fetching: %s", line);
+    else log_line(LOG_LEVEL_INFO, "%s", line);
+}
+
+void pull_start(fetch *fetch, const char *name, bool is_offline) {
+    char program[FETCH_PATH_SIZE], folder[FETCH_PATH_SIZE - 16];
+    if (plat_program_folder(folder, sizeof folder) < 0) {
+        *fetch = (struct fetch){.state = FETCH_FAILED};
+        snprintf(fetch->message, sizeof fetch->message, "cannot tell where this program lies: %s", plat_os_error());
+        return;
+    }
+    snprintf(program, sizeof program, "%s/chatbot", folder);
+    fetch_start(fetch, program, name, is_offline, log_what_it_says);
+}
+
+/* ---- the process that fetches --------------------------------------------------------------------------------------- */
 
 static volatile int stop_code; /* what asked the program to end; 0: nothing has. Written by on_stop alone */
 
@@ -100,7 +120,7 @@ static host_exit fetch_one(const host_options *options) {
     return end(options, result, path, message);
 }
 
-host_exit fetch_run(const host_options *options) {
+host_exit pull_run(const host_options *options) {
     char message[FETCH_MESSAGE_SIZE];
     if (options->cache_list) {
         if (models_list(stdout) == 0) log_line(LOG_LEVEL_INFO, "no models in the cache");

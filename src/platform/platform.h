@@ -304,6 +304,8 @@ size_t plat_child_read(plat_child *child, char *text, size_t size_bytes);
 bool plat_child_ended(plat_child *child, int *exit_code);
 /* Asks it to end. */
 void plat_child_stop(plat_child *child);
+/* Ends it. It is gone when plat_child_ended says so. */
+void plat_child_kill(plat_child *child);
 /* Lets go: it goes on. NULL allowed. */
 void plat_child_close(plat_child *child);
 

@@ -22,6 +22,10 @@ internal static unsafe class NativeMethods
     [UnmanagedFunctionPointer(CallingConvention.Cdecl)]
     internal delegate int OnStatus(void* userData, LipcHostStatus* status);
 
+    /// <summary>Is told how far a download is.</summary>
+    [UnmanagedFunctionPointer(CallingConvention.Cdecl)]
+    internal delegate int OnFetch(void* userData, LipcFetchProgress* progress);
+
     /// <summary>Is told each new state of an answer.</summary>
     [UnmanagedFunctionPointer(CallingConvention.Cdecl)]
     internal delegate int OnUpdate(void* userData, LipcClassicResult* update);
@@ -115,6 +119,13 @@ internal static unsafe class NativeMethods
 
     [DllImport(Library, EntryPoint = "lipc_stream_close", CallingConvention = CallingConvention.Cdecl)]
     internal static extern void StreamClose(IntPtr stream);
+
+    [DllImport(Library, EntryPoint = "lipc_fetch_options_init", CallingConvention = CallingConvention.Cdecl)]
+    internal static extern void FetchOptionsInit(LipcFetchOptions* options);
+
+    [DllImport(Library, EntryPoint = "lipc_model_fetch", CallingConvention = CallingConvention.Cdecl)]
+    internal static extern int ModelFetch(
+        byte* name, LipcFetchOptions* options, OnFetch onProgress, void* userData, byte* path, nuint pathSize);
 
     [DllImport(Library, EntryPoint = "lipc_classic_open", CallingConvention = CallingConvention.Cdecl)]
     internal static extern int ClassicOpen(byte* name, out LipcClassicHandle handle);

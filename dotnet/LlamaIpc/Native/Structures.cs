@@ -163,6 +163,24 @@ internal struct LipcToken
     internal ulong TimeNs;
 }
 
+/// <summary>How a model is fetched: <c>lipc_fetch_options</c>.</summary>
+[StructLayout(LayoutKind.Sequential)]
+internal unsafe struct LipcFetchOptions
+{
+    internal uint StructSize;
+    internal int Offline;
+    internal byte* HostPath;
+}
+
+/// <summary>How far a download is: <c>lipc_fetch_progress</c>.</summary>
+[StructLayout(LayoutKind.Sequential)]
+internal struct LipcFetchProgress
+{
+    internal ulong DownloadBytes;
+    internal ulong DownloadTotal;
+    internal ulong DownloadRate;
+}
+
 /// <summary>An answer, or as much of one as there is: <c>lipc_classic_result</c>.</summary>
 [StructLayout(LayoutKind.Sequential)]
 internal unsafe struct LipcClassicResult

@@ -135,12 +135,20 @@ bool plat_child_ended(plat_child *child, int *exit_code) {
     return child->has_ended;
 }
 
-void plat_child_stop(plat_child *child) {
+static void send(plat_child *child, int number) {
     if (child->has_ended) return;
     if (child->process >= 0)
-        syscall(SYS_pidfd_send_signal, child->process, SIGTERM, NULL, 0);
+        syscall(SYS_pidfd_send_signal, child->process, number, NULL, 0);
     else
-        kill(child->pid, SIGTERM);
+        kill(child->pid, number);
+}
+
+void plat_child_stop(plat_child *child) {
+    send(child, SIGTERM);
+}
+
+void plat_child_kill(plat_child *child) {
+    send(child, SIGKILL);
 }
 
 void plat_child_close(plat_child *child) {

@@ -181,6 +181,10 @@ void plat_child_stop(plat_child *child) {
     if (child->stop) SetEvent(child->stop);
 }
 
+void plat_child_kill(plat_child *child) {
+    if (child->process) TerminateProcess(child->process, PLAT_KILLED_CODE);
+}
+
 void plat_child_close(plat_child *child) {
     if (!child) return;
     if (child->stop) CloseHandle(child->stop);

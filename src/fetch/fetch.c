@@ -1,7 +1,5 @@
-/* fetch.c - see fetch.h: the side of the host. */
+/* fetch.c - see fetch.h: the side that waits for the model. */
 #include "fetch.h"
-
-#include "log.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -10,27 +8,26 @@
 #define PAUSES_MOST 1000 /* of a millisecond */
 #define STARTS_MOST 3
 
+static void say(const fetch *fetch, bool is_trouble, const char *line) {
+    if (fetch->say) fetch->say(is_trouble, line);
+}
+
 static void start(fetch *fetch) {
-    char program[FETCH_PATH_SIZE], folder[FETCH_PATH_SIZE - 16];
     fetch->state = FETCH_FAILED;
     fetch->said = FETCH_RUNS;
     fetch->n_line = 0;
     fetch->n_starts++;
-    if (plat_program_folder(folder, sizeof folder) < 0) {
-        snprintf(fetch->message, sizeof fetch->message, "cannot tell where this program lies: %s", plat_os_error());
-        return;
-    }
-    snprintf(program, sizeof program, "%s/chatbot", folder);
     const char *offline = fetch->is_offline ? "--offline" : NULL;
     const char *arguments[] = {"chatbot", "--pull", "--report", "--model", fetch->name, offline, NULL};
-    if (plat_child_start(program, arguments, PLAT_CHILD_UNHEARD, &fetch->child) == PLAT_OK)
+    if (plat_child_start(fetch->program, arguments, PLAT_CHILD_UNHEARD, &fetch->child) == PLAT_OK)
         fetch->state = FETCH_RUNS;
     else
-        snprintf(fetch->message, sizeof fetch->message, "cannot start %.300s to fetch the model: %s", program, plat_os_error());
+        snprintf(fetch->message, sizeof fetch->message, "cannot start %.300s to fetch the model: %s", fetch->program, plat_os_error());
 }
 
-void fetch_start(fetch *fetch, const char *name, bool is_offline) {
-    *fetch = (struct fetch){.is_offline = is_offline};
+void fetch_start(fetch *fetch, const char *program, const char *name, bool is_offline, fetch_say say) {
+    *fetch = (struct fetch){.is_offline = is_offline, .say = say};
+    snprintf(fetch->program, sizeof fetch->program, "%s", program);
     snprintf(fetch->name, sizeof fetch->name, "%s", name);
     start(fetch);
 }
@@ -47,7 +44,7 @@ static void take_line(fetch *fetch, const char *line) {
     if (says(line, "progress", &rest)) {
         sscanf(rest, "%" SCNu64 " %" SCNu64 " %" SCNu64, &fetch->n_done, &fetch->n_total, &fetch->per_second);
     } else if (says(line, "say", &rest)) {
-        log_line(LOG_LEVEL_INFO, "%s", rest);
+        say(fetch, false, rest);
     } else if (says(line, "path", &rest)) {
         snprintf(fetch->path, sizeof fetch->path, "%s", rest);
         fetch->said = FETCH_DONE;
@@ -55,7 +52,7 @@ static void take_line(fetch *fetch, const char *line) {
         snprintf(fetch->message, sizeof fetch->message, "%s", rest);
         fetch->said = line[0] == 'm' ? FETCH_MISSING : FETCH_FAILED;
     } else if (line[0]) {
-        log_line(LOG_LEVEL_WARN, "fetching: %s", line); /* what a library says that is about to fail */
+        say(fetch, true, line); /* of a library */
     }
 }
 
@@ -86,7 +83,7 @@ bool fetch_look(fetch *fetch) {
     fetch->state = fetch->said;
     if (fetch->said != FETCH_RUNS) return true;
     if (fetch->n_starts < STARTS_MOST) {
-        log_line(LOG_LEVEL_WARN, "the process that fetched the model was killed: another goes on with what has come");
+        say(fetch, true, "the process that fetched the model was killed: another goes on with what has come");
         start(fetch);
         return true;
     }
@@ -96,12 +93,9 @@ bool fetch_look(fetch *fetch) {
 }
 
 void fetch_end(fetch *fetch) {
-    uint64_t start_time;
     int code;
     if (!fetch->child) return;
-    int pid = plat_child_pid(fetch->child);
-    bool is_alive = !plat_child_ended(fetch->child, &code);
-    if (is_alive && plat_process_start_time(pid, &start_time) == PLAT_OK) plat_process_kill(pid, start_time);
+    if (!plat_child_ended(fetch->child, &code)) plat_child_kill(fetch->child);
     /* Not for ever: it may wait for a disk. */
     for (int i = 0; i < PAUSES_MOST && !plat_child_ended(fetch->child, &code); i++)
         plat_pause_ms(1);
