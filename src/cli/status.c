@@ -32,12 +32,14 @@ static void print_row(const char *label) {
 static void print_model(const lipc_host_status *status) {
     char parameters[FORMAT_SIZE], bytes[FORMAT_SIZE];
     print_row("model");
-    if (status->model[0])
+    if (!status->model[0])
+        printf("not loaded yet\n");
+    else if (status->n_parameters == 0) /* a server, or a text that is played back */
+        printf("%s, %d answer%s at a time\n", status->model, status->n_parallel, status->n_parallel == 1 ? "" : "s");
+    else
         printf("%s, %s parameters, %sB\n", status->model, format_amount(status->n_parameters, parameters),
                format_amount(status->model_bytes, bytes));
-    else
-        printf("not loaded yet\n");
-    if (!status->model[0]) return;
+    if (!status->model[0] || status->n_parameters == 0) return;
     print_row("context");
     printf("%d tokens for each answer (trained with %d), %d answer%s at a time, %d thread%s\n", status->n_ctx,
            status->n_ctx_trained, status->n_parallel, status->n_parallel == 1 ? "" : "s", status->n_threads,

@@ -205,11 +205,8 @@ static void on_remote_log(void *user_data, int level, const char *line) {
     log_line((log_level)level, "%s", line);
 }
 
-static int open_remote(loader *loader, engine_callbacks callbacks) {
-    const host_options *options = loader->options;
-    callbacks.on_news = on_news;
-    callbacks.on_log = on_remote_log;
-    const remote_engine_options engine_options = {
+static remote_engine_options remote_options(const host_options *options, const engine_callbacks *callbacks) {
+    return (remote_engine_options){
         .addresses = options->remote.items,
         .n_addresses = (size_t)options->remote.n_items,
         .model = options->remote_model,
@@ -219,10 +216,16 @@ static int open_remote(loader *loader, engine_callbacks callbacks) {
         .n_sequences = options->n_parallel > 0 ? options->n_parallel : options->n_streams + 1,
         .connect_timeout_s = options->remote_connect_s,
         .idle_timeout_s = options->remote_idle_s,
-        .callbacks = callbacks,
+        .callbacks = *callbacks,
     };
+}
+
+static int open_remote(loader *loader, engine_callbacks callbacks) {
+    callbacks.on_news = on_news;
+    callbacks.on_log = on_remote_log;
+    const remote_engine_options options = remote_options(loader->options, &callbacks);
     loader->model_path = ""; /* no file */
-    return remote_engine_open(&engine_options, &loader->engine, loader->message, sizeof loader->message);
+    return remote_engine_open(&options, &loader->engine, loader->message, sizeof loader->message);
 }
 
 static int open_kind(loader *loader, const char *path, const engine_callbacks *callbacks) {
@@ -413,8 +416,24 @@ void loader_close(loader *loader) {
     close_engine(loader);
 }
 
+/* No server is asked: one that is away now may be there later. */
+static host_exit check_remote(const host_options *options) {
+    char message[LOADER_MESSAGE_SIZE];
+    engine *engine;
+    const engine_callbacks callbacks = {.on_log = on_remote_log};
+    const remote_engine_options wanted = remote_options(options, &callbacks);
+    int error = remote_engine_open(&wanted, &engine, message, sizeof message);
+    if (error < 0)
+        log_line(LOG_LEVEL_ERROR, "%s", message);
+    else
+        printf("libcurl works here, and %s is asked when a request comes\n", options->remote.items[0]);
+    if (error == ENGINE_OK) engine_close(engine);
+    return loader_exit_code(error);
+}
+
 host_exit loader_check(const host_options *options) {
     static fetch fetch; /* large */
+    if (options->remote.n_items > 0) return check_remote(options);
     char message[LOADER_MESSAGE_SIZE];
     const char *path = model_path_of(options);
     if (model_name_is_one(path)) {

@@ -175,11 +175,11 @@ static host_exit act(int argc, char *argv[]) {
     log_open(parts.options.log_level);
     if (parts.options.rpc_server) return lend_devices();
     if (parts.options.pull || parts.options.cache_list || parts.options.cache_remove) return pull_run(&parts.options);
-    if (parts.options.check) return loader_check(&parts.options);
     if (parts.options.api_key_file && !key_file_read(parts.options.api_key_file, &parts.options.api_key, message, sizeof message)) {
         log_line(LOG_LEVEL_ERROR, "%s", message);
         return HOST_EXIT_USAGE;
     }
+    if (parts.options.check) return loader_check(&parts.options);
     return run();
 }
 

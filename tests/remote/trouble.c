@@ -383,6 +383,12 @@ static void check_options(void) {
     check_start_refused("http://me:pa55@127.0.0.1", good, "--api-key-file");
     check_start_refused("https://127.0.0.1/v1?key=pa55", good, "has no place");
     check_start_refused("http:///v1", good, "names no server");
+    test_host host;
+    host_start(&host, "checked", "--check", "--remote", "http://127.0.0.1:1", "--api-key-file", good, NULL);
+    host_expect_exit(&host, 0, SOON_MS);
+    char *said = host_out(&host);
+    CHECK_SAY(strstr(said, "http://127.0.0.1:1 is asked") != NULL, "%s", said);
+    free(said);
 }
 
 int main(void) {
