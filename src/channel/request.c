@@ -346,7 +346,7 @@ static bool read_request(const char *bytes, size_t n_bytes, request_view *view, 
         view->n_messages = 0; /* the old form's one message was the path */
         return check_load(&view->header, view->load_path, message);
     }
-    if (view->header.operation >= LIPC_OPERATION_SAVE) {
+    if (view->header.operation != LIPC_OPERATION_ANSWER) { /* a state is saved or restored */
         if (!view->state_path || view->header.flags & (LIPC_FLAG_RENDER | LIPC_FLAG_LOAD))
             return refuse(message, "a request to save or restore a state has the path of one, and does nothing else");
         if (!check_state_path(view->state_path, message)) return false;

@@ -102,6 +102,34 @@ static void check_round_trip(void) {
     }
 }
 
+/* A host must refuse this copy of a request to save a state, and say why. */
+static void check_state_lie(const char *bytes, size_t n_bytes, const char *word) {
+    request_view view;
+    CHECK_INT(request_read(bytes, n_bytes, &view, message), ==, LIPC_E_REFUSED);
+    CHECK_SAY(strstr(message, word), "'%s' does not say '%s'", message, word);
+}
+
+/* `request` saves, and has one message: the path is the second and last item. */
+static void check_state_lies(const lipc_request *request) {
+    size_t n_bytes, n_item = sizeof(lipc_request_item) + (strlen(request->save_path) + 8) / 8 * 8;
+    char *bytes = encode(request, &n_bytes);
+    lipc_request_header *header = (void *)bytes;
+    char *longer = malloc(n_bytes + n_item), *path = bytes + n_bytes - n_item + sizeof(lipc_request_item);
+    path[0] = 'x';
+    check_state_lie(bytes, n_bytes, "absolute");
+    path[0] = '/';
+    header->operation = LIPC_OPERATION_LOAD;
+    check_state_lie(bytes, n_bytes, "a state's path in a request for an answer");
+    header->operation = LIPC_OPERATION_SAVE;
+    header->n_items = 3;
+    header->n_bytes = (uint32_t)(n_bytes + n_item);
+    memcpy(longer, bytes, n_bytes);
+    memcpy(longer + n_bytes, bytes + n_bytes - n_item, n_item);
+    check_state_lie(longer, n_bytes + n_item, "more than one path");
+    free(longer);
+    free(bytes);
+}
+
 static void check_state_forms(void) {
     request_view view;
     size_t n_bytes;
@@ -117,11 +145,13 @@ static void check_state_forms(void) {
     ((lipc_request_header *)(void *)bytes)->flags = 0;
     ((lipc_request_header *)(void *)bytes)->operation = LIPC_OPERATION_RESTORE; /* with a message */
     CHECK_INT(request_read(bytes, n_bytes, &view, message), ==, LIPC_E_REFUSED);
+    CHECK_SAY(strstr(message, "one item"), "%s", message);
     ((lipc_request_header *)(void *)bytes)->operation = LIPC_OPERATION_ANSWER;
     CHECK_INT(request_read(bytes, n_bytes, &view, message), ==, LIPC_E_REFUSED);
     ((lipc_request_header *)(void *)bytes)->operation = LIPC_OPERATION_RESTORE + 1;
     CHECK_INT(request_read(bytes, n_bytes, &view, message), ==, LIPC_E_REFUSED);
     free(bytes);
+    check_state_lies(&request);
     request.save_path = NULL;
     request.restore_path = "C:\\states\\ü";
     request.n_messages = 0;
@@ -308,7 +338,7 @@ static void check_edges(void) {
     REFUSE("absolute", LOAD(""));
     REFUSE("the model's path, load_path, is not valid UTF-8", LOAD("/\xff"));
     REFUSE("priority", LOAD("/"); request.priority = 101);
-    REFUSE("nothing else", request.load_path = "/"); /* beside a message */
+    REFUSE("to load a model has a path, load_path,", request.load_path = "/"); /* beside a message */
     REFUSE("nothing else", LOAD(path); request.grammar = "g");
     REFUSE("nothing else", LOAD(path); request.stops = &(const char *){"s"}; request.n_stops = 1);
     REFUSE("nothing else", LOAD(path); request.document = "{}");
@@ -330,7 +360,7 @@ static void check_edges(void) {
     REFUSE("absolute", request.save_path = "file");
     REFUSE("UTF-8", RESTORE("/\xff"));
     REFUSE("UTF-8", request.save_path = "/\xff");
-    REFUSE("nothing else", request.restore_path = "/"); /* beside a message */
+    REFUSE("to restore a state has a path, restore_path,", request.restore_path = "/"); /* beside a message */
     REFUSE("nothing else", RESTORE("/"); request.save_path = "/");
     REFUSE("nothing else", RESTORE("/"); request.load_path = "/");
     REFUSE("nothing else", request.save_path = "/"; request.load_path = "/"; request.n_messages = 0);
