@@ -153,7 +153,7 @@ typedef struct lipc_host_status {
     uint64_t response_size;  /* the most bytes an answer can have; valid before the host is ready */
     char model[128];         /* a description of the model */
     char host_version[16];
-    char model_path[1024];   /* absolute path of the model or of the replayed text; "" if it is unknown or too long */
+    char model_path[1024];   /* absolute path of the model or of the replayed text; "" if it is unknown or too long, or there is none (--remote) */
     int32_t is_asleep;       /* 1: READY, but without the model in memory (chatbot --sleep-idle): the next request loads it, and
                                 then the state is LOADING for a while */
     int32_t reserved;

@@ -23,11 +23,11 @@ static const option_spec options_specs[] = {
      "no model: replays the text or script in FILE", false, 0, NULL},
     {NULL, "--rate", NULL, "R", NULL, OPTION_REAL, FIELD(replay_rate), 0, 1e6, "0",
      "tokens per second of --replay; 0: as fast as possible", false, 0, NULL},
-    {NULL, "--remote", NULL, "URL", NULL, OPTION_TEXTS, FIELD(remote), 0, OPTION_TEXTS_MAX, NULL,
+    {NULL, "--remote", NULL, "URL", "LIPC_REMOTE", OPTION_TEXTS, FIELD(remote), 0, OPTION_TEXTS_MAX, NULL,
      "no model: asks a server that has OpenAI's protocol", false, 0, NULL},
-    {NULL, "--remote-model", NULL, "NAME", NULL, OPTION_TEXT, FIELD(remote_model), 0, 0, NULL,
+    {NULL, "--remote-model", NULL, "NAME", "LIPC_REMOTE_MODEL", OPTION_TEXT, FIELD(remote_model), 0, 0, NULL,
      "which of that server's models", 2, 0, NULL},
-    {NULL, "--api-key-file", NULL, "FILE", NULL, OPTION_FILE, FIELD(api_key_file), 0, 0, NULL,
+    {NULL, "--api-key-file", NULL, "FILE", "LIPC_API_KEY_FILE", OPTION_FILE, FIELD(api_key_file), 0, 0, NULL,
      "the key for --remote, in a file's first line", 2, 0, NULL},
     {NULL, "--remote-ca", NULL, "FILE", NULL, OPTION_FILE, FIELD(remote_ca), 0, 0, NULL,
      "certificates to trust in place of the system's, PEM", 2, 0, NULL},
@@ -157,12 +157,21 @@ static bool name_model(host_options *options, const char *before, char *message,
     return false;
 }
 
+/* Servers of the command line take the place of the environment's, as with all options, and do not stand behind them. */
+static void prefer_line(option_texts *texts, int n_environment) {
+    if (texts->n_items == n_environment) return;
+    texts->n_items -= n_environment;
+    memmove(texts->items, texts->items + n_environment, (size_t)texts->n_items * sizeof *texts->items);
+}
+
 static bool read_all(const option_table *table, int argc, char *const argv[], host_options *options, char *message, size_t message_size) {
     if (!options_environment(&options_table, OPTIONS_NO_COMMAND, options, message, message_size)) return false;
     if (!name_model(options, options->model_path, message, message_size)) return false;
     const char *before = options->model_path;
-    return options_parse(table, OPTIONS_NO_COMMAND, argc, argv, options, NULL, message, message_size) &&
-           name_model(options, before, message, message_size);
+    int n_servers = options->remote.n_items;
+    if (!options_parse(table, OPTIONS_NO_COMMAND, argc, argv, options, NULL, message, message_size)) return false;
+    prefer_line(&options->remote, n_servers);
+    return name_model(options, before, message, message_size);
 }
 
 bool host_options_parse(int argc, char *const argv[], const option_others *others, host_options *options, char *message,

@@ -249,6 +249,9 @@ static void check_refusals(lipc_client *client) {
     check_refused(client, "{\"messages\":[{}],\"reasoning_budget_tokens\":5}", "'reasoning_budget_tokens'");
     check_refused(client, "{\"messages\":[]}", "'messages'");
     check_refused(client, "{}", "no messages");
+    request = request_of("hello");
+    request.save_path = "/tmp/lipc-no-state";
+    check_fails(submit(client, &request), LIPC_E_REFUSED, "", "");
     lipc_stream *stream;
     CHECK_LIPC(lipc_client_load(client, "/nowhere/model.gguf", &stream), LIPC_E_OK);
     check_fails(stream, LIPC_E_REFUSED, "", "--remote");

@@ -85,6 +85,17 @@ int main(void) {
     for (size_t i = 0; i < sizeof variables / sizeof variables[0]; i++)
         unsetenv(variables[i]);
 
+    test_step("servers of the environment, or those of the command line, in their order");
+    setenv("LIPC_REMOTE", "http://env", 1);
+    CHECK_SAY(PARSE("--seed", "1"), "%s", message);
+    CHECK_INT(options.remote.n_items, ==, 1);
+    CHECK_TEXT(options.remote.items[0], "http://env");
+    CHECK_SAY(PARSE("--remote", "http://a", "--remote=http://b"), "%s", message);
+    CHECK_INT(options.remote.n_items, ==, 2);
+    CHECK_TEXT(options.remote.items[0], "http://a");
+    CHECK_TEXT(options.remote.items[1], "http://b");
+    unsetenv("LIPC_REMOTE");
+
     test_step("a variable by its old name; by its new one first");
     setenv("LIPC_SLOTS", "3", 1);
     CHECK(PARSE("--seed", "1"));
