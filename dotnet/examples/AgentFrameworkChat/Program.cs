@@ -1,30 +1,27 @@
-// An agent of the Microsoft Agent Framework over a local model, with a function of this program as its tool.
-//   AgentFrameworkChat "How warm is it in Oslo?" [HOST'S OPTION...], such as -m my-model.gguf
+// An agent of the Microsoft Agent Framework over a local model, with a function of this program as its tool. The built-in model
+// can do it.
+//   AgentFrameworkChat ["What is 12*7?" [HOST'S OPTION...]], such as -m my-model.gguf
 using System.ComponentModel;
+using System.Data;
 using LlamaIpc;
 using Microsoft.Agents.AI;
 using Microsoft.Extensions.AI;
 
-if (args.Length == 0)
-{
-    Console.Error.WriteLine("usage: AgentFrameworkChat QUESTION [HOST'S OPTION...]");
-    return 2;
-}
-await using LlamaClient llama = await LlamaClient.ConnectAsync(new LlamaClientOptions { HostArguments = args[1..] });
+string question = args.Length > 0 ? args[0] : "What is 12*7?";
+await using LlamaClient llama = await LlamaClient.ConnectAsync(
+    new LlamaClientOptions { HostArguments = ["--temp", "0", .. args.Skip(1)] });
 
-[Description("Tells how warm it is in a city, in degrees Celsius.")]
-static double GetTemperature(string city)
+[Description("Works out an arithmetic expression.")]
+static string Calculate(string expression)
 {
-    Console.WriteLine($"[get_temperature: {city}]");
-    return city == "Oslo" ? -3 : 18;
+    Console.WriteLine($"[calculate: {expression}]");
+    using DataTable table = new();
+    return $"{table.Compute(expression, null)}";
 }
 
-AIAgent agent = llama.AsIChatClient().AsAIAgent(
-    instructions: "You answer in one sentence.",
-    tools: [AIFunctionFactory.Create(GetTemperature, "get_temperature")]);
-await foreach (AgentResponseUpdate update in agent.RunStreamingAsync(args[0]))
+AIAgent agent = llama.AsIChatClient().AsAIAgent(tools: [AIFunctionFactory.Create(Calculate, "calculate")]);
+await foreach (AgentResponseUpdate update in agent.RunStreamingAsync(question))
 {
     Console.Write(update.Text);
 }
 Console.WriteLine();
-return 0;

@@ -1,34 +1,32 @@
-// Semantic Kernel over a local model: a question whose answer needs a function of this program.
-//   SemanticKernelChat "How warm is it in Oslo?" [HOST'S OPTION...], such as -m my-model.gguf
+// Semantic Kernel over a local model: a question whose answer needs a function of this program. The built-in model can do it.
+//   SemanticKernelChat ["What is 12*7?" [HOST'S OPTION...]], such as -m my-model.gguf
 using System.ComponentModel;
+using System.Data;
 using LlamaIpc;
 using Microsoft.Extensions.AI;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.SemanticKernel;
 
-if (args.Length == 0)
-{
-    Console.Error.WriteLine("usage: SemanticKernelChat QUESTION [HOST'S OPTION...]");
-    return 2;
-}
-await using LlamaClient llama = await LlamaClient.ConnectAsync(new LlamaClientOptions { HostArguments = args[1..] });
+string question = args.Length > 0 ? args[0] : "What is 12*7?";
+await using LlamaClient llama = await LlamaClient.ConnectAsync(
+    new LlamaClientOptions { HostArguments = ["--temp", "0", .. args.Skip(1)] });
 
 IKernelBuilder builder = Kernel.CreateBuilder();
 builder.Services.AddChatClient(llama.AsIChatClient()).UseKernelFunctionInvocation();
-builder.Plugins.AddFromType<Weather>();
+builder.Plugins.AddFromType<Calculator>();
 Kernel kernel = builder.Build();
 
 PromptExecutionSettings settings = new() { FunctionChoiceBehavior = FunctionChoiceBehavior.Auto() };
-Console.WriteLine(await kernel.InvokePromptAsync("{{$question}}", new KernelArguments(settings) { ["question"] = args[0] }));
-return 0;
+Console.WriteLine(await kernel.InvokePromptAsync("{{$question}}", new KernelArguments(settings) { ["question"] = question }));
 
-internal sealed class Weather
+internal sealed class Calculator
 {
-    [KernelFunction("get_temperature")]
-    [Description("Tells how warm it is in a city, in degrees Celsius.")]
-    public double GetTemperature(string city)
+    [KernelFunction("calculate")]
+    [Description("Works out an arithmetic expression.")]
+    public string Calculate(string expression)
     {
-        Console.WriteLine($"[get_temperature: {city}]");
-        return city == "Oslo" ? -3 : 18;
+        Console.WriteLine($"[calculate: {expression}]");
+        using DataTable table = new();
+        return $"{table.Compute(expression, null)}";
     }
 }
