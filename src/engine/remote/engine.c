@@ -29,7 +29,7 @@
 #define DOWN_NS 10000000000u      /* for so long a server that failed is not asked first */
 #define REFUSAL_MOST ((size_t)8192)
 #define BYTES_IN_STEP ((size_t)65536) /* of one answer: nobody holds the others up */
-#define ADDRESS_MOST 1000
+#define ADDRESS_MOST 256           /* bytes: a message has room for it and a sentence */
 #define NOT_DUE UINT64_MAX
 #define TOKEN_UNKNOWN (-1)
 
@@ -494,6 +494,7 @@ static void collect_facts(struct remote_engine *remote) {
     engine_model_facts *facts = &remote->base.facts;
     const remote_engine_options *options = &remote->options;
     snprintf(facts->description, sizeof facts->description, "%s at %s", options->model ? options->model : "a model", options->addresses[0]);
+    facts->description[utf8_whole_prefix(facts->description, strlen(facts->description))] = 0;
     snprintf(facts->template_name, sizeof facts->template_name, "the server's");
     facts->n_progress = facts->n_sequences;
     facts->n_threads = 1;
