@@ -2,7 +2,9 @@
 # deb.sh - builds the Debian packages into build/packages: chatbot, liblipc1, liblipc-dev and llamaipc.
 set -eu
 cd "$(dirname "$0")/.."
-command -v dpkg-shlibdeps >/dev/null || { echo "make deb needs dpkg-dev: apt-get install dpkg-dev" >&2; exit 1; }
+for tool in dpkg-shlibdeps file; do
+    command -v $tool >/dev/null || { echo "make deb needs $tool: apt-get install dpkg-dev file" >&2; exit 1; }
+done
 out=$PWD/build/packages
 scripts/build.sh release chatbot lipc lipc_static llamaipc cli manual
 mkdir -p "$out"

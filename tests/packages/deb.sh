@@ -8,7 +8,7 @@ fail() {
     echo "deb: $*" >&2
     exit 1
 }
-for tool in dpkg-shlibdeps dpkg-deb cpack; do
+for tool in dpkg-shlibdeps dpkg-deb cpack file; do
     command -v $tool >/dev/null || { echo "deb: skipped: no $tool"; exit 77; }
 done
 work=$(mktemp -d)
