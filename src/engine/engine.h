@@ -273,6 +273,8 @@ typedef struct remote_engine_options {
     int32_t n_sequences;
     int32_t connect_timeout_s;
     int32_t idle_timeout_s;   /* a server that sends nothing for so long has failed */
+    engine *last_resort;      /* NULL: none. It makes the answers that no server begins, and is closed with this one, also if opening this
+                                 one fails. What a request points to must then live until its answer ends */
     engine_callbacks callbacks; /* with on_news */
 } remote_engine_options;
 

@@ -220,17 +220,22 @@ static remote_engine_options remote_options(const host_options *options, const e
     };
 }
 
-static int open_remote(loader *loader, engine_callbacks callbacks) {
+/* With the model at `path` as the last resort, if that is wanted. */
+static int open_remote(loader *loader, const char *path, engine_callbacks callbacks) {
+    int error = loader->options->remote_fallback ? open_model(loader, path, &callbacks) : ENGINE_OK;
+    if (error < 0) return error;
     callbacks.on_news = on_news;
     callbacks.on_log = on_remote_log;
-    const remote_engine_options options = remote_options(loader->options, &callbacks);
-    loader->model_path = ""; /* no file */
+    remote_engine_options options = remote_options(loader->options, &callbacks);
+    options.last_resort = loader->engine;
+    loader->engine = NULL;
+    loader->model_path = ""; /* not what answers */
     return remote_engine_open(&options, &loader->engine, loader->message, sizeof loader->message);
 }
 
 static int open_kind(loader *loader, const char *path, const engine_callbacks *callbacks) {
     if (loader->options->replay_path) return open_replay(loader, callbacks);
-    return is_remote(loader) ? open_remote(loader, *callbacks) : open_model(loader, path, callbacks);
+    return is_remote(loader) ? open_remote(loader, path, *callbacks) : open_model(loader, path, callbacks);
 }
 
 /* `path` is the model's; a replay has its own, a remote engine none. Nothing keeps it. */
@@ -401,7 +406,8 @@ int loader_wake(loader *loader) {
 
 int loader_open_first(loader *loader) {
     const char *model = current_model(loader);
-    int error = !is_remote(loader) && model_name_is_one(model) ? fetch_named(loader, model) : ENGINE_OK;
+    bool needs_model = !is_remote(loader) || loader->options->remote_fallback;
+    int error = needs_model && model_name_is_one(model) ? fetch_named(loader, model) : ENGINE_OK;
     if (error == ENGINE_OK) error = open_to_serve(loader, current_model(loader));
     if (error == ENGINE_OK) {
         loader->is_serving = true;

@@ -29,6 +29,8 @@ static const option_spec options_specs[] = {
      "which of that server's models", 2, 0, NULL},
     {NULL, "--api-key-file", NULL, "FILE", "LIPC_API_KEY_FILE", OPTION_FILE, FIELD(api_key_file), 0, 0, NULL,
      "the key for --remote, in a file's first line", 2, 0, NULL},
+    {NULL, "--remote-fallback", NULL, NULL, NULL, OPTION_FLAG, FIELD(remote_fallback), 0, 0, NULL,
+     "what no server begins to answer, the model of -m does", 2, 0, NULL},
     {NULL, "--remote-ca", NULL, "FILE", NULL, OPTION_FILE, FIELD(remote_ca), 0, 0, NULL,
      "certificates to trust in place of the system's, PEM", 2, 0, NULL},
     {NULL, "--remote-connect-timeout", NULL, "S", NULL, OPTION_INTEGER, FIELD(remote_connect_s), 1, 3600, "10",

@@ -34,6 +34,7 @@ typedef struct host_options {
     const char *remote_model;  /* NULL: the servers' only one */
     const char *remote_ca;     /* NULL: the system's certificates */
     int32_t remote_connect_s, remote_idle_s; /* time-outs */
+    bool remote_fallback;      /* the model answers what no server begins */
     const char *api_key_file;  /* NULL: no key */
     const char *api_key;       /* what is in it (key_file.h); NULL: none. Not of the table */
     const char *chat_template;        /* NULL: the model's own. Points into argv or the environment, as the next ones */

@@ -306,6 +306,39 @@ static void check_failover(const test_server *server) {
     end_host(&host, &segment);
 }
 
+/* The embedded model answers what no server begins, and nothing else. */
+static void check_last_resort(const test_server *server) {
+    test_host host;
+    test_step("a model as the last resort");
+    segment segment = host_ready(&host, "resort", (const char *const[]){"--remote", server->address, "--remote-fallback", "-t", "1", "--repeatable",
+                                                                       "--temp", "0", NULL});
+    lipc_client *client = client_of("resort");
+    check_text(ask(client, "[ok]"), "ok", LIPC_END_TURN);
+    check_fails(ask(client, "[cut]"), LIPC_E_FAILED, "first", "the answer breaks off");
+    check_fails(ask(client, "[400]"), LIPC_E_REFUSED, "", "status 400");
+    lipc_stream *streams[5]; /* more than are made at a time: here and there */
+    for (int i = 0; i < 5; i++) streams[i] = ask(client, "[no such play]");
+    reading first = read_to_end(streams[0]);
+    CHECK_SAY(first.code == LIPC_E_OK && first.n_bytes > 0, "%s: %s", lipc_error_name(first.code), lipc_error_message());
+    CHECK_INT(progress_of(streams[0]).end, ==, LIPC_END_TURN);
+    CHECK(progress_of(streams[0]).n_prompt > 0);
+    for (int i = 1; i < 5; i++) check_text(streams[i], first.text, LIPC_END_TURN);
+    lipc_stream_close(streams[0]);
+    lipc_request request = request_of("[no such play]");
+    request.ignore_eos = 1;
+    streams[0] = submit(client, &request);
+    free(first.text);
+    first = (reading){0};
+    read_until(streams[0], &first, 10);
+    lipc_stream_cancel(streams[0]);
+    while (read_some(streams[0], soon(), &first)) {}
+    CHECK_INT(first.code, ==, LIPC_E_CANCELLED);
+    free(first.text);
+    lipc_stream_close(streams[0]);
+    lipc_client_close(client);
+    end_host(&host, &segment);
+}
+
 /* ---- the key -------------------------------------------------------------------------------------------------------------- */
 
 static const char the_key[] = "sk-not-for-anybodys-eyes-1234567890";
@@ -407,6 +440,7 @@ int main(void) {
     end_host(&host, &segment);
     check_time_out(server);
     check_failover(server);
+    check_last_resort(server);
     check_key();
     check_options();
     server_stop(server);

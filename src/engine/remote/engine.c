@@ -4,7 +4,8 @@
  * A token here is a piece of the answer as it came in one event: most servers send one token in each, but nobody has to. Its id
  * is -1, since the vocabulary is the server's.
  *
- * What was never begun is asked again, of the next server if there are several. What was begun ends if it breaks: no server can
+ * What was never begun is asked again, of the next server if there are several, and in the end of the last resort, if there is one.
+ * What was begun ends if it breaks: no server can
  * be told to go on at a certain token, and neither can a worker that takes over from a dead one.
  */
 #include "../engine.h"
@@ -46,6 +47,9 @@ struct answer {
     json_writer refusal; /* what came in place of an answer */
     int32_t n_predict, n_tokens;
     uint64_t admitted_ns, first_token_ns;
+    bool is_handed_over;    /* to the last resort */
+    int local;              /* its sequence there; negative: it waits for a free one */
+    engine_request request; /* for the last resort */
 };
 
 struct server {
@@ -62,6 +66,8 @@ struct remote_engine {
     struct answer *answers;
     struct server *servers;
     size_t n_servers;
+    int *by_local; /* the answer that each sequence of the last resort makes */
+    int n_local;   /* how many it makes now */
 };
 
 /* ---- words ------------------------------------------------------------------------------------------------------------ */
@@ -176,6 +182,7 @@ static int remote_admit(engine *engine, const engine_request *request, int *sequ
     answer->is_running = true;
     answer->n_predict = request->n_predict;
     answer->admitted_ns = now_ns;
+    answer->request = *request;
     *sequence = number;
     return ENGINE_OK;
 }
@@ -251,6 +258,49 @@ static engine_end end_transfer(struct remote_engine *remote, struct answer *answ
          result->has_failed ? result->message : "the stream is empty");
     bool is_hopeless = result->is_hopeless || result->has_timed_out;
     return ask_again(remote, answer, is_hopeless, head->retry_after_s) ? ENGINE_END_NONE : ENGINE_END_FAILED;
+}
+
+/* ---- the last resort --------------------------------------------------------------------------------------------------- */
+
+/* Whether it makes an answer that no server has begun. The message says why none has. */
+static bool hand_over(struct remote_engine *remote, struct answer *answer) {
+    if (!remote->options.last_resort || answer->has_begun || answer->is_handed_over) return false;
+    size_t n = strlen(remote->base.message);
+    snprintf(remote->base.message + n, sizeof remote->base.message - n, "; the model here answers");
+    log_message(remote, 1);
+    transfer_drop(answer->transfer);
+    answer->transfer = NULL;
+    answer->is_handed_over = true;
+    answer->local = -1;
+    return true;
+}
+
+static engine_end begin_local(struct remote_engine *remote, struct answer *answer) {
+    engine *local = remote->options.last_resort;
+    int error = engine_admit(local, &answer->request, &answer->local);
+    if (error == ENGINE_OK) {
+        remote->by_local[answer->local] = (int)(answer - remote->answers);
+        remote->n_local++;
+        return ENGINE_END_NONE;
+    }
+    answer->local = -1;
+    if (error == ENGINE_E_BUSY) return ENGINE_END_NONE;
+    say(remote, "%s", local->message);
+    return error == ENGINE_E_NO_MEMORY ? ENGINE_END_FAILED : ENGINE_END_REFUSED;
+}
+
+static size_t step_local(struct remote_engine *remote, engine_progress *progress) {
+    engine *local = remote->options.last_resort;
+    size_t n_moved = remote->n_local > 0 ? engine_step(local, progress) : 0;
+    for (size_t i = 0; i < n_moved; i++) {
+        engine_progress *entry = &progress[i];
+        entry->sequence = remote->by_local[entry->sequence];
+        if (entry->end == ENGINE_END_NONE) continue;
+        if (entry->end == ENGINE_END_FAILED || entry->end == ENGINE_END_REFUSED) say(remote, "%s", local->message);
+        remote->answers[entry->sequence].is_running = false;
+        remote->n_local--;
+    }
+    return n_moved;
 }
 
 /* ---- stepping -------------------------------------------------------------------------------------------------------------- */
@@ -341,19 +391,23 @@ static bool advance(struct remote_engine *remote, int sequence, bool is_interrup
         entry->end = ENGINE_END_CANCELLED;
     } else if (answer->n_predict == 0) {
         entry->end = ENGINE_END_LIMIT;
+    } else if (answer->is_handed_over) {
+        entry->end = begin_local(remote, answer);
     } else if (answer->transfer) {
         entry->end = read_on(remote, answer, entry);
     } else if (!ask(remote, answer)) {
         entry->end = fail(remote, answer, ENGINE_END_FAILED, "not enough memory to ask again", "");
     }
+    if (entry->end == ENGINE_END_FAILED && hand_over(remote, answer)) entry->end = ENGINE_END_NONE;
     count(answer, plat_clock_ns(), entry);
     if (entry->end != ENGINE_END_NONE) let_go(answer, entry->end);
     return entry->has_token || entry->end != ENGINE_END_NONE;
 }
 
-static uint64_t due_ns(const struct answer *answer) {
-    if (!answer->is_running) return NOT_DUE;
+static uint64_t due_ns(const struct remote_engine *remote, const struct answer *answer) {
+    if (!answer->is_running || (answer->is_handed_over && answer->local >= 0)) return NOT_DUE;
     if (answer->is_cancelled || answer->n_predict == 0) return 0;
+    if (answer->is_handed_over) return remote->n_local < remote->options.last_resort->facts.n_sequences ? 0 : NOT_DUE;
     if (!answer->transfer) return answer->again_ns;
     return transfer_has_news(answer->transfer) ? 0 : NOT_DUE;
 }
@@ -364,17 +418,19 @@ static size_t remote_step(engine *engine, engine_progress *progress) {
     uint64_t now_ns = plat_clock_ns();
     size_t n_moved = 0;
     for (int s = 0; s < engine->facts.n_sequences; s++) {
-        bool is_due = due_ns(&remote->answers[s]) <= now_ns || (is_interrupted && remote->answers[s].is_running);
+        struct answer *answer = &remote->answers[s];
+        bool is_elsewhere = answer->is_handed_over && answer->local >= 0;
+        bool is_due = due_ns(remote, answer) <= now_ns || (is_interrupted && answer->is_running && !is_elsewhere);
         if (is_due) n_moved += advance(remote, s, is_interrupted, &progress[n_moved]);
     }
-    return n_moved;
+    return n_moved + step_local(remote, progress + n_moved);
 }
 
 static uint64_t remote_next_step_ns(const engine *engine) {
     const struct remote_engine *remote = (const struct remote_engine *)engine;
-    uint64_t next_ns = NOT_DUE;
+    uint64_t next_ns = remote->n_local > 0 ? engine_next_step_ns(remote->options.last_resort) : NOT_DUE;
     for (int s = 0; s < engine->facts.n_sequences && next_ns > 0; s++) {
-        uint64_t due = due_ns(&remote->answers[s]);
+        uint64_t due = due_ns(remote, &remote->answers[s]);
         if (due < next_ns) next_ns = due;
     }
     return next_ns;
@@ -383,7 +439,9 @@ static uint64_t remote_next_step_ns(const engine *engine) {
 static void remote_cancel(engine *engine, int sequence) {
     struct remote_engine *remote = (struct remote_engine *)engine;
     if (sequence < 0 || sequence >= engine->facts.n_sequences) return;
-    remote->answers[sequence].is_cancelled = remote->answers[sequence].is_running;
+    struct answer *answer = &remote->answers[sequence];
+    if (answer->is_running && answer->is_handed_over && answer->local >= 0) engine_cancel(remote->options.last_resort, answer->local);
+    else answer->is_cancelled = answer->is_running;
 }
 
 /* ---- opening and closing ----------------------------------------------------------------------------------------------------- */
@@ -396,8 +454,10 @@ static void remote_close(engine *engine) {
         free(remote->servers[i].address);
         free(remote->servers[i].target);
     }
+    engine_close(remote->options.last_resort);
     free(remote->servers);
     free(remote->answers);
+    free(remote->by_local);
     free(remote->key);
     free(remote);
 }
@@ -496,7 +556,7 @@ static void collect_facts(struct remote_engine *remote) {
     snprintf(facts->description, sizeof facts->description, "%s at %s", options->model ? options->model : "a model", options->addresses[0]);
     facts->description[utf8_whole_prefix(facts->description, strlen(facts->description))] = 0;
     snprintf(facts->template_name, sizeof facts->template_name, "the server's");
-    facts->n_progress = facts->n_sequences;
+    facts->n_progress = facts->n_sequences + (options->last_resort ? options->last_resort->facts.n_progress : 0);
     facts->n_threads = 1;
     facts->counts_prompt_last = true;
 }
@@ -505,6 +565,7 @@ int remote_engine_open(const remote_engine_options *options, engine **result, ch
     *result = NULL;
     struct remote_engine *remote = calloc(1, sizeof *remote);
     if (!remote) {
+        engine_close(options->last_resort);
         snprintf(message, message_size, "not enough memory for the engine");
         return ENGINE_E_NO_MEMORY;
     }
@@ -514,7 +575,8 @@ int remote_engine_open(const remote_engine_options *options, engine **result, ch
     collect_facts(remote);
     remote->answers = calloc((size_t)remote->base.facts.n_sequences, sizeof *remote->answers);
     remote->key = options->key ? strdup(options->key) : NULL;
-    int error = remote->answers && (remote->key || !options->key) ? open_servers(remote) : out_of_memory(remote);
+    remote->by_local = calloc(options->last_resort ? (size_t)options->last_resort->facts.n_sequences : 1, sizeof *remote->by_local);
+    int error = remote->answers && remote->by_local && (remote->key || !options->key) ? open_servers(remote) : out_of_memory(remote);
     if (error == ENGINE_OK) error = open_network(remote);
     if (error < 0) {
         snprintf(message, message_size, "%s", remote->base.message);
