@@ -275,6 +275,7 @@ static bool hand_over(struct remote_engine *remote, struct answer *answer) {
     return true;
 }
 
+/* There is a free sequence: the answer is due only then. */
 static engine_end begin_local(struct remote_engine *remote, struct answer *answer) {
     engine *local = remote->options.last_resort;
     int error = engine_admit(local, &answer->request, &answer->local);
@@ -284,7 +285,6 @@ static engine_end begin_local(struct remote_engine *remote, struct answer *answe
         return ENGINE_END_NONE;
     }
     answer->local = -1;
-    if (error == ENGINE_E_BUSY) return ENGINE_END_NONE;
     say(remote, "%s", local->message);
     return error == ENGINE_E_NO_MEMORY ? ENGINE_END_FAILED : ENGINE_END_REFUSED;
 }
