@@ -82,7 +82,7 @@ public class ClientTests
     [LimitedFact]
     public async Task Never_starting_a_host_fails_where_none_runs() =>
         await Assert.ThrowsAsync<HostNotFoundException>(
-            () => LlamaClient.ConnectAsync(ModernOptions() with { Start = HostStart.Never }));
+            () => LlamaClient.ConnectAsync(ModernOptions() with { Start = HostStart.Never, AttachTimeout = TimeSpan.Zero }));
 
     [HostFact]
     public async Task A_detached_host_stays_until_it_is_told_to_end()

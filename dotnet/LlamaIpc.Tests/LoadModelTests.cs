@@ -33,13 +33,14 @@ public class LoadModelTests
     public async Task A_file_that_cannot_be_used_leaves_the_model_that_was_there()
     {
         using TemporaryFolder folder = new();
+        string missing = Path.GetFullPath("/no/such/model.gguf");
         string damaged = Path.Combine(folder.Path, "damaged.gguf");
         await File.WriteAllBytesAsync(damaged, File.ReadAllBytes(Tutor)[..100_000]);
         await using LlamaClient client = await LlamaClient.ConnectAsync(ModernOptions());
         string expected = await client.AskAsync(Question);
         RequestRefusedException refused = await Assert.ThrowsAsync<RequestRefusedException>(
-            () => client.LoadModelAsync("/no/such/model.gguf"));
-        Assert.Contains("/no/such/model.gguf", refused.Message, StringComparison.Ordinal);
+            () => client.LoadModelAsync(missing));
+        Assert.Contains(missing, refused.Message, StringComparison.Ordinal);
         ModelFailedException failed = await Assert.ThrowsAsync<ModelFailedException>(() => client.LoadModelAsync(damaged));
         Assert.Equal(LipcError.Failed, failed.Error);
         await Assert.ThrowsAsync<ArgumentException>(() => client.LoadModelAsync(""));
