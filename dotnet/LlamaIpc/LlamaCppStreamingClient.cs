@@ -758,11 +758,22 @@ public sealed class LlamaCppStreamingClient : IDisposable, IAsyncDisposable
         // A handler may wait for something, unlike what this class itself does with an update. Meanwhile the answer is read, or
         // the host would take its client for dead and let the next one write over it.
         bool isHandler = onUpdate == (Action<StreamUpdateEventArgs>)RaiseUpdate;
-        ClassicAnswer answer = stream is not null && isHandler
-            ? stream.ReportWhile(reader, () => CallHost(current, system, user, deadline, stream))
-            : CallHost(current, system, user, deadline, stream);
-        currentRequest = null;
-        currentStream = null;
+        ClassicAnswer answer;
+        try
+        {
+            answer = stream is not null && isHandler
+                ? stream.ReportWhile(reader, () => CallHost(current, system, user, deadline, stream))
+                : CallHost(current, system, user, deadline, stream);
+        }
+        catch (ObjectDisposedException) when (IsDisposed)
+        {
+            throw Cancelled("", 0, cancellationToken); // The reading thread had been told to end, and nothing was sent.
+        }
+        finally
+        {
+            currentRequest = null;
+            currentStream = null;
+        }
         lastPromptWasCut = answer.PromptWasCut;
 
         stream?.ThrowHandlerFailure();
