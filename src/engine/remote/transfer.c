@@ -1,9 +1,9 @@
 /* transfer.c - see transfer.h. */
 #include "transfer.h"
 
-#include "curl.h"
 
 #include "../../platform/platform.h"
+#include "../../web/curl.h"
 
 #include <ctype.h>
 #include <stdio.h>

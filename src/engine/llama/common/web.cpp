@@ -1,7 +1,8 @@
-/* web.cpp - see web.hpp. The numbers are libcurl's, whose interface is the same since its version 7.32. */
+/* web.cpp - see web.hpp. */
 #include "web.hpp"
 
 #include "../../../platform/platform.h"
+#include "../../../web/curl.h"
 
 #include <algorithm>
 #include <cctype>
@@ -11,56 +12,7 @@
 
 namespace {
 
-enum option : int {
-    option_low_speed_limit = 19, option_low_speed_time = 20, option_no_progress = 43, option_no_body = 44,
-    option_follow_location = 52, option_max_redirects = 68, option_connect_timeout = 78, option_no_signal = 99,
-    option_protocols = 181, option_redirect_protocols = 182,
-    option_write_data = 10001, option_address = 10002, option_error_buffer = 10010, option_user_agent = 10018,
-    option_http_header = 10023, option_header_data = 10029, option_progress_data = 10057, option_certificates = 10065,
-    option_write_function = 20011, option_header_function = 20079, option_progress_function = 20219
-};
-constexpr int info_status = 0x200002;
-constexpr long protocol_http = 1, protocol_https = 2, global_all = 3;
 constexpr long stall_s = 60, connect_s = 30, redirects_most = 8;
-constexpr size_t error_size = 256;
-
-struct list;
-
-struct library {
-    int (*global_init)(long);
-    void *(*init)();
-    int (*set)(void *, int, ...);
-    int (*perform)(void *);
-    int (*info)(void *, int, ...);
-    const char *(*error_text)(int);
-    void (*cleanup)(void *);
-    list *(*append)(list *, const char *);
-    void (*free_all)(list *);
-    bool is_there = false;
-};
-
-template <typename function> bool find(void *handle, const char *name, function &found) {
-    void *symbol = plat_library_symbol(handle, name);
-    memcpy(&found, &symbol, sizeof found);
-    return symbol != nullptr;
-}
-
-library load() {
-    library curl = {};
-    void *handle = plat_library_open("libcurl.so.4");
-    if (!handle) handle = plat_library_open("libcurl-gnutls.so.4");
-    curl.is_there = handle && find(handle, "curl_global_init", curl.global_init) && find(handle, "curl_easy_init", curl.init) &&
-                    find(handle, "curl_easy_setopt", curl.set) && find(handle, "curl_easy_perform", curl.perform) &&
-                    find(handle, "curl_easy_getinfo", curl.info) && find(handle, "curl_easy_strerror", curl.error_text) &&
-                    find(handle, "curl_easy_cleanup", curl.cleanup) && find(handle, "curl_slist_append", curl.append) &&
-                    find(handle, "curl_slist_free_all", curl.free_all) && curl.global_init(global_all) == 0;
-    return curl;
-}
-
-const library &the_library() {
-    static const library curl = load();
-    return curl;
-}
 
 /* One request while it is made. */
 struct transfer {
@@ -139,62 +91,61 @@ int on_progress(void *user_data, int64_t, int64_t, int64_t, int64_t) {
     });
 }
 
-list *fields_of(const web_request &request) {
-    const library &curl = the_library();
-    list *fields = nullptr;
-    if (!request.key.empty()) fields = curl.append(fields, ("Authorization: Bearer " + request.key).c_str());
-    if (request.n_first > 0) fields = curl.append(fields, ("Range: bytes=" + std::to_string(request.n_first) + "-").c_str());
-    if (request.n_first > 0 && !request.if_etag.empty()) fields = curl.append(fields, ("If-Range: " + request.if_etag).c_str());
+curl_list *fields_of(const curl_library &curl, const web_request &request) {
+    curl_list *fields = nullptr;
+    if (!request.key.empty()) fields = curl.list_add(fields, ("Authorization: Bearer " + request.key).c_str());
+    if (request.n_first > 0) fields = curl.list_add(fields, ("Range: bytes=" + std::to_string(request.n_first) + "-").c_str());
+    if (request.n_first > 0 && !request.if_etag.empty()) fields = curl.list_add(fields, ("If-Range: " + request.if_etag).c_str());
     return fields;
 }
 
-void prepare(transfer &now, list *fields, char *error_text) {
-    const library &curl = the_library();
+void prepare(const curl_library &curl, transfer &now, curl_list *fields, char *error_text) {
     const web_request &request = now.request;
     void *handle = now.handle;
     bool is_secure = request.address.rfind("https://", 0) == 0;
-    curl.set(handle, option_address, request.address.c_str());
-    curl.set(handle, option_error_buffer, error_text);
-    curl.set(handle, option_user_agent, "lipc");
-    curl.set(handle, option_no_signal, 1L);
-    curl.set(handle, option_follow_location, 1L);
-    curl.set(handle, option_max_redirects, redirects_most);
+    curl.easy_set(handle, CURL_SET_ADDRESS, request.address.c_str());
+    curl.easy_set(handle, CURL_SET_ERROR_BUFFER, error_text);
+    curl.easy_set(handle, CURL_SET_USER_AGENT, "lipc");
+    curl.easy_set(handle, CURL_SET_NO_SIGNAL, 1L);
+    curl.easy_set(handle, CURL_SET_FOLLOW, 1L);
+    curl.easy_set(handle, CURL_SET_MAX_REDIRECTS, redirects_most);
     /* Nobody leads a request that began with TLS to where there is none, or to a file. */
-    curl.set(handle, option_protocols, is_secure ? protocol_https : protocol_http | protocol_https);
-    curl.set(handle, option_redirect_protocols, is_secure ? protocol_https : protocol_http | protocol_https);
-    curl.set(handle, option_connect_timeout, connect_s);
-    curl.set(handle, option_low_speed_limit, 1L);
-    curl.set(handle, option_low_speed_time, stall_s);
-    curl.set(handle, option_http_header, fields);
-    curl.set(handle, option_header_function, on_header);
-    curl.set(handle, option_header_data, &now);
-    curl.set(handle, option_write_function, on_body);
-    curl.set(handle, option_write_data, &now);
-    curl.set(handle, option_no_progress, 0L);
-    curl.set(handle, option_progress_function, on_progress);
-    curl.set(handle, option_progress_data, &now);
-    if (request.is_head) curl.set(handle, option_no_body, 1L);
+    curl.easy_set(handle, CURL_SET_PROTOCOLS, is_secure ? CURL_PROTOCOL_HTTPS : CURL_PROTOCOL_HTTP | CURL_PROTOCOL_HTTPS);
+    curl.easy_set(handle, CURL_SET_REDIRECT_PROTOCOLS, is_secure ? CURL_PROTOCOL_HTTPS : CURL_PROTOCOL_HTTP | CURL_PROTOCOL_HTTPS);
+    curl.easy_set(handle, CURL_SET_CONNECT_TIMEOUT, connect_s);
+    curl.easy_set(handle, CURL_SET_LOW_SPEED_LIMIT, 1L);
+    curl.easy_set(handle, CURL_SET_LOW_SPEED_TIME, stall_s);
+    curl.easy_set(handle, CURL_SET_FIELDS, fields);
+    curl.easy_set(handle, CURL_SET_HEADER_FUNCTION, on_header);
+    curl.easy_set(handle, CURL_SET_HEADER_DATA, &now);
+    curl.easy_set(handle, CURL_SET_WRITE_FUNCTION, on_body);
+    curl.easy_set(handle, CURL_SET_WRITE_DATA, &now);
+    curl.easy_set(handle, CURL_SET_NO_PROGRESS, 0L);
+    curl.easy_set(handle, CURL_SET_PROGRESS_FUNCTION, on_progress);
+    curl.easy_set(handle, CURL_SET_PROGRESS_DATA, &now);
+    if (request.is_head) curl.easy_set(handle, CURL_SET_NO_BODY, 1L);
     const char *certificates = plat_environment("CURL_CA_BUNDLE");
     if (!certificates) certificates = plat_environment("SSL_CERT_FILE");
-    if (certificates && certificates[0]) curl.set(handle, option_certificates, certificates);
+    if (certificates && certificates[0]) curl.easy_set(handle, CURL_SET_CERTIFICATES, certificates);
 }
 
 } // namespace
 
 web_reply web_get(const web_request &request) {
-    const library &curl = the_library();
-    transfer now = {request, {}, curl.is_there ? curl.init() : nullptr, nullptr};
+    const curl_library *loaded = curl_load();
+    transfer now = {request, {}, loaded ? loaded->easy_new() : nullptr, nullptr};
     if (!now.handle) {
         now.reply.failure = "libcurl cannot be loaded: install it (Debian: libcurl4)";
         return now.reply;
     }
-    char error_text[error_size] = "";
-    list *fields = fields_of(request);
-    prepare(now, fields, error_text);
-    int error = curl.perform(now.handle);
+    const curl_library &curl = *loaded;
+    char error_text[CURL_ERROR_SIZE] = "";
+    curl_list *fields = fields_of(curl, request);
+    prepare(curl, now, fields, error_text);
+    int error = curl.easy_perform(now.handle);
     if (error != 0) now.reply.failure = error_text[0] ? error_text : curl.error_text(error);
-    curl.free_all(fields);
-    curl.cleanup(now.handle);
+    curl.list_free(fields);
+    curl.easy_free(now.handle);
     if (now.thrown) std::rethrow_exception(now.thrown);
     return now.reply;
 }

@@ -1,7 +1,7 @@
 /* curl.c - see curl.h. */
 #include "curl.h"
 
-#include "../../platform/platform.h"
+#include "../platform/platform.h"
 
 #include <string.h>
 
@@ -16,7 +16,7 @@ static bool find(void *handle, const char *name, void *function, size_t size) {
 static bool find_all(void *handle, curl_library *curl) {
 #define FIND(field, name) find(handle, name, &curl->field, sizeof curl->field)
     return FIND(global_init, "curl_global_init") && FIND(easy_new, "curl_easy_init") && FIND(easy_set, "curl_easy_setopt") &&
-           FIND(easy_get, "curl_easy_getinfo") && FIND(easy_pause, "curl_easy_pause") && FIND(easy_free, "curl_easy_cleanup") &&
+           FIND(easy_perform, "curl_easy_perform") && FIND(easy_get, "curl_easy_getinfo") && FIND(easy_pause, "curl_easy_pause") && FIND(easy_free, "curl_easy_cleanup") &&
            FIND(error_text, "curl_easy_strerror") && FIND(list_add, "curl_slist_append") &&
            FIND(list_free, "curl_slist_free_all") && FIND(multi_new, "curl_multi_init") &&
            FIND(multi_add, "curl_multi_add_handle") && FIND(multi_remove, "curl_multi_remove_handle") &&

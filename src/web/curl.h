@@ -1,13 +1,20 @@
-/* curl.h - what the remote engine needs of libcurl, which is loaded when the first one is opened: a host that asks no server
+/* curl.h - libcurl as far as it is used here, loaded when it is first needed: a host that fetches no model and asks no server
  * needs none (docs/decisions/0019). The numbers are those of its stable ABI. */
-#ifndef REMOTE_CURL_H
-#define REMOTE_CURL_H
+#ifndef WEB_CURL_H
+#define WEB_CURL_H
 
 #include <stdbool.h>
 #include <stddef.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /* curl_easy_setopt: numbers are long, functions and pointers as in libcurl's manual. */
 enum {
+    CURL_SET_LOW_SPEED_LIMIT = 19, CURL_SET_LOW_SPEED_TIME = 20, CURL_SET_NO_PROGRESS = 43, CURL_SET_NO_BODY = 44,
+    CURL_SET_MAX_REDIRECTS = 68, CURL_SET_CONNECT_TIMEOUT = 78, CURL_SET_REDIRECT_PROTOCOLS = 182, CURL_SET_PROGRESS_DATA = 10057,
+    CURL_SET_PROGRESS_FUNCTION = 20219,
     CURL_SET_FOLLOW = 52, CURL_SET_POST_SIZE = 60, CURL_SET_FORBID_REUSE = 75, CURL_SET_NO_SIGNAL = 99,
     CURL_SET_TCP_NODELAY = 121, CURL_SET_CONNECT_TIMEOUT_MS = 156, CURL_SET_PROTOCOLS = 181, CURL_SET_TCP_KEEPALIVE = 213, CURL_SET_WAIT_FOR_PIPE = 237,
     CURL_SET_QUICK_EXIT = 322,
@@ -47,6 +54,7 @@ typedef struct curl_library {
     int (*global_init)(long flags);
     void *(*easy_new)(void);
     int (*easy_set)(void *handle, int option, ...);
+    int (*easy_perform)(void *handle);
     int (*easy_get)(void *handle, int info, ...);
     int (*easy_pause)(void *handle, int what);
     void (*easy_free)(void *handle);
@@ -65,5 +73,9 @@ typedef struct curl_library {
 
 /* The library, for good; NULL if there is none, or one older than 7.68. One thread at a time. */
 const curl_library *curl_load(void);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif
