@@ -54,7 +54,7 @@ static bool make_room(chunks *chunks, size_t n_bytes) {
     chunks->n_strings = 0;
     if (chunks->strings_size >= n_bytes + 1) return true;
     char *larger = realloc(chunks->strings, (n_bytes + 1) * 2);
-    if (!larger) return wrong(chunks, "not enough memory for an event of %zu bytes", n_bytes);
+    if (!larger) return wrong(chunks, "not enough memory for an event");
     chunks->strings = larger;
     chunks->strings_size = (n_bytes + 1) * 2;
     return true;
