@@ -5,7 +5,7 @@
 #include "engine/engine.h"
 #include "platform/platform.h"
 
-enum { AT_A_TIME = 12, SHORT_PIECES = 5, LONG_PIECES = 3000 };
+enum { AT_A_TIME = 12, SHORT_PIECES = 5, LONG_PIECES = 3000, FLOOD_PIECES = 64 * 960 };
 
 /* ---- the server ---------------------------------------------------------------------------------------------------------- */
 
@@ -30,7 +30,21 @@ static void say_endless(exchange *exchange) {
     say_pieces(exchange, INT32_MAX);
 }
 
-static const play plays[] = {{"[short]", say_short, NULL}, {"[long]", say_long, NULL}, {"[endless]", say_endless, NULL}, {NULL, NULL, NULL}};
+/* Faster than it can be read, and a piece takes much less room than the network's thread waits for. */
+static void say_flood(exchange *exchange) {
+    enum { EVENTS = 64 };
+    static const char event[] = "data: {\"choices\":[{\"delta\":{\"content\":\"%1000d\"}}]}\n\n";
+    static char events[EVENTS * (sizeof event + 1024)];
+    size_t n = 0;
+    for (int i = 0; i < EVENTS; i++) n += (size_t)sprintf(events + n, event, 7);
+    say_start(exchange);
+    for (int i = 0; i < FLOOD_PIECES / EVENTS; i++)
+        if (!say_piece(exchange, events, n)) return;
+    say_finish(exchange, "stop");
+    say_done(exchange);
+}
+
+static const play plays[] = {{"[flood]", say_flood, NULL}, {"[short]", say_short, NULL}, {"[long]", say_long, NULL}, {"[endless]", say_endless, NULL}, {NULL, NULL, NULL}};
 
 /* ---- the loop that asks ----------------------------------------------------------------------------------------------------- */
 
@@ -132,6 +146,26 @@ static void check_many(const test_server *server, int n_wanted) {
     engine_close(engine);
 }
 
+/* Each time the ring is full, what comes next has to follow without a wait: 60 MB would take minutes otherwise. */
+static void check_full_ring(const test_server *server) {
+    engine *engine = open_engine(server);
+    engine_progress progress[AT_A_TIME];
+    engine_end end = ENGINE_END_NONE;
+    int n_pieces = 0;
+    test_step("an answer that always fills the ring");
+    admit(engine, "[flood]");
+    while (end == ENGINE_END_NONE) {
+        uint32_t seen = plat_doorbell_arm(&bell, PLAT_BELL_ALL);
+        if (engine_next_step_ns(engine) > plat_clock_ns()) plat_doorbell_wait(&bell, seen, plat_deadline_ns(SOON_MS));
+        if (engine_step(engine, progress) == 0) continue;
+        n_pieces += progress[0].has_token;
+        end = progress[0].end;
+    }
+    CHECK_SAY(end == ENGINE_END_TURN, "%s: %s", engine_end_text(end), engine->message);
+    CHECK_INT(n_pieces, ==, FLOOD_PIECES);
+    engine_close(engine);
+}
+
 static void check_closing(const test_server *server) {
     test_step("closed in the midst of answers, at once, and without any");
     for (int i = 0; i < 20; i++) {
@@ -149,6 +183,7 @@ int main(int argc, char **argv) {
     CHECK(server != NULL && argc == 2);
     server_start(server, plays);
     check_closing(server);
+    check_full_ring(server);
     check_many(server, atoi(argv[1]));
     server_stop(server);
     free(server);

@@ -99,7 +99,19 @@ static void say_request(exchange *exchange) {
     free(escaped);
 }
 
+/* Not a byte before all of them are there. */
+enum { GATHERED = 8 };
+static atomic_int n_gathered;
+static void say_gathered(exchange *exchange) {
+    CHECK(WAITED(SOON_MS, atomic_load(&n_gathered) >= GATHERED));
+    say_start(exchange);
+    say_delta(exchange, "\"content\":\"all\"");
+    say_finish(exchange, "stop");
+    say_done(exchange);
+}
+
 static const play plays[] = {
+    {"GATHER", say_gathered, &n_gathered},
     {"PARTS", say_parts, NULL},       {"OTHERWISE", say_parts_otherwise, NULL}, {"CRUMBS", say_crumbs, NULL},
     {"LENGTH", say_length, NULL},     {"LOGPROBS", say_logprobs, NULL},         {"MUCH", say_much, NULL},
     {"ECHO", say_request, NULL},      {"hello", say_greeting, NULL},            {NULL, NULL, NULL},
@@ -178,6 +190,13 @@ static void check_parts_and_ends(lipc_client *client) {
     CHECK_LIPC(lipc_stream_tokens(stream, 0, tokens, 4, &n_tokens), LIPC_E_OK);
     CHECK(n_tokens == 2 && tokens[0].logprob == -0.75f && isnan(tokens[1].logprob) && tokens[0].id == -1);
     lipc_stream_close(stream);
+}
+
+static void check_at_once(lipc_client *client) {
+    lipc_stream *streams[GATHERED];
+    test_step("%d requests at once: none waits for the head of another's reply", GATHERED);
+    for (int i = 0; i < GATHERED; i++) streams[i] = ask(client, "GATHER");
+    for (int i = 0; i < GATHERED; i++) check_text(streams[i], "all", LIPC_END_TURN);
 }
 
 /* ---- what the server is asked ------------------------------------------------------------------------------------------- */
@@ -265,6 +284,7 @@ int main(void) {
     server_start(server, plays);
     segment segment = host_ready(&host, "remote", (const char *const[]){"--remote", server->address, "--remote-model", "some model", NULL});
     lipc_client *client = client_of("remote");
+    check_at_once(client); /* first: libcurl does not know yet what the server speaks */
     check_texts("remote", client);
     check_parts_and_ends(client);
     check_requests(client);

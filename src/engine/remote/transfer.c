@@ -1,7 +1,6 @@
 /* transfer.c - see transfer.h. */
 #include "transfer.h"
 
-
 #include "../../platform/platform.h"
 #include "../../web/curl.h"
 
@@ -152,7 +151,9 @@ static void prepare(transfer *transfer) {
     curl->easy_set(handle, CURL_SET_CONNECT_TIMEOUT_MS, (long)network->options.connect_timeout_ms);
     curl->easy_set(handle, CURL_SET_TCP_NODELAY, 1L);
     curl->easy_set(handle, CURL_SET_TCP_KEEPALIVE, 1L);
-    curl->easy_set(handle, CURL_SET_WAIT_FOR_PIPE, 1L);
+    /* Rather a stream of a connection that others have than one more. Plain servers have no streams: there it would only mean to
+     * wait until the reply to the first request begins. */
+    if (strncmp(transfer->address, "https:", 6) == 0) curl->easy_set(handle, CURL_SET_WAIT_FOR_PIPE, 1L);
     curl->easy_set(handle, CURL_SET_QUICK_EXIT, 1L);
     curl->easy_set(handle, CURL_SET_FIELDS, network->fields);
     curl->easy_set(handle, CURL_SET_POST_BYTES, transfer->body);
@@ -228,7 +229,8 @@ static void look_at_running(network *network) {
     uint64_t now_ns = plat_clock_ns();
     for (transfer *transfer = network->running, *next; transfer; transfer = next) {
         next = transfer->next;
-        if (transfer->is_paused && (room_of(transfer) >= CURL_WRITE_MOST || state_of(transfer) != RUNS)) {
+        /* As long as there is too little room, the engine's thread has to wake this one again. */
+        if (transfer->is_paused && (has_room(transfer, CURL_WRITE_MOST) || state_of(transfer) != RUNS)) {
             transfer->is_paused = false;
             transfer->heard_ns = now_ns;
             network->curl->easy_pause(transfer->handle, CURL_PAUSE_NOTHING); /* may call on_body */
