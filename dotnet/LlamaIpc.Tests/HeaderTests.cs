@@ -107,10 +107,10 @@ public class HeaderTests
     public unsafe void Structures_that_grow_have_the_size_that_the_library_knows()
     {
         LipcClientOptions options;
-        NativeMethods.ClientOptionsInit(&options);
+        NativeMethods.ClientOptionsInit(&options, (nuint)sizeof(LipcClientOptions));
         Assert.Equal((uint)sizeof(LipcClientOptions), options.StructSize);
         LipcRequest request;
-        NativeMethods.RequestInit(&request);
+        NativeMethods.RequestInit(&request, (nuint)sizeof(LipcRequest));
         Assert.Equal((uint)sizeof(LipcRequest), request.StructSize);
     }
 

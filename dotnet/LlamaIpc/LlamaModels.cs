@@ -84,7 +84,7 @@ public static class LlamaModels
         {
             using NativeText text = new();
             LipcFetchOptions native;
-            NativeMethods.FetchOptionsInit(&native);
+            NativeMethods.FetchOptionsInit(&native, (nuint)sizeof(LipcFetchOptions));
             native.Offline = options.Offline ? 1 : 0;
             native.HostPath = text.Add(HostProgram.Find(options.HostPath), nameof(options.HostPath));
             byte* path = stackalloc byte[PathSize];

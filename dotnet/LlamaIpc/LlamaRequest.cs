@@ -145,7 +145,7 @@ public sealed partial record LlamaRequest
     {
         using NativeText text = new();
         LipcRequest native;
-        NativeMethods.RequestInit(&native);
+        NativeMethods.RequestInit(&native, (nuint)sizeof(LipcRequest));
         native.Document = text.Add(RequestDocument.Of(this), nameof(Document));
         if (native.Document == null)
         {
@@ -168,7 +168,7 @@ public sealed partial record LlamaRequest
     {
         using NativeText text = new();
         LipcRequest native;
-        NativeMethods.RequestInit(&native);
+        NativeMethods.RequestInit(&native, (nuint)sizeof(LipcRequest));
         native.RestorePath = text.Add(path, nameof(path));
         return Send(client, &native);
     }

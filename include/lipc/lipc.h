@@ -23,7 +23,7 @@
  *   Time-outs   In milliseconds. Negative: no limit; 0: check without waiting. Changes of the system clock have no effect.
  *   Structures  For those that you fill in, the _init function sets the defaults. New fields are only ever added at the
  *               end, and `struct_size` tells the library which fields you know. Structures that the library fills in grow the
- *               same way: the macros around the functions pass their size.
+ *               same way. Macros around the functions pass the size that your program was compiled with.
  *   Silence     The library never prints, exits, installs signal handlers or changes the locale. It reaps no child
  *               process except a host, or one that fetches a model, that it started itself. An attached client has one thread, which blocks all signals
  *               and sleeps until the host's process ends.
@@ -116,7 +116,8 @@ typedef struct lipc_client_options {
                               are always delivered immediately. A reader whose time-out is always 0 is never woken */
 } lipc_client_options;
 
-LIPC_API void lipc_client_options_init(lipc_client_options *options);
+LIPC_API void lipc_client_options_init_sized(lipc_client_options *options, size_t options_size);
+#define lipc_client_options_init(options) lipc_client_options_init_sized(options, sizeof *(options))
 
 /* Attaches to the host of an instance, starting one first if necessary; `options` may be NULL. Returns once attached: the
  * host may still be loading its model (see lipc_client_wait_ready), but requests can already be sent.
@@ -259,11 +260,12 @@ typedef struct lipc_request {
  * Both paths are absolute and as the host sees them. The file has up to some hundred kilobytes for each token, belongs to the
  * host's user alone, and replaces one that was there only when it is complete. The host's other answers pause while it is
  * written or read. A file of another model, of another version of llama.cpp, of a host with other options for the cache, or a
- * damaged one is refused (REFUSED, with a sentence), as is a conversation of which the host remembers nothing. It contains the
- * conversation: keep it like one, and restore only files that you trust as you trust the model's. */
+ * damaged one is refused (REFUSED, with a sentence), as is a conversation of which the host remembers less than half. The file
+ * contains that conversation and no other: keep it like one, and restore only files that you trust as you trust the model's. */
 
 /* Sets the defaults: no messages, the host's own options, not detachable. */
-LIPC_API void lipc_request_init(lipc_request *request);
+LIPC_API void lipc_request_init_sized(lipc_request *request, size_t request_size);
+#define lipc_request_init(request) lipc_request_init_sized(request, sizeof *(request))
 
 /* Sends a request. Never waits: if all of the host's streams are in use, the request waits in this process for the next free
  * one, and lipc_stream_progress reports its position. If the host refuses the request, the first read says so.
@@ -474,7 +476,8 @@ typedef struct lipc_fetch_options {
                               on the PATH */
 } lipc_fetch_options;
 
-LIPC_API void lipc_fetch_options_init(lipc_fetch_options *options);
+LIPC_API void lipc_fetch_options_init_sized(lipc_fetch_options *options, size_t options_size);
+#define lipc_fetch_options_init(options) lipc_fetch_options_init_sized(options, sizeof *(options))
 
 typedef struct lipc_fetch_progress {
     uint64_t download_bytes; /* how many bytes have come, */

@@ -251,8 +251,9 @@ static int attach(lipc_client *client, const lipc_client_options *options) {
 
 /* ---- opening ------------------------------------------------------------------------------------------------------- */
 
-void lipc_client_options_init(lipc_client_options *options) {
-    if (options) *options = (lipc_client_options){.struct_size = sizeof *options, .timeout_ms = 10000};
+void lipc_client_options_init_sized(lipc_client_options *options, size_t options_size) {
+    const lipc_client_options defaults = {.struct_size = (uint32_t)options_size, .timeout_ms = 10000};
+    if (options) lipc_give(options, options_size, &defaults, sizeof defaults);
 }
 
 /* What the caller's structure holds of ours; the rest stays at its default. */

@@ -11,10 +11,11 @@
 
 #define HOST_PROGRAM "chatbot"
 #define LOOK_MS 20
-#define REPORT_NS 100000000u
+#define REPORT_NS 70000000u /* and a look more are less than a tenth of a second */
 
-void lipc_fetch_options_init(lipc_fetch_options *options) {
-    if (options) *options = (lipc_fetch_options){.struct_size = sizeof *options};
+void lipc_fetch_options_init_sized(lipc_fetch_options *options, size_t options_size) {
+    const lipc_fetch_options defaults = {.struct_size = (uint32_t)options_size};
+    if (options) lipc_give(options, options_size, &defaults, sizeof defaults);
 }
 
 static int take_options(const lipc_fetch_options *given, lipc_fetch_options *options) {

@@ -10,16 +10,16 @@
 
 /* ---- opening ------------------------------------------------------------------------------------------------------- */
 
-void lipc_request_init(lipc_request *request) {
+void lipc_request_init_sized(lipc_request *request, size_t request_size) {
     parameters unset;
-    if (!request) return;
     parameters_init(&unset);
-    *request = (lipc_request){
-        .struct_size = sizeof *request,
+    const lipc_request defaults = {
+        .struct_size = (uint32_t)request_size,
 #define UNSET(name, ...) .name = unset.name,
         LIPC_HEADER_PARAMETER_MAP(UNSET)
 #undef UNSET
     };
+    if (request) lipc_give(request, request_size, &defaults, sizeof defaults);
 }
 
 /* Checks the request and writes it as bytes of its own, which the caller frees. */

@@ -253,6 +253,13 @@ engine_file_state engine_file_look(const char *path);
  * open keeps it. */
 bool engine_file_has_changed(const char *path, const engine_file_state *known);
 
+/* FNV-1a, continued. */
+uint64_t engine_add_to_sum(uint64_t sum, const void *bytes, size_t n_bytes);
+
+/* A sum of what is in the model's files, all its parts, that is the same for a copy: of their sizes, their beginnings and samples
+ * of the rest. 0: they cannot be read. */
+uint64_t engine_content_sum(const char *path);
+
 typedef struct replay_engine_options {
     const char *text_path;
     double tokens_per_second; /* of each sequence; 0: as fast as possible */

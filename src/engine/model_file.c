@@ -1,4 +1,5 @@
 /* model_file.c - what can be said about a model's file before a library tries it, in better words than the library's. */
+#define _FILE_OFFSET_BITS 64
 #include "engine.h"
 
 #include "../platform/platform.h"
@@ -93,7 +94,7 @@ static bool look(const char *path, engine_file_state *state) {
 }
 
 /* FNV-1a. */
-static uint64_t add_to_sum(uint64_t sum, const void *bytes, size_t n_bytes) {
+uint64_t engine_add_to_sum(uint64_t sum, const void *bytes, size_t n_bytes) {
     for (size_t i = 0; i < n_bytes; i++) sum = (sum ^ ((const unsigned char *)bytes)[i]) * 0x100000001B3u;
     return sum;
 }
@@ -102,12 +103,12 @@ engine_file_state engine_file_look(const char *path) {
     unsigned char header[1 << 16];
     engine_file_state state = {0};
     if (!look(path, &state)) return state;
-    uint64_t sum = add_to_sum(0xCBF29CE484222325u, &state.size, sizeof state.size);
-    sum = add_to_sum(sum, &state.seconds, sizeof state.seconds);
-    sum = add_to_sum(sum, &state.nanoseconds, sizeof state.nanoseconds);
+    uint64_t sum = engine_add_to_sum(0xCBF29CE484222325u, &state.size, sizeof state.size);
+    sum = engine_add_to_sum(sum, &state.seconds, sizeof state.seconds);
+    sum = engine_add_to_sum(sum, &state.nanoseconds, sizeof state.nanoseconds);
     FILE *file = plat_file_open(path, "rb");
     if (file) {
-        sum = add_to_sum(sum, header, fread(header, 1, sizeof header, file));
+        sum = engine_add_to_sum(sum, header, fread(header, 1, sizeof header, file));
         fclose(file);
     }
     state.sum = sum ? sum : 1;
@@ -118,4 +119,33 @@ bool engine_file_has_changed(const char *path, const engine_file_state *known) {
     engine_file_state now;
     if (known->sum == 0 || !look(path, &now) || now.inode != known->inode) return false;
     return now.size != known->size || now.seconds != known->seconds || now.nanoseconds != known->nanoseconds;
+}
+
+/* ---- whether it is a copy ------------------------------------------------------------------------------------------ */
+
+static uint64_t sample(uint64_t sum, const char *path) {
+    enum { N_SAMPLES = 256, SAMPLE_BYTES = 1024 };
+    char bytes[SAMPLE_BYTES];
+    uint64_t size;
+    FILE *file = plat_file_size(path, &size) == PLAT_OK ? plat_file_open(path, "rb") : NULL;
+    if (!file) return 0;
+    sum = engine_add_to_sum(sum, &size, sizeof size);
+    for (size_t n, n_read = 0; n_read < 65536 && (n = fread(bytes, 1, sizeof bytes, file)) > 0; n_read += n) sum = engine_add_to_sum(sum, bytes, n);
+    for (uint64_t i = 0; i < N_SAMPLES; i++)
+        if (fseeko(file, (off_t)(size / N_SAMPLES * i), SEEK_SET) == 0) sum = engine_add_to_sum(sum, bytes, fread(bytes, 1, sizeof bytes, file));
+    fclose(file);
+    return sum ? sum : 1;
+}
+
+uint64_t engine_content_sum(const char *path) {
+    char found[ENGINE_PATH_SIZE], name[ENGINE_PATH_SIZE];
+    model_part part;
+    uint64_t sum = 0xCBF29CE484222325u;
+    engine_find_file(path, found, sizeof found);
+    if (!model_part_read(found, &part)) return sample(sum, found);
+    for (int number = 1; number <= part.n_parts && sum != 0; number++) {
+        model_part_write(found, &part, number, name, sizeof name);
+        sum = sample(sum, name);
+    }
+    return sum;
 }

@@ -358,8 +358,8 @@ void plat_stop_watch(void (*on_stop)(int exit_code));
 /* Ends the process at once. Async-signal-safe. */
 PLAT_NORETURN void plat_exit_now(int exit_code);
 
-/* fopen for a UTF-8 path of any length, in binary; no child inherits it, and a file that it makes is the user's alone. NULL:
- * errno says why. */
+/* fopen for a UTF-8 path of any length, in binary; no child inherits it, and a file that it makes is the user's alone. "wx" opens only what was
+ * not there. NULL: errno says why. */
 FILE *plat_file_open(const char *path, const char *mode);
 
 /* The size of a plain file. Looked at before it is opened: opening a pipe would wait for its other end. `n_bytes` may be

@@ -89,6 +89,24 @@ static void check_streams(lipc_client *client) {
     lipc_stream_close(stream);
 }
 
+/* Of a program that was compiled with a header in which the structures were smaller, or are larger. */
+static void check_sizes(void) {
+    struct {
+        lipc_request request;
+        char behind[16];
+    } at;
+    const size_t old = offsetof(lipc_request, save_path);
+    test_step("structures of other versions");
+    memset(&at, 0x55, sizeof at);
+    lipc_request_init_sized(&at.request, old);
+    CHECK_INT(at.request.struct_size, ==, old);
+    CHECK_INT(at.request.seed, ==, LIPC_SEED_DEFAULT);
+    for (size_t i = old; i < sizeof at; i++) CHECK_INT(((const char *)&at)[i], ==, 0x55);
+    lipc_request_init_sized(&at.request, sizeof at);
+    CHECK_INT(at.request.struct_size, ==, sizeof at);
+    for (size_t i = 0; i < sizeof at.behind; i++) CHECK_INT(at.behind[i], ==, 0);
+}
+
 static void check_words(void) {
     test_step("words");
 #define IS(number, name, text) CHECK_TEXT(lipc_end_text(number), text);
@@ -142,6 +160,7 @@ int main(void) {
     script script = script_new(5000);
     check_options();
     check_words();
+    check_sizes();
     segment segment = host_ready(&host, instance, REPLAY(script, "--rate", "100"));
     lipc_client *client = client_of(instance);
     check_streams(client);

@@ -8,7 +8,7 @@ enum { N_DAMAGES = 60, N_KILLS = 12 };
 
 #define SECOND_QUESTION "What is a semaphore?"
 
-static char path[64], other_model[64], foreign[80];
+static char path[64], other_model[64], copied_model[64], foreign[80];
 static char said[65536];   /* the first answer */
 static reading next;       /* the second, by a host that remembered the first */
 static int n_remembered;   /* tokens that it did not evaluate */
@@ -100,7 +100,7 @@ static void saves_and_restores(const test_host *host, const segment *segment, li
     CHECK(next.code == 0 && n_remembered > 10 && n_remembered <= n_saved);
     lipc_stream_close(stream);
     forget(host, segment);
-    check_refused(save(client), "remembers nothing");
+    check_refused(save(client), "remembers less than half");
     check_second(client, false);
     forget(host, segment);
     CHECK_INT(check_done(restore(client, path)), ==, n_saved);
@@ -176,20 +176,57 @@ static void refuses_what_is_no_state(lipc_client *client) {
     close(fd);
     unlink(foreign);
     const lipc_message unknown = {"user", "Nobody has asked this, and it is long enough to be told from all else"};
-    check_refused(submit_state(client, &unknown, 1, foreign), "remembers nothing");
+    check_refused(submit_state(client, &unknown, 1, foreign), "remembers less than half");
+}
+
+/* A conversation that begins like another one: what it does not share with that is not in its file. */
+static void saves_no_other_conversation(lipc_client *client) {
+    static const char system[] = "You are a tutor who explains programming, and you answer in a sentence or two, in plain English.";
+    const lipc_message secret[] = {{"system", system}, {"user", "My password is hunter2. What is a process?"}},
+                       other[] = {{"system", system}, {"user", "Hm?"}};
+    lipc_request request;
+    test_step("a conversation that begins like another one");
+    lipc_request_init(&request);
+    request.messages = secret;
+    request.n_messages = 2;
+    lipc_stream *stream = submit(client, &request);
+    reading text = read_to_end(stream);
+    CHECK_SAY(text.code == 0, "%s", lipc_error_message());
+    int n_prompt = progress_of(stream).n_prompt;
+    free(text.text);
+    lipc_stream_close(stream);
+    int n_saved = check_done(submit_state(client, other, 2, path));
+    CHECK_SAY(n_saved > n_prompt / 2 && n_saved < n_prompt - 8, "%d of %d", n_saved, n_prompt); /* "My password ..." has more */
+    CHECK_INT(check_done(submit_state(client, secret, 2, path)), >=, n_prompt - 1);
+}
+
+/* What lies beside a file is nobody's business. */
+static void leaves_what_is_beside(lipc_client *client) {
+    char beside[80], text[16] = {0};
+    test_step("files beside it");
+    snprintf(beside, sizeof beside, "%s.new", path);
+    write_file(beside, "precious", 8);
+    check_done(save(client));
+    int fd = open(beside, O_RDONLY | O_CLOEXEC);
+    CHECK(read(fd, text, sizeof text) == 8 && strcmp(text, "precious") == 0);
+    close(fd);
+    unlink(beside);
+    CHECK_INT(mkfifo(beside, 0600), ==, 0);
+    check_done(save(client));
+    unlink(beside);
 }
 
 /* As where a disk is full. */
 static void keeps_the_old_one(const test_host *host, lipc_client *client) {
     struct rlimit small = {100000, RLIM_INFINITY}, before;
     pid_t worker = worker_awaited(host);
-    char beside[80];
+    char beside[120];
     test_step("a file that cannot be written whole leaves the old one");
     CHECK_INT(prlimit(worker, RLIMIT_FSIZE, &small, &before), ==, 0);
     check_refused(save(client), "cannot write the state: File too large");
     CHECK_INT(prlimit(worker, RLIMIT_FSIZE, &before, NULL), ==, 0);
-    snprintf(beside, sizeof beside, "%s.new", path);
-    CHECK(access(beside, F_OK) < 0);
+    snprintf(beside, sizeof beside, "ls %s.*.new 2>/dev/null", path);
+    CHECK_INT(system(beside), !=, 0);
     check_done(restore(client, path));
 }
 
@@ -220,11 +257,20 @@ static void is_for_its_model_alone(void) {
     check_second(client, true);
     lipc_client_close(client);
     end_host(&host, &segment);
-    segment = host_ready(&host, "state_c", EMBEDDED("-m", other_model));
-    client = client_of("state_c");
-    check_refused(restore(client, path), "another model");
+    segment = host_ready(&host, "state_f", EMBEDDED("-np", "2", "-m", copied_model));
+    client = client_of("state_f");
+    check_done(restore(client, path));
+    check_second(client, true);
     lipc_client_close(client);
     end_host(&host, &segment);
+    const char *const *others[] = {EMBEDDED("-m", other_model), EMBEDDED("--rope-freq-base", "500000")};
+    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) {
+        segment = host_ready(&host, "state_c", others[i]);
+        client = client_of("state_c");
+        check_refused(restore(client, path), "another model, or of other options");
+        lipc_client_close(client);
+        end_host(&host, &segment);
+    }
     segment = host_ready(&host, "state_d", EMBEDDED("--repeatable"));
     client = client_of("state_d");
     check_refused(restore(client, path), "--repeatable");
@@ -246,6 +292,10 @@ int main(void) {
     snprintf(foreign, sizeof foreign, "/tmp/saved_state-%d-foreign", (int)getpid());
     snprintf(other_model, sizeof other_model, "/tmp/saved_state-%d.gguf", (int)getpid());
     test_model_write(other_model, 50);
+    char tutor[4096], command[4300];
+    snprintf(copied_model, sizeof copied_model, "/tmp/saved_state-%d-copy.gguf", (int)getpid());
+    snprintf(command, sizeof command, "cp '%s' '%s'", test_model_path(tutor, "tutor.gguf"), copied_model);
+    CHECK_INT(system(command), ==, 0);
     test_host host;
     segment segment = host_ready(&host, "state", EMBEDDED("-np", "3"));
     lipc_client *client = client_of("state");
@@ -253,14 +303,20 @@ int main(void) {
     works_beside_answers(client);
     refuses_what_is_damaged(client);
     refuses_what_is_no_state(client);
+    leaves_what_is_beside(client);
     keeps_the_old_one(&host, client);
     survives_kills(&host, &segment, client);
     lipc_client_close(client);
     end_host(&host, &segment);
     is_for_its_model_alone();
-    snprintf(foreign, sizeof foreign, "%s.new", path); /* of a worker that was killed over it */
-    unlink(foreign);
-    unlink(path);
+    segment = host_ready(&host, "state", EMBEDDED("-np", "3"));
+    client = client_of("state");
+    saves_no_other_conversation(client);
+    lipc_client_close(client);
+    end_host(&host, &segment);
+    snprintf(command, sizeof command, "rm -f '%s' '%s'.*.new", path, path); /* also of workers that were killed over it */
+    CHECK_INT(system(command), ==, 0);
+    unlink(copied_model);
     unlink(other_model);
     return test_end();
 }

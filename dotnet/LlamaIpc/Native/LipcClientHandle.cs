@@ -25,7 +25,7 @@ internal sealed class LipcClientHandle : SafeHandle
     {
         using NativeText text = new();
         LipcClientOptions native;
-        NativeMethods.ClientOptionsInit(&native);
+        NativeMethods.ClientOptionsInit(&native, (nuint)sizeof(LipcClientOptions));
         native.Start = (int)options.Start;
         native.Name = text.Add(Instance.EffectiveName(options.InstanceName), nameof(options.InstanceName));
         string? program = HostProgram.TryFind(options.HostPath);

@@ -42,8 +42,8 @@ internal static unsafe class NativeMethods
     [DllImport(Library, EntryPoint = "lipc_error_message", CallingConvention = CallingConvention.Cdecl)]
     private static extern byte* ErrorMessageText();
 
-    [DllImport(Library, EntryPoint = "lipc_client_options_init", CallingConvention = CallingConvention.Cdecl)]
-    internal static extern void ClientOptionsInit(LipcClientOptions* options);
+    [DllImport(Library, EntryPoint = "lipc_client_options_init_sized", CallingConvention = CallingConvention.Cdecl)]
+    internal static extern void ClientOptionsInit(LipcClientOptions* options, nuint size);
 
     [DllImport(Library, EntryPoint = "lipc_client_open", CallingConvention = CallingConvention.Cdecl)]
     internal static extern int ClientOpen(LipcClientOptions* options, out LipcClientHandle client);
@@ -67,8 +67,8 @@ internal static unsafe class NativeMethods
     [DllImport(Library, EntryPoint = "lipc_client_close", CallingConvention = CallingConvention.Cdecl)]
     internal static extern void ClientClose(IntPtr client);
 
-    [DllImport(Library, EntryPoint = "lipc_request_init", CallingConvention = CallingConvention.Cdecl)]
-    internal static extern void RequestInit(LipcRequest* request);
+    [DllImport(Library, EntryPoint = "lipc_request_init_sized", CallingConvention = CallingConvention.Cdecl)]
+    internal static extern void RequestInit(LipcRequest* request, nuint size);
 
     [DllImport(Library, EntryPoint = "lipc_stream_open", CallingConvention = CallingConvention.Cdecl)]
     internal static extern int StreamOpen(LipcClientHandle client, LipcRequest* request, out LipcStreamHandle stream);
@@ -120,8 +120,8 @@ internal static unsafe class NativeMethods
     [DllImport(Library, EntryPoint = "lipc_stream_close", CallingConvention = CallingConvention.Cdecl)]
     internal static extern void StreamClose(IntPtr stream);
 
-    [DllImport(Library, EntryPoint = "lipc_fetch_options_init", CallingConvention = CallingConvention.Cdecl)]
-    internal static extern void FetchOptionsInit(LipcFetchOptions* options);
+    [DllImport(Library, EntryPoint = "lipc_fetch_options_init_sized", CallingConvention = CallingConvention.Cdecl)]
+    internal static extern void FetchOptionsInit(LipcFetchOptions* options, nuint size);
 
     [DllImport(Library, EntryPoint = "lipc_model_fetch", CallingConvention = CallingConvention.Cdecl)]
     internal static extern int ModelFetch(

@@ -126,6 +126,7 @@ struct llama_engine {
     struct llama_model *model;
     struct llama_model_params model_params; /* it was loaded with these */
     bool has_devices;          /* besides the processor, and may use them */
+    uint64_t content_sum;      /* of that file; 0: not known yet, see state.c */
     engine_file_state file;    /* as it was when the model was loaded; the library reads weights out of it at any time */
     struct llama_context *context;
     struct threads_pool *pools; /* one for each number of threads that there has been; pool.c */

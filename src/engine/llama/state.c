@@ -17,7 +17,7 @@ typedef struct head {
     char magic[8];
     uint64_t n_bytes;   /* of the file */
     uint64_t sum;       /* of the file, with 0 here */
-    uint64_t model_sum; /* engine_model_facts.file_sum */
+    uint64_t model_sum; /* of the model, and of the options that change what it remembers */
     char library[32];   /* its version: the form of the blocks is its own affair */
     uint32_t n_tokens;
     uint32_t n_blocks;
@@ -91,10 +91,37 @@ static void add_memory(image *image, block_kind kind, int32_t n_tokens, struct l
     if (at && llama_state_seq_get_data_ext(context, at, n_bytes, place, 0) != n_bytes) image->has_failed = true;
 }
 
+static uint64_t add_overrides(uint64_t sum, const struct llama_model_kv_override *overrides) {
+    for (; overrides && overrides->key[0]; overrides++) {
+        bool is_text = overrides->tag == LLAMA_KV_OVERRIDE_TYPE_STR;
+        sum = engine_add_to_sum(sum, overrides->key, strlen(overrides->key) + 1);
+        sum = is_text ? engine_add_to_sum(sum, overrides->val_str, strlen(overrides->val_str))
+                      : engine_add_to_sum(sum, &overrides->val_i64, overrides->tag == LLAMA_KV_OVERRIDE_TYPE_BOOL ? 1 : 8);
+    }
+    return sum;
+}
+
+/* Of the model's file, whatever it is called, and of what else decides what is remembered of a token: positions, adapters. */
+static uint64_t model_sum(struct llama_engine *engine) {
+    struct llama_context_params context = arguments_context(engine->options.arguments);
+    const float numbers[] = {context.rope_freq_base, context.rope_freq_scale, context.yarn_ext_factor, context.yarn_attn_factor,
+                             context.yarn_beta_fast, context.yarn_beta_slow, (float)context.rope_scaling_type,
+                             (float)context.yarn_orig_ctx};
+    const char *adapter;
+    float scale;
+    if (engine->content_sum == 0) engine->content_sum = engine_content_sum(engine->model_file);
+    uint64_t sum = add_overrides(engine_add_to_sum(engine->content_sum, numbers, sizeof numbers), engine->model_params.kv_overrides);
+    for (size_t n = 0; (adapter = arguments_adapter(engine->options.arguments, n, &scale)); n++) {
+        uint64_t content = engine_content_sum(adapter);
+        sum = engine_add_to_sum(engine_add_to_sum(sum, &content, sizeof content), &scale, sizeof scale);
+    }
+    return sum;
+}
+
 static image take(struct llama_engine *engine, int place) {
     const cells *cells = &engine->cells[place];
     image image = {0};
-    head head = {.model_sum = engine->base.facts.file_sum, .n_tokens = (uint32_t)cells->n, .n_blocks = 1};
+    head head = {.model_sum = model_sum(engine), .n_tokens = (uint32_t)cells->n, .n_blocks = 1};
     memcpy(head.magic, magic, sizeof magic);
     snprintf(head.library, sizeof head.library, "%s", llama_version());
     extend(&image, sizeof head);
@@ -134,9 +161,11 @@ static bool may_replace(struct llama_engine *engine, const char *path) {
 
 static int write_image(struct llama_engine *engine, const image *image, const char *path) {
     char beside[ENGINE_PATH_SIZE];
+    uint32_t number;
     if (!may_replace(engine, path)) return ENGINE_E_STATE;
-    snprintf(beside, sizeof beside, "%s.new", path);
-    FILE *file = plat_file_open(beside, "w");
+    plat_random(&number, sizeof number);
+    snprintf(beside, sizeof beside, "%s.%08x.new", path, (unsigned)number);
+    FILE *file = plat_file_open(beside, "wx");
     bool is_written = file && fwrite(image->bytes, 1, image->n_bytes, file) == image->n_bytes;
     if (file && fclose(file) != 0) is_written = false;
     if (is_written && plat_file_replace(beside, path) == PLAT_OK) return ENGINE_OK;
@@ -152,12 +181,32 @@ static int report(char **json, int32_t n_tokens, size_t n_bytes) {
     return *json ? ENGINE_OK : ENGINE_E_NO_MEMORY;
 }
 
+/* A sequence that holds the first n_tokens of another and nothing else, which may be of somebody else's conversation: itself, if
+ * that is all that it has; a copy in the free sequence that was used longest ago; or itself without the rest, as a next turn would
+ * have it. Negative: there is none, since it is in use. */
+static int cut_out(struct llama_engine *engine, int place, int32_t n_tokens) {
+    const cells *all = engine->cells;
+    int other = -1;
+    if (all[place].n == n_tokens) return place;
+    for (int s = 0; s < engine->base.facts.n_sequences; s++)
+        if (s != place && !all[s].is_busy && (other < 0 || all[s].used < all[other].used)) other = s;
+    if (other >= 0 && engine->can_rewind) {
+        memory_forget(engine, other);
+        memory_copy(engine, place, other, n_tokens);
+        return other;
+    }
+    if (all[place].is_busy) return -1;
+    memory_keep(engine, place, n_tokens);
+    return place;
+}
+
 static int save(struct llama_engine *engine, const struct sequence *asked, const char *path, char **json) {
-    int32_t n_found;
+    int32_t n_found, n_least = asked->n_prompt / 2;
     int place = cells_find(engine->cells, engine->base.facts.n_sequences, asked->prompt, asked->n_prompt, &n_found);
-    /* Another conversation may begin like this one. */
-    if (place < 0 || n_found < asked->n_prompt / 2) {
-        llama_say(engine, "there is nothing to save: the host remembers nothing of this conversation any more");
+    if (place >= 0 && n_found >= n_least) place = cut_out(engine, place, n_found);
+    else place = -1;
+    if (place < 0 || engine->cells[place].n < n_least || engine->cells[place].n == 0) {
+        llama_say(engine, "there is nothing to save: the host remembers less than half of this conversation");
         return ENGINE_E_STATE;
     }
     image image = take(engine, place);
@@ -209,7 +258,7 @@ static int read_image(struct llama_engine *engine, const char *path, image *imag
 /* Whether it is of this model in this host. */
 static int check_head(struct llama_engine *engine, const head *head, const char *path) {
     const engine_model_facts *facts = &engine->base.facts;
-    if (head->model_sum != facts->file_sum) return refuse(engine, "the state is of another model", path);
+    if (head->model_sum != model_sum(engine)) return refuse(engine, "the state is of another model, or of other options for it", path);
     if (strncmp(head->library, llama_version(), sizeof head->library) != 0)
         return refuse(engine, "the state is of another version of llama.cpp", path);
     if (head->n_tokens > 0 && head->n_tokens < facts->n_ctx) return ENGINE_OK;

@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include "internal.h"
 
+#include <errno.h>
 #include <netdb.h>
 #include <poll.h>
 #include <sys/socket.h>
@@ -13,7 +14,10 @@ static bool connects(const struct addrinfo *address, int timeout_ms) {
     connect(descriptor, address->ai_addr, address->ai_addrlen); /* its outcome is the socket's state */
     struct pollfd writable = {.fd = descriptor, .events = POLLOUT};
     socklen_t size = sizeof error;
-    bool is_there = poll(&writable, 1, timeout_ms) == 1 && getsockopt(descriptor, SOL_SOCKET, SO_ERROR, &error, &size) == 0 && error == 0;
+    int n_ready;
+    while ((n_ready = poll(&writable, 1, timeout_ms)) < 0 && errno == EINTR) {
+    }
+    bool is_there = n_ready == 1 && getsockopt(descriptor, SOL_SOCKET, SO_ERROR, &error, &size) == 0 && error == 0;
     close(descriptor);
     return is_there;
 }

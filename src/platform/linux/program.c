@@ -22,8 +22,9 @@ const char *plat_environment(const char *name) {
 }
 
 FILE *plat_file_open(const char *path, const char *mode) {
+    int only_new = strchr(mode, 'x') ? O_EXCL | O_NOFOLLOW : 0;
     int flags = mode[0] == 'r' ? O_RDONLY : O_WRONLY | O_CREAT | (mode[0] == 'a' ? O_APPEND : O_TRUNC);
-    int descriptor = open(path, flags | O_CLOEXEC, 0600);
+    int descriptor = open(path, flags | only_new | O_CLOEXEC, 0600);
     FILE *file = descriptor < 0 ? NULL : fdopen(descriptor, mode);
     if (!file && descriptor >= 0) close(descriptor);
     return file;

@@ -169,8 +169,14 @@ int plat_path_absolute(const char *path, char *absolute, size_t size_bytes) {
 
 FILE *plat_file_open(const char *path, const char *mode) {
     wchar_t *wide = plat_wide_path(path), wide_mode[8] = L"";
+    bool only_new = strchr(mode, 'x') != NULL; /* which msvcrt does not know */
+    if (only_new && wide && GetFileAttributesW(wide) != INVALID_FILE_ATTRIBUTES) {
+        free(wide);
+        errno = EEXIST;
+        return NULL;
+    }
     for (size_t n = 0; *mode && n < 6; mode++)
-        if (*mode != 'e') wide_mode[n++] = (wchar_t)*mode; /* no child gets a handle here */
+        if (*mode != 'e' && *mode != 'x') wide_mode[n++] = (wchar_t)*mode; /* no child gets a handle here */
     if (!wcschr(wide_mode, L'b')) wcscat(wide_mode, L"b");
     FILE *file = wide ? _wfopen(wide, wide_mode) : NULL;
     free(wide);

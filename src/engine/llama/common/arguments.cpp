@@ -240,8 +240,8 @@ bool arguments_environment(arguments *arguments, char *message, size_t message_s
         std::string complaint;
         if (take_environment(*arguments, complaint)) return true;
         snprintf(message, message_size, "%s", complaint.c_str());
-    } catch (const std::bad_alloc &) {
-        snprintf(message, message_size, "not enough memory");
+    } catch (const std::exception &error) {
+        snprintf(message, message_size, "llama.cpp's options cannot be read: %s", error.what());
     }
     return false;
 }
@@ -252,8 +252,8 @@ int arguments_take(arguments *arguments, int n_words, char *const words[], char 
         int n = take(*arguments, n_words, words, complaint);
         if (n < 0) snprintf(message, message_size, "%s", complaint.c_str());
         return n;
-    } catch (const std::bad_alloc &) {
-        snprintf(message, message_size, "not enough memory");
+    } catch (const std::exception &error) {
+        snprintf(message, message_size, "llama.cpp's options cannot be read: %s", error.what());
         return -1;
     }
 }

@@ -128,6 +128,7 @@ bool backends_load_rpc(void) {
 
 bool backends_add_server(const char *address) {
     using function = ggml_backend_reg_t (*)(const char *);
+    if (ggml_backend_reg_by_name((std::string(rpc_name) + "[" + address + "]").c_str())) return true;
     auto add = backends_load_rpc() ? reinterpret_cast<function>(rpc_function("ggml_backend_rpc_add_server")) : nullptr;
     ggml_backend_reg_t server = add ? add(address) : nullptr;
     if (server) ggml_backend_register(server);
