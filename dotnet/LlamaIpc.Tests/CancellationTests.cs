@@ -32,6 +32,51 @@ public class CancellationTests
         Assert.Equal("", await client.SendRequestAsync(""));
     }
 
+    /// <summary>Longer prompts than the guide's channel has room for go another way.</summary>
+    private static string QuestionOf(bool isLong) => isLong ? string.Concat(Enumerable.Repeat(Question + " ", 400)) : Question;
+
+    [HostTheory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task A_token_that_is_cancelled_at_the_last_update_still_cancels(bool isLong)
+    {
+        using LlamaCppStreamingClient client = await ConnectAsync(Options("-n", "4", "-c", "8192"));
+        using CancellationTokenSource cancel = new();
+        string text = "";
+        client.OnStreamUpdate += (_, e) =>
+        {
+            text = e.PartialResponse;
+            if (e.IsComplete)
+            {
+                cancel.Cancel();
+            }
+        };
+        RequestCanceledException e = await Assert.ThrowsAsync<RequestCanceledException>(
+            () => Blocking(() => client.SendStreamingRequest(QuestionOf(isLong), "", cancel.Token)));
+        Assert.True(cancel.IsCancellationRequested);
+        Assert.Equal(text, e.PartialResponse);
+    }
+
+    [HostTheory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task A_thread_that_is_interrupted_leaves_a_client_that_serves(bool isLong)
+    {
+        using LlamaCppStreamingClient client = await ConnectAsync(Options("--ignore-eos", "--context-shift", "-c", "8192"));
+        using ManualResetEventSlim isStreaming = new();
+        void See(object? sender, StreamUpdateEventArgs e) => isStreaming.Set();
+        client.OnStreamUpdate += See;
+        Exception? thrown = null;
+        Thread caller = new(() => thrown = Record.Exception(() => client.SendStreamingRequest(QuestionOf(isLong))));
+        caller.Start();
+        await Blocking(isStreaming.Wait);
+        caller.Interrupt();
+        await Blocking(caller.Join);
+        Assert.IsType<ThreadInterruptedException>(thrown);
+        client.OnStreamUpdate -= See;
+        Assert.Equal("", await client.SendRequestAsync(""));
+    }
+
     [HostFact]
     public async Task A_token_cancels_an_asynchronous_stream_in_the_middle()
     {

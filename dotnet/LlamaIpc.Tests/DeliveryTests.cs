@@ -160,6 +160,36 @@ public class DeliveryTests
         window.AssertFluent(text);
     }
 
+    [HostTheory]
+    [InlineData(1)]
+    [InlineData(400)] // more than the guide's channel has room for
+    public async Task A_slow_handler_of_a_blocking_call_is_given_frames_of_rest(int questions)
+    {
+        const int Enough = 5;
+        using LlamaCppStreamingClient client = await ConnectAsync(Options("--ignore-eos", "--context-shift", "-c", "8192"));
+        using CancellationTokenSource cancel = new();
+        List<TimeSpan> rests = [];
+        long ended = 0;
+        client.OnStreamUpdate += (_, e) =>
+        {
+            if (ended != 0)
+            {
+                rests.Add(Stopwatch.GetElapsedTime(ended));
+            }
+            if (rests.Count == Enough || e.IsComplete)
+            {
+                cancel.Cancel();
+            }
+            Thread.Sleep(2 * FramePace.FrameMs);
+            ended = Stopwatch.GetTimestamp();
+        };
+        string question = string.Concat(Enumerable.Repeat(Question + " ", questions));
+        await Assert.ThrowsAsync<RequestCanceledException>(
+            () => Blocking(() => client.SendStreamingRequest(question, "", cancel.Token)));
+        Assert.Equal(Enough, rests.Count);
+        Assert.All(rests, rest => Assert.True(rest.TotalMilliseconds >= FramePace.FrameMs, $"{rest}"));
+    }
+
     [HostFact]
     public async Task A_loop_of_the_guides_class_gives_the_thread_back_between_pieces()
     {

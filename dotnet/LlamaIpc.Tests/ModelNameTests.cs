@@ -47,6 +47,25 @@ public class ModelNameTests
             () => LlamaModels.FetchAsync(Name, hub.Options, throwing)));
     }
 
+    [LimitedFact]
+    public async Task What_the_last_report_throws_comes_out_though_the_model_is_there()
+    {
+        // The end comes together with the last news.
+        using TemporaryFolder folder = Script("chatbot", "printf 'progress 5 5 1\\npath /a/model\\n' >&2", out string program);
+        LlamaFetchOptions options = new() { HostPath = program };
+        Assert.Equal("/a/model", await LlamaModels.FetchAsync(Name, options));
+        InvalidTimeZoneException own = new("the caller's");
+        Reports<LlamaDownload> throwing = new(report =>
+        {
+            if (report.Bytes == 5)
+            {
+                throw own;
+            }
+        });
+        Assert.Same(own, await Assert.ThrowsAsync<InvalidTimeZoneException>(
+            () => LlamaModels.FetchAsync(Name, options, throwing)));
+    }
+
     [HubFact]
     public async Task A_host_serves_while_it_fetches_the_next_model()
     {

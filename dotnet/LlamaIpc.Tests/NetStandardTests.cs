@@ -40,6 +40,38 @@ public class NetStandardTests
         Assert.NotEqual(library, await File.ReadAllBytesAsync(typeof(LlamaClient).Assembly.Location));
     }
 
+    [LimitedFact]
+    public async Task Arguments_arrive_as_they_are()
+    {
+        string[] arguments =
+        [
+            "plain", "", "two words", "it's", "\"", "\\", "\\\\", "\\\"", "a\\b\\\\c\\", "$HOME", "\\$HOME", "`pwd`", "\\`", "$(pwd)",
+            "\\n", "line\nline", "äЖ€🎉", "{\"a\": \"b\\\\c\"}", "'\\''", "!*?~#&;|<>",
+        ];
+        string expected = string.Concat(arguments.Select(argument => argument + "."));
+
+        // What .NET does with one string, and a shell; Mono does on Unix as the latter.
+        ProcessStartInfo windows = new("printf");
+        ArgumentList list = new(windows);
+        foreach (string argument in (string[])["%s.", .. arguments])
+        {
+            list.Add(argument);
+        }
+        Assert.Equal(expected, await OutputAsync(windows));
+        string line = string.Join(' ', arguments.Select(ArgumentList.QuotedForShell));
+        Assert.Equal(expected, await OutputAsync(new ProcessStartInfo("/bin/sh", ["-c", "printf %s. " + line])));
+    }
+
+    private static async Task<string> OutputAsync(ProcessStartInfo start)
+    {
+        start.RedirectStandardOutput = true;
+        using Process process = Process.Start(start)!;
+        string output = await process.StandardOutput.ReadToEndAsync();
+        await process.WaitForExitAsync();
+        Assert.Equal(0, process.ExitCode);
+        return output;
+    }
+
     private static async Task RunAsync(string runtime, string program, string runtimeName)
     {
         using Process process = Process.Start(new ProcessStartInfo(runtime, [program, HostPath])

@@ -749,21 +749,32 @@ public sealed class LlamaCppStreamingClient : IDisposable, IAsyncDisposable
         }
         LipcClassicHandle current = handle!;
         using NativeOperation operation = BeginOperation(current);
+        StreamCall? stream = onUpdate is null ? null : new StreamCall(onUpdate, operation);
+        return Run(operation, stream, IsHandler(onUpdate), () => CallHost(current, system, user, deadline, stream), cancellationToken);
+    }
+
+    /// <summary>
+    /// Whether updates go to a handler of the event. It may wait for something, unlike what this class itself does with an
+    /// update. Meanwhile the answer is read, or the host would take its client for dead and let the next one write over it.
+    /// </summary>
+    private bool IsHandler(Action<StreamUpdateEventArgs>? onUpdate) => onUpdate == (Action<StreamUpdateEventArgs>)RaiseUpdate;
+
+    /// <summary>Waits for the end of a call, over either channel, and says what its request has come to.</summary>
+    private string Run(
+        NativeOperation operation,
+        StreamCall? stream,
+        bool isHandler,
+        Func<HostAnswer> call,
+        CancellationToken cancellationToken)
+    {
         using CancellationTokenRegistration onDispose = operation.CancelWith(disposing.Token);
         using CancellationTokenRegistration onCancel = operation.CancelWith(cancellationToken);
-
-        StreamCall? stream = onUpdate is null ? null : new StreamCall(onUpdate, operation);
         currentRequest = operation;
         currentStream = stream;
-        // A handler may wait for something, unlike what this class itself does with an update. Meanwhile the answer is read, or
-        // the host would take its client for dead and let the next one write over it.
-        bool isHandler = onUpdate == (Action<StreamUpdateEventArgs>)RaiseUpdate;
-        ClassicAnswer answer;
+        HostAnswer answer;
         try
         {
-            answer = stream is not null && isHandler
-                ? stream.ReportWhile(reader, () => CallHost(current, system, user, deadline, stream))
-                : CallHost(current, system, user, deadline, stream);
+            answer = stream is not null && isHandler ? stream.ReportWhile(reader, call) : call();
         }
         catch (ObjectDisposedException) when (IsDisposed)
         {
@@ -784,7 +795,7 @@ public sealed class LlamaCppStreamingClient : IDisposable, IAsyncDisposable
     }
 
     /// <summary>One request over the guide's channel, on this thread.</summary>
-    private static unsafe ClassicAnswer CallHost(
+    private static unsafe HostAnswer CallHost(
         LipcClassicHandle handle, byte[] system, byte[] user, Deadline deadline, StreamCall? stream)
     {
         LipcClassicResult result = default;
@@ -795,7 +806,7 @@ public sealed class LlamaCppStreamingClient : IDisposable, IAsyncDisposable
                 ? NativeMethods.ClassicRequest(handle, systemText, userText, deadline.RemainingMs, &result)
                 : stream.Run(handle, systemText, userText, deadline.RemainingMs, &result);
         }
-        return new ClassicAnswer(
+        return new HostAnswer(
             error,
             error == (int)LipcError.Ok ? "" : NativeMethods.LastErrorMessage(error),
             result.Text == null ? "" : Encoding.UTF8.GetString(result.Text, checked((int)result.NBytes)),
@@ -812,22 +823,14 @@ public sealed class LlamaCppStreamingClient : IDisposable, IAsyncDisposable
         CancellationToken cancellationToken)
     {
         using NativeOperation operation = BeginOperation(client);
-        using CancellationTokenRegistration onDispose = operation.CancelWith(disposing.Token);
-        using CancellationTokenRegistration onCancel = operation.CancelWith(cancellationToken);
-        using LipcStreamHandle answer = request.Open(client);
         StreamCall stream = new(onUpdate ?? (static _ => { }), operation);
-        currentRequest = operation;
-        currentStream = stream;
-        lastPromptWasCut = false;
-        try
+        return Run(operation, stream, IsHandler(onUpdate), Ask, cancellationToken);
+
+        HostAnswer Ask()
         {
+            using LipcStreamHandle answer = request.Open(client);
             int error = stream.Run(answer, deadline, out string message);
-            return Result(operation, error, message, stream.Text, stream.Tokens, cancellationToken);
-        }
-        finally
-        {
-            currentRequest = null;
-            currentStream = null;
+            return new HostAnswer(error, message, stream.Text, stream.Tokens, PromptWasCut: false);
         }
     }
 
@@ -970,6 +973,6 @@ public sealed class LlamaCppStreamingClient : IDisposable, IAsyncDisposable
     private static InvalidOperationException NotInitialized() =>
         new("The client is not connected to a host. Call Initialize first.");
 
-    /// <summary>What a request over the guide's channel has come to.</summary>
-    private readonly record struct ClassicAnswer(int Error, string Message, string Text, int Tokens, bool PromptWasCut);
+    /// <summary>What came of a call.</summary>
+    private readonly record struct HostAnswer(int Error, string Message, string Text, int Tokens, bool PromptWasCut);
 }

@@ -46,7 +46,7 @@ public static class LlamaModels
     /// LLAMA_CACHE).
     /// </param>
     /// <param name="options">How.</param>
-    /// <param name="progress">Is told each change.</param>
+    /// <param name="progress">Is told each change. What it throws ends the download and is thrown by the task.</param>
     /// <param name="cancellationToken">Ends the download; what has come is kept for the next try.</param>
     /// <returns>The path of the model's file, the first one of several.</returns>
     /// <exception cref="RequestRefusedException">There is no such model.</exception>
@@ -93,7 +93,9 @@ public static class LlamaModels
             {
                 int error = NativeMethods.ModelFetch(
                     text.Add(name, nameof(name)), &native, OnNativeProgress, (void*)GCHandle.ToIntPtr(self), path, PathSize);
-                return error == (int)LipcError.Ok ? NativeMethods.Text(path) : throw Failure(error);
+                string message = error == (int)LipcError.Ok ? "" : NativeMethods.LastErrorMessage(error);
+                failure?.Throw(); // Also if the file was there before the last report could stop its download.
+                return error == (int)LipcError.Ok ? NativeMethods.Text(path) : throw Failure(error, message);
             }
             finally
             {
@@ -101,17 +103,12 @@ public static class LlamaModels
             }
         }
 
-        private Exception Failure(int error)
+        private Exception Failure(int error, string message) => (LipcError)error switch
         {
-            string message = NativeMethods.LastErrorMessage(error);
-            failure?.Throw();
-            return (LipcError)error switch
-            {
-                LipcError.Cancelled => new OperationCanceledException(message, cancellationToken),
-                LipcError.NoHost => new HostStartException(LipcError.NoHost, message),
-                _ => LlamaIpcException.Of((LipcError)error, message),
-            };
-        }
+            LipcError.Cancelled => new OperationCanceledException(message, cancellationToken),
+            LipcError.NoHost => new HostStartException(LipcError.NoHost, message),
+            _ => LlamaIpcException.Of((LipcError)error, message),
+        };
 
         [MonoPInvokeCallback(typeof(NativeMethods.OnFetch))]
         private static unsafe int ReportNativeProgress(void* userData, LipcFetchProgress* now)

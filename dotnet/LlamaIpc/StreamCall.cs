@@ -74,7 +74,7 @@ internal sealed unsafe class StreamCall(Action<StreamUpdateEventArgs> onUpdate, 
 
     /// <summary>
     /// Runs a call that reads on another thread, and reports its updates on this one. A request that is cancelled has no
-    /// more of them.
+    /// more of them. The call is over when this returns, whatever ends it: until then the operation and its handle are needed.
     /// </summary>
     internal T ReportWhile<T>(WaiterThread reader, Func<T> call)
     {
@@ -90,22 +90,58 @@ internal sealed unsafe class StreamCall(Action<StreamUpdateEventArgs> onUpdate, 
                 relay.End();
             }
         });
-        relay.RaiseAll(update =>
+        try
+        {
+            relay.RaiseAll(RaiseSafely);
+        }
+        catch
+        {
+            Uninterrupted(operation.Cancel); // This thread was interrupted or aborted while it waited for updates.
+            throw;
+        }
+        finally
+        {
+            Uninterrupted(() => Task.WaitAny(reading));
+        }
+        return reading.GetAwaiter().GetResult();
+    }
+
+    /// <summary>Does something that may wait to its end, and leaves an interruption to the thread's next wait.</summary>
+    private static void Uninterrupted(Action action)
+    {
+        bool isInterrupted = false;
+        for (bool isDone = false; !isDone;)
         {
             try
             {
-                if (!operation.CancelRequested)
-                {
-                    Raise(update);
-                }
+                action();
+                isDone = true;
             }
-            catch (Exception e)
+            catch (ThreadInterruptedException)
             {
-                failure = ExceptionDispatchInfo.Capture(e);
-                operation.Cancel();
+                isInterrupted = true;
             }
-        });
-        return reading.GetAwaiter().GetResult();
+        }
+        if (isInterrupted)
+        {
+            Thread.CurrentThread.Interrupt();
+        }
+    }
+
+    private void RaiseSafely(StreamUpdateEventArgs update)
+    {
+        try
+        {
+            if (!operation.CancelRequested)
+            {
+                Raise(update);
+            }
+        }
+        catch (Exception e)
+        {
+            failure = ExceptionDispatchInfo.Capture(e);
+            operation.Cancel();
+        }
     }
 
     /// <summary>Throws what the handler threw, if it did.</summary>

@@ -29,29 +29,6 @@ internal static unsafe class NativeMemory
     internal static void Free(void* block) => Marshal.FreeHGlobal((IntPtr)block);
 }
 
-/// <summary>The arguments of a program that is to be started.</summary>
-internal readonly struct ArgumentList(ProcessStartInfo start)
-{
-    /// <summary>Adds one as it is: quoted, as programs take their command line apart.</summary>
-    internal void Add(string argument)
-    {
-        StringBuilder line = new(start.Arguments);
-        if (line.Length > 0)
-        {
-            line.Append(' ');
-        }
-        line.Append('"');
-        int backslashes = 0;
-        foreach (char c in argument)
-        {
-            // Backslashes mean something in front of a quotation mark alone; there each is doubled.
-            line.Append('\\', c == '"' ? backslashes + 1 : 0).Append(c);
-            backslashes = c == '\\' ? backslashes + 1 : 0;
-        }
-        start.Arguments = line.Append('\\', backslashes).Append('"').ToString();
-    }
-}
-
 /// <summary>The operating system that the process runs on.</summary>
 internal static class OperatingSystem
 {
