@@ -115,8 +115,8 @@ typedef enum engine_end {
     ENGINE_END_LIMIT,     /* n_predict tokens were made */
     ENGINE_END_CONTEXT,   /* the context is full */
     ENGINE_END_CANCELLED, /* engine_cancel, or `interrupted` */
-    ENGINE_END_FAILED,    /* the library failed; engine->message says how */
-    ENGINE_END_REFUSED    /* the prompt cannot be answered; engine->message says why */
+    ENGINE_END_FAILED,    /* the library failed; engine_progress.message says how */
+    ENGINE_END_REFUSED    /* the prompt cannot be answered; engine_progress.message says why */
 } engine_end;
 
 /* "end of turn", "token limit", ... : for people. */
@@ -165,6 +165,8 @@ typedef struct engine_progress {
     uint64_t prompt_ns;   /* time from admission to the first token */
     uint64_t generate_ns; /* time from the first token to now */
     engine_end end;       /* other than NONE: the sequence is free again */
+    const char *message;  /* why it FAILED or was REFUSED, valid until the next step; NULL: engine->message says it. Of several that
+                             end in one step, each has its own */
 } engine_progress;
 
 typedef struct engine engine;

@@ -174,8 +174,8 @@ static const char *words_of(lipc_end end) {
 /* Why a resumed answer is cut. */
 static const char damaged[] = "what was published of the answer was changed in shared memory: it cannot go on";
 
-static const char *why_failed(const server *server, const answer *answer) {
-    if (answer->cut != LIPC_END_FAILED) return server->engine->message;
+static const char *why_failed(const server *server, const answer *answer, const engine_progress *progress) {
+    if (answer->cut != LIPC_END_FAILED) return progress->message ? progress->message : server->engine->message;
     return stops_has_failed(answer->stops) ? "not enough memory to look for the stop strings" : damaged;
 }
 
@@ -217,7 +217,7 @@ static void end_running(server *server, answer *answer, const engine_progress *p
     if (answer->cut == LIPC_END_NONE && was_begun) end = append_rest(server, answer, progress, end);
     if (end == LIPC_END_REFUSED && answer->is_resumed) end = LIPC_END_FAILED; /* it was not refused before */
     bool is_refused = end == LIPC_END_REFUSED, has_failed = end == LIPC_END_FAILED || is_refused;
-    const char *reason = is_refused ? server->engine->message : has_failed ? why_failed(server, answer) : "";
+    const char *reason = has_failed ? why_failed(server, answer, progress) : "";
     if (has_failed) log_line(LOG_LEVEL_ERROR, "request %u: %s", answer->number, reason);
     /* The first token comes out of the prompt's evaluation; the others take the time of generating. */
     int32_t n_timed = progress->n_tokens > 1 ? progress->n_tokens - 1 : 0;

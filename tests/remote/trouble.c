@@ -162,7 +162,19 @@ static void say_nothing(exchange *exchange) {
     wait_for_close(exchange);
 }
 
+/* All at the same moment, each with a sentence of its own. */
+enum { REFUSED_AT_ONCE = 8 };
+static atomic_int n_mine;
+static void say_mine(exchange *exchange) {
+    char body[128];
+    const char *mark = strstr(exchange->body, "[mine]");
+    CHECK(WAITED(SOON_MS, atomic_load(&n_mine) / REFUSED_AT_ONCE > exchange->number / REFUSED_AT_ONCE));
+    snprintf(body, sizeof body, "{\"error\":{\"message\":\"this is for %.12s\"}}", mark + strlen("[mine]"));
+    say_refusal(exchange, "400 Bad Request", "", body);
+}
+
 static const play plays[] = {
+    {"[mine]", say_mine, &n_mine},
     {"[400]", say_400, NULL},       {"[401]", say_401, NULL},          {"[404]", say_404, NULL},
     {"[429]", say_429, &n_busy},    {"[500]", say_500, &n_broken},     {"[later]", say_later, &n_later},
     {"[302]", say_302, &n_redirected}, {"[html]", say_html, NULL},     {"[garbage]", say_garbage, NULL},
@@ -198,6 +210,19 @@ static void check_refusals(lipc_client *client) {
     CHECK_INT(n_vanished, >=, 3); /* libcurl asks again by itself, if the connection had been used before */
     check_fails(ask(client, "[empty]"), LIPC_E_FAILED, "", "the stream is empty");
     CHECK_INT(n_empty, ==, 3);
+}
+
+static void check_own_sentences(lipc_client *client) {
+    lipc_stream *streams[REFUSED_AT_ONCE];
+    char texts[REFUSED_AT_ONCE][32];
+    test_step("answers that end in the same step: each client is told its own sentence, and no other's");
+    for (int round = 0; round < 20; round++) {
+        for (int i = 0; i < REFUSED_AT_ONCE; i++) {
+            snprintf(texts[i], sizeof texts[i], "[mine]client %02d.%02d", round, i);
+            streams[i] = ask(client, texts[i]);
+        }
+        for (int i = 0; i < REFUSED_AT_ONCE; i++) check_fails(streams[i], LIPC_E_REFUSED, "", texts[i] + strlen("[mine]"));
+    }
 }
 
 static void check_breaks(lipc_client *client) {
@@ -433,6 +458,7 @@ int main(void) {
     segment segment = host_ready(&host, "trouble", (const char *const[]){"--remote", server->address, NULL});
     lipc_client *client = client_of("trouble");
     check_refusals(client);
+    check_own_sentences(client);
     check_breaks(client);
     check_cancelling(client);
     check_worker_deaths(&host, client);

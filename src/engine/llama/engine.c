@@ -138,7 +138,8 @@ static bool allocate_parts(struct llama_engine *engine) {
     engine->cells = calloc(n_sequences, sizeof *engine->cells);
     engine->checkpoints = calloc(n_sequences, sizeof *engine->checkpoints);
     engine->texts = calloc((size_t)facts->n_progress, sizeof *engine->texts);
-    if (!engine->piece || !engine->sequences || !engine->cells || !engine->checkpoints || !engine->texts) return false;
+    engine->messages = calloc(n_sequences, sizeof *engine->messages);
+    if (!engine->piece || !engine->sequences || !engine->cells || !engine->checkpoints || !engine->texts || !engine->messages) return false;
     for (size_t s = 0; s < n_sequences; s++) {
         engine->cells[s].tokens = malloc(facts->n_ctx * sizeof *engine->cells[s].tokens);
         if (!engine->cells[s].tokens) return false;
@@ -168,6 +169,7 @@ static void llama_engine_close(engine *base) {
     prepare_close(engine);
     free(engine->sequences);
     free(engine->texts);
+    free(engine->messages);
     memory_close(engine);
     vocabulary_close(engine);
     chat_close(engine->chat);

@@ -153,6 +153,7 @@ struct llama_engine {
     cells *cells;              /* of each place */
     struct checkpoint (*checkpoints)[CHECKPOINTS_MOST];
     struct step_text *texts;   /* of each entry of a step */
+    char (*messages)[ENGINE_MESSAGE_SIZE]; /* why the answer of each sequence failed: others may end in the same step */
     struct preparer *preparer; /* NULL: no prompt was long so far */
     size_t longest_piece;      /* bytes of a token of text, at most */
     int n_running;

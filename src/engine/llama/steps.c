@@ -22,6 +22,11 @@ static engine_progress *add_entry(struct entries *entries, int number) {
 static void end_entry(struct llama_engine *engine, engine_progress *entry, engine_end end) {
     entry->end = end;
     if (end == ENGINE_END_NONE) return;
+    if (end == ENGINE_END_FAILED || end == ENGINE_END_REFUSED) {
+        char *message = engine->messages[entry->sequence];
+        memcpy(message, engine->base.message, sizeof engine->messages[0]);
+        entry->message = message;
+    }
     engine->sequences[entry->sequence].is_running = false;
     engine->n_running--;
 }
@@ -269,10 +274,7 @@ static void take_prepared(struct llama_engine *engine, struct entries *entries) 
         struct sequence *sequence = &engine->sequences[s];
         if (!sequence->is_running || !sequence->preparing) continue;
         if (!prepare_is_done(sequence->preparing)) n_preparing++;
-        else if (settle(engine, sequence) < 0) {
-            end_entry(engine, add_entry(entries, s), ENGINE_END_REFUSED);
-            return; /* there is one message */
-        }
+        else if (settle(engine, sequence) < 0) end_entry(engine, add_entry(entries, s), ENGINE_END_REFUSED);
     }
     if (n_preparing > 0 && n_preparing == engine->n_running && entries->n == 0) prepare_wait(engine);
 }

@@ -50,6 +50,7 @@ struct answer {
     bool is_handed_over;    /* to the last resort */
     int local;              /* its sequence there; negative: it waits for a free one */
     engine_request request; /* for the last resort */
+    char message[ENGINE_MESSAGE_SIZE]; /* why it failed */
 };
 
 struct server {
@@ -289,6 +290,13 @@ static engine_end begin_local(struct remote_engine *remote, struct answer *answe
     return error == ENGINE_E_NO_MEMORY ? ENGINE_END_FAILED : ENGINE_END_REFUSED;
 }
 
+/* The engine's message is about this answer. Others may end in the same step, with theirs. */
+static void keep_message(struct remote_engine *remote, struct answer *answer, engine_progress *entry) {
+    if (entry->end != ENGINE_END_FAILED && entry->end != ENGINE_END_REFUSED) return;
+    memcpy(answer->message, remote->base.message, sizeof answer->message);
+    entry->message = answer->message;
+}
+
 static size_t step_local(struct remote_engine *remote, engine_progress *progress) {
     engine *local = remote->options.last_resort;
     size_t n_moved = remote->n_local > 0 ? engine_step(local, progress) : 0;
@@ -296,7 +304,8 @@ static size_t step_local(struct remote_engine *remote, engine_progress *progress
         engine_progress *entry = &progress[i];
         entry->sequence = remote->by_local[entry->sequence];
         if (entry->end == ENGINE_END_NONE) continue;
-        if (entry->end == ENGINE_END_FAILED || entry->end == ENGINE_END_REFUSED) say(remote, "%s", local->message);
+        if (entry->end == ENGINE_END_FAILED || entry->end == ENGINE_END_REFUSED) say(remote, "%s", entry->message ? entry->message : local->message);
+        keep_message(remote, &remote->answers[entry->sequence], entry);
         remote->answers[entry->sequence].is_running = false;
         remote->n_local--;
     }
@@ -399,6 +408,7 @@ static bool advance(struct remote_engine *remote, int sequence, bool is_interrup
         entry->end = fail(remote, answer, ENGINE_END_FAILED, "not enough memory to ask again", "");
     }
     if (entry->end == ENGINE_END_FAILED && hand_over(remote, answer)) entry->end = ENGINE_END_NONE;
+    keep_message(remote, answer, entry);
     count(answer, plat_clock_ns(), entry);
     if (entry->end != ENGINE_END_NONE) let_go(answer, entry->end);
     return entry->has_token || entry->end != ENGINE_END_NONE;
