@@ -92,7 +92,7 @@ static bool watch_event(watcher *watcher, chunks *chunks, const events *events) 
 /* A number of what all events say, up to where nothing more can be read. */
 static uint64_t play(const char *bytes, size_t n_bytes, size_t piece) {
     events events = {0};
-    chunks chunks = {0};
+    chunks chunks = {.key = "key-of-ours"};
     watcher watcher = {0};
     uint64_t sum = 14695981039346656037u;
     bool goes_on = true;
@@ -142,7 +142,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     const char *bytes = (const char *)data + 1;
     size_t n_bytes = size - 1;
     MUST(play(bytes, n_bytes, n_bytes) == play(bytes, n_bytes, (size_t)data[0] + 1));
-    chunk_error_text(bytes, n_bytes, text, sizeof text);
+    chunk_error_text(bytes, n_bytes, "key-of-ours", text, sizeof text);
     MUST(strlen(text) < sizeof text);
     must_be_text(text, strlen(text));
     ask_with(bytes, n_bytes);

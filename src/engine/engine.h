@@ -90,6 +90,7 @@ typedef struct engine_sampling {
      * file recommends, or else the default. What looks at tokens before looks at those of the prompt, too. */
     LIPC_SAMPLING_MAP(LIPC_PARAMETER_FIELD)
     uint32_t seed;           /* with a token's place in the answer it decides the draw, whatever came before */
+    bool is_seed_drawn;      /* nobody asked for this seed: it is a random one */
     bool ignore_eos;         /* the model cannot end its answer */
 } engine_sampling;
 

@@ -13,6 +13,7 @@ void answer_request_defaults(engine_request *request, const host_options *option
                      LIPC_SAMPLING_MAP(FROM_OPTIONS)
 #undef FROM_OPTIONS
                      .seed = answer_seed(options->seed),
+                     .is_seed_drawn = options->seed < 0,
                      .ignore_eos = options->ignore_eos},
     };
 }

@@ -26,7 +26,10 @@ static void apply_parameters(const request_view *view, const host_options *optio
     request->wants_logprobs = (view->header.flags & LIPC_FLAG_LOGPROBS) != 0;
     request->sampling.ignore_eos |= (view->header.flags & LIPC_FLAG_IGNORE_EOS) != 0;
     if (PARAMETER_IS_SET(INTEGER, wanted->n_predict)) request->n_predict = wanted->n_predict;
-    if (PARAMETER_IS_SET(WIDE, wanted->seed)) request->sampling.seed = answer_seed(wanted->seed);
+    if (PARAMETER_IS_SET(WIDE, wanted->seed)) {
+        request->sampling.seed = answer_seed(wanted->seed);
+        request->sampling.is_seed_drawn = wanted->seed < 0;
+    }
 #define APPLY(name, kind, ...) if (PARAMETER_IS_SET(kind, wanted->name)) request->sampling.name = wanted->name;
     LIPC_SAMPLING_MAP(APPLY)
 #undef APPLY

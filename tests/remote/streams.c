@@ -206,8 +206,13 @@ static void check_asks(lipc_client *client, const lipc_request *request, const c
 }
 
 static void check_requests(lipc_client *client) {
+    test_step("a seed that nobody asked for is not sent");
+    lipc_request request = request_of("ECHO");
+    check_asks(client, &request,
+               "{\"stream\":true,\"stream_options\":{\"include_usage\":true},\"model\":\"some model\",\"messages\":[{\"role\":\"user\","
+               "\"content\":\"ECHO\"}]}");
     test_step("parameters by their names");
-    lipc_request request = request_of("ECHO \"1\"");
+    request = request_of("ECHO \"1\"");
     request.seed = 7;
     check_asks(client, &request,
                "{\"stream\":true,\"stream_options\":{\"include_usage\":true},\"model\":\"some model\",\"messages\":[{\"role\":\"user\","

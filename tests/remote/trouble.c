@@ -162,6 +162,40 @@ static void say_nothing(exchange *exchange) {
     wait_for_close(exchange);
 }
 
+/* Refusals and answers that are complete, but whose reply never ends. */
+static void say_on(exchange *exchange, const char *text) {
+    while (say_text(exchange, text)) test_pause_ms(20);
+}
+static void say_long_refusal(exchange *exchange) {
+    char text[1001];
+    memset(text, 'x', sizeof text - 1);
+    text[sizeof text - 1] = 0;
+    say_head(exchange, "400 Bad Request", "text/plain");
+    while (say_text(exchange, text)) {}
+}
+static void say_slow_refusal(exchange *exchange) {
+    say_head(exchange, "400 Bad Request", "text/plain");
+    say_text(exchange, "not this");
+    say_on(exchange, " ");
+}
+static void say_end_and_on(exchange *exchange) {
+    say_first(exchange);
+    say_finish(exchange, "stop");
+    say_on(exchange, ": ping\n\n");
+}
+static void say_pings(exchange *exchange) {
+    say_head(exchange, "200 OK", "text/event-stream");
+    say_on(exchange, ": ping\n\n");
+}
+static void say_empty_events(exchange *exchange) {
+    say_first(exchange);
+    say_on(exchange, "data: {\"choices\":[{\"delta\":{\"content\":\"\"}}]}\n\n");
+}
+static void say_endless_head(exchange *exchange) {
+    say_raw(exchange, "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n");
+    while (say_raw(exchange, "X-More: and more and more and more and more and more and more and more and more and more\r\n")) {}
+}
+
 /* All at the same moment, each with a sentence of its own. */
 enum { REFUSED_AT_ONCE = 8 };
 static atomic_int n_mine;
@@ -174,6 +208,8 @@ static void say_mine(exchange *exchange) {
 }
 
 static const play plays[] = {
+    {"[long refusal]", say_long_refusal, NULL}, {"[slow refusal]", say_slow_refusal, NULL}, {"[end and on]", say_end_and_on, NULL},
+    {"[pings]", say_pings, NULL},   {"[empty events]", say_empty_events, NULL}, {"[endless head]", say_endless_head, NULL},
     {"[mine]", say_mine, &n_mine},
     {"[400]", say_400, NULL},       {"[401]", say_401, NULL},          {"[404]", say_404, NULL},
     {"[429]", say_429, &n_busy},    {"[500]", say_500, &n_broken},     {"[later]", say_later, &n_later},
@@ -210,6 +246,19 @@ static void check_refusals(lipc_client *client) {
     CHECK_INT(n_vanished, >=, 3); /* libcurl asks again by itself, if the connection had been used before */
     check_fails(ask(client, "[empty]"), LIPC_E_FAILED, "", "the stream is empty");
     CHECK_INT(n_empty, ==, 3);
+}
+
+static void check_without_end(lipc_client *client) {
+    test_step("refusals and complete answers whose reply does not end");
+    check_fails(ask(client, "[long refusal]"), LIPC_E_REFUSED, "", "status 400: xxx");
+    check_fails(ask(client, "[slow refusal]"), LIPC_E_REFUSED, "", "status 400: not this");
+    check_text(ask(client, "[end and on]"), "first", LIPC_END_TURN);
+    check_fails(ask(client, "[endless head]"), LIPC_E_FAILED, "", "the head of the reply is too long");
+    lipc_request request = request_of("[endless]");
+    request.n_predict = 3;
+    int n_before = n_closed;
+    check_text(submit(client, &request), " on and on on and on on and on", LIPC_END_LIMIT);
+    CHECK(WAITED(SOON_MS, n_closed == n_before + 1));
 }
 
 static void check_own_sentences(lipc_client *client) {
@@ -251,6 +300,7 @@ static void check_breaks(lipc_client *client) {
 
 static void check_cancelling(lipc_client *client) {
     test_step("cancelling closes the request, and so does a stop string");
+    n_closed = 0;
     reading reading = {0};
     lipc_stream *stream = ask(client, "[endless]");
     read_until(stream, &reading, 1000);
@@ -299,6 +349,9 @@ static void check_time_out(const test_server *server) {
     segment segment = host_ready(&host, "silent", (const char *const[]){"--remote", server->address, "--remote-timeout", "1", NULL});
     lipc_client *client = client_of("silent");
     check_fails(ask(client, "[silence]"), LIPC_E_FAILED, "first", "nothing came for 1 s");
+    test_step("or only what is not shown");
+    check_fails(ask(client, "[pings]"), LIPC_E_FAILED, "", "nothing came for 1 s");
+    check_fails(ask(client, "[empty events]"), LIPC_E_FAILED, "first", "nothing came for 1 s");
     lipc_client_close(client);
     end_host(&host, &segment);
 }
@@ -368,10 +421,32 @@ static void check_last_resort(const test_server *server) {
 
 static const char the_key[] = "sk-not-for-anybodys-eyes-1234567890";
 
+/* The key behind so many bytes of something else, where what is too long may be cut. */
+static void say_padded(exchange *exchange, char kind, int n_before) {
+    char *text, *body;
+    CHECK(asprintf(&text, "%0*d%s and more", n_before, 7, the_key) > 0);
+    switch (kind) {
+    case 'e': CHECK(asprintf(&body, "{\"error\":{\"message\":\"%s\"}}", text) > 0); break;
+    case 'r': CHECK(asprintf(&body, "\"refusal\":\"%s\"", text) > 0); break;
+    default: CHECK(asprintf(&body, "%s", text) > 0); break;
+    }
+    if (kind == 'e' || kind == 'r') say_start(exchange);
+    if (kind == 'e') say_event(exchange, body);
+    else if (kind == 'r') say_delta(exchange, body);
+    else if (kind == 't') say_head(exchange, "200 OK", body);
+    else say_refusal(exchange, "400 Bad Request", "", body);
+    if (kind != 's') say_end(exchange);
+    free(text);
+    free(body);
+}
+
 static void say_if_known(exchange *exchange) {
     char wanted[128];
     snprintf(wanted, sizeof wanted, "\r\nAuthorization: Bearer %s\r\n", the_key);
-    if (strstr(exchange->body, "[wrong]")) {
+    const char *padded = strstr(exchange->body, "[padded ");
+    if (padded) {
+        say_padded(exchange, padded[strlen("[padded ")], atoi(padded + strlen("[padded x")));
+    } else if (strstr(exchange->body, "[wrong]")) {
         snprintf(wanted, sizeof wanted, "{\"error\":{\"message\":\"%s is no key\"}}", the_key);
         say_refusal(exchange, "401 Unauthorized", "", wanted);
     } else if (strstr(exchange->request, wanted)) {
@@ -393,6 +468,21 @@ static void check_not_in_file(const char *what, pid_t pid) {
     free(text);
 }
 
+static void check_no_part(lipc_client *client, char kind, int from, int to) {
+    char text[64], part[9];
+    snprintf(part, sizeof part, "%.8s", the_key);
+    for (int n_before = from; n_before < to; n_before += 5) {
+        snprintf(text, sizeof text, "[padded %c%d]", kind, n_before);
+        reading reading = {0};
+        lipc_stream *stream = ask(client, text);
+        while (read_some(stream, soon(), &reading)) {}
+        CHECK(reading.code == LIPC_E_FAILED || reading.code == LIPC_E_REFUSED);
+        CHECK_SAY(!strcasestr(lipc_error_message(), part), "%s", lipc_error_message());
+        free(reading.text);
+        lipc_stream_close(stream);
+    }
+}
+
 static void check_key(void) {
     static const play guarded[] = {{"", say_if_known, NULL}, {NULL, NULL, NULL}};
     test_host host;
@@ -407,6 +497,11 @@ static void check_key(void) {
     lipc_client *client = client_of("key");
     check_text(ask(client, "[ok]"), "ok", LIPC_END_TURN);
     check_fails(ask(client, "[wrong]"), LIPC_E_FAILED, "", "does not accept the key:  is no key");
+    check_no_part(client, 'e', 140, 270);
+    check_no_part(client, 'r', 140, 270);
+    check_no_part(client, 's', 200, 270);
+    check_no_part(client, 's', 8150, 8200);
+    check_no_part(client, 't', 20, 70);
     check_not_in_file("cmdline", host.pid);
     check_not_in_file("environ", host.pid);
     check_not_in_file("cmdline", host_worker(&host));
@@ -416,6 +511,48 @@ static void check_key(void) {
     free(log);
     lipc_client_close(client);
     end_host(&host, &segment);
+    server_stop(server);
+    free(server);
+}
+
+static atomic_int n_proxied;
+static const play proxied[] = {{"", say_ok, &n_proxied}, {NULL, NULL, NULL}};
+
+static void check_way(const char *address, const char *key_path, bool is_proxied, bool is_warned) {
+    test_host host;
+    int n_before = n_proxied;
+    segment segment = host_ready(&host, "way", (const char *const[]){"--remote", address, key_path ? "--api-key-file" : NULL, key_path, NULL});
+    lipc_client *client = client_of("way");
+    if (is_proxied) check_text(ask(client, "[ok]"), "ok", LIPC_END_TURN);
+    else check_fails(ask(client, "[ok]"), LIPC_E_FAILED, "", "does not answer");
+    CHECK_INT(n_proxied, ==, n_before + is_proxied);
+    char *log = host_err(&host);
+    CHECK_SAY((strstr(log, "without encryption") != NULL) == is_warned, "%s", log);
+    free(log);
+    lipc_client_close(client);
+    end_host(&host, &segment);
+}
+
+static void check_proxies(void) {
+    test_server *server = calloc(1, sizeof *server);
+    char path[256], local[64], numeric[64];
+    int port;
+    CHECK(server != NULL);
+    server_start(server, proxied);
+    close(listen_somewhere(&port)); /* nobody is there */
+    snprintf(local, sizeof local, "http://localhost:%d", port);
+    snprintf(numeric, sizeof numeric, "http://127.0.0.1:%d/v1", port);
+    test_file(path, the_key, sizeof the_key - 1);
+    test_step("a proxy of the environment's sees no key, and nothing that stays on this machine");
+    setenv("http_proxy", server->address, 1);
+    setenv("no_proxy", "", 1);
+    check_way(local, NULL, false, false);
+    check_way(numeric, path, false, false);
+    check_way("http://somewhere.invalid", NULL, true, false);
+    check_way("http://somewhere.invalid", path, false, true);
+    check_way("http://127.somewhere.invalid", path, false, true);
+    check_way("http://localhost.somewhere.invalid", path, false, true);
+    unsetenv("http_proxy");
     server_stop(server);
     free(server);
 }
@@ -452,13 +589,14 @@ static void check_options(void) {
 int main(void) {
     test_host host;
     test_server *server = calloc(1, sizeof *server);
-    test_begin("remote_trouble", 180);
+    test_begin("remote_trouble", 240);
     CHECK(server != NULL);
     server_start(server, plays);
     segment segment = host_ready(&host, "trouble", (const char *const[]){"--remote", server->address, NULL});
     lipc_client *client = client_of("trouble");
     check_refusals(client);
     check_own_sentences(client);
+    check_without_end(client);
     check_breaks(client);
     check_cancelling(client);
     check_worker_deaths(&host, client);
@@ -468,6 +606,7 @@ int main(void) {
     check_failover(server);
     check_last_resort(server);
     check_key();
+    check_proxies();
     check_options();
     server_stop(server);
     free(server);

@@ -96,8 +96,8 @@ static int put_parameters(writing *writing) {
     if (request->n_predict >= 0) put_integer(body, "max_tokens", request->n_predict);
     if (sampling->ignore_eos) json_puts(body, ",\"ignore_eos\":true");
     if (request->wants_logprobs) json_puts(body, ",\"logprobs\":true");
-    /* Some servers read it into 32 bits with a sign. */
-    put_integer(body, "seed", sampling->seed & INT32_MAX);
+    /* Some servers read it into 32 bits with a sign. One that nobody asked for is left out: some are slower with any, or have none. */
+    if (!sampling->is_seed_drawn) put_integer(body, "seed", sampling->seed & INT32_MAX);
     return ENGINE_OK;
 }
 

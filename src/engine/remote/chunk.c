@@ -1,6 +1,8 @@
 /* chunk.c - see chunk.h. */
 #include "chunk.h"
 
+#include "secret.h"
+
 #include "../../text/utf8.h"
 
 #include <math.h>
@@ -9,12 +11,18 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define WHOLE_MOST 2048 /* bytes of a sentence before it is shortened */
+
 __attribute__((format(printf, 2, 3))) static bool wrong(chunks *chunks, const char *format, ...) {
     va_list arguments;
+    char text[WHOLE_MOST];
     va_start(arguments, format);
-    vsnprintf(chunks->words, sizeof chunks->words, format, arguments);
+    vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
-    chunks->words[utf8_whole_prefix(chunks->words, strlen(chunks->words))] = 0;
+    /* The key first: of one that is cut, a part would be left. */
+    size_t n = utf8_fit(text, secret_remove(chunks->key, text, strlen(text)), sizeof chunks->words - 1);
+    memcpy(chunks->words, text, n);
+    chunks->words[secret_remove(chunks->key, chunks->words, n)] = 0;
     chunks->message = chunks->words;
     return false;
 }
@@ -174,7 +182,7 @@ static bool read_delta(chunks *chunks, json_slice delta) {
     bool is_short = json_kind(json_member(delta, "reasoning_content")) != '"'; /* under its shorter name, if at all */
     if (!read_string(chunks, delta, is_short ? "reasoning" : "reasoning_content", &thought) ||
         !read_string(chunks, delta, "content", &text) || !read_string(chunks, delta, "refusal", &refusal)) return false;
-    if (refusal.n > 0) return wrong(chunks, "the model refuses: %.200s", refusal.at);
+    if (refusal.n > 0) return wrong(chunks, "the model refuses: %.1500s", refusal.at);
     if (!add_thought(chunks, thought) || !add_text(chunks, text)) return false;
     while ((element = json_next(calls, element)).at)
         if (!add_call(chunks, element)) return false;
@@ -197,13 +205,13 @@ static float logprob_of(json_slice choice) {
 static bool read_choice(chunks *chunks, json_slice choice) {
     string finish;
     json_slice delta = json_member(choice, "delta");
+    bool was_over = chunks->finish[0] != 0;
     if (json_kind(choice) != '{') return wrong(chunks, "a choice is no object");
     if (!read_string(chunks, choice, "finish_reason", &finish)) return false;
     if (finish.n >= sizeof chunks->finish) return wrong(chunks, "'finish_reason' has more than %d bytes", CHUNK_WORD_MAX - 1);
-    if (chunks->finish[0] && (json_kind(json_member(delta, "content")) == '"' && json_member(delta, "content").n_bytes > 2))
-        return wrong(chunks, "text comes behind the end");
     chunks->logprob = logprob_of(choice);
     if (json_kind(delta) == '{' && !read_delta(chunks, delta)) return false;
+    if (was_over && (chunks->n_bytes > 0 || chunks->n_deltas > 0)) return wrong(chunks, "more of it comes behind the end");
     if (finish.n > 0) memcpy(chunks->finish, finish.at, finish.n + 1);
     return true;
 }
@@ -221,7 +229,7 @@ static bool read_object(chunks *chunks, json_slice object) {
     json_slice error = json_member(object, "error"), choices = json_member(object, "choices"), choice = {NULL, 0};
     if (error.at && json_kind(error) != 'n') {
         char text[200];
-        chunk_error_text(object.at, object.n_bytes, text, sizeof text);
+        chunk_error_text(object.at, object.n_bytes, chunks->key, text, sizeof text);
         return wrong(chunks, "%s", text);
     }
     read_usage(chunks, json_member(object, "usage"));
@@ -255,7 +263,7 @@ void chunks_free(chunks *chunks) {
     free(chunks->strings);
     free(chunks->deltas);
     free(chunks->arguments.text);
-    *chunks = (struct chunks){0};
+    *chunks = (struct chunks){.key = chunks->key};
 }
 
 /* ---- errors -------------------------------------------------------------------------------------------------------------- */
@@ -269,12 +277,17 @@ static json_slice sentence_in(json_slice object) {
     return message.at ? message : detail.at ? detail : object;
 }
 
-void chunk_error_text(const char *body, size_t n_bytes, char *text, size_t size) {
+void chunk_error_text(const char *body, size_t n_bytes, const char *key, char *text, size_t size) {
     json_slice object, found = {body, n_bytes};
     if (json_check(body, n_bytes, &object, NULL) && json_kind(object) == '{') found = sentence_in(object);
-    char *plain = json_kind(found) == '"' && found.at != body ? malloc(found.n_bytes) : NULL;
-    if (plain) found = (json_slice){plain, json_text(found, plain)};
-    size_t n = utf8_repair(found.at, found.n_bytes, text, size - 1);
+    bool is_string = json_kind(found) == '"' && found.at != body;
+    char *plain = malloc(found.n_bytes + 1);
+    size_t n = 0;
+    if (plain && is_string) n = json_text(found, plain);
+    else if (plain && found.n_bytes > 0) memcpy(plain, found.at, n = found.n_bytes);
+    /* The key first, and what is left of one that was cut here. */
+    if (plain) n = utf8_repair(plain, secret_remove(key, plain, n), text, size - 1);
+    n = secret_remove(key, text, n);
     for (size_t i = 0; i < n; i++)
         if ((unsigned char)text[i] < 0x20 || text[i] == 0x7F) text[i] = ' ';
     while (n > 0 && text[n - 1] == ' ') n--;

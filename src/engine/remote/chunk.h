@@ -22,8 +22,9 @@ typedef enum chunk_found {
     CHUNK_WRONG    /* `message` says what */
 } chunk_found;
 
-/* What has been read of an answer. Begins as {0}; chunks_free gives its memory back. */
+/* What has been read of an answer. Begins with the key, or as {0}; chunks_free gives its memory back. */
 typedef struct chunks {
+    const char *key; /* in no message; NULL: none */
     /* Of the event that was read last; valid until the next one. */
     const char *text;
     size_t n_bytes;
@@ -55,8 +56,8 @@ chunk_found chunks_read(chunks *chunks, const char *data, size_t n_bytes);
 chunk_found chunks_complete(chunks *chunks);
 
 /* A server's sentence in what came in place of an answer: {"error": {"message": ...}} and its like, or the text itself. Into `text`,
- * valid UTF-8 without control characters, shortened where it must be. `text` has at least a byte. */
-void chunk_error_text(const char *body, size_t n_bytes, char *text, size_t size);
+ * valid UTF-8 without control characters, without the key, if there is one, and shortened where it must be. `text` has at least a byte. */
+void chunk_error_text(const char *body, size_t n_bytes, const char *key, char *text, size_t size);
 
 void chunks_free(chunks *chunks);
 

@@ -13,6 +13,7 @@
 #include "body.h"
 #include "chunk.h"
 #include "events.h"
+#include "secret.h"
 #include "transfer.h"
 
 #include "../../platform/platform.h"
@@ -23,12 +24,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #define ROUNDS 3                  /* so often each server is asked */
 #define PAUSE_NS 500000000u       /* before the second round; twice that before the third */
 #define RETRY_AFTER_MOST_S 30     /* a server that wants to be left alone for longer is not waited for */
 #define DOWN_NS 10000000000u      /* for so long a server that failed is not asked first */
 #define REFUSAL_MOST ((size_t)8192)
+#define SETTLED_NS 2000000000u    /* for so long the rest of an answer or refusal is waited for that adds nothing but counts or words */
 #define BYTES_IN_STEP ((size_t)65536) /* of one answer: nobody holds the others up */
 #define ADDRESS_MOST 256           /* bytes: a message has room for it and a sentence */
 #define NOT_DUE UINT64_MAX
@@ -41,6 +44,8 @@ struct answer {
     uint64_t again_ns;   /* when */
     size_t server;
     int n_tries;
+    uint64_t heard_ns;   /* when something of it last came, or it was asked */
+    uint64_t settled_ns; /* since when it is clear how it ends: it is a refusal, or its end was said. 0: it is not */
     events events;
     chunks chunks;
     json_writer body;
@@ -56,6 +61,7 @@ struct answer {
 struct server {
     char *address;
     char *target;       /* where requests go */
+    bool is_direct;     /* through no proxy */
     uint64_t down_until_ns;
 };
 
@@ -75,10 +81,7 @@ struct remote_engine {
 
 /* What a server says may repeat the key, which belongs into no message, and may break lines. */
 static void clean(const struct remote_engine *remote, char *text) {
-    size_t n_key = remote->key ? strlen(remote->key) : 0;
-    for (char *found; n_key > 0 && (found = strstr(text, remote->key));) {
-        memmove(found, found + n_key, strlen(found + n_key) + 1);
-    }
+    text[secret_remove(remote->key, text, strlen(text))] = 0;
     text[utf8_whole_prefix(text, strlen(text))] = 0;
     for (; *text; text++)
         if ((unsigned char)*text < 0x20 || *text == 0x7F) *text = ' ';
@@ -114,8 +117,12 @@ static size_t first_server(const struct remote_engine *remote, uint64_t now_ns) 
 static bool ask(struct remote_engine *remote, struct answer *answer) {
     events_free(&answer->events);
     chunks_free(&answer->chunks);
+    answer->chunks.key = remote->key;
     answer->refusal.n_bytes = 0;
-    answer->transfer = transfer_post(remote->network, remote->servers[answer->server].target, answer->body.text, answer->body.n_bytes);
+    answer->settled_ns = 0;
+    answer->heard_ns = plat_clock_ns();
+    const struct server *server = &remote->servers[answer->server];
+    answer->transfer = transfer_post(remote->network, server->target, server->is_direct, answer->body.text, answer->body.n_bytes);
     return answer->transfer != NULL;
 }
 
@@ -229,11 +236,13 @@ static engine_end conclude(struct remote_engine *remote, struct answer *answer, 
 
 /* A whole reply that is no answer. */
 static engine_end refuse(struct remote_engine *remote, struct answer *answer, const transfer_head *head) {
-    char text[256], what[128];
-    chunk_error_text(answer->refusal.text ? answer->refusal.text : "", answer->refusal.n_bytes, text, sizeof text);
+    char text[256], what[128], type[sizeof head->type];
+    chunk_error_text(answer->refusal.text ? answer->refusal.text : "", answer->refusal.n_bytes, remote->key, text, sizeof text);
     int status = head->status;
     if (status >= 200 && status < 300) {
-        snprintf(what, sizeof what, "sends '%s' and no event stream", head->type);
+        memcpy(type, head->type, sizeof type);
+        type[secret_remove(remote->key, type, strlen(type))] = 0;
+        snprintf(what, sizeof what, "sends '%s' and no event stream", type);
         return fail(remote, answer, ENGINE_END_FAILED, what, text);
     }
     if (status >= 300 && status < 400)
@@ -257,8 +266,23 @@ static engine_end end_transfer(struct remote_engine *remote, struct answer *answ
     if (answer->has_begun) return fail(remote, answer, ENGINE_END_FAILED, "the answer breaks off", result->has_failed ? result->message : "its end was never said");
     fail(remote, answer, ENGINE_END_FAILED, head->status ? "the answer breaks off" : "does not answer",
          result->has_failed ? result->message : "the stream is empty");
-    bool is_hopeless = result->is_hopeless || result->has_timed_out;
-    return ask_again(remote, answer, is_hopeless, head->retry_after_s) ? ENGINE_END_NONE : ENGINE_END_FAILED;
+    return ask_again(remote, answer, result->is_hopeless, head->retry_after_s) ? ENGINE_END_NONE : ENGINE_END_FAILED;
+}
+
+/* When no more is waited for: what counts is what is shown, so that nobody can hold an answer with comments or empty events. */
+static uint64_t patience_ends_ns(const struct remote_engine *remote, const struct answer *answer) {
+    if (answer->settled_ns > 0) return answer->settled_ns + SETTLED_NS;
+    return answer->heard_ns + (uint64_t)remote->options.idle_timeout_s * 1000000000u;
+}
+
+static engine_end give_up(struct remote_engine *remote, struct answer *answer, engine_progress *entry) {
+    char why[64];
+    if (answer->chunks.finish[0]) return conclude(remote, answer, entry);
+    if (answer->settled_ns > 0) return refuse(remote, answer, transfer_head_of(answer->transfer));
+    snprintf(why, sizeof why, "nothing came for %d s", remote->options.idle_timeout_s);
+    fail(remote, answer, ENGINE_END_FAILED, answer->has_begun ? "the answer breaks off" : "does not answer", why);
+    if (answer->has_begun) return ENGINE_END_FAILED;
+    return ask_again(remote, answer, true, -1) ? ENGINE_END_NONE : ENGINE_END_FAILED;
 }
 
 /* ---- the last resort --------------------------------------------------------------------------------------------------- */
@@ -328,21 +352,35 @@ static void take_piece(struct answer *answer, engine_progress *entry) {
     entry->token = TOKEN_UNKNOWN;
 }
 
+/* A server that knows no limit is ended where ours is: by its own count, if it sends one with each piece. */
+static bool is_beyond_limit(const struct answer *answer) {
+    if (answer->n_predict < 0) return false;
+    return answer->chunks.has_usage ? answer->chunks.n_completion > answer->n_predict : answer->n_tokens >= answer->n_predict;
+}
+
 static engine_end take_event(struct remote_engine *remote, struct answer *answer, engine_progress *entry) {
     const events *events = &answer->events;
-    switch (chunks_read(&answer->chunks, events->data, events->n_data)) {
+    chunk_found found = chunks_read(&answer->chunks, events->data, events->n_data);
+    if (found == CHUNK_PIECE) answer->heard_ns = plat_clock_ns();
+    if (answer->chunks.finish[0] && answer->settled_ns == 0) answer->settled_ns = plat_clock_ns();
+    switch (found) {
     case CHUNK_NOTHING: return ENGINE_END_NONE;
-    case CHUNK_PIECE: take_piece(answer, entry); return ENGINE_END_NONE;
+    case CHUNK_PIECE:
+        if (is_beyond_limit(answer)) return ENGINE_END_LIMIT;
+        take_piece(answer, entry);
+        return ENGINE_END_NONE;
     case CHUNK_DONE: return conclude(remote, answer, entry);
     case CHUNK_WRONG: break;
     }
     return fail(remote, answer, ENGINE_END_FAILED, "the answer breaks off", answer->chunks.message);
 }
 
-/* What came in place of an answer; more than a sentence needs is dropped. */
-static void keep_refusal(struct answer *answer, const char *bytes, size_t n_bytes) {
+/* What came in place of an answer. Returns whether there may be more: of what a sentence needs. */
+static bool keep_refusal(struct answer *answer, const char *bytes, size_t n_bytes) {
     size_t room = REFUSAL_MOST - answer->refusal.n_bytes;
+    if (answer->settled_ns == 0) answer->settled_ns = plat_clock_ns();
     json_put(&answer->refusal, bytes, n_bytes < room ? n_bytes : room);
+    return answer->refusal.n_bytes < REFUSAL_MOST && !answer->refusal.has_failed;
 }
 
 static bool is_event_stream(const transfer_head *head) {
@@ -357,10 +395,12 @@ static engine_end read_on(struct remote_engine *remote, struct answer *answer, e
         const char *bytes = transfer_bytes(answer->transfer, &n_bytes);
         if (n_bytes == 0) {
             const transfer_result *result = transfer_result_of(answer->transfer);
-            return result ? end_transfer(remote, answer, result, entry) : ENGINE_END_NONE;
+            if (result) return end_transfer(remote, answer, result, entry);
+            break;
         }
-        if (!is_event_stream(transfer_head_of(answer->transfer))) {
-            keep_refusal(answer, bytes, n_bytes);
+        const transfer_head *head = transfer_head_of(answer->transfer);
+        if (!is_event_stream(head)) {
+            if (!keep_refusal(answer, bytes, n_bytes)) return refuse(remote, answer, head);
             transfer_take(answer->transfer, n_bytes);
             n_read += n_bytes;
             continue;
@@ -373,7 +413,7 @@ static engine_end read_on(struct remote_engine *remote, struct answer *answer, e
         engine_end end = found == EVENTS_EVENT ? take_event(remote, answer, entry) : ENGINE_END_NONE;
         if (end != ENGINE_END_NONE || entry->has_token) return end;
     }
-    return ENGINE_END_NONE;
+    return plat_clock_ns() < patience_ends_ns(remote, answer) ? ENGINE_END_NONE : give_up(remote, answer, entry);
 }
 
 /* What was read to its end, so that its connection can be used again, or is not wanted any more. */
@@ -419,7 +459,7 @@ static uint64_t due_ns(const struct remote_engine *remote, const struct answer *
     if (answer->is_cancelled || answer->n_predict == 0) return 0;
     if (answer->is_handed_over) return remote->n_local < remote->options.last_resort->facts.n_sequences ? 0 : NOT_DUE;
     if (!answer->transfer) return answer->again_ns;
-    return transfer_has_news(answer->transfer) ? 0 : NOT_DUE;
+    return transfer_has_news(answer->transfer) ? 0 : patience_ends_ns(remote, answer);
 }
 
 static size_t remote_step(engine *engine, engine_progress *progress) {
@@ -481,11 +521,14 @@ static const engine_operations operations = {
     .close = remote_close,
 };
 
+static bool is_secure(const char *address) {
+    return strncmp(address, "https://", 8) == 0;
+}
+
 /* An address stands in logs, in the list of processes and in shared memory: nothing secret may be in it. */
 static const char *wrong_with(const char *address) {
-    bool is_secure = strncmp(address, "https://", 8) == 0;
-    if (!is_secure && strncmp(address, "http://", 7) != 0) return "it must begin with http:// or https://";
-    const char *host = address + (is_secure ? 8 : 7);
+    if (!is_secure(address) && strncmp(address, "http://", 7) != 0) return "it must begin with http:// or https://";
+    const char *host = strstr(address, "://") + 3;
     size_t n_host = strcspn(host, "/");
     if (n_host == 0) return "it names no server";
     if (memchr(host, '@', n_host)) return "a user or a password has no place there; use --api-key-file";
@@ -509,11 +552,17 @@ static char *target_of(const char *address) {
     return target;
 }
 
+/* Its whole name counts: 127.example.org is another machine. */
 static bool is_this_machine(const char *address) {
-    static const char *const names[] = {"http://127.", "http://localhost", "http://[::1]"};
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
-        if (strncmp(address, names[i], strlen(names[i])) == 0) return true;
-    return false;
+    const char *host = strstr(address, "://") + 3;
+    size_t n = host[0] == '[' ? strcspn(host, "]") + 1 : strcspn(host, ":/");
+    bool is_number = strncmp(host, "127.", 4) == 0 && strspn(host, "0123456789.") == n;
+    return is_number || (n == 9 && strncasecmp(host, "localhost", n) == 0) || (n == 5 && strncmp(host, "[::1]", n) == 0);
+}
+
+/* Without TLS a proxy would read the key; and a server here is never behind one. */
+static bool needs_direct_way(const struct remote_engine *remote, const char *address) {
+    return is_this_machine(address) || (remote->options.key && !is_secure(address));
 }
 
 static int out_of_memory(struct remote_engine *remote) {
@@ -536,7 +585,8 @@ static int open_servers(struct remote_engine *remote) {
         server->address = strdup(address);
         server->target = target_of(address);
         if (!server->address || !server->target) return out_of_memory(remote);
-        if (!options->key || strncmp(address, "https://", 8) == 0 || is_this_machine(address)) continue;
+        server->is_direct = needs_direct_way(remote, address);
+        if (!options->key || is_secure(address) || is_this_machine(address)) continue;
         say(remote, "%s: the key and all conversations go there without encryption; use https://", address);
         log_message(remote, 1);
     }
@@ -550,7 +600,6 @@ static int open_network(struct remote_engine *remote) {
         .key = remote->key,
         .certificates = options->certificates,
         .connect_timeout_ms = options->connect_timeout_s * 1000,
-        .idle_timeout_ms = options->idle_timeout_s * 1000,
         .on_news = options->callbacks.on_news,
         .user_data = options->callbacks.user_data,
     };

@@ -10,7 +10,8 @@
 #include <string.h>
 
 #define RING_SIZE ((size_t)65536)
-#define POLL_MS 250           /* how late a server's silence is noticed, at most */
+#define HEAD_MOST ((size_t)262144) /* bytes of a reply's head */
+#define POLL_MS 250           /* how late it is noticed that what was left does not end, at most */
 #define POLL_IDLE_MS 3600000
 #define LEFT_NS 1000000000u   /* for so long the end of what was left is waited for */
 
@@ -27,8 +28,8 @@ struct transfer {
     char *body;
     const char *address;
     size_t n_body;
-    bool is_paused;
-    uint64_t heard_ns; /* when something last came */
+    size_t n_head;
+    bool is_direct, is_paused;
     uint64_t left_ns;  /* when it was seen to be left; 0: it was not */
     transfer_head head;
     transfer_result result;
@@ -79,7 +80,8 @@ static size_t on_header(char *bytes, size_t size, size_t n_items, void *user_dat
     static const char name[] = "retry-after:";
     transfer *transfer = user_data;
     size_t n_bytes = size * n_items, n_name = sizeof name - 1, at = 0;
-    transfer->heard_ns = plat_clock_ns();
+    transfer->n_head += n_bytes;
+    if (transfer->n_head > HEAD_MOST) return 0; /* which ends it */
     if (transfer->written > 0) return n_bytes; /* behind the body: the engine's thread may be reading the head */
     while (at < n_name && at < n_bytes && tolower((unsigned char)bytes[at]) == name[at]) at++;
     if (at < n_name) return n_bytes;
@@ -101,7 +103,6 @@ static bool has_room(transfer *transfer, size_t n_bytes) {
 static size_t on_body(char *bytes, size_t size, size_t n_items, void *user_data) {
     transfer *transfer = user_data;
     size_t n_bytes = size * n_items, at = (size_t)(transfer->written % RING_SIZE), n_first = RING_SIZE - at;
-    transfer->heard_ns = plat_clock_ns();
     if (state_of(transfer) != RUNS || n_bytes == 0) return n_bytes;
     if (n_bytes > RING_SIZE) return 0; /* more than libcurl says it gives */
     if (!has_room(transfer, n_bytes)) {
@@ -149,6 +150,7 @@ static void prepare(transfer *transfer) {
     curl->easy_set(handle, CURL_SET_FOLLOW, 0L);
     curl->easy_set(handle, CURL_SET_PROTOCOLS, CURL_PROTOCOL_HTTP | CURL_PROTOCOL_HTTPS);
     curl->easy_set(handle, CURL_SET_CONNECT_TIMEOUT_MS, (long)network->options.connect_timeout_ms);
+    if (transfer->is_direct) curl->easy_set(handle, CURL_SET_PROXY, "");
     curl->easy_set(handle, CURL_SET_TCP_NODELAY, 1L);
     curl->easy_set(handle, CURL_SET_TCP_KEEPALIVE, 1L);
     /* Rather a stream of a connection that others have than one more. Plain servers have no streams: there it would only mean to
@@ -169,7 +171,6 @@ static void prepare(transfer *transfer) {
 static void begin(network *network, transfer *transfer) {
     transfer->handle = state_of(transfer) == RUNS ? network->curl->easy_new() : NULL;
     if (transfer->handle) prepare(transfer);
-    transfer->heard_ns = plat_clock_ns();
     if (transfer->handle && network->curl->multi_add(network->multi, transfer->handle) == 0) {
         transfer->next = network->running;
         network->running = transfer;
@@ -211,20 +212,18 @@ static void finish_done(network *network) {
         transfer->result.is_hopeless = result == CURL_FAILED_TO_VERIFY || result == CURL_FAILED_WITH_CERTIFICATE ||
                                        result == CURL_FAILED_WITH_CA_FILE;
         finish(transfer, result != 0,
-               result == 0 ? "" : transfer->error_text[0] ? transfer->error_text : network->curl->error_text(result));
+               result == 0 ? "" : transfer->n_head > HEAD_MOST ? "the head of the reply is too long" : transfer->error_text[0] ? transfer->error_text : network->curl->error_text(result));
     }
 }
 
 /* Returns whether the transfer is to end now. */
 static bool is_given_up(transfer *transfer, uint64_t now_ns) {
     int state = state_of(transfer);
-    uint64_t idle_ns = (uint64_t)transfer->network->options.idle_timeout_ms * 1000000u;
     if (state == LEFT && transfer->left_ns == 0) transfer->left_ns = now_ns;
-    if (state != RUNS) return state == DROPPED || now_ns - transfer->left_ns > LEFT_NS;
-    return !transfer->is_paused && now_ns > transfer->heard_ns && now_ns - transfer->heard_ns > idle_ns;
+    return state == DROPPED || (state == LEFT && now_ns - transfer->left_ns > LEFT_NS);
 }
 
-/* Goes on with what had no room, and ends what nobody wants or nothing comes from any more. */
+/* Goes on with what had no room, and ends what nobody wants. */
 static void look_at_running(network *network) {
     uint64_t now_ns = plat_clock_ns();
     for (transfer *transfer = network->running, *next; transfer; transfer = next) {
@@ -232,17 +231,13 @@ static void look_at_running(network *network) {
         /* As long as there is too little room, the engine's thread has to wake this one again. */
         if (transfer->is_paused && (has_room(transfer, CURL_WRITE_MOST) || state_of(transfer) != RUNS)) {
             transfer->is_paused = false;
-            transfer->heard_ns = now_ns;
             network->curl->easy_pause(transfer->handle, CURL_PAUSE_NOTHING); /* may call on_body */
         }
         if (!is_given_up(transfer, now_ns)) continue;
         unlink_running(network, transfer);
         /* Of a stream that others do not share the connection with, HTTP/2's word that it is over would wait for the next one. */
         network->curl->easy_set(transfer->handle, CURL_SET_FORBID_REUSE, 1L);
-        transfer->result.has_timed_out = true;
-        char message[64];
-        snprintf(message, sizeof message, "nothing came for %d s", network->options.idle_timeout_ms / 1000);
-        finish(transfer, true, message);
+        finish(transfer, true, "it was given up");
     }
 }
 
@@ -310,7 +305,7 @@ void network_close(network *network) {
     free(network);
 }
 
-transfer *transfer_post(network *network, const char *address, const char *body, size_t n_bytes) {
+transfer *transfer_post(network *network, const char *address, bool is_direct, const char *body, size_t n_bytes) {
     transfer *transfer = malloc(sizeof *transfer);
     char *copy = malloc(n_bytes + 1);
     if (!transfer || !copy) {
@@ -322,6 +317,7 @@ transfer *transfer_post(network *network, const char *address, const char *body,
     memcpy(copy, body, n_bytes);
     transfer->network = network;
     transfer->address = address;
+    transfer->is_direct = is_direct;
     transfer->body = copy;
     transfer->n_body = n_bytes;
     transfer->head.retry_after_s = -1;

@@ -30,7 +30,6 @@ typedef struct network_options {
     const char *key;          /* sent as "Authorization: Bearer ..."; NULL: none */
     const char *certificates; /* a file of those to trust; NULL: the system's */
     int connect_timeout_ms;
-    int idle_timeout_ms;      /* after which a server that sends nothing has failed */
     void (*on_news)(void *user_data); /* something has come, or is over; in the network's thread, must be quick */
     void *user_data;
 } network_options;
@@ -46,7 +45,6 @@ typedef struct transfer_head {
 typedef struct transfer_result {
     bool has_failed;     /* the reply is not whole */
     bool is_hopeless;    /* and would not be another time: a certificate is wrong */
-    bool has_timed_out;  /* the server was silent for too long */
     char message[256];   /* why */
 } transfer_result;
 
@@ -56,8 +54,9 @@ network *network_open(const network_options *options, char *message, size_t mess
 /* Ends what runs. All transfers have been left or dropped. NULL allowed. */
 void network_close(network *network);
 
-/* Posts a JSON text; NULL: not enough memory. `address` must live as long as the network, the text is copied. */
-transfer *transfer_post(network *network, const char *address, const char *body, size_t n_bytes);
+/* Posts a JSON text; NULL: not enough memory. `address` must live as long as the network, the text is copied. `is_direct`: through none
+ * of the environment's proxies. How long a server may be silent is the caller's business. */
+transfer *transfer_post(network *network, const char *address, bool is_direct, const char *body, size_t n_bytes);
 
 /* Whether there are bytes to read, or nothing more will come. */
 bool transfer_has_news(const transfer *transfer);
