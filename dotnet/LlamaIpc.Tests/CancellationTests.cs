@@ -62,7 +62,10 @@ public class CancellationTests
     [InlineData(true)]
     public async Task A_thread_that_is_interrupted_leaves_a_client_that_serves(bool isLong)
     {
-        using LlamaCppStreamingClient client = await ConnectAsync(Options("--ignore-eos", "--context-shift", "-c", "8192"));
+        using TemporaryFolder folder = new();
+        string path = Path.Combine(folder.Path, "answer.txt");
+        await File.WriteAllTextAsync(path, string.Concat(Enumerable.Repeat("word ", 4000)));
+        using LlamaCppStreamingClient client = await ConnectAsync(Options("--replay", path, "--rate", "20"));
         using ManualResetEventSlim isStreaming = new();
         void See(object? sender, StreamUpdateEventArgs e) => isStreaming.Set();
         client.OnStreamUpdate += See;

@@ -166,7 +166,10 @@ public class DeliveryTests
     public async Task A_slow_handler_of_a_blocking_call_is_given_frames_of_rest(int questions)
     {
         const int Enough = 5;
-        using LlamaCppStreamingClient client = await ConnectAsync(Options("--ignore-eos", "--context-shift", "-c", "8192"));
+        using TemporaryFolder folder = new();
+        string path = Path.Combine(folder.Path, "answer.txt");
+        await File.WriteAllTextAsync(path, Words6(4000));
+        using LlamaCppStreamingClient client = await ConnectAsync(Options("--replay", path, "--rate", "200"));
         using CancellationTokenSource cancel = new();
         List<TimeSpan> rests = [];
         long ended = 0;
