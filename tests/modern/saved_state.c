@@ -283,6 +283,7 @@ static void is_for_its_model_alone(void) {
     check_refused(save(client), "remembers no conversation");
     lipc_client_close(client);
     end_host(&host, &segment);
+    free(script.text);
 }
 
 int main(void) {
