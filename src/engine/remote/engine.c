@@ -355,7 +355,7 @@ static void take_piece(struct answer *answer, engine_progress *entry) {
 /* A server that knows no limit is ended where ours is: by its own count, if it sends one with each piece. */
 static bool is_beyond_limit(const struct answer *answer) {
     if (answer->n_predict < 0) return false;
-    return answer->chunks.has_usage ? answer->chunks.n_completion > answer->n_predict : answer->n_tokens >= answer->n_predict;
+    return answer->chunks.n_completion > 0 ? answer->chunks.n_completion > answer->n_predict : answer->n_tokens >= answer->n_predict;
 }
 
 static engine_end take_event(struct remote_engine *remote, struct answer *answer, engine_progress *entry) {
