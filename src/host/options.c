@@ -40,7 +40,7 @@ static const option_spec options_specs[] = {
     {NULL, "--record", NULL, "FILE", NULL, OPTION_FILE, FIELD(record_path), 0, 0, NULL,
      "append every answer to FILE, as a script for --replay", true, 0, NULL},
     {"-np", "--parallel", NULL, "N", "LLAMA_ARG_N_PARALLEL", OPTION_INTEGER, FIELD(n_parallel), 0, 256, "0",
-     "answers at a time; 0: up to 4, with --remote all streams'", false, 0, NULL},
+     "answers at a time; 0: up to 4 (--remote: all streams)", false, 0, NULL},
     {NULL, "--lookup", NULL, NULL, NULL, OPTION_FLAG, FIELD(lookup), 0, 0, NULL,
      "--spec-type ngram-simple: drafts from the text so far", true, 0, NULL},
     {"-b", "--batch-size", NULL, "N", "LLAMA_ARG_BATCH", OPTION_INTEGER, FIELD(n_batch), 1, 1 << 20, "2048",
