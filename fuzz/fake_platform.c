@@ -110,6 +110,10 @@ uint64_t plat_deadline_ns(int timeout_ms) {
     return timeout_ms < 0 ? PLAT_NEVER : plat_clock_ns() + (uint64_t)timeout_ms * 1000000u;
 }
 
+uint64_t plat_thread_ns(void) {
+    return plat_clock_ns();
+}
+
 void plat_pause_ms(int ms) {
     fake_pass((uint64_t)ms * 1000000u);
 }

@@ -35,7 +35,7 @@
  * takes long. */
 #define WATCH_FIRST_NS 50000000ull
 #define WATCH_NS 250000000ull
-#define WATCH_MOST_PART 50 /* of the time, at most one part in so many goes into looking */
+#define WATCH_MOST_PART 50 /* of a processor's time, at most one part in so many goes into looking */
 /* More processes than this are not followed. */
 #define READERS_MOST 16
 /* So many looks in a row must find nobody: one of them may come between two steps of a client's. */
@@ -134,10 +134,10 @@ static void look_at_readers(classic_service *service) {
 /* Looks, and returns when to look again. */
 static uint64_t watch_readers(classic_service *service) {
     if (load_flag(&service->is_client_gone)) return PLAT_NEVER;
-    uint64_t began_ns = plat_clock_ns();
+    uint64_t began_ns = plat_thread_ns();
     look_at_readers(service);
-    uint64_t now_ns = plat_clock_ns(), pause_ns = (now_ns - began_ns) * WATCH_MOST_PART;
-    return now_ns + (pause_ns > WATCH_NS ? pause_ns : WATCH_NS);
+    uint64_t pause_ns = (plat_thread_ns() - began_ns) * WATCH_MOST_PART;
+    return plat_clock_ns() + (pause_ns > WATCH_NS ? pause_ns : WATCH_NS);
 }
 
 /* Hands the request to the main thread and waits until it is served, or the service stops. */

@@ -48,6 +48,9 @@ uint64_t plat_clock_ns(void);
 #define PLAT_NEVER UINT64_MAX
 uint64_t plat_deadline_ns(int timeout_ms);
 
+/* Processor time that the calling thread has used: what work costs, however busy the machine is. */
+uint64_t plat_thread_ns(void);
+
 /* Sleeps so long, or less if a signal comes. For looks at what nobody rings for. */
 void plat_pause_ms(int ms);
 

@@ -328,17 +328,18 @@ static void chat_looks(const char *folder) {
     int pid;
     test_step("chat: colours, none with NO_COLOR");
     segment segment = host_ready(&host, instance, REPLAY(story, "--rate", "500"));
-    screen_enter("$CLI chat");
+    screen_enter("$CLI chat; echo code $?");
     SHOWS(">>>");
     CHECK(WAITED(SOON_MS, screen_has_colour()));
     screen_key("C-d");
-    SHOWS("ready>");
+    SHOWS("code 0");
     screen_clear();
-    screen_enter("NO_COLOR=1 $CLI chat first words");
-    SHOWS("first words\n");
+    screen_enter("NO_COLOR=1 $CLI chat first words; echo code $?");
+    SHOWS("first words; echo code $?\n");
     SHOWS("日本語.\n\n>>>");
     CHECK(!screen_has_colour());
     screen_key("C-d");
+    SHOWS("code 0");
     screen_clear();
 
     test_step("chat: a pipe instead of a person");

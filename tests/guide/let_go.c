@@ -100,7 +100,7 @@ static pid_t next_client(const char *instance) {
     guide_client client;
     CHECK(guide_open_within(&client, instance, soon()));
     CHECK(WAITED(SOON_MS, int_at(&client, 40962) > 0));
-    CHECK_SAY(guide_take(client.ready, soon()), "it does not have its turn");
+    CHECK_SAY(guide_take(client.ready, 3 * soon()), "it does not have its turn");
     _exit(0);
 }
 
@@ -216,7 +216,7 @@ static void polls(const char *instance, const char *text_path) {
 
 int main(void) {
     char instance[64], text_path[] = "/tmp/lipctestXXXXXX";
-    test_begin("let_go", 100);
+    test_begin("let_go", 280);
     test_instance(instance, "letgo");
     int fd = mkstemp(text_path);
     CHECK(fd >= 0);

@@ -20,6 +20,14 @@ uint64_t plat_deadline_ns(int timeout_ms) {
     return timeout_ms < 0 ? PLAT_NEVER : plat_clock_ns() + (uint64_t)timeout_ms * NS_PER_MS;
 }
 
+uint64_t plat_thread_ns(void) {
+    FILETIME created, ended, system, user;
+    if (!GetThreadTimes(GetCurrentThread(), &created, &ended, &system, &user)) return 0;
+    uint64_t system_100ns = (uint64_t)system.dwHighDateTime << 32 | system.dwLowDateTime;
+    uint64_t user_100ns = (uint64_t)user.dwHighDateTime << 32 | user.dwLowDateTime;
+    return (system_100ns + user_100ns) * 100;
+}
+
 void plat_pause_ms(int ms) {
     Sleep((DWORD)ms);
 }
