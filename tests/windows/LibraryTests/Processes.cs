@@ -73,12 +73,19 @@ internal static partial class TestEnvironment
         }
     }
 
-    /// <summary>Only the signal that kills has a counterpart.</summary>
+    /// <summary>Only the signal that kills has a counterpart. Who has ended already cannot be killed again.</summary>
     internal static void Signal(int processId, int signal)
     {
         Assert.Equal(SigKill, signal);
-        using Process process = Process.GetProcessById(processId);
-        Assert.True(TerminateProcess(process.Handle, KilledCode));
+        try
+        {
+            using Process process = Process.GetProcessById(processId);
+            Assert.True(TerminateProcess(process.Handle, KilledCode) || process.HasExited);
+        }
+        catch (Exception e) when (e is ArgumentException or InvalidOperationException)
+        {
+            // There is no such process any more.
+        }
     }
 
     // The tests that use these are left out (Runner.cs).
