@@ -9,8 +9,6 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 
-enum { TOKENS = 24 };
-
 typedef struct server {
     test_host process;
     char address[32];
@@ -47,19 +45,6 @@ static void serve(server *server, const char *name) {
         CHECK(WAITED(SOON_MS, (is_there = answers(port)) || host_ended(&server->process, 0)));
         is_there = is_there && !host_ended(&server->process, 0);
     }
-}
-
-static lipc_stream *ask_shortly(lipc_client *client) {
-    lipc_request request = request_of("What is C++?");
-    request.n_predict = TOKENS;
-    return submit(client, &request);
-}
-
-static char *text_of(lipc_stream *stream) {
-    reading text = read_to_end(stream);
-    CHECK_SAY(text.code == 0, "%s (%s)", lipc_error_name(text.code), lipc_error_message());
-    lipc_stream_close(stream);
-    return text.text;
 }
 
 static void check_says(lipc_stream *stream, const char *expected) {

@@ -8,20 +8,6 @@
 
 #define DRIVER "/usr/share/vulkan/icd.d/lvp_icd.x86_64.json"
 
-static lipc_stream *ask_shortly(lipc_client *client) {
-    enum { TOKENS = 24 };
-    lipc_request request = request_of("What is C++?");
-    request.n_predict = TOKENS;
-    return submit(client, &request);
-}
-
-static char *text_of(lipc_stream *stream) {
-    reading text = read_to_end(stream);
-    CHECK_SAY(text.code == 0, "%s (%s)", lipc_error_name(text.code), lipc_error_message());
-    lipc_stream_close(stream);
-    return text.text;
-}
-
 static void check_layers(lipc_client *client) {
     lipc_host_status status;
     CHECK_LIPC(lipc_client_status(client, &status), LIPC_E_OK);

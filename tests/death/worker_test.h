@@ -39,4 +39,20 @@ static inline bool worker_serves(const segment *segment, pid_t pid) {
     return NOW(hub_in(segment)->worker_pid) == (uint32_t)pid && hub_state(segment) == LIPC_HUB_READY;
 }
 
+/* A question whose answer is over soon, also where each token takes long. */
+static inline lipc_stream *ask_shortly(lipc_client *client) {
+    enum { TOKENS = 24 };
+    lipc_request request = request_of("What is C++?");
+    request.n_predict = TOKENS;
+    return submit(client, &request);
+}
+
+/* The whole answer, which must end well; the caller's to free. The stream is closed. */
+static inline char *text_of(lipc_stream *stream) {
+    reading text = read_to_end(stream);
+    CHECK_SAY(text.code == 0, "%s (%s)", lipc_error_name(text.code), lipc_error_message());
+    lipc_stream_close(stream);
+    return text.text;
+}
+
 #endif

@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 
-from hub import COMMIT, Hub
+from hub import COMMIT, Hub, check, environment
 
 CHATBOT, LLAMAIPC, MODEL = sys.argv[1:4]
 SOON = 60
@@ -29,19 +29,12 @@ def step(text):
     print("fetch:", text, flush=True)
 
 
-def check(is_so, *what):
-    if not is_so:
-        raise AssertionError(" ".join(str(each) for each in what))
-
-
 class Place:
     """A cache of its own, and programs that use it."""
 
     def __init__(self, hub, name, **more):
         self.hub, self.cache = hub, f"{work}/{name}"
-        kept = {key: value for key, value in os.environ.items()
-                if not key.startswith(("HF_", "LLAMA_", "SSL_", "CURL_")) and not key.lower().endswith("_proxy")}
-        self.environment = {**kept, "LLAMA_CACHE": self.cache, "HF_ENDPOINT": hub.address, **more}
+        self.environment = environment(self.cache, hub, **more)
 
     def start(self, *arguments, program=CHATBOT, **more):
         return subprocess.Popen([program, *arguments], env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE,

@@ -58,6 +58,18 @@ http {{
 """
 
 
+def check(is_so, *what):
+    if not is_so:
+        raise AssertionError(" ".join(str(each) for each in what))
+
+
+def environment(cache, hub, **more):
+    """For a program whose models come from that hub and go into that cache, whatever the user's own environment says."""
+    kept = {key: value for key, value in os.environ.items()
+            if not key.startswith(("HF_", "LLAMA_", "SSL_", "CURL_")) and not key.lower().endswith("_proxy")}
+    return {**kept, "LLAMA_CACHE": cache, "HF_ENDPOINT": hub.address, **more}
+
+
 def free_ports(n):
     sockets = [socket.socket() for _ in range(n)]
     for each in sockets:

@@ -12,7 +12,7 @@ import sys
 import tempfile
 import time
 
-from hub import Hub
+from hub import Hub, check, environment
 
 FETCH_MODEL, CHATBOT = sys.argv[1:3]
 SOON = 60
@@ -23,21 +23,14 @@ def step(text):
     print("library:", text, flush=True)
 
 
-def check(is_so, *what):
-    if not is_so:
-        raise AssertionError(" ".join(str(each) for each in what))
-
-
 class Program:
     """An application that fetches a model, with a cache that is kept for the next one of the same place."""
 
     def __init__(self, hub, place, name, *more, host=CHATBOT):
         self.cache = f"{work}/{place}"
-        kept = {key: value for key, value in os.environ.items()
-                if not key.startswith(("HF_", "LLAMA_", "SSL_", "CURL_")) and not key.lower().endswith("_proxy")}
         self.process = subprocess.Popen([FETCH_MODEL, name, host, *more], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
                                         bufsize=1,
-                                        env={**kept, "LLAMA_CACHE": self.cache, "HF_ENDPOINT": hub.address})
+                                        env=environment(self.cache, hub))
 
     def wait_for_bytes(self, n_bytes):
         for line in self.process.stdout:

@@ -42,7 +42,6 @@ class fetch_watch {
     /* Sleeps so long, unless it is no longer wanted: throws then. */
     void wait(uint64_t ms);
     void say(const std::string &line) const;
-    bool knows_total() const { return progress.n_total > 0; }
 
   private:
     void measure(uint64_t now_ns);
