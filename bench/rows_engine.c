@@ -2,7 +2,7 @@
  * it, and against llama-server.
  *
  * All run on the same build of libllama, with the same contexts and sampling parameters, and take turns. A ratio is made of
- * neighbours in time; the row is the median over the rounds.
+ * neighbours in time; the row is the median over the rounds, for each of which they are started anew.
  */
 #include "rows.h"
 
@@ -167,12 +167,14 @@ static void measure_case(results *list, const bench_options *options, const conc
     of_bench.n = of_server.n = other_load.n = 0;
     for (int way = 0; way < N_WAYS; way++)
         ways[way].rates.n = ways[way].firsts.n = ways[way].cpu.n = 0;
-    rivals_start(&rivals, options, wanted);
-    take_turn(&rivals, wanted, WAY_HOST, &n_prompt);
-    take_turn(&rivals, wanted, WAY_SERVER, &n_prompt);
     for (int round = 0; round < options->n_rounds; round++) {
         turn turns[N_WAYS];
+        /* Where in memory the weights lie differs from start to start, and with it the speed by several percent. */
+        rivals_start(&rivals, options, wanted);
+        take_turn(&rivals, wanted, WAY_HOST, &n_prompt);
+        take_turn(&rivals, wanted, WAY_SERVER, &n_prompt);
         samples_add(&other_load, take_quiet_round(&rivals, wanted, round, &n_prompt, turns));
+        rivals_stop(&rivals);
         for (int way = 0; way < N_WAYS; way++) {
             samples_add(&ways[way].rates, turns[way].tokens_per_s);
             samples_add(&ways[way].firsts, turns[way].first_ms);
@@ -181,7 +183,6 @@ static void measure_case(results *list, const bench_options *options, const conc
         samples_add(&of_bench, turns[WAY_HOST].tokens_per_s / turns[WAY_BENCH].tokens_per_s);
         samples_add(&of_server, turns[WAY_HOST].tokens_per_s / turns[WAY_SERVER].tokens_per_s);
     }
-    rivals_stop(&rivals);
     if (!wanted->draft)
         add_row(list, wanted, "of_bench", samples_median(&of_bench), "ratio", bar_of(wanted->of_bench),
             wanted->n_clients == 1 ? "tokens/s at the client over llama-bench's" : "at the clients over llama-batched-bench's");
