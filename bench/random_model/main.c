@@ -111,7 +111,8 @@ static void print_usage(void) {
          "  --spoken N      tokens that can be said (0: all); the likeliest text then repeats itself\n"
          "  --type TYPE     f32, f16, q8_0 (blocks of 32), q4_0 (32) or q4_k (256)\n"
          "  --broken YES    1: its logits are not numbers\n"
-         "  --seed N        another seed, another model");
+         "  --seed N        another seed, another model\n"
+         "  --adapter-for FILE  not a model but an adapter (LoRA) for this one, which changes its attention");
 }
 
 static int64_t parse_number(const char *option, const char *text, int64_t least, int64_t most) {
@@ -171,6 +172,7 @@ static void parse_option(model_options *options, const char *option, const char 
     if (is_known) return;
     if (strcmp(option, "--vocab") == 0) options->vocabulary_path = value;
     else if (strcmp(option, "--template") == 0) options->template_path = value;
+    else if (strcmp(option, "--adapter-for") == 0) options->adapted_path = value;
     else if (strcmp(option, "--type") == 0) options->type = parse_type(value);
     else refuse("options", option);
 }
@@ -213,6 +215,7 @@ int main(int argc, char **argv) {
         fprintf(stderr, "random_model: %s\n", refusal);
         return 2;
     }
-    make_model(&options);
+    if (options.adapted_path) adapter_make(&options);
+    else make_model(&options);
     return 0;
 }

@@ -3,6 +3,7 @@
  *     main.c           the command line
  *     architectures.c  which keys and tensors each architecture has
  *     vocabulary.c     tokens: made up, or those of a file
+ *     adapter.c        an adapter (LoRA) for a model that there is
  *     writer.c         tensors full of random numbers, and the file
  */
 #ifndef BENCH_RANDOM_MODEL_H
@@ -31,6 +32,7 @@ typedef struct model_options {
     uint64_t seed;
     const char *vocabulary_path; /* NULL: a vocabulary is made up */
     const char *template_path;   /* NULL: that of the vocabulary's file, or a chatml template with a made-up one */
+    const char *adapted_path;    /* an adapter for this model is written, and no model; NULL: a model */
     const char *path;
 } model_options;
 
@@ -44,6 +46,10 @@ void *allocate(size_t n_bytes);
 /* Puts tokenizer and chat template into the file. Returns a byte for each of *n_vocab tokens, that the caller frees: whether
  * it is text, so that an answer may have it. */
 bool *vocabulary_add(struct gguf_context *file, const model_options *options, int64_t *n_vocab);
+
+/* ---- adapter.c ---- */
+
+void adapter_make(const model_options *options);
 
 /* ---- writer.c ---- */
 

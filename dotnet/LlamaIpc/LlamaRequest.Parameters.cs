@@ -83,6 +83,9 @@ public sealed partial record LlamaRequest
     /// <summary>Adds to logits: TOKEN+BIAS or TOKEN-BIAS, comma-separated, or [[token or text, bias or false], ...]. Range: 0 to 65536 bytes.</summary>
     public string? LogitBias { get; init; }
 
+    /// <summary>Scales of the host's LoRA adapters: ID:SCALE,... or [{"id":0,"scale":1}, ...]; those left out have 0. Range: 0 to 4096 bytes.</summary>
+    public string? Lora { get; init; }
+
     private void AddSampling(ParameterList list)
     {
         list.Add("temperature", Temperature, nameof(Temperature));
@@ -111,5 +114,6 @@ public sealed partial record LlamaRequest
         list.Add("adaptive_decay", AdaptiveDecay, nameof(AdaptiveDecay));
         list.Add("samplers", Samplers, nameof(Samplers));
         list.Add("logit_bias", LogitBias, nameof(LogitBias));
+        list.Add("lora", Lora, nameof(Lora));
     }
 }

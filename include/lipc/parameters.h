@@ -80,7 +80,10 @@
       NULL, "--samplers", NULL, "NAMES", NULL, 2)                                                                      \
     X(logit_bias, TEXT, 0, 65536, NULL,                                                                                \
       "adds to logits: TOKEN+BIAS or TOKEN-BIAS, comma-separated, or [[token or text, bias or false], ...]",           \
-      "-l", "--logit-bias", NULL, "BIASES", NULL, 2)
+      "-l", "--logit-bias", NULL, "BIASES", NULL, 2)                                                                   \
+    X(lora, TEXT, 0, 4096, NULL,                                                                                       \
+      "scales of the host's LoRA adapters: ID:SCALE,... or [{\"id\":0,\"scale\":1}, ...]; those left out have 0",         \
+      NULL, "--lora-scales", NULL, "SCALES", NULL, 2)
 
 /* What the sampler receives. */
 #define LIPC_SAMPLING_MAP(X)                                                                                           \

@@ -7,45 +7,17 @@
  * drafts RANDOM_MODEL FOLDER - as for kinds.
  */
 #include "model_test.h"
-
-#include "engine/llama/common/arguments.h"
+#include "../support/random_model.h"
 
 #include <math.h>
 #include <stdio.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 /* What a probability's logarithm may differ by, of itself, in batches of other shapes, which round in other ways. */
 #define ROUNDING 1e-3f
 
-static const char *random_model, *folder;
+static const char *folder;
 static char target_path[4096];
 static engine *plain;
-
-static void make(const char *path, const char *const *options) {
-    const char *argv[20] = {random_model};
-    int n = 1, status;
-    for (; options[n - 1]; n++) argv[n] = options[n - 1];
-    argv[n] = path;
-    pid_t pid = fork();
-    if (pid == 0) {
-        execv(random_model, (char *const *)argv);
-        _exit(127);
-    }
-    CHECK_INT(waitpid(pid, &status, 0), ==, pid);
-    CHECK_INT(status, ==, 0);
-}
-
-static arguments *options_of(const char *const *words) {
-    char message[ENGINE_MESSAGE_SIZE];
-    arguments *made = arguments_new();
-    CHECK(made != NULL);
-    for (int i = 0; words[i]; i += 2) {
-        char *pair[] = {(char *)(uintptr_t)words[i], (char *)(uintptr_t)words[i + 1]};
-        CHECK_SAY(arguments_take(made, 2, pair, message, sizeof message) == 2, "%s: %s", words[i], message);
-    }
-    return made;
-}
 
 static engine *open_drafting(arguments *arguments, llama_engine_options options) {
     options.arguments = arguments;
@@ -251,9 +223,9 @@ static void check_refused(const char *option, const char *value, int error, cons
 
 static void refusals(const char *path) {
     test_step("what cannot draft");
-    make(path, (const char *const[]){"--arch", "llama", NULL});
+    make_random(path, (const char *const[]){"--arch", "llama", NULL});
     check_refused("--spec-draft-model", path, ENGINE_E_MODEL_BAD, "its vocabulary must be the same");
-    make(path, (const char *const[]){"--arch", "mamba2", "--vocab", target_path, NULL});
+    make_random(path, (const char *const[]){"--arch", "mamba2", "--vocab", target_path, NULL});
     check_refused("--spec-draft-model", path, ENGINE_E_MODEL_BAD, "cannot take tokens back");
     check_refused("--spec-draft-model", "/nonexistent.gguf", ENGINE_E_MODEL_MISSING, "/nonexistent.gguf");
     check_refused("--spec-type", "draft-simple", ENGINE_E_MODEL_BAD, "needs a draft model");
@@ -272,7 +244,7 @@ static void real_vocabulary(const char *path) {
     char vocab[4096];
     snprintf(vocab, sizeof vocab, "%s/vocab/ggml-vocab-llama-spm.gguf", folder);
     test_step("Q8_0 under a real vocabulary");
-    make(path, (const char *const[]){"--arch", "llama", "--type", "q8_0", "--vocab", vocab, NULL});
+    make_random(path, (const char *const[]){"--arch", "llama", "--type", "q8_0", "--vocab", vocab, NULL});
     arguments *arguments = options_of((const char *const[]){"--spec-draft-model", path, NULL});
     model = open_drafting(arguments, (llama_engine_options){.model_path = path});
     engine_request request = ask("What is a process?");
@@ -292,7 +264,7 @@ int main(int argc, char **argv) {
     test_model_path(target_path, "tutor.gguf");
     snprintf(path, sizeof path, "/dev/shm/drafts-%d.gguf", (int)getpid());
     plain = open_plain(NULL, 3, 2048);
-    make(path, (const char *const[]){"--arch", "llama", "--vocab", target_path, "--seed", "7", NULL});
+    make_random(path, (const char *const[]){"--arch", "llama", "--vocab", target_path, "--seed", "7", NULL});
     by_models(path);
     by_text();
     refusals(path);

@@ -5,11 +5,10 @@
  * fetch-libllama.sh testdata).
  */
 #include "model_test.h"
+#include "../support/random_model.h"
 
 #include <math.h>
 #include <stdio.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 typedef struct kind {
     const char *name;
@@ -30,27 +29,20 @@ static const kind kinds[] = {
     {"134 million parameters", NULL, NULL, {"--preset", "134m"}, true},
 };
 
-static const char *random_model, *folder;
+static const char *folder;
 static char path[128];
 
 static void make(const kind *kind) {
     char vocab[4096], template[4096];
-    const char *argv[20] = {random_model};
-    int n = 1;
-    for (int i = 0; i < 8 && kind->options[i]; i++) argv[n++] = kind->options[i];
+    const char *options[13];
+    int n = 0;
+    for (int i = 0; i < 8 && kind->options[i]; i++) options[n++] = kind->options[i];
     snprintf(vocab, sizeof vocab, "%s/vocab/ggml-vocab-%s.gguf", folder, kind->vocab);
     snprintf(template, sizeof template, "%s/templates/%s.jinja", folder, kind->template);
-    if (kind->vocab) argv[n++] = "--vocab", argv[n++] = vocab;
-    if (kind->template) argv[n++] = "--template", argv[n++] = template;
-    argv[n++] = path;
-    pid_t pid = fork();
-    if (pid == 0) {
-        execv(random_model, (char *const *)argv);
-        _exit(127);
-    }
-    int status;
-    CHECK_INT(waitpid(pid, &status, 0), ==, pid);
-    CHECK_SAY(status == 0, "%s could not make '%s'", random_model, kind->name);
+    if (kind->vocab) options[n++] = "--vocab", options[n++] = vocab;
+    if (kind->template) options[n++] = "--template", options[n++] = template;
+    options[n] = NULL;
+    make_random(path, options);
 }
 
 static engine *open_kind(llama_engine_options options) {

@@ -5,6 +5,7 @@
 #include "../support/harness.h"
 
 #include "engine/engine.h"
+#include "engine/llama/common/arguments.h"
 #include "engine/sampling.h"
 
 #include <stdlib.h>
@@ -60,6 +61,18 @@ static inline engine *open_plain(const char *path, int n_sequences, uint32_t n_c
 static inline engine *open_repeatable(const char *path, int n_sequences, uint32_t n_ctx) {
     return open_with((llama_engine_options){
         .model_path = path, .n_ctx = n_ctx, .n_sequences = n_sequences, .n_threads = 1, .is_repeatable = true});
+}
+
+/* llama.cpp's own options for an engine, each with its value; NULL ends them. */
+static inline arguments *options_of(const char *const *words) {
+    char message[ENGINE_MESSAGE_SIZE];
+    arguments *made = arguments_new();
+    CHECK(made != NULL);
+    for (int i = 0; words[i]; i += 2) {
+        char *pair[] = {(char *)(uintptr_t)words[i], (char *)(uintptr_t)words[i + 1]};
+        CHECK_SAY(arguments_take(made, 2, pair, message, sizeof message) == 2, "%s: %s", words[i], message);
+    }
+    return made;
 }
 
 static engine_request ask(const char *question) {

@@ -21,14 +21,25 @@ static void hold(int number, const char *text, uint64_t used, bool is_busy) {
     all[number] = (cells){.tokens = tokens[number], .n = letters(text, tokens[number]), .used = used, .is_busy = is_busy};
 }
 
+/* Under this scale of the first adapter. */
+static float scale;
+
+static cells wanted(const char *text) {
+    static int32_t letter[SIZE];
+    cells prompt = {.tokens = letter, .n = letters(text, letter)};
+    prompt.scales.of[0] = scale;
+    return prompt;
+}
+
 static int choose(const char *prompt) {
-    int32_t letter[SIZE], n = letters(prompt, letter);
-    return cells_choose(all, N, letter, n);
+    const cells cells = wanted(prompt);
+    return cells_choose(all, N, &cells);
 }
 
 static void check_found(const char *prompt, int number, int32_t n_expected) {
-    int32_t letter[SIZE], n = letters(prompt, letter), n_found;
-    CHECK_INT(cells_find(all, N, letter, n, &n_found), ==, number);
+    const cells cells = wanted(prompt);
+    int32_t n_found;
+    CHECK_INT(cells_find(all, N, &cells, &n_found), ==, number);
     CHECK_INT(n_found, ==, n_expected);
 }
 
@@ -74,6 +85,17 @@ int main(void) {
 
     test_step("no more than there is");
     check_found("abc", 0, 3);
-    CHECK_INT(cells_common(&all[2], tokens[0], 0), ==, 0);
+    CHECK_INT(cells_common(&all[2], &(const cells){.n = 0}), ==, 0);
+
+    test_step("what was evaluated under other scales of adapters is something else");
+    hold(0, "abcdef", 3, false);
+    hold(1, "abcd", 2, false);
+    hold(2, "x", 1, false);
+    all[1].scales.of[0] = scale = 0.5f;
+    CHECK_INT(choose("abcdefg"), ==, 1);
+    check_found("abcdefg", 1, 4);
+    scale = 0.25f;
+    CHECK_INT(choose("abcdefg"), ==, 2);
+    check_found("abcdefg", -1, 0);
     return test_end();
 }

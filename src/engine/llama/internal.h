@@ -8,6 +8,7 @@
  *     devices.c       layers that lie elsewhere than with the processor
  *     conversation.c  messages become the tokens of a prompt
  *     cells.c         what the library's memory holds, and where a new prompt finds a beginning of itself
+ *     adapters.c      LoRA adapters, and how strongly each counts for an answer
  *     memory.c        the library's memory: giving back, shifting, copying, checkpoints
  *     state.c         that memory in a file
  *     batch.c         what is evaluated together
@@ -18,7 +19,7 @@
  *     vocabulary.c    what the vocabulary's tokens say, for grammars
  *
  * One context, and one batch in each step: the weights are read once for all that is evaluated then, whether it makes tokens
- * or reads prompts.
+ * or reads prompts. Only answers with other adapters are evaluated apart: they take turns.
  *
  * Rounding. The same request with the same seed gets the same draws (draw.h), whoever is beside it. But libllama's logits are
  * the same up to rounding only: how it rounds depends on the shape of a batch. So an answer that is taken up after a crash,
@@ -80,6 +81,7 @@ struct sequence {
     sampler *sampler;
     chain *chain;          /* llama.cpp's own samplers; NULL: what the sampler knows is enough */
     uint32_t seed;
+    adapter_scales scales;
     struct grammar *grammar; /* NULL: any text */
     chat_prompt *rendered; /* what the prompt was made of */
     answer_reader *reader; /* tells the parts of the answer apart */
@@ -139,6 +141,11 @@ struct llama_engine {
     bool makes_way;            /* ... and as many as others leave processors for */
     plat_load load;            /* as it was when that was looked at, at load_ns */
     uint64_t load_ns;
+    struct llama_adapter_lora *adapters[ADAPTERS_MOST];
+    size_t n_adapters;
+    adapter_scales start_scales; /* where a request says nothing */
+    adapter_scales scales;     /* of the context now */
+    int turn;                  /* the sequence that they were chosen for last */
     drafter *drafter;          /* NULL: there are no drafts */
     int32_t n_draft;           /* drafted tokens of an answer, at most */
     struct llama_batch batch;
@@ -257,6 +264,18 @@ void prepare_wait(struct llama_engine *engine);
 void prepare_release(struct sequence *sequence);
 void prepare_close(struct llama_engine *engine);
 
+/* ---- adapters.c ---- */
+
+/* Loads those that the options name, and applies them. Errors: MODEL_MISSING, MODEL_BAD, OPTION. */
+int adapters_load(struct llama_engine *engine);
+/* What a request says of them: NULL, "ID:SCALE,...", or a JSON list as llama-server has it. Errors: PARAMETER. */
+int adapters_read(struct llama_engine *engine, const char *text, adapter_scales *scales);
+void adapters_use(struct llama_engine *engine, const adapter_scales *scales);
+/* Whether the sequence can be evaluated with the scales that the context has. */
+bool adapters_fit(const struct llama_engine *engine, const struct sequence *sequence);
+/* Gives the context those of the next batch: all scales that answers have take turns. */
+void adapters_take_turns(struct llama_engine *engine);
+
 /* ---- memory.c: `place` is a sequence of the library's ---- */
 
 /* Gives an answer its place. What is there already of its prompt stays; at least one token is evaluated: its logits are needed. */
@@ -293,6 +312,8 @@ engine_end batch_evaluate(struct llama_engine *engine);
 
 /* ---- prefill.c ---- */
 
+/* What the first n_tokens of the prompt will leave in memory. */
+cells prefill_cells(const struct sequence *sequence, int32_t n_tokens);
 /* Tokens of prompt, and of answers to resume, that wait to be evaluated. */
 int32_t prefill_left(const struct sequence *sequence);
 /* Adds chunks to a batch in which answers have their rows already. */

@@ -115,6 +115,7 @@ void memory_copy(struct llama_engine *engine, int from, int place, int32_t n_tok
     if (drafts(engine)) llama_memory_seq_cp(drafts(engine), from, place, 0, n_tokens);
     memcpy(cells->tokens, engine->cells[from].tokens, (size_t)n_tokens * sizeof *cells->tokens);
     cells->n = n_tokens;
+    cells->scales = engine->cells[from].scales;
 }
 
 bool memory_shift(struct llama_engine *engine, struct sequence *sequence) {
@@ -134,11 +135,13 @@ bool memory_shift(struct llama_engine *engine, struct sequence *sequence) {
 }
 
 void memory_settle(struct llama_engine *engine, struct sequence *answer) {
-    int place = cells_choose(engine->cells, engine->base.facts.n_sequences, answer->prompt, answer->n_prompt - 1);
+    const struct cells prompt = prefill_cells(answer, answer->n_prompt - 1);
+    int place = cells_choose(engine->cells, engine->base.facts.n_sequences, &prompt);
     cells *cells = &engine->cells[place];
-    int32_t n_common = engine->options.is_repeatable ? 0 : cells_common(cells, answer->prompt, answer->n_prompt - 1);
+    int32_t n_common = engine->options.is_repeatable ? 0 : cells_common(cells, &prompt);
     answer->place = place;
     answer->n_prefilled = answer->n_cached = memory_keep(engine, place, n_common);
+    cells->scales = answer->scales;
     answer->waits_since = engine->n_turns++;
     cells->is_busy = true;
     cells->used = ++engine->n_turns;

@@ -234,25 +234,6 @@ static int make_context(struct llama_engine *engine, uint64_t n_ctx) {
     return ENGINE_E_CONTEXT;
 }
 
-/* Errors: MODEL_MISSING, MODEL_BAD. The model frees them. */
-static int load_adapters(struct llama_engine *engine) {
-    enum { MOST = 64 };
-    struct llama_adapter_lora *adapters[MOST];
-    float scales[MOST];
-    const char *path;
-    size_t n = 0;
-    for (; n < MOST && (path = arguments_adapter(engine->options.arguments, n, &scales[n])); n++) {
-        int error = engine_check_file(path, engine->base.message, sizeof engine->base.message);
-        if (error < 0) return error;
-        adapters[n] = llama_adapter_lora_init(engine->model, path);
-        if (adapters[n]) continue;
-        llama_say(engine, "the adapter '%s' cannot be used with this model: %s", path, llama_reason(engine));
-        return ENGINE_E_MODEL_BAD;
-    }
-    if (n > 0) llama_set_adapters_lora(engine->context, adapters, n, scales);
-    return ENGINE_OK;
-}
-
 /* Drafted tokens of an answer, at most: so many that a row of each fits into a batch. */
 static int32_t choose_drafts(struct llama_engine *engine) {
     int32_t n = drafter_most(engine->options.arguments), n_batch = engine->options.n_batch > 0 ? engine->options.n_batch : BATCH_DEFAULT;
@@ -356,7 +337,7 @@ int model_context(struct llama_engine *engine) {
     engine->n_prompt_threads = threads.n_threads;
     engine->n_draft = choose_drafts(engine);
     int error = check_context(engine, &n_ctx);
-    if (error < 0 || (error = make_context(engine, n_ctx)) < 0 || (error = load_adapters(engine)) < 0 ||
+    if (error < 0 || (error = make_context(engine, n_ctx)) < 0 || (error = adapters_load(engine)) < 0 ||
         (error = open_drafter(engine)) < 0) return error;
     pool_open(engine);
     engine->n_batch = (int32_t)llama_n_batch(engine->context); /* less than asked for if the context is smaller */

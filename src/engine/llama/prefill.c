@@ -22,6 +22,10 @@
 /* Fewer common tokens are not worth waiting for. */
 #define COPY_LEAST 16
 
+cells prefill_cells(const struct sequence *sequence, int32_t n_tokens) {
+    return (cells){.tokens = sequence->prompt, .n = n_tokens, .scales = sequence->scales};
+}
+
 int32_t prefill_left(const struct sequence *sequence) {
     return sequence->is_running && !sequence->preparing ? sequence->n_prompt + sequence->n_resumed - sequence->n_prefilled : 0;
 }
@@ -40,8 +44,8 @@ static bool comes_before(const struct llama_engine *engine, const struct sequenc
 }
 
 static int32_t common_beginning(const struct sequence *a, const struct sequence *b) {
-    const cells prompt = {.tokens = a->prompt, .n = a->n_prompt};
-    return cells_common(&prompt, b->prompt, b->n_prompt);
+    const cells one = prefill_cells(a, a->n_prompt), other = prefill_cells(b, b->n_prompt);
+    return cells_common(&one, &other);
 }
 
 /* What may be copied of n_common tokens: cells that two sequences have in common are not to be shifted. */
@@ -69,7 +73,8 @@ static int choose_reader(const struct llama_engine *engine) {
     int chosen = -1;
     for (int s = 0; s < engine->base.facts.n_sequences; s++) {
         const struct sequence *sequence = &engine->sequences[s];
-        if (sequence->n_in_batch > 0 || prefill_left(sequence) == 0 || waits_for_another(engine, sequence)) continue;
+        if (sequence->n_in_batch > 0 || prefill_left(sequence) == 0 || !adapters_fit(engine, sequence)) continue;
+        if (waits_for_another(engine, sequence)) continue;
         if (chosen < 0 || comes_before(engine, sequence, &engine->sequences[chosen])) chosen = s;
     }
     return chosen;
@@ -77,13 +82,22 @@ static int choose_reader(const struct llama_engine *engine) {
 
 /* ---- how much ------------------------------------------------------------------------------------------------------ */
 
+/* Also if its answer is in none of these batches, as it has other adapters. */
+static bool somebody_generates(const struct llama_engine *engine) {
+    for (int s = 0; s < engine->base.facts.n_sequences; s++) {
+        const struct sequence *sequence = &engine->sequences[s];
+        if (sequence->is_running && !sequence->preparing && prefill_left(sequence) == 0) return true;
+    }
+    return false;
+}
+
 /* Tokens of chunks beside these rows of answers. */
 static int32_t budget_tokens(const struct llama_engine *engine, int32_t n_rows) {
     double budget_ns = fmax(BUDGET_NS, BUDGET_STEPS * engine->answers_ns);
-    if (n_rows == 0) return engine->n_ubatch;
+    if (!somebody_generates(engine)) return engine->n_ubatch;
     if (engine->options.prefill_budget_ms < 0) return engine->n_batch - n_rows;
     if (engine->options.prefill_budget_ms > 0) budget_ns = engine->options.prefill_budget_ms * 1e6;
-    double row_ns = engine->row_ns > 0 ? engine->row_ns : fmax(engine->answers_ns / n_rows, 1);
+    double row_ns = engine->row_ns > 0 ? engine->row_ns : fmax(engine->answers_ns / (n_rows > 0 ? n_rows : 1), 1);
     double n_all = fmin(BUDGET_AIM * budget_ns / row_ns, engine->n_ubatch);
     if (n_all >= BLOCK_ROWS_LEAST && n_all < BLOCK_ROWS) n_all = BLOCK_ROWS;
     return n_all > CHUNK_LEAST + n_rows ? (int32_t)n_all - n_rows : CHUNK_LEAST;
@@ -95,7 +109,7 @@ void prefill_note(struct llama_engine *engine, uint64_t ns) {
         const struct sequence *sequence = &engine->sequences[s];
         if (sequence->n_in_batch > 0 && prefill_left(sequence) == 0) n_answers += 1 + sequence->n_drafted;
     }
-    if (n_answers == 0) return;
+    if (n_answers == 0 && !somebody_generates(engine)) return;
     double *mean = n_answers == n_rows ? &engine->answers_ns : &engine->row_ns;
     double taken = n_answers == n_rows ? (double)ns : (double)ns / n_rows;
     *mean = *mean > 0 ? (*mean + taken) / 2 : taken;
@@ -105,8 +119,9 @@ void prefill_note(struct llama_engine *engine, uint64_t ns) {
 
 /* Copies the beginning of a prompt from where it was evaluated before. */
 static void copy_beginning(struct llama_engine *engine, struct sequence *sequence) {
+    const cells prompt = prefill_cells(sequence, sequence->n_prompt - 1);
     int32_t n_found;
-    int from = cells_find(engine->cells, engine->base.facts.n_sequences, sequence->prompt, sequence->n_prompt - 1, &n_found);
+    int from = cells_find(engine->cells, engine->base.facts.n_sequences, &prompt, &n_found);
     n_found = shareable(engine, sequence, n_found);
     if (n_found - engine->cells[sequence->place].n < COPY_LEAST) return;
     memory_copy(engine, from, sequence->place, n_found);

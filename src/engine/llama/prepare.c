@@ -113,6 +113,7 @@ int prepare_answer(struct llama_engine *engine, struct sequence *answer, const e
     if (error < 0 || (error = make_reader(engine, answer)) < 0) return error;
     if ((error = make_grammar(engine, answer, request->grammar)) < 0) return error;
     if ((error = make_sampler(engine, answer, request->sampling)) < 0) return error;
+    if ((error = adapters_read(engine, request->sampling.lora, &answer->scales)) < 0) return error;
     if ((error = append_resumed(engine, answer, request)) < 0) return error;
     answer->n_predict = request->n_predict;
     answer->wants_logprobs = request->wants_logprobs;

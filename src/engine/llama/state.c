@@ -27,6 +27,7 @@ typedef enum block_kind {
     BLOCK_MEMORY = 1,     /* of all tokens */
     BLOCK_CHECKPOINT = 2, /* struct checkpoint */
     BLOCK_DRAFTS = 3,     /* the draft model's memory of all tokens */
+    BLOCK_SCALES = 4,     /* of the adapters; not there: those that the host was started with */
 } block_kind;
 
 /* What is in front of a block's bytes. */
@@ -135,6 +136,12 @@ static image take(struct llama_engine *engine, int place) {
         if (at) memcpy(at, checkpoint->bytes, checkpoint->n_bytes);
         head.n_blocks++;
     }
+    if (engine->n_adapters > 0) {
+        size_t n_bytes = engine->n_adapters * sizeof cells->scales.of[0];
+        uint8_t *at = add_block(&image, BLOCK_SCALES, cells->n, n_bytes);
+        if (at) memcpy(at, cells->scales.of, n_bytes);
+        head.n_blocks++;
+    }
     if (drafts(engine)) {
         add_memory(&image, BLOCK_DRAFTS, cells->n, drafts(engine), place);
         head.n_blocks++;
@@ -201,8 +208,9 @@ static int cut_out(struct llama_engine *engine, int place, int32_t n_tokens) {
 }
 
 static int save(struct llama_engine *engine, const struct sequence *asked, const char *path, char **json) {
+    const cells prompt = prefill_cells(asked, asked->n_prompt);
     int32_t n_found, n_least = asked->n_prompt / 2;
-    int place = cells_find(engine->cells, engine->base.facts.n_sequences, asked->prompt, asked->n_prompt, &n_found);
+    int place = cells_find(engine->cells, engine->base.facts.n_sequences, &prompt, &n_found);
     if (place >= 0 && n_found >= n_least) place = cut_out(engine, place, n_found);
     else place = -1;
     if (place < 0 || engine->cells[place].n < n_least || engine->cells[place].n == 0) {
@@ -219,6 +227,7 @@ static int save(struct llama_engine *engine, const struct sequence *asked, const
 int state_save(struct llama_engine *engine, const engine_request *request, const char *path, char **json) {
     struct sequence asked = {0};
     int error = conversation_tokenise(engine, &asked, request);
+    if (error == ENGINE_OK) error = adapters_read(engine, request->sampling.lora, &asked.scales);
     if (error == ENGINE_OK) error = save(engine, &asked, path, json);
     if (error == ENGINE_E_NO_MEMORY) llama_say(engine, "not enough memory to save a state");
     prepare_release(&asked);
@@ -285,11 +294,18 @@ static void keep_checkpoint(struct checkpoint *kept, const block *block, const u
     else *kept = (struct checkpoint){0};
 }
 
+static bool put_scales(const struct llama_engine *engine, adapter_scales *scales, const block *block, const uint8_t *bytes) {
+    if (block->n_bytes != engine->n_adapters * sizeof scales->of[0]) return false;
+    memcpy(scales->of, bytes, (size_t)block->n_bytes);
+    return true;
+}
+
 /* Into a place that holds nothing. Whether the library takes all of it; otherwise there may be a part. */
 static bool put_blocks(struct llama_engine *engine, int place, const image *image, const head *head, size_t at) {
     bool has_memory = false, has_drafts = !drafts(engine);
     int n_checkpoints = 0;
     block block;
+    engine->cells[place].scales = engine->start_scales;
     for (uint32_t i = 0; i < head->n_blocks; i++) {
         const uint8_t *bytes = next_block(image, &at, &block);
         if (!bytes || block.n_tokens < 1 || (uint32_t)block.n_tokens > head->n_tokens) return false;
@@ -299,6 +315,7 @@ static bool put_blocks(struct llama_engine *engine, int place, const image *imag
             has_drafts = llama_state_seq_set_data_ext(drafts(engine), bytes, (size_t)block.n_bytes, place, 0) == block.n_bytes;
         if (block.kind == BLOCK_CHECKPOINT && n_checkpoints < CHECKPOINTS_MOST)
             keep_checkpoint(&engine->checkpoints[place][n_checkpoints++], &block, bytes);
+        if (block.kind == BLOCK_SCALES && !put_scales(engine, &engine->cells[place].scales, &block, bytes)) return false;
     }
     return has_memory && has_drafts && at == image->n_bytes;
 }
@@ -317,7 +334,7 @@ static bool tokens_are_good(const struct llama_engine *engine, const image *imag
 static int restore(struct llama_engine *engine, const image *image, const head *head, const char *path) {
     size_t n_token_bytes = head->n_tokens * sizeof(llama_token);
     if (!tokens_are_good(engine, image, head->n_tokens)) return refuse(engine, "the saved state is damaged", path);
-    int place = cells_choose(engine->cells, engine->base.facts.n_sequences, NULL, 0);
+    int place = cells_choose(engine->cells, engine->base.facts.n_sequences, &(const cells){.n = 0});
     if (place < 0) {
         llama_say(engine, "all %d sequences are in use", engine->base.facts.n_sequences);
         return ENGINE_E_BUSY;

@@ -117,6 +117,11 @@ static bool is_generating(const struct sequence *sequence) {
     return sequence->is_running && !sequence->preparing && prefill_left(sequence) == 0;
 }
 
+/* ... and gets its next token in this step. */
+static bool is_due(const struct llama_engine *engine, const struct sequence *sequence) {
+    return is_generating(sequence) && adapters_fit(engine, sequence);
+}
+
 /* Tokens to draft: as many as the answer can use; of the text's, which are many, as are worth while. */
 static int32_t count_drafts(const struct llama_engine *engine, const struct sequence *sequence) {
     bool is_by_model = drafter_context(engine->drafter) != NULL;
@@ -134,7 +139,7 @@ static void draft(struct llama_engine *engine) {
     for (int s = 0; s < engine->base.facts.n_sequences; s++) {
         const struct sequence *sequence = &engine->sequences[s];
         const cells *cells = &engine->cells[sequence->place];
-        if (!is_generating(sequence)) continue;
+        if (!is_due(engine, sequence)) continue;
         drafter_ask(engine->drafter, sequence->place, cells->tokens, cells->n, sequence->last, count_drafts(engine, sequence));
     }
     drafter_work(engine->drafter);
@@ -233,11 +238,12 @@ static engine_end evaluate(struct llama_engine *engine, struct entries *entries)
 
 static void step_together(struct llama_engine *engine, struct entries *entries) {
     batch_begin(engine);
+    adapters_take_turns(engine);
     for (int s = 0; s < engine->base.facts.n_sequences; s++)
-        if (is_generating(&engine->sequences[s])) make_room(engine, entries, s);
+        if (is_due(engine, &engine->sequences[s])) make_room(engine, entries, s);
     draft(engine);
     for (int s = 0; s < engine->base.facts.n_sequences; s++)
-        if (is_generating(&engine->sequences[s])) add_answer(engine, &engine->sequences[s]);
+        if (is_due(engine, &engine->sequences[s])) add_answer(engine, &engine->sequences[s]);
     prefill_add(engine);
     evaluate(engine, entries);
 }
@@ -248,6 +254,7 @@ static void step_one_by_one(struct llama_engine *engine, struct entries *entries
     for (int s = 0; s < engine->base.facts.n_sequences && end != ENGINE_END_CANCELLED; s++) {
         batch_begin(engine);
         if (!engine->sequences[s].is_running || engine->sequences[s].preparing) continue;
+        adapters_use(engine, &engine->sequences[s].scales);
         if (!is_generating(&engine->sequences[s])) prefill_add_repeatable(engine, &engine->sequences[s]);
         else if (make_room(engine, entries, s)) add_answer(engine, &engine->sequences[s]);
         end = evaluate(engine, entries);
