@@ -239,6 +239,28 @@ static void refusals(const char *path) {
     arguments_free(arguments);
 }
 
+/* Whether there is room for both, where the target alone has some. */
+static void memory(const char *path) {
+    enum { AVAILABLE = 64 << 20, N_CTX = 4096 };
+    char message[ENGINE_MESSAGE_SIZE] = "";
+    engine *engine;
+    test_step("the draft model's memory counts");
+    make_random(path, (const char *const[]){"--arch", "llama", "--vocab", target_path, "--layers", "64", "--width", "256", "--ff", "32",
+                                            "--heads", "4", "--type", "q8_0", NULL});
+    arguments *arguments = options_of((const char *const[]){"--spec-draft-model", path, NULL});
+    struct llama_model_params model_params = arguments_model(arguments);
+    struct llama_context_params context = arguments_context(arguments);
+    context.n_ctx = N_CTX;
+    CHECK_SAY(arguments_have_room(arguments, target_path, &model_params, &context, DRAFT_NONE, AVAILABLE, message, sizeof message), "%s", message);
+    CHECK(!arguments_have_room(arguments, target_path, &model_params, &context, DRAFT_BY_PROCESSOR, AVAILABLE, message, sizeof message));
+    CHECK_SAY(strstr(message, "for the draft model"), "%s", message);
+    printf("  %s\n", message);
+    llama_engine_options options = {.model_path = target_path, .n_threads = 1, .n_ctx = 2000000000, .n_sequences = 1, .arguments = arguments};
+    CHECK_INT(llama_engine_open(&options, &engine, message, sizeof message), ==, ENGINE_E_CONTEXT);
+    CHECK_SAY(strstr(message, "or no draft model"), "%s", message);
+    arguments_free(arguments);
+}
+
 /* A vocabulary that people have, and weights that are quantised. */
 static void real_vocabulary(const char *path) {
     char vocab[4096];
@@ -268,6 +290,7 @@ int main(int argc, char **argv) {
     by_models(path);
     by_text();
     refusals(path);
+    memory(path);
     real_vocabulary(path);
     CHECK(unlink(path) == 0);
     engine_close(plain);

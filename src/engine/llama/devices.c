@@ -90,7 +90,7 @@ static void fit_layers(struct llama_engine *engine) {
     uint32_t n_sequences = options->n_sequences > 0 ? (uint32_t)options->n_sequences : ENGINE_SEQUENCES_DEFAULT;
     uint32_t n_ctx = options->n_ctx ? options->n_ctx : options->n_ctx_limit;
     struct llama_context_params context = model_context_params(engine, n_ctx, n_sequences);
-    arguments_fit_layers(options->arguments, engine->model_file, &engine->model_params, &context);
+    arguments_fit_layers(options->arguments, engine->model_file, &engine->model_params, &context, !options->is_repeatable);
 }
 
 /* Without layers there, the library would still let a device compute now and then. */

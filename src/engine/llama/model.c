@@ -183,20 +183,27 @@ static bool is_beyond_measure(const struct llama_engine *engine, uint32_t n_ctx,
            (uint64_t)n_ctx * (CELL_BYTES + CACHE_BYTES_LEAST) > available;
 }
 
+static bool may_draft_on_devices(const struct llama_engine *engine) {
+    return engine->has_devices && engine->options.device_layers_most != 0;
+}
+
 /* The library reserves its memory, and gets it when it writes there: then it is too late. Measuring takes as long as reading the
  * model's header, so what is far from any limit is not measured. Errors: CONTEXT. */
 static int check_room(struct llama_engine *engine, const struct llama_context_params *params) {
     char reason[ENGINE_MESSAGE_SIZE / 2];
     uint64_t available = plat_memory_available_bytes();
+    bool has_draft_model = engine->n_draft > 0 && drafter_model(engine->options.arguments);
+    draft_place draft = !has_draft_model ? DRAFT_NONE : may_draft_on_devices(engine) ? DRAFT_ON_DEVICES : DRAFT_BY_PROCESSOR;
     bool is_small = available > 0 && 4 * cache_bytes(engine->model, params->n_ctx) < (double)available;
-    if (is_small && devices_count_layers(engine) == 0) return ENGINE_OK;
+    if (is_small && !has_draft_model && devices_count_layers(engine) == 0) return ENGINE_OK;
     if (is_beyond_measure(engine, params->n_ctx, available))
         snprintf(reason, sizeof reason, "its cache would take about %.0f GB, %.1f GB are available",
                  cache_bytes(engine->model, params->n_ctx) / 1e9, (double)available / 1e9);
-    else if (arguments_have_room(engine->model_file, &engine->model_params, params, available, reason, sizeof reason))
+    else if (arguments_have_room(engine->options.arguments, engine->model_file, &engine->model_params, params, draft, available, reason,
+                                 sizeof reason))
         return ENGINE_OK;
     llama_say(engine, "a context of %u tokens does not fit: %s; give a smaller one with -c N, fewer answers at a time with -np N, or a "
-                      "smaller cache with -ctk q8_0 -ctv q8_0", params->n_ctx, reason);
+                      "smaller cache with -ctk q8_0 -ctv q8_0%s", params->n_ctx, reason, has_draft_model ? ", or no draft model" : "");
     return ENGINE_E_CONTEXT;
 }
 
@@ -247,14 +254,14 @@ static int32_t choose_drafts(struct llama_engine *engine) {
 }
 
 /* Errors: MODEL_MISSING, MODEL_BAD, ABORTED. */
-static int open_drafter(struct llama_engine *engine) {
+static int open_drafter(struct llama_engine *engine, uint64_t n_ctx) {
     const char *path = drafter_model(engine->options.arguments);
     if (engine->n_draft == 0) return ENGINE_OK;
     int error = path ? engine_check_file(path, engine->base.message, sizeof engine->base.message) : ENGINE_OK;
     if (error < 0) return error;
-    bool on_devices = engine->has_devices && engine->options.device_layers_most != 0;
-    engine->drafter = drafter_new(engine->options.arguments, engine->context, on_devices, on_model_progress, engine,
-                                  engine->base.message, sizeof engine->base.message);
+    struct llama_context_params params = model_context_params(engine, n_ctx, (uint32_t)engine->base.facts.n_sequences);
+    engine->drafter = drafter_new(engine->options.arguments, engine->context, &params, may_draft_on_devices(engine), on_model_progress,
+                                  engine, engine->base.message, sizeof engine->base.message);
     if (engine->drafter) {
         devices_count_draft(engine);
         return ENGINE_OK;
@@ -338,7 +345,7 @@ int model_context(struct llama_engine *engine) {
     engine->n_draft = choose_drafts(engine);
     int error = check_context(engine, &n_ctx);
     if (error < 0 || (error = make_context(engine, n_ctx)) < 0 || (error = adapters_load(engine)) < 0 ||
-        (error = open_drafter(engine)) < 0) return error;
+        (error = open_drafter(engine, n_ctx)) < 0) return error;
     pool_open(engine);
     engine->n_batch = (int32_t)llama_n_batch(engine->context); /* less than asked for if the context is smaller */
     engine->n_ubatch = (int32_t)llama_n_ubatch(engine->context);

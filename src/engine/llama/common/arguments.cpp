@@ -216,6 +216,26 @@ common_device_memory_data_vec measure(const char *model_path, const llama_model_
     return common_get_device_memory_data(model_path, model, context, devices, n_layers, n_trained, n_experts, GGML_LOG_LEVEL_ERROR);
 }
 
+/* What the draft model needs on these, and last on the processor, whose weights are read from their file while they are used, as the
+ * target's. Where it cannot be measured, nothing: it cannot be loaded either, and that is then said. */
+void add_draft(const arguments &arguments, const llama_context_params &context, bool on_devices,
+               const std::vector<ggml_backend_dev_t> &devices, std::vector<size_t> &needs) {
+    std::vector<ggml_backend_dev_t> its_devices;
+    common_device_memory_data_vec its_needs;
+    auto draft = draft_model_beside(arguments, context, on_devices);
+    if (!draft) return;
+    try {
+        its_needs = measure(draft->params.model.path.c_str(), &draft->model, &draft->context, its_devices);
+    } catch (const std::exception &) {
+        return;
+    }
+    needs.back() += its_needs.back().context + its_needs.back().compute + (draft->model.use_mmap ? 0 : its_needs.back().model);
+    for (size_t i = 0; i < its_devices.size(); i++) {
+        auto place = static_cast<size_t>(std::find(devices.begin(), devices.end(), its_devices[i]) - devices.begin());
+        if (place < devices.size()) needs[place] += its_needs[i].model + its_needs[i].context + its_needs[i].compute;
+    }
+}
+
 }
 
 arguments *arguments_new(void) {
@@ -319,7 +339,8 @@ const char *arguments_adapter(const arguments *arguments, size_t n, float *scale
     return arguments->params.lora_adapters[n].path.c_str();
 }
 
-void arguments_fit_layers(arguments *arguments, const char *model_path, llama_model_params *model, llama_context_params *context) {
+void arguments_fit_layers(arguments *arguments, const char *model_path, llama_model_params *model, llama_context_params *context,
+                          bool has_draft_model) {
     if (!arguments || !arguments->params.fit_params) return;
     common_params &params = arguments->params;
     if (!arguments->is_fitted) {
@@ -327,23 +348,29 @@ void arguments_fit_layers(arguments *arguments, const char *model_path, llama_mo
         arguments->given_overrides = params.tensor_buft_overrides;
         arguments->is_fitted = true;
     }
-    common_fit_params(model_path, model, context, params.tensor_split, params.tensor_buft_overrides.data(),
-                      params.fit_params_target.data(), static_cast<uint32_t>(params.fit_params_min_ctx), nullptr, GGML_LOG_LEVEL_ERROR);
+    auto draft = has_draft_model ? draft_model_beside(*arguments, *context, true) : nullptr;
+    common_fit_extra_model beside = {nullptr, nullptr, nullptr, false};
+    if (draft) beside = {draft->params.model.path.c_str(), &draft->model, &draft->context, false};
+    common_fit_params(model_path, model, context, params.tensor_split, params.tensor_buft_overrides.data(), params.fit_params_target.data(),
+                      static_cast<uint32_t>(params.fit_params_min_ctx), draft ? &beside : nullptr, GGML_LOG_LEVEL_ERROR);
 }
 
-bool arguments_have_room(const char *model_path, const llama_model_params *model, const llama_context_params *context,
-                         uint64_t available, char *message, size_t message_size) {
+bool arguments_have_room(const arguments *arguments, const char *model_path, const llama_model_params *model, const llama_context_params *context,
+                         draft_place draft, uint64_t available, char *message, size_t message_size) {
     try {
         std::vector<ggml_backend_dev_t> devices;
         auto needs = measure(model_path, model, context, devices);
+        std::vector<size_t> of_draft(needs.size());
+        if (draft != DRAFT_NONE) add_draft(*arguments, *context, draft == DRAFT_ON_DEVICES, devices, of_draft);
         for (size_t i = 0; i < needs.size(); i++) { /* the last is the processor */
             bool is_device = i < devices.size();
-            double n_needed = static_cast<double>(needs[i].context + needs[i].compute);
+            double n_needed = static_cast<double>(needs[i].context + needs[i].compute + of_draft[i]);
             double n_free = is_device ? static_cast<double>(needs[i].free) : static_cast<double>(available);
             if (n_needed <= n_free || n_free <= 0) continue;
+            std::string also = of_draft[i] ? string_format(", %.1f for the draft model", static_cast<double>(of_draft[i]) / 1e9) : "";
             snprintf(message, message_size, "%.1f GB of memory of %s are needed beside the weights (%.1f for the cache, %.1f to "
-                     "compute with), %.1f GB are available", n_needed / 1e9, is_device ? ggml_backend_dev_name(devices[i]) : "the machine",
-                     static_cast<double>(needs[i].context) / 1e9, static_cast<double>(needs[i].compute) / 1e9, n_free / 1e9);
+                     "compute with%s), %.1f GB are available", n_needed / 1e9, is_device ? ggml_backend_dev_name(devices[i]) : "the machine",
+                     static_cast<double>(needs[i].context) / 1e9, static_cast<double>(needs[i].compute) / 1e9, also.c_str(), n_free / 1e9);
             return false;
         }
     } catch (const std::exception &) {

@@ -59,14 +59,19 @@ const char *arguments_adapter(const arguments *arguments, size_t n, float *scale
  * The library makes the model and its context without their memory, and adds up. It changes where its log goes meanwhile:
  * nothing else may use it then. */
 
-/* Puts as many layers on other devices than the processor as these have room for, unless the user says how many, or -fit off. */
+/* Puts as many layers on other devices than the processor as these have room for beside the draft model, if there is one, unless
+ * the user says how many, or -fit off. */
 void arguments_fit_layers(arguments *arguments, const char *model_path, struct llama_model_params *model,
-                          struct llama_context_params *context);
+                          struct llama_context_params *context, bool has_draft_model);
 
-/* Whether there is room for this context of a model that is loaded with these parameters; `available` are the bytes that the processor's memory has
- * left. If not, `message` says what is needed where, and what is there. What cannot be measured counts as fitting. */
-bool arguments_have_room(const char *model_path, const struct llama_model_params *model, const struct llama_context_params *context,
-                         uint64_t available, char *message, size_t message_size);
+typedef enum draft_place { DRAFT_NONE, DRAFT_BY_PROCESSOR, DRAFT_ON_DEVICES } draft_place;
+
+/* Whether there is room for this context of a model that is loaded with these parameters, and for a draft model that is not loaded yet
+ * and whose layers may lie there; `available` are the bytes that the processor's memory has left. If not, `message` says what is needed
+ * where, and what is there. What cannot be measured counts as fitting. */
+bool arguments_have_room(const arguments *arguments, const char *model_path, const struct llama_model_params *model,
+                         const struct llama_context_params *context, draft_place draft, uint64_t available, char *message,
+                         size_t message_size);
 
 /* What lies on each device, in words; empty: nothing, or it is not known. */
 void arguments_describe_devices(const char *model_path, const struct llama_model_params *model,

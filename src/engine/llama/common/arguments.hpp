@@ -7,6 +7,8 @@
 #include "arg.h"
 #include "common.h"
 
+#include <memory>
+
 /* An option about devices, and its values, which are read once these are known. */
 struct deferred_option {
     std::string said; /* how the user said it, for complaints */
@@ -25,5 +27,15 @@ struct arguments {
     std::vector<float> given_split;
     std::vector<llama_model_tensor_buft_override> given_overrides;
 };
+
+/* A draft model, as it is made beside a context of the target's. */
+struct draft_model {
+    common_params params; /* which the others point into */
+    llama_model_params model;
+    llama_context_params context;
+};
+
+/* Defined in drafter.cpp. NULL: the options ask for none. */
+std::unique_ptr<draft_model> draft_model_beside(const arguments &arguments, const llama_context_params &context, bool on_devices);
 
 #endif

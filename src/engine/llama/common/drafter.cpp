@@ -41,6 +41,22 @@ std::string unsuitable(const std::string &path, const std::string &reason) {
     return "the draft model '" + path + "' does not suit this model: its vocabulary must be the same (" + reason + ")";
 }
 
+/* All that is drafted beside a context of the target's. */
+common_params params_beside(const common_params &given, const llama_context_params &context, bool on_devices) {
+    common_params params = given;
+    params.n_parallel = static_cast<int32_t>(context.n_seq_max);
+    params.n_batch = static_cast<int32_t>(context.n_batch);
+    params.n_ubatch = static_cast<int32_t>(context.n_ubatch);
+    params.cpuparams.n_threads = context.n_threads;
+    params.cpuparams_batch.n_threads = context.n_threads_batch;
+    params.kv_unified = true;
+    params.no_perf = true;
+    common_params_speculative_draft &draft = params.speculative.draft;
+    if (!on_devices) draft.n_gpu_layers = 0;
+    if (draft.n_gpu_layers == 0) draft.devices = {nullptr};
+    return params;
+}
+
 void load_model(drafter &drafter, llama_context *context) {
     const std::string &path = drafter.params.speculative.draft.mparams.path;
     common_params params = common_base_params_to_speculative(drafter.params);
@@ -103,24 +119,24 @@ const char *drafter_model(const arguments *arguments) {
     return path.empty() ? nullptr : path.c_str();
 }
 
-drafter *drafter_new(arguments *arguments, llama_context *context, bool on_devices,
+std::unique_ptr<draft_model> draft_model_beside(const arguments &arguments, const llama_context_params &context, bool on_devices) {
+    if (!drafter_model(&arguments)) return nullptr;
+    auto made = std::make_unique<draft_model>();
+    made->params = common_base_params_to_speculative(params_beside(arguments.params, context, on_devices));
+    made->model = common_model_params_to_llama(made->params);
+    made->context = common_context_params_to_llama(made->params);
+    made->context.n_ctx = context.n_ctx; /* as the library makes it (common_speculative_init_from_params) */
+    return made;
+}
+
+drafter *drafter_new(arguments *arguments, llama_context *context, const llama_context_params *context_params, bool on_devices,
                      bool (*on_progress)(float progress, void *user_data), void *user_data, char *message, size_t message_size) {
     message[0] = 0;
     try {
         auto made = std::make_unique<drafter>();
-        common_params &params = made->params = arguments->params;
-        params.n_parallel = static_cast<int32_t>(llama_n_seq_max(context));
-        params.n_batch = static_cast<int32_t>(llama_n_batch(context));
-        params.n_ubatch = static_cast<int32_t>(llama_n_ubatch(context));
-        params.cpuparams.n_threads = llama_n_threads(context);
-        params.cpuparams_batch.n_threads = llama_n_threads_batch(context);
-        params.kv_unified = true;
-        params.no_perf = true;
-        params.load_progress_callback = on_progress;
-        params.load_progress_callback_user_data = user_data;
-        common_params_speculative_draft &draft = params.speculative.draft;
-        if (!on_devices) draft.n_gpu_layers = 0;
-        if (draft.n_gpu_layers == 0) draft.devices = {nullptr};
+        made->params = params_beside(arguments->params, *context_params, on_devices);
+        made->params.load_progress_callback = on_progress;
+        made->params.load_progress_callback_user_data = user_data;
         make(*made, context);
         return made.release();
     } catch (const std::exception &error) {

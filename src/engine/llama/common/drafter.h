@@ -21,8 +21,9 @@ int32_t drafter_most(const arguments *arguments);
 /* The file of the draft model; NULL: none is needed. */
 const char *drafter_model(const arguments *arguments);
 
-/* For sequences as the context has them. on_devices: the draft model's layers may lie on some. NULL, and a sentence in `message`; nothing there: loading was interrupted. */
-drafter *drafter_new(arguments *arguments, struct llama_context *context, bool on_devices,
+/* For the sequences of a context that was made with these parameters. on_devices: the draft model's layers may lie on some. NULL, and a
+ * sentence in `message`; nothing there: loading was interrupted. */
+drafter *drafter_new(arguments *arguments, struct llama_context *context, const struct llama_context_params *context_params, bool on_devices,
                      bool (*on_progress)(float progress, void *user_data), void *user_data, char *message, size_t message_size);
 /* NULL: nothing. */
 void drafter_free(drafter *drafter);
