@@ -3,6 +3,8 @@
 
 #include "engine/llama/threads.h"
 
+#include <math.h>
+
 enum { N_LOOKS = 1000 };
 
 static void check_one(int n_now, int n_most, double n_free, int expected) {
@@ -72,8 +74,35 @@ static void humble_neighbours(void) {
     }
 }
 
+/* Two looks, at processors that others had used for so long, and this process for as long as it evaluated. */
+static double others(double seconds, double used_by_others, double evaluated, double idle) {
+    enum { N = 4 };
+    const double second = 1e9;
+    const plat_load before = {.n_processors = N, .busy_ns = 1000, .own_ns = 500};
+    const plat_load now = {.n_processors = N, .busy_ns = before.busy_ns + (uint64_t)((used_by_others + evaluated) * second),
+                           .own_ns = before.own_ns + (uint64_t)(evaluated * second)};
+    return threads_of_others(&before, &now, (uint64_t)(seconds * second), (uint64_t)(idle * second));
+}
+
+static void looks(void) {
+    test_step("what others used, of short steps and of long ones");
+    CHECK(fabs(others(0.5, 0.5, 1, 0.001) - 1) < 1e-6);
+    CHECK(fabs(others(30, 60, 60, 0.001) - 2) < 1e-6);
+    CHECK(fabs(others(30, 0, 60, 1.5)) < 1e-6);
+    test_step("the time that was idle says nothing, nor do other processors");
+    CHECK(others(30, 60, 2, 28) < 0);
+    CHECK(others(3600, 0, 0, 3600) < 0);
+    const plat_load before = {2, 1000, 0}, fewer = {1, 2000, 0}, back = {2, 500, 0};
+    CHECK(threads_of_others(&before, &fewer, 1000, 0) < 0);
+    CHECK(threads_of_others(&before, &back, 1000, 0) < 0);
+    test_step("a process that used more than all is nobody else");
+    const plat_load odd = {2, 2000, 3000};
+    CHECK(fabs(threads_of_others(&before, &odd, 1000, 0)) < 1e-6);
+}
+
 int main(void) {
     test_begin("threads_rules", 10);
+    looks();
     single_answers();
     settles();
     humble_neighbours();

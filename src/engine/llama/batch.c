@@ -27,6 +27,7 @@ engine_end batch_evaluate(struct llama_engine *engine) {
     char reason[ENGINE_MESSAGE_SIZE / 2];
     engine->library_error[0] = 0;
     int32_t code = backends_decode(engine->context, engine->batch, reason, sizeof reason);
+    engine->evaluated_ns = plat_clock_ns();
     if (code == EVALUATED) {
         engine->has_evaluated = true;
         if (engine->drafter && !drafter_follow(engine->drafter, &engine->batch))

@@ -141,6 +141,7 @@ struct llama_engine {
     bool makes_way;            /* ... and as many as others leave processors for */
     plat_load load;            /* as it was when that was looked at, at load_ns */
     uint64_t load_ns;
+    uint64_t evaluated_ns;     /* when the last evaluation ended */
     struct llama_adapter_lora *adapters[ADAPTERS_MOST];
     size_t n_adapters;
     adapter_scales start_scales; /* where a request says nothing */

@@ -1,14 +1,12 @@
 /* pool.c - the threads that evaluate: the library's pools, and how many threads there are beside other programs. */
 #include "internal.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 /* So often the host looks what others do: soon enough for an answer, and long enough for the system's clocks, which tick every
  * 10 ms. */
 #define LOOK_NS 500000000u
-#define LOOKS_TOGETHER 4u
 
 /* A function that only the library's part for this processor has; NULL if it does not. */
 static void *cpu_function(const char *name) {
@@ -98,10 +96,8 @@ void pool_make_way(struct llama_engine *engine) {
     engine->load_ns = now;
     if (plat_load_look(&load) != PLAT_OK) return;
     engine->load = load;
-    /* What was used on average of a long idle time says nothing about now; nor does a sum over other processors. */
-    if (since_ns > LOOKS_TOGETHER * LOOK_NS || load.n_processors != before.n_processors || load.busy_ns < before.busy_ns) return;
-    double others = (double)(load.busy_ns - before.busy_ns) - (double)(load.own_ns - before.own_ns);
-    double n_busy = fmax(0, others / (double)since_ns);
+    double n_busy = threads_of_others(&before, &load, since_ns, now - engine->evaluated_ns);
+    if (n_busy < 0) return;
     int n_before = engine->threads.n;
     threads_beside(&engine->threads, engine->base.facts.n_threads, load.n_processors - n_busy);
     int n = engine->threads.n;

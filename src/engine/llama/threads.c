@@ -12,6 +12,16 @@
 #define PATIENCE_LOOKS 20
 #define PATIENCE_DOUBLED_MOST 3
 
+/* What was used on average of a time that was idle for longer says nothing about now. */
+#define IDLE_MOST_NS 2000000000u
+
+double threads_of_others(const plat_load *before, const plat_load *now, uint64_t since_ns, uint64_t idle_ns) {
+    /* A sum over other processors is another sum. */
+    if (idle_ns > IDLE_MOST_NS || now->n_processors != before->n_processors || now->busy_ns < before->busy_ns) return -1;
+    double others = (double)(now->busy_ns - before->busy_ns) - (double)(now->own_ns - before->own_ns);
+    return fmax(0, others / (double)since_ns);
+}
+
 static int within(int n, int n_most) {
     return n < 1 ? 1 : n < n_most ? n : n_most;
 }

@@ -7,11 +7,17 @@
 #ifndef ENGINE_LLAMA_THREADS_H
 #define ENGINE_LLAMA_THREADS_H
 
+#include "../../platform/platform.h"
+
 typedef struct thread_count {
     int n;        /* threads now */
     int n_looks;  /* that found nothing to change */
     int n_trials; /* of all threads, that failed */
 } thread_count;
+
+/* How many processors others used on average between two looks, which are since_ns apart; negative: these do not say it. idle_ns: so
+ * long before the second one the last evaluation ended. Looks are between evaluations, so that of long ones they are far apart. */
+double threads_of_others(const plat_load *before, const plat_load *now, uint64_t since_ns, uint64_t idle_ns);
 
 /* Changes the count where others leave so many processors free. What is between "enough for those that there are" and "enough for
  * one more" changes nothing, so that a neighbour who takes what is left to it does not make the number go up and down. But such a
