@@ -9,6 +9,7 @@
 #include "model_test.h"
 #include "../support/random_model.h"
 
+#include <gguf.h>
 #include <math.h>
 #include <stdio.h>
 
@@ -221,6 +222,13 @@ static void check_refused(const char *option, const char *value, int error, cons
     arguments_free(arguments);
 }
 
+static void write_heads(const char *path) {
+    struct gguf_context *file = gguf_init_empty();
+    gguf_set_val_str(file, "general.architecture", "eagle3");
+    CHECK(gguf_write_to_file(file, path, false));
+    gguf_free(file);
+}
+
 static void refusals(const char *path) {
     test_step("what cannot draft");
     make_random(path, (const char *const[]){"--arch", "llama", NULL});
@@ -229,6 +237,8 @@ static void refusals(const char *path) {
     check_refused("--spec-draft-model", path, ENGINE_E_MODEL_BAD, "cannot take tokens back");
     check_refused("--spec-draft-model", "/nonexistent.gguf", ENGINE_E_MODEL_MISSING, "/nonexistent.gguf");
     check_refused("--spec-type", "draft-simple", ENGINE_E_MODEL_BAD, "needs a draft model");
+    write_heads(path);
+    check_refused("--spec-draft-model", path, ENGINE_E_MODEL_BAD, "holds heads of another model (eagle3)");
     test_step("a target that cannot take tokens back has no drafts");
     arguments *arguments = options_of((const char *const[]){"--spec-draft-model", path, NULL});
     model = open_drafting(arguments, (llama_engine_options){.model_path = path});

@@ -247,6 +247,8 @@ static int32_t choose_drafts(struct llama_engine *engine) {
     int32_t n_room = n_batch / engine->base.facts.n_sequences - 1;
     bool is_repeatable = engine->options.is_repeatable;
     engine->can_rewind = can_rewind(engine->model);
+    if (llama_model_n_layer_nextn(engine->model) > 0)
+        llama_log(engine, 2, "the model has heads of its own for drafts (MTP), which are not used: they are not supported here");
     if (n > 0 && !engine->can_rewind) llama_log(engine, 1, "this model cannot take drafted tokens back: there will be none");
     if (n > 0 && is_repeatable) llama_log(engine, 1, "with --repeatable there are no drafts: each token is evaluated alone");
     if (n_room < 0) n_room = 0;

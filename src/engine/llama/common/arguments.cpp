@@ -68,7 +68,7 @@ int read_layers(const std::string &value) {
 void check_kinds(const common_params_speculative &params) {
     for (common_speculative_type type : params.types)
         if (type > COMMON_SPECULATIVE_TYPE_DRAFT_SIMPLE && type < COMMON_SPECULATIVE_TYPE_NGRAM_SIMPLE)
-            throw std::invalid_argument("expected draft-simple or a kind of ngram; others are not supported here");
+            throw std::invalid_argument("expected draft-simple or a kind of ngram; heads of a model (MTP, EAGLE-3, DFlash) are not supported here");
 }
 
 constexpr int server_ms = 5000;

@@ -35,7 +35,7 @@ struct draft_model {
     llama_context_params context;
 };
 
-/* Defined in drafter.cpp. NULL: the options ask for none. */
+/* Defined in drafter.cpp. NULL: the options ask for none, or for one that is refused. */
 std::unique_ptr<draft_model> draft_model_beside(const arguments &arguments, const llama_context_params &context, bool on_devices);
 
 #endif

@@ -3,6 +3,7 @@
 
 #include "arguments.hpp"
 
+#include "gguf.h"
 #include "speculative.h"
 
 #include <algorithm>
@@ -57,8 +58,25 @@ common_params params_beside(const common_params &given, const llama_context_para
     return params;
 }
 
+/* The architecture of a file that holds no model but heads, which read the inner states of the model that they belong to; empty: it is
+ * another. The library would load some of them, and end the process when they are evaluated by themselves. */
+std::string kind_of_heads(const std::string &path) {
+    static const char *const heads_only[] = {"eagle3", "dflash", "gemma4-assistant"};
+    gguf_context *file = gguf_init_from_file(path.c_str(), {true, nullptr});
+    int64_t key = file ? gguf_find_key(file, "general.architecture") : -1;
+    bool is_known = key >= 0 && gguf_get_kv_type(file, key) == GGUF_TYPE_STRING;
+    std::string architecture = is_known ? gguf_get_val_str(file, key) : "";
+    gguf_free(file);
+    bool is_head = std::find(std::begin(heads_only), std::end(heads_only), architecture) != std::end(heads_only);
+    return is_head ? architecture : "";
+}
+
 void load_model(drafter &drafter, llama_context *context) {
     const std::string &path = drafter.params.speculative.draft.mparams.path;
+    const std::string heads = kind_of_heads(path);
+    if (!heads.empty())
+        throw std::runtime_error("the draft model '" + path + "' holds heads of another model (" + heads + "), which read that model's "
+                                 "inner states; they are not supported here: give a draft model that stands by itself, or none");
     common_params params = common_base_params_to_speculative(drafter.params);
     auto *model = const_cast<llama_model *>(llama_get_model(context));
     drafter.model = common_speculative_init_from_params(params, model, context);
@@ -120,7 +138,8 @@ const char *drafter_model(const arguments *arguments) {
 }
 
 std::unique_ptr<draft_model> draft_model_beside(const arguments &arguments, const llama_context_params &context, bool on_devices) {
-    if (!drafter_model(&arguments)) return nullptr;
+    const char *path = drafter_model(&arguments);
+    if (!path || !kind_of_heads(path).empty()) return nullptr;
     auto made = std::make_unique<draft_model>();
     made->params = common_base_params_to_speculative(params_beside(arguments.params, context, on_devices));
     made->model = common_model_params_to_llama(made->params);
