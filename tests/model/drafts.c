@@ -229,6 +229,12 @@ static void write_heads(const char *path) {
     gguf_free(file);
 }
 
+static bool are_heads_told;
+
+static void on_log(void *user_data, int level, const char *line) {
+    are_heads_told |= level == 2 && strstr(line, "has heads of its own for drafts");
+}
+
 static void refusals(const char *path) {
     test_step("what cannot draft");
     make_random(path, (const char *const[]){"--arch", "llama", NULL});
@@ -237,14 +243,21 @@ static void refusals(const char *path) {
     check_refused("--spec-draft-model", path, ENGINE_E_MODEL_BAD, "cannot take tokens back");
     check_refused("--spec-draft-model", "/nonexistent.gguf", ENGINE_E_MODEL_MISSING, "/nonexistent.gguf");
     check_refused("--spec-type", "draft-simple", ENGINE_E_MODEL_BAD, "needs a draft model");
-    write_heads(path);
-    check_refused("--spec-draft-model", path, ENGINE_E_MODEL_BAD, "holds heads of another model (eagle3)");
     test_step("a target that cannot take tokens back has no drafts");
     arguments *arguments = options_of((const char *const[]){"--spec-draft-model", path, NULL});
     model = open_drafting(arguments, (llama_engine_options){.model_path = path});
     engine_request request = ask_number(0);
     request.n_predict = 9;
     CHECK_INT(run_request(&request)->n_tokens, ==, 9);
+    engine_close(model);
+    arguments_free(arguments);
+    test_step("heads without their model do not draft");
+    write_heads(path);
+    check_refused("--spec-draft-model", path, ENGINE_E_MODEL_BAD, "holds heads of another model (eagle3)");
+    test_step("heads that a model has are said not to be used");
+    arguments = options_of((const char *const[]){"--override-kv", "llama.nextn_predict_layers=int:1,llama.block_count=int:5", NULL});
+    model = open_drafting(arguments, (llama_engine_options){.callbacks.on_log = on_log});
+    CHECK(are_heads_told);
     engine_close(model);
     arguments_free(arguments);
 }

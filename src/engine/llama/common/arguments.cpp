@@ -216,8 +216,8 @@ common_device_memory_data_vec measure(const char *model_path, const llama_model_
     return common_get_device_memory_data(model_path, model, context, devices, n_layers, n_trained, n_experts, GGML_LOG_LEVEL_ERROR);
 }
 
-/* What the draft model needs on these, and last on the processor, whose weights are read from their file while they are used, as the
- * target's. Where it cannot be measured, nothing: it cannot be loaded either, and that is then said. */
+/* What the draft model needs on these, and last on the processor, whose weights stay in their file, as the target's, unless the
+ * user wants them in memory. Where it cannot be measured, nothing: it cannot be loaded either, and that is then said. */
 void add_draft(const arguments &arguments, const llama_context_params &context, bool on_devices,
                const std::vector<ggml_backend_dev_t> &devices, std::vector<size_t> &needs) {
     std::vector<ggml_backend_dev_t> its_devices;
@@ -229,7 +229,9 @@ void add_draft(const arguments &arguments, const llama_context_params &context, 
     } catch (const std::exception &) {
         return;
     }
-    needs.back() += its_needs.back().context + its_needs.back().compute + (draft->model.use_mmap ? 0 : its_needs.back().model);
+    llama_load_mode mode = draft->model.load_mode;
+    bool is_mapped = mode == LLAMA_LOAD_MODE_AUTO || mode == LLAMA_LOAD_MODE_MMAP;
+    needs.back() += its_needs.back().context + its_needs.back().compute + (is_mapped ? 0 : its_needs.back().model);
     for (size_t i = 0; i < its_devices.size(); i++) {
         auto place = static_cast<size_t>(std::find(devices.begin(), devices.end(), its_devices[i]) - devices.begin());
         if (place < devices.size()) needs[place] += its_needs[i].model + its_needs[i].context + its_needs[i].compute;
