@@ -44,7 +44,7 @@ static void answer(const hub_view *view, uint32_t index, const char *text, bool 
     stream_writer_start(&writer, 7, 0, 2000);
     stream_writer_prompt(&writer, 5, 5, 2);
     for (size_t i = 0; i < strlen(text); i += 2)
-        stream_writer_append(&writer, text + i, strnlen(text + i, 2), &(stream_token){(int32_t)i, -1}, 3000 + i);
+        stream_writer_append(&writer, text + i, strnlen(text + i, 2), &(stream_token){.id = (int32_t)i, .logprob = -1}, 3000 + i);
     if (ends) stream_writer_end(&writer, LIPC_END_TURN, 0, "", 9000);
 }
 
@@ -113,6 +113,10 @@ static void read_tokens(play *play, lipc_stream *stream) {
     size_t n = 0;
     lipc_stream_tokens(stream, fake_take(&play->input, 1), tokens, 8, &n);
     MUST(n <= 8);
+    lipc_prob probs[4];
+    lipc_stream_probs(stream, fake_take(&play->input, 1), probs, 4, &n);
+    MUST(n <= 4);
+    for (size_t i = 0; i < n; i++) MUST(probs[i].n_bytes <= 255 && probs[i].text[23] == 0);
     lipc_stream_progress(stream, &progress);
     MUST(progress.n_tokens >= 0 && progress.n_bytes <= fake_object.size);
 }

@@ -112,7 +112,7 @@ static void write_answer(const hub_view *view, uint32_t stream, size_t request_b
     if (n_tokens > n_text_tokens || has_ended) n_tokens = n_text_tokens;
     for (uint32_t i = 0; i < n_tokens; at += token_bytes[i++])
         MUST(stream_writer_append_all(&writer, text + at, token_bytes[i], token_deltas[i], n_token_deltas[i],
-                                      &(stream_token){(int32_t)i, 0}, 3000) == STREAM_FITS);
+                                      &(stream_token){.id = (int32_t)i}, 3000) == STREAM_FITS);
     if (has_ended) stream_writer_end(&writer, LIPC_END_TURN, 0, "", 4000);
 }
 

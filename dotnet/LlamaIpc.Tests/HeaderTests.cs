@@ -44,6 +44,7 @@ public class HeaderTests
         ];
         Assert.All(defines, define => Assert.Contains($"#define {define}\n", ApiHeader, StringComparison.Ordinal));
         Assert.Equal(int.MinValue, LipcRequest.IntDefault);
+        Assert.Contains($"#define LIPC_PROBS_MAX {LipcProb.Most}\n", Header("parameters.h"), StringComparison.Ordinal);
     }
 
     [Fact]
@@ -89,7 +90,7 @@ public class HeaderTests
     public void Every_structure_of_the_library_is_the_same()
     {
         Dictionary<string, Structure> inHeader = Structures(ApiHeader);
-        Assert.Equal(12, inHeader.Count);
+        Assert.Equal(13, inHeader.Count);
         foreach ((string name, Structure structure) in inHeader)
         {
             Type here =

@@ -373,6 +373,33 @@ public class StreamTests
         {
         }
         Assert.All(without.GetTokens(), token => Assert.Null(token.LogProbability));
+        Assert.Empty(without.GetProbabilities(0));
+    }
+
+    [HostFact]
+    public async Task The_likeliest_tokens_are_told()
+    {
+        await using LlamaClient client = await LlamaClient.ConnectAsync(ModernOptions());
+        using LlamaStream stream = client.OpenStream(new LlamaRequest(Question) { Temperature = 0, NProbs = 3 });
+        string answer = "";
+        await foreach (string piece in stream)
+        {
+            answer += piece;
+        }
+        IReadOnlyList<LlamaToken> tokens = stream.GetTokens();
+        string likeliest = "";
+        for (int i = 0; i < tokens.Count; i++)
+        {
+            IReadOnlyList<LlamaProbability> found = stream.GetProbabilities(i);
+            Assert.Equal(3, found.Count);
+            Assert.Equal(tokens[i].Id, found[0].Id);
+            Assert.Equal(tokens[i].LogProbability, found[0].LogProbability);
+            Assert.Equal(found.OrderByDescending(each => each.LogProbability), found);
+            likeliest += found[0].Text;
+        }
+        Assert.Equal(answer.Trim(), likeliest.Trim());
+        Assert.Empty(stream.GetProbabilities(tokens.Count));
+        Assert.Throws<ArgumentOutOfRangeException>(() => stream.GetProbabilities(-1));
     }
 
     [HostFact]

@@ -187,7 +187,8 @@ public sealed record LlamaResult
 /// <summary>One token of an answer.</summary>
 /// <param name="Id">Its number in the model's vocabulary; -1 if that is not known (<c>--remote</c>).</param>
 /// <param name="LogProbability">
-/// The natural logarithm of its probability before sampling; null unless <see cref="LlamaRequest.LogProbabilities"/>.
+/// The natural logarithm of its probability before sampling; null unless <see cref="LlamaRequest.LogProbabilities"/> or
+/// <see cref="LlamaRequest.NProbs"/>.
 /// </param>
 /// <param name="EndOffset">
 /// The bytes of the answer, in UTF-8, up to the end of its text. A token that ends inside a character, or whose text
@@ -195,3 +196,11 @@ public sealed record LlamaResult
 /// </param>
 /// <param name="Time">The time from the request's turn to its publication; at most 71 minutes.</param>
 public readonly record struct LlamaToken(int Id, float? LogProbability, long EndOffset, TimeSpan Time);
+
+/// <summary>One of the likeliest tokens where the model chose one.</summary>
+/// <param name="Id">Its number in the model's vocabulary.</param>
+/// <param name="Text">
+/// Its text, cut after 23 bytes of UTF-8; U+FFFD stands for bytes that are no whole character. Control tokens have one, too.
+/// </param>
+/// <param name="LogProbability">The natural logarithm of its probability before sampling.</param>
+public readonly record struct LlamaProbability(int Id, string Text, float LogProbability);

@@ -86,6 +86,9 @@ public sealed partial record LlamaRequest
     /// <summary>Scales of the host's LoRA adapters: ID:SCALE,... or [{"id":0,"scale":1}, ...]; those left out have 0. Range: 0 to 4096 bytes.</summary>
     public string? Lora { get; init; }
 
+    /// <summary>Log probabilities of the N likeliest tokens at each token; 0: none. Range: 0 to 20.</summary>
+    public int? NProbs { get; init; }
+
     private void AddSampling(ParameterList list)
     {
         list.Add("temperature", Temperature, nameof(Temperature));
@@ -115,5 +118,6 @@ public sealed partial record LlamaRequest
         list.Add("samplers", Samplers, nameof(Samplers));
         list.Add("logit_bias", LogitBias, nameof(LogitBias));
         list.Add("lora", Lora, nameof(Lora));
+        list.Add("n_probs", NProbs, nameof(NProbs));
     }
 }

@@ -98,7 +98,7 @@ public sealed partial record LlamaRequest
 
     /// <summary>
     /// Whether <see cref="LlamaStream.GetTokens"/> gives log probabilities, at a pass over the vocabulary for each
-    /// token.
+    /// token; with <see cref="NProbs"/> it does in any case.
     /// </summary>
     public bool LogProbabilities { get; init; }
 

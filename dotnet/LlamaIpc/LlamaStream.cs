@@ -276,6 +276,33 @@ public class LlamaStream : IAsyncEnumerable<string>, IDisposable
     }
 
     /// <summary>
+    /// The likeliest tokens at a token of the answer, likeliest first: as many as <see cref="LlamaRequest.NProbs"/> asked for.
+    /// Empty if none were asked for, if the token is not there yet, and from older hosts. Costs no system call.
+    /// </summary>
+    /// <param name="token">The token's place among <see cref="GetTokens"/>, from 0.</param>
+    /// <exception cref="HostGoneException">The host ended before the request had a place.</exception>
+    /// <exception cref="ModelFailedException">Another program has written over them.</exception>
+    public virtual unsafe IReadOnlyList<LlamaProbability> GetProbabilities(int token)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegative(token);
+        ObjectDisposedException.ThrowIf(closedBecause != null, this);
+        LipcProb* found = stackalloc LipcProb[LipcProb.Most];
+        nuint copied;
+        int error = NativeMethods.StreamProbs(handle, (nuint)token, found, (nuint)sizeof(LipcProb), LipcProb.Most, &copied);
+        if (error != (int)LipcError.Ok)
+        {
+            throw LlamaIpcException.Of((LipcError)error, NativeMethods.LastErrorMessage(error));
+        }
+        LlamaProbability[] probabilities = new LlamaProbability[(int)copied];
+        for (int i = 0; i < probabilities.Length; i++)
+        {
+            string text = Encoding.UTF8.GetString(found[i].Text, (int)Math.Min(found[i].NBytes, 23));
+            probabilities[i] = new LlamaProbability(found[i].Id, text, found[i].Logprob);
+        }
+        return probabilities;
+    }
+
+    /// <summary>
     /// Ends the host's work; reads then give the text there is and a <see cref="RequestCanceledException"/>. Does
     /// nothing to an answer that has ended or is only followed. Never blocks.
     /// </summary>

@@ -117,6 +117,7 @@ LIPC_LAYOUT_ASSERT(LIPC_CLASSIC_REGION_SIZE % 4096 == 0);
 #define LIPC_FEATURE_PARAMETERS UINT64_C(4) /* LIPC_ITEM_PARAMETER */
 #define LIPC_FEATURE_TOKENS_SUM UINT64_C(8) /* `tokens_sum` */
 #define LIPC_FEATURE_STATES UINT64_C(16) /* LIPC_OPERATION_SAVE, LIPC_OPERATION_RESTORE, LIPC_ITEM_STATE_PATH */
+#define LIPC_FEATURE_PROBS UINT64_C(32) /* the parameter n_probs, `probs_offset`, `n_probs`, `probs_sum` */
 
 /* ---- Doorbell -----------------------------------------------------------------------------------------------------
  * Tells a sleeper to look again. It carries no state itself. `rings` is the word that a sleeper passes to the kernel.
@@ -163,7 +164,7 @@ typedef struct lipc_hub {
     uint32_t parts_size;
     uint32_t parts_index_offset;
     uint32_t parts_length;    /* capacity in part records, at most LIPC_PARTS_MAX */
-    uint32_t reserved0;
+    uint32_t probs_offset;    /* of the probabilities, which go on to the end of the stream; LIPC_FEATURE_PROBS */
 
     uint32_t state;           /* 128: LIPC_HUB_*; release, pairs with the acquire of whoever attaches */
     uint32_t load_per_mille;
@@ -241,7 +242,7 @@ LIPC_LAYOUT_ASSERT(offsetof(lipc_hub, parts_offset) == 108);
 LIPC_LAYOUT_ASSERT(offsetof(lipc_hub, parts_size) == 112);
 LIPC_LAYOUT_ASSERT(offsetof(lipc_hub, parts_index_offset) == 116);
 LIPC_LAYOUT_ASSERT(offsetof(lipc_hub, parts_length) == 120);
-LIPC_LAYOUT_ASSERT(offsetof(lipc_hub, reserved0) == 124);
+LIPC_LAYOUT_ASSERT(offsetof(lipc_hub, probs_offset) == 124);
 LIPC_LAYOUT_ASSERT(offsetof(lipc_hub, state) == 128);
 LIPC_LAYOUT_ASSERT(offsetof(lipc_hub, worker_pid) == 148);
 LIPC_LAYOUT_ASSERT(offsetof(lipc_hub, facts_version) == 156);
@@ -345,7 +346,9 @@ typedef struct lipc_stream_header {
     uint64_t parts;          /* 152: host: how much of the parts log and parts index is final; LIPC_FEATURE_PARTS */
     uint64_t parts_sum;      /* host, before the status that says ENDED: FNV-1a over the parts, for readers; see stream.h */
     uint64_t tokens_sum;     /* host, before the status that says ENDED: FNV-1a over the token records: LIPC_FEATURE_TOKENS_SUM */
-    uint8_t reserved2[16];
+    uint64_t probs_sum;      /* 176: host, before the status that says ENDED: FNV-1a over the probabilities: LIPC_FEATURE_PROBS */
+    uint32_t n_probs;        /* host, before started_ns: lipc_prob_records for each token; at most LIPC_PROBS_MAX */
+    uint8_t reserved2[4];
     uint32_t queue_position; /* 192: host, as all below: requests ahead; 0: its turn */
     uint32_t n_prompt;       /* tokens in the prompt */
     uint32_t n_prompt_done;  /* of those, how many have been evaluated */
@@ -378,6 +381,8 @@ LIPC_LAYOUT_ASSERT(offsetof(lipc_stream_header, status) == 136);
 LIPC_LAYOUT_ASSERT(offsetof(lipc_stream_header, n_cached) == 144);
 LIPC_LAYOUT_ASSERT(offsetof(lipc_stream_header, parts) == 152);
 LIPC_LAYOUT_ASSERT(offsetof(lipc_stream_header, parts_sum) == 160);
+LIPC_LAYOUT_ASSERT(offsetof(lipc_stream_header, probs_sum) == 176);
+LIPC_LAYOUT_ASSERT(offsetof(lipc_stream_header, n_probs) == 184);
 LIPC_LAYOUT_ASSERT(offsetof(lipc_stream_header, queue_position) == 192);
 LIPC_LAYOUT_ASSERT(offsetof(lipc_stream_header, submitted_ns) == 208);
 LIPC_LAYOUT_ASSERT(offsetof(lipc_stream_header, started_ns) == 216);
@@ -397,6 +402,17 @@ typedef struct lipc_token_record {
 } lipc_token_record;
 
 LIPC_LAYOUT_ASSERT(sizeof(lipc_token_record) == 16);
+
+/* One of the likeliest tokens where a token was chosen: see lipc_prob. Token i of an answer has the `n_probs` records from
+ * i * n_probs on, likeliest first, written before the `published` that counts it. */
+typedef struct lipc_prob_record {
+    int32_t id;
+    float logprob;   /* NaN: neither this record nor those behind it have a token */
+    uint8_t n_bytes; /* of its text; 255: or more */
+    char text[23];   /* as much of it as fits */
+} lipc_prob_record;
+
+LIPC_LAYOUT_ASSERT(sizeof(lipc_prob_record) == 32);
 
 /* One record of the parts index: a thought or a tool call. Its bytes are in the parts log, beginning at `start`: for a call
  * first its id, then the tool's name; then the thought's text or the call's arguments, up to the `start` of the next record or

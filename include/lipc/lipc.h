@@ -235,7 +235,8 @@ typedef struct lipc_request {
     int32_t n_stops;         /* at most 16, of 1 to 256 bytes each */
     int32_t detachable;      /* 1: the work continues without this client: see lipc_stream_id */
     int32_t ignore_eos;      /* 1: the model cannot end its answer */
-    int32_t logprobs;        /* 1: token records have log probabilities; costs one pass over the vocabulary per token */
+    int32_t logprobs;        /* 1: token records have log probabilities; costs one pass over the vocabulary per token. The parameter
+                                `n_probs` implies it: see lipc_stream_probs */
     int32_t reserved0;       /* 0 */
     int32_t render;          /* 1: show the prompt that the request turns into, instead of answering it. The stream's text is
                                 a JSON document, {"text": ..., "tokens": [{"id", "text", "is_control", "is_input"}]} */
@@ -434,6 +435,29 @@ LIPC_API int lipc_stream_tokens_sized(lipc_stream *stream, size_t first, lipc_to
                                       size_t n_tokens, size_t *n_copied);
 #define lipc_stream_tokens(stream, first, tokens, n_tokens, n_copied)                                                  \
     lipc_stream_tokens_sized(stream, first, tokens, sizeof *(tokens), n_tokens, n_copied)
+
+/* One of the likeliest tokens where the model chose one. */
+typedef struct lipc_prob {
+    int32_t id;
+    float logprob;    /* natural logarithm of its softmax over all of the model's logits, before samplers, penalties, biases and
+                         grammars: what llama-server reports without post_sampling_probs */
+    uint32_t n_bytes; /* of its text; control tokens have one, too. 255: or more */
+    char text[24];    /* its first 23 bytes, which need not be whole characters, then zeroes */
+} lipc_prob;
+
+/* Copies the likeliest tokens at token `token` of the answer (counted from 0, as for lipc_stream_tokens), likeliest first, at most
+ * n_probs; *n_copied is their number. They are there as soon as the token's record is, also after the host's worker died. It is
+ * 0 if the token is not there yet, if neither the request nor the host's options asked for any (the parameter `n_probs`, 0
+ * to 20), and with hosts before that parameter. Whether the chosen token is among them depends on the sampling; lipc_token has its own
+ * log probability. An answer with `n_probs` ends FULL when the space for them is used up: half the size of the response log, with
+ * 32 bytes for each (3,276 tokens with 5 of them, by default).
+ * Does not block. The caller owns `probs`. Threads: any number, also on one stream. Errors: INVALID, GONE; HOST_GONE as for
+ * lipc_stream_tokens; FAILED: another process has overwritten them. That is always noticed once the answer is complete and this
+ * handle has read those of all tokens in order. */
+LIPC_API int lipc_stream_probs_sized(lipc_stream *stream, size_t token, lipc_prob *probs, size_t prob_size, size_t n_probs,
+                                     size_t *n_copied);
+#define lipc_stream_probs(stream, token, probs, n_probs, n_copied)                                                     \
+    lipc_stream_probs_sized(stream, token, probs, sizeof *(probs), n_probs, n_copied)
 
 /* Stops the work on a stream; reads then return the remaining text, followed by CANCELLED. Has no effect on a stream that has
  * ended or is only followed. Never blocks, cannot fail. */

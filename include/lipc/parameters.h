@@ -21,6 +21,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* The likeliest tokens that are told of at each token, at most. */
+#define LIPC_PROBS_MAX 20
+
 /* These have fields in lipc_request and in the request header in the segment. This list is closed. */
 #define LIPC_HEADER_SAMPLING_MAP(X)                                                                                    \
     X(temperature, REAL, 0, 100, "0.7", "temperature; 0: always the likeliest token",                                  \
@@ -83,7 +86,9 @@
       "-l", "--logit-bias", NULL, "BIASES", NULL, 2)                                                                   \
     X(lora, TEXT, 0, 4096, NULL,                                                                                       \
       "scales of the host's LoRA adapters: ID:SCALE,... or [{\"id\":0,\"scale\":1}, ...]; those left out have 0",         \
-      NULL, "--lora-scales", NULL, "SCALES", NULL, 2)
+      NULL, "--lora-scales", NULL, "SCALES", NULL, 2)                                                                  \
+    X(n_probs, INTEGER, 0, LIPC_PROBS_MAX, "0", "log probabilities of the N likeliest tokens at each token; 0: none",  \
+      NULL, "--n-probs", NULL, "N", NULL, 2)
 
 /* What the sampler receives. */
 #define LIPC_SAMPLING_MAP(X)                                                                                           \

@@ -28,7 +28,8 @@ void hub_plan(hub_geometry *geometry, uint32_t n_streams, uint32_t request_size,
     if (g.parts_length < HUB_PARTS_LEAST) g.parts_length = HUB_PARTS_LEAST;
     if (g.parts_length > LIPC_PARTS_MAX) g.parts_length = LIPC_PARTS_MAX;
     g.parts_index_offset = g.parts_offset + g.parts_size;
-    g.stream_size = round_up(g.parts_index_offset + (uint64_t)g.parts_length * sizeof(lipc_part_record), PAGE);
+    g.probs_offset = (uint32_t)round_up(g.parts_index_offset + (uint64_t)g.parts_length * sizeof(lipc_part_record), PAGE);
+    g.stream_size = g.probs_offset + round_up(g.log_size / 2, PAGE);
     g.segment_size = g.streams_offset + g.stream_size * n_streams;
     *geometry = g;
 }
@@ -41,7 +42,7 @@ bool hub_is_same_layout(const hub_geometry *a, const hub_geometry *b) {
            a->log_offset == b->log_offset && a->log_size == b->log_size && a->index_offset == b->index_offset &&
            a->index_length == b->index_length && a->parts_offset == b->parts_offset &&
            a->parts_size == b->parts_size && a->parts_index_offset == b->parts_index_offset &&
-           a->parts_length == b->parts_length;
+           a->parts_length == b->parts_length && a->probs_offset == b->probs_offset;
 }
 
 void hub_clear(const hub_view *view) {
@@ -66,7 +67,7 @@ void hub_begin(const hub_view *view, int host_pid, uint64_t host_start_time, con
         .host_pid = (uint32_t)host_pid,
         .host_start_time = host_start_time,
         .features = LIPC_FEATURE_PARTS | LIPC_FEATURE_DOCUMENTS | LIPC_FEATURE_PARAMETERS | LIPC_FEATURE_TOKENS_SUM |
-                    LIPC_FEATURE_STATES,
+                    LIPC_FEATURE_STATES | LIPC_FEATURE_PROBS,
         .segment_size = g->segment_size,
         .hub_size = sizeof *hub,
         .epoch = hub->epoch + 1,
@@ -86,6 +87,7 @@ void hub_begin(const hub_view *view, int host_pid, uint64_t host_start_time, con
         .parts_size = g->parts_size,
         .parts_index_offset = g->parts_index_offset,
         .parts_length = g->parts_length,
+        .probs_offset = g->probs_offset,
     };
     /* Nobody may take the old numbers for new ones: the magic goes first and comes back when all else stands. Words
      * that sleepers and ringers use stay, and the epoch counts on, by which a successor knows that there were clients. */
@@ -149,7 +151,8 @@ static bool fits_together(const hub_geometry *g, uint64_t mapped_size) {
     if (g->clients_offset % 64 || g->client_size % 64 || g->streams_offset % 64 || g->stream_size % 64) return false;
     if (g->request_offset % 8 || g->log_offset % 8 || g->index_offset % 8) return false;
     if (g->parts_offset % 8 || g->parts_index_offset % 8 || g->parts_length > LIPC_PARTS_MAX) return false;
-    bool has_parts = g->parts_length > 0;
+    bool has_parts = g->parts_length > 0, has_probs = g->probs_offset > 0;
+    if (has_probs && (g->probs_offset % 8 || !lies_within(g->probs_offset, 0, sizeof(lipc_stream_header), g->stream_size))) return false;
     if (has_parts && (!lies_within(g->parts_offset, g->parts_size, sizeof(lipc_stream_header), g->stream_size) ||
                       !lies_within(g->parts_index_offset, (uint64_t)g->parts_length * sizeof(lipc_part_record),
                                    sizeof(lipc_stream_header), g->stream_size)))
@@ -195,6 +198,7 @@ hub_check hub_read(char *base, uint64_t mapped_size, hub_view *view, hub_identit
         view->at.parts_index_offset = hub.parts_index_offset;
         view->at.parts_length = hub.parts_length;
     }
+    if (hub.features & LIPC_FEATURE_PROBS) view->at.probs_offset = hub.probs_offset;
     return fits_together(&view->at, mapped_size) ? HUB_OK : HUB_DAMAGED;
 }
 

@@ -19,6 +19,7 @@ typedef struct hub_geometry {
     uint32_t client_size, n_clients, n_streams;
     uint32_t request_offset, request_size, log_offset, log_size, index_offset, index_length;
     uint32_t parts_offset, parts_size, parts_index_offset, parts_length; /* 0: a host that has no parts */
+    uint32_t probs_offset; /* up to the end of the stream; 0: a host that has none */
 } hub_geometry;
 
 /* A mapped segment with its geometry. */

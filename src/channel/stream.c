@@ -5,6 +5,7 @@
 #include "../text/utf8.h"
 #include "lipc/lipc.h"
 
+#include <math.h>
 #include <string.h>
 
 /* ---- claims ------------------------------------------------------------------------------------------------------ */
@@ -125,7 +126,8 @@ static stream_writer writer_of(const hub_view *view, uint32_t index, uint32_t ge
     return (stream_writer){
         .header = hub_stream(view, index), .log = stream_log(view, index), .index = stream_index(view, index),
         .log_size = view->at.log_size, .index_length = view->at.index_length, .generation = generation,
-        .sum = stream_sum_begin(generation), .tokens_sum = stream_sum_begin(generation),
+        .probs = stream_probs(view, index), .probs_room = (uint32_t)stream_probs_room(&view->at),
+        .sum = stream_sum_begin(generation), .tokens_sum = stream_sum_begin(generation), .probs_sum = stream_sum_begin(generation),
     };
 }
 
@@ -167,10 +169,26 @@ void stream_writer_begin(stream_writer *writer, const hub_view *view, uint32_t i
     FAILPOINT("stream.begin.parts_sum");
     SHOW(tokens_sum, 0);
     FAILPOINT("stream.begin.tokens_sum");
+    SHOW(probs_sum, 0);
+    FAILPOINT("stream.begin.probs_sum");
+    SHOW(n_probs, 0);
+    FAILPOINT("stream.begin.n_probs");
     writer->header->message[0] = 0;
     FAILPOINT("stream.begin.message");
     set_status(writer, LIPC_STREAM_QUEUED, LIPC_END_NONE, 0);
     FAILPOINT("stream.begin.status");
+}
+
+static void use_probs(stream_writer *writer, uint32_t n_probs) {
+    writer->n_probs = n_probs;
+    if (n_probs > 0 && writer->index_length > writer->probs_room / n_probs) writer->index_length = writer->probs_room / n_probs;
+}
+
+void stream_writer_keep_probs(stream_writer *writer, uint32_t n_probs) {
+    if (writer->started_ns) return; /* resumed */
+    use_probs(writer, n_probs < LIPC_PROBS_MAX ? n_probs : LIPC_PROBS_MAX);
+    SHOW(n_probs, writer->n_probs);
+    FAILPOINT("stream.probs.n_probs");
 }
 
 void stream_writer_start(stream_writer *writer, uint32_t seed, uint64_t request_sum, uint64_t now_ns) {
@@ -216,10 +234,24 @@ static bool is_as_published(const stream_writer *writer, const char *text, size_
     return record->id == token->id && record->end == writer->n_bytes + n_bytes;
 }
 
-/* A record that stands behind the last one counts from now on. */
-static void count_token(stream_writer *writer, const lipc_token_record *record) {
+/* A record that stands behind the last one counts from now on, with what stands beside it. */
+static void count_token(stream_writer *writer, const lipc_token_record *record, const lipc_prob_record *probs) {
     writer->n_tokens++;
     writer->tokens_sum = stream_sum_add(writer->tokens_sum, (const char *)record, sizeof *record);
+    writer->probs_sum = stream_sum_add(writer->probs_sum, (const char *)probs, writer->n_probs * sizeof *probs);
+}
+
+/* Both behind the last ones. */
+static void write_records(stream_writer *writer, const stream_token *token, uint64_t now_ns) {
+    const lipc_token_record record = {writer->n_bytes, token->id, token->logprob, since_start_us(writer, now_ns)};
+    lipc_prob_record probs[LIPC_PROBS_MAX];
+    for (uint32_t i = 0; i < writer->n_probs; i++)
+        probs[i] = i < token->n_probs ? token->probs[i] : (lipc_prob_record){.id = -1, .logprob = NAN};
+    memcpy(writer->probs + (size_t)writer->n_tokens * writer->n_probs, probs, writer->n_probs * sizeof *probs);
+    FAILPOINT("stream.append.probs");
+    writer->index[writer->n_tokens] = record;
+    FAILPOINT("stream.append.record");
+    count_token(writer, &record, probs);
 }
 
 static stream_room append_text(stream_writer *writer, const char *text, size_t n_bytes, const stream_token *token,
@@ -233,7 +265,9 @@ static stream_room append_text(stream_writer *writer, const char *text, size_t n
         if (!is_as_published(writer, text, fitting, token, &record)) return STREAM_DAMAGED;
         writer->n_bytes += (uint32_t)fitting;
         writer->sum = stream_sum_add(writer->sum, text, fitting);
-        count_token(writer, &record);
+        lipc_prob_record probs[LIPC_PROBS_MAX];
+        memcpy(probs, writer->probs + (size_t)writer->n_tokens * writer->n_probs, writer->n_probs * sizeof *probs);
+        count_token(writer, &record, probs);
         return result;
     }
     /* Text behind the last token may have been published, too: what was held back at the end. It is the same again. */
@@ -252,12 +286,7 @@ static stream_room append_text(stream_writer *writer, const char *text, size_t n
         set_status(writer, LIPC_STREAM_GENERATING, LIPC_END_NONE, 0);
         FAILPOINT("stream.append.status");
     }
-    if (has_record) {
-        const lipc_token_record record = {writer->n_bytes, token->id, token->logprob, since_start_us(writer, now_ns)};
-        writer->index[writer->n_tokens] = record;
-        FAILPOINT("stream.append.record");
-        count_token(writer, &record);
-    }
+    if (has_record) write_records(writer, token, now_ns);
     publish(writer);
     FAILPOINT("stream.append.published");
     return result;
@@ -298,6 +327,8 @@ void stream_writer_end(stream_writer *writer, uint32_t end, int error, const cha
     FAILPOINT("stream.end.parts_sum");
     SHOW(tokens_sum, writer->tokens_sum);
     FAILPOINT("stream.end.tokens_sum");
+    SHOW(probs_sum, writer->probs_sum);
+    FAILPOINT("stream.end.probs_sum");
     set_status(writer, LIPC_STREAM_ENDED, end, error);
     FAILPOINT("stream.end.status");
 }
@@ -338,12 +369,15 @@ void stream_writer_resume(stream_writer *writer, const hub_view *view, uint32_t 
     writer->published_tokens = recovered->n_tokens;
     writer->started_ns = __atomic_load_n(&writer->header->started_ns, __ATOMIC_RELAXED);
     writer->status = __atomic_load_n(&writer->header->status, __ATOMIC_RELAXED);
+    uint32_t n_probs = __atomic_load_n(&writer->header->n_probs, __ATOMIC_RELAXED);
+    use_probs(writer, n_probs <= LIPC_PROBS_MAX ? n_probs : 0);
     open_parts(writer, view, index);
     parts_writer_resume(&writer->parts);
     if (recovered->has_ended) {
         writer->sum = __atomic_load_n(&writer->header->answer_sum, __ATOMIC_RELAXED);
         writer->parts.sum = __atomic_load_n(&writer->header->parts_sum, __ATOMIC_RELAXED);
         writer->tokens_sum = __atomic_load_n(&writer->header->tokens_sum, __ATOMIC_RELAXED);
+        writer->probs_sum = __atomic_load_n(&writer->header->probs_sum, __ATOMIC_RELAXED);
         return;
     }
     set_status(writer, LIPC_STREAM_RECOVERING, LIPC_END_NONE, 0);
@@ -355,6 +389,8 @@ void stream_writer_restore(const stream_writer *writer) {
     __atomic_store_n(&writer->header->published, published, __ATOMIC_RELEASE);
     FAILPOINT("stream.restore.published");
     parts_writer_restore(&writer->parts);
+    __atomic_store_n(&writer->header->n_probs, writer->n_probs, __ATOMIC_RELAXED);
+    FAILPOINT("stream.restore.n_probs");
     if ((writer->status & 0xFF) == LIPC_STREAM_ENDED) {
         __atomic_store_n(&writer->header->answer_sum, writer->sum, __ATOMIC_RELAXED);
         FAILPOINT("stream.restore.answer_sum");
@@ -370,6 +406,7 @@ void stream_writer_restore(const stream_writer *writer) {
 void stream_reader_begin(stream_reader *reader, const hub_view *view, uint32_t index, uint32_t generation) {
     *reader = (stream_reader){
         .header = hub_stream(view, index), .log = stream_log(view, index), .index = stream_index(view, index),
+        .probs = stream_probs(view, index), .probs_room = stream_probs_room(&view->at),
         .log_size = view->at.log_size, .index_length = view->at.index_length, .parts_size = view->at.parts_size,
         .parts_length = view->at.parts_length, .generation = generation,
     };
@@ -402,6 +439,14 @@ void stream_read_snapshot(const stream_reader *reader, stream_snapshot *snapshot
     snapshot->n_parts = parts_word_parts(parts) < reader->parts_length ? parts_word_parts(parts) : reader->parts_length;
     snapshot->n_part_bytes = parts_word_bytes(parts) < reader->parts_size ? parts_word_bytes(parts) : reader->parts_size;
     snapshot->n_ordered_bytes = ordered_bytes(reader, snapshot, parts);
+}
+
+int stream_read_probs(const stream_reader *reader, size_t token, lipc_prob_record records[LIPC_PROBS_MAX]) {
+    if (reader->probs_room == 0) return 0;
+    size_t n_probs = __atomic_load_n(&reader->header->n_probs, __ATOMIC_RELAXED);
+    if (n_probs > LIPC_PROBS_MAX || (token + 1) * n_probs > reader->probs_room) return -1;
+    memcpy(records, reader->probs + token * n_probs, n_probs * sizeof *records);
+    return (int)n_probs;
 }
 
 bool stream_is_current(const stream_reader *reader) {

@@ -4,7 +4,8 @@
  * The host's side is a stream_writer, whose truth is private; a reader is a stream_reader, which keeps its own place.
  *
  *     1. bytes behind the published length     nobody looks there
- *     2. the token's record behind the index   likewise
+ *     2. the token's record behind the index,  likewise
+ *        and the likeliest tokens beside it
  *     3. `published`: both new lengths         one release store: the reader's acquire makes 1 and 2 visible with it
  *     4. thoughts and calls                    parts.h
  *
@@ -18,6 +19,8 @@
 
 #include "parts.h"
 #include "sum.h"
+
+#include "lipc/parameters.h"
 
 /* ---- claims ------------------------------------------------------------------------------------------------------ */
 
@@ -71,6 +74,13 @@ static inline char *stream_log(const hub_view *view, uint32_t index) {
 static inline lipc_token_record *stream_index(const hub_view *view, uint32_t index) {
     return (lipc_token_record *)((char *)hub_stream(view, index) + view->at.index_offset);
 }
+static inline lipc_prob_record *stream_probs(const hub_view *view, uint32_t index) {
+    return (lipc_prob_record *)((char *)hub_stream(view, index) + view->at.probs_offset);
+}
+/* How many records there is room for. */
+static inline size_t stream_probs_room(const hub_geometry *at) {
+    return at->probs_offset ? (size_t)(at->stream_size - at->probs_offset) / sizeof(lipc_prob_record) : 0;
+}
 
 /* ---- writing: host ----------------------------------------------------------------------------------------------- */
 
@@ -78,7 +88,9 @@ typedef struct stream_writer {
     lipc_stream_header *header;
     char *log;
     lipc_token_record *index;
-    uint32_t log_size, index_length;
+    lipc_prob_record *probs;
+    uint32_t log_size, index_length;        /* of the index as much as can be used */
+    uint32_t probs_room, n_probs;           /* n_probs of them for each token */
     uint32_t generation;
     uint32_t n_bytes, n_tokens;             /* written, or retraced */
     uint32_t published_bytes, published_tokens; /* more than that only while a dead writer's answer is retraced */
@@ -86,7 +98,7 @@ typedef struct stream_writer {
     uint64_t started_ns;                    /* of the answer; token times count from it */
     uint64_t status;                        /* as it is shown */
     uint64_t sum;                           /* of the text up to n_bytes */
-    uint64_t tokens_sum;                    /* of the token records up to n_tokens */
+    uint64_t tokens_sum, probs_sum;         /* of the token records up to n_tokens, and of their probabilities */
     parts_writer parts;                     /* thoughts and calls */
 } stream_writer;
 
@@ -98,6 +110,9 @@ void stream_writer_begin(stream_writer *writer, const hub_view *view, uint32_t i
  * stays RECOVERING, and keeps the time at which it was started first. */
 void stream_writer_start(stream_writer *writer, uint32_t seed, uint64_t request_sum, uint64_t now_ns);
 
+/* Before stream_writer_start: there is room for the n likeliest tokens beside each one. One that is resumed keeps what it had. */
+void stream_writer_keep_probs(stream_writer *writer, uint32_t n_probs);
+
 /* So many tokens of the prompt are read, of which n_cached were in the engine's memory already. */
 void stream_writer_prompt(stream_writer *writer, uint32_t n_prompt, uint32_t n_prompt_done, uint32_t n_cached);
 void stream_writer_position(stream_writer *writer, uint32_t position);
@@ -106,6 +121,8 @@ void stream_writer_position(stream_writer *writer, uint32_t position);
 typedef struct stream_token {
     int32_t id;
     float logprob;
+    const lipc_prob_record *probs; /* the likeliest ones, and how many they are: no more than were asked for are kept */
+    uint32_t n_probs;
 } stream_token;
 
 typedef enum stream_room {
@@ -159,6 +176,8 @@ typedef struct stream_reader {
     const lipc_stream_header *header;
     const char *log;
     const lipc_token_record *index;
+    const lipc_prob_record *probs;
+    size_t probs_room;
     uint32_t log_size, index_length, parts_size, parts_length;
     uint32_t generation;
 } stream_reader;
@@ -179,6 +198,10 @@ typedef struct stream_snapshot {
 } stream_snapshot;
 
 void stream_read_snapshot(const stream_reader *reader, stream_snapshot *snapshot);
+
+/* Copies the likeliest tokens beside a token that is published, and returns how many records there are for each, the last of
+ * which may have none; negative: that cannot be, somebody has written over their number. */
+int stream_read_probs(const stream_reader *reader, size_t token, lipc_prob_record records[LIPC_PROBS_MAX]);
 
 /* Whether the stream is still of the reader's generation. What was copied before is only good if this still holds
  * afterwards. */

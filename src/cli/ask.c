@@ -10,6 +10,10 @@
 #include "text.h"
 #include "thoughts.h"
 
+#include "../text/utf8.h"
+
+#include "lipc/parameters.h"
+
 #include <ctype.h>
 #include <errno.h>
 #include <jansson.h>
@@ -97,6 +101,25 @@ static bool print_line(json_t *line) {
     return is_printed;
 }
 
+/* As llama-server names them. A token's bytes may be half a character. */
+static json_t *top_logprobs(lipc_stream *stream, size_t token) {
+    lipc_prob probs[LIPC_PROBS_MAX];
+    size_t n_probs;
+    if (lipc_stream_probs(stream, token, probs, LIPC_PROBS_MAX, &n_probs) < 0 || n_probs == 0) return NULL;
+    json_t *list = json_array();
+    for (size_t i = 0; i < n_probs; i++) {
+        const unsigned char *text = (const unsigned char *)probs[i].text;
+        size_t n_bytes = probs[i].n_bytes < sizeof probs[i].text ? probs[i].n_bytes : sizeof probs[i].text - 1;
+        char shown[3 * sizeof probs[i].text];
+        json_t *bytes = json_array();
+        for (size_t b = 0; b < n_bytes; b++) json_array_append_new(bytes, json_integer(text[b]));
+        json_array_append_new(list, json_pack("{s:i, s:s%, s:o, s:f}", "id", probs[i].id, "token", shown,
+                                              utf8_repair(probs[i].text, n_bytes, shown, sizeof shown), "bytes", bytes, "logprob",
+                                              (double)probs[i].logprob));
+    }
+    return list;
+}
+
 /* The tokens since those that have been told of. */
 static json_t *new_tokens(asking *asking, lipc_stream *stream) {
     lipc_token tokens[TOKENS_AT_ONCE];
@@ -107,6 +130,8 @@ static json_t *new_tokens(asking *asking, lipc_stream *stream) {
         for (size_t i = 0; i < n_tokens; i++) {
             json_t *token = json_pack("{s:i, s:f}", "id", tokens[i].id, "ms", (double)tokens[i].time_ns / 1e6);
             if (!isnan(tokens[i].logprob)) json_object_set_new(token, "logprob", json_real(tokens[i].logprob));
+            json_t *top = top_logprobs(stream, asking->n_tokens + i);
+            if (top) json_object_set_new(token, "top_logprobs", top);
             json_array_append_new(list, token);
         }
         asking->n_tokens += n_tokens;

@@ -68,7 +68,8 @@ static void print_json_manual(FILE *file) {
     options_print_roff(file, "Times are milliseconds.\n");
     print_entry(file, "type \"delta\"", "", "a piece of the answer: text; offset, the bytes before it; tokens since the "
                                             "piece before, each with id and ms since the request's turn, and logprob if "
-                                            "--logprobs is given");
+                                            "--logprobs is given; with --n-probs N also top_logprobs, the N likeliest "
+                                            "tokens, each with id, token (its text), bytes (at most 23) and logprob");
     print_entry(file, "type \"end\"", "", "the last line, whatever happens: end (turn, limit, stop, context, full, "
                                           "cancelled, refused, failed, host_ended, none), n_tokens, n_prompt, n_cached "
                                           "(of those, cached), queued_ms, "

@@ -30,7 +30,7 @@ void queue_give_place(lipc_stream *stream, uint32_t index, uint64_t claim) {
     stream->claim = claim;
     stream_reader_begin(&stream->reader, &stream->client->view, index, stream_claim_generation(claim));
     stream->is_summed = stream->offset == 0 && stream->client->has_sums;
-    stream->sum = stream->parts_sum = stream->tokens_sum = stream_sum_begin(stream->reader.generation);
+    stream->sum = stream->parts_sum = stream->tokens_sum = stream->probs_sum = stream_sum_begin(stream->reader.generation);
     /* release: pairs with stream_is_placed(). */
     __atomic_store_n(&stream->is_placed, true, __ATOMIC_RELEASE);
 }

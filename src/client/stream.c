@@ -5,6 +5,7 @@
 #include "../text/model_name.h"
 #include "../channel/request.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -199,11 +200,14 @@ static void sum_record(lipc_stream *stream, size_t number, const lipc_token_reco
     stream->n_summed_tokens++;
 }
 
+/* Of an answer that a successor could not go on with, the sum covers what had been retraced. */
+static bool is_complete(const stream_snapshot *snapshot) {
+    return snapshot->state == LIPC_STREAM_ENDED && snapshot->end < LIPC_END_CANCELLED;
+}
+
 /* Under the stream's lock: false if all records of a complete answer have been read, and are not what the host wrote. */
 static bool are_tokens_right(const lipc_stream *stream, const stream_snapshot *snapshot) {
-    /* Of an answer that a successor could not go on with, the sum covers what had been retraced. */
-    bool is_complete = snapshot->state == LIPC_STREAM_ENDED && snapshot->end < LIPC_END_CANCELLED;
-    bool is_whole = is_complete && stream->n_summed_tokens >= snapshot->n_tokens;
+    bool is_whole = is_complete(snapshot) && stream->n_summed_tokens >= snapshot->n_tokens;
     return !is_whole || !stream->client->has_token_sums ||
            __atomic_load_n(&stream_header_of(stream)->tokens_sum, __ATOMIC_RELAXED) == stream->tokens_sum;
 }
@@ -235,6 +239,45 @@ int lipc_stream_tokens_sized(lipc_stream *stream, size_t first, lipc_token *toke
                          "over the shared memory of '%s'", stream->client->name);
     *n_copied = n;
     return is_lost && n == 0 && snapshot.state != LIPC_STREAM_ENDED ? client_fail_lost(stream->client) : LIPC_E_OK;
+}
+
+/* Under the stream's lock: copies the records, and returns their number or, if they are not the host's, a negative one. */
+static int take_probs(lipc_stream *stream, size_t token, lipc_prob_record records[LIPC_PROBS_MAX]) {
+    stream_snapshot snapshot;
+    stream_read_snapshot(&stream->reader, &snapshot);
+    int n = token < snapshot.n_tokens ? stream_read_probs(&stream->reader, token, records) : 0;
+    if (n > 0 && token == stream->n_summed_probs) {
+        stream->probs_sum = stream_sum_add(stream->probs_sum, (const char *)records, (size_t)n * sizeof *records);
+        stream->n_summed_probs++;
+    }
+    if (n > 0 && is_complete(&snapshot) && stream->n_summed_probs >= snapshot.n_tokens &&
+        __atomic_load_n(&stream_header_of(stream)->probs_sum, __ATOMIC_RELAXED) != stream->probs_sum)
+        return -1;
+    return n;
+}
+
+int lipc_stream_probs_sized(lipc_stream *stream, size_t token, lipc_prob *probs, size_t prob_size, size_t n_probs, size_t *n_copied) {
+    lipc_prob_record records[LIPC_PROBS_MAX];
+    if (!stream || !n_copied || (n_probs > 0 && !probs))
+        return lipc_fail(LIPC_E_INVALID, "the stream or the place for probabilities is NULL");
+    *n_copied = 0;
+    queue_advance(stream->client);
+    bool is_lost = client_is_lost(stream->client);
+    if (!stream_is_placed(stream)) return is_lost ? client_fail_lost(stream->client) : LIPC_E_OK;
+    pthread_mutex_lock(&stream->lock);
+    int n_records = take_probs(stream, token, records);
+    pthread_mutex_unlock(&stream->lock);
+    if (!stream_is_current(&stream->reader)) return stream_fail_gone(stream);
+    if (n_records < 0)
+        return lipc_fail(LIPC_E_FAILED, "the probabilities that were read are not what the host wrote: a process has written over "
+                         "the shared memory of '%s'", stream->client->name);
+    for (size_t i = 0; i < (size_t)n_records && i < n_probs && !isnan(records[i].logprob); i++) {
+        lipc_prob prob = {records[i].id, records[i].logprob, records[i].n_bytes, ""};
+        memcpy(prob.text, records[i].text, sizeof records[i].text);
+        lipc_give((char *)probs + i * prob_size, prob_size, &prob, sizeof prob);
+        *n_copied = i + 1;
+    }
+    return LIPC_E_OK;
 }
 
 /* ---- the end ------------------------------------------------------------------------------------------------------- */

@@ -45,6 +45,8 @@ struct lipc_stream {
     uint64_t sum;         /* of what was read, if so */
     uint32_t n_summed_tokens; /* of the token records so many were read, from the first on */
     uint64_t tokens_sum;      /* of those */
+    size_t n_summed_probs;    /* of so many tokens the likeliest ones were read, from the first on */
+    uint64_t probs_sum;       /* of those */
     uint64_t due_ns;      /* pacing: text in the middle of an answer is not for waiting calls before this */
     char *copy;           /* the last delta */
     size_t copy_size;

@@ -146,6 +146,15 @@ typedef struct engine_delta {
     size_t n_bytes;        /* may be 0 where a part begins */
 } engine_delta;
 
+/* One of the likeliest tokens, whatever was chosen in its place. */
+#define ENGINE_LIKELY_TEXT 23
+typedef struct engine_likely {
+    int32_t token;
+    float logprob;  /* like engine_progress.logprob */
+    size_t n_bytes; /* of its text, that of control tokens too */
+    char text[ENGINE_LIKELY_TEXT]; /* as much of it as fits, any bytes, then zeroes */
+} engine_likely;
+
 /* What a step did for one sequence. */
 typedef struct engine_progress {
     int sequence;
@@ -159,6 +168,9 @@ typedef struct engine_progress {
     bool is_resumed;    /* it is one of engine_request.resumed */
     int32_t token;      /* its id in the vocabulary; -1: that is not known, and it is a piece as a server sent it */
     float logprob;      /* natural logarithm of its probability under the model, before any sampling; NaN if not asked for */
+    const engine_likely *likeliest; /* engine_sampling.n_probs of them, likeliest first, or fewer if no others are possible;
+                           none beside a resumed token. Valid until the next step */
+    size_t n_likeliest;
     int32_t n_tokens;   /* tokens of the answer so far, without the one that ends it */
     int32_t n_prompt;   /* tokens of the prompt */
     int32_t n_prompt_done;

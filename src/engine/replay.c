@@ -32,7 +32,7 @@
 
 struct answer {
     const tape_answer *tape;
-    bool wants_logprobs;
+    bool wants_logprobs, wants_likeliest;
     bool ignore_eos;
     bool is_cancelled;
     bool is_successor;        /* a worker that is dead had begun it */
@@ -45,6 +45,7 @@ struct answer {
     int32_t n_unpaced;        /* tokens before that */
     uint64_t paused_ns;       /* all pauses since then */
     uint32_t next;            /* the event that comes next; n_events: the answer's end */
+    engine_likely likely;     /* the last token: there is no other that it could have been */
     uint64_t admitted_ns;
     uint64_t first_token_ns;
 };
@@ -140,6 +141,7 @@ static int begin_answer(struct replay_engine *replay, const engine_request *requ
     *answer = (struct answer){
         .tape = tape,
         .wants_logprobs = request->wants_logprobs,
+        .wants_likeliest = request->sampling.n_probs > 0,
         .ignore_eos = request->sampling.ignore_eos,
         .is_successor = request->resumed != NULL,
         .n_prompt = n_prompt,
@@ -233,6 +235,13 @@ static void take_token(struct replay_engine *replay, struct answer *answer, cons
     progress->token = event->number;
     if (progress->is_resumed) answer->paced_since_ns = now;
     else if (answer->wants_logprobs) progress->logprob = 0; /* the text is certain */
+    if (answer->wants_likeliest && !progress->is_resumed) {
+        size_t n_shown = event->n_bytes < ENGINE_LIKELY_TEXT ? event->n_bytes : ENGINE_LIKELY_TEXT;
+        answer->likely = (engine_likely){.token = event->number, .n_bytes = event->n_bytes};
+        memcpy(answer->likely.text, event->text, n_shown);
+        progress->likeliest = &answer->likely;
+        progress->n_likeliest = 1;
+    }
     answer->n_tokens++;
     int64_t n_used = (int64_t)answer->n_prompt + answer->n_tokens, n_ctx = replay->base.facts.n_ctx;
     if (answer->n_predict >= 0 && answer->n_tokens >= answer->n_predict) progress->end = ENGINE_END_LIMIT;

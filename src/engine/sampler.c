@@ -450,17 +450,44 @@ size_t sampler_candidates(sampler *s, const float *logits, sampler_candidate *ca
     return n;
 }
 
-float sampler_log_probability(sampler *s, const float *logits, int32_t token) {
+/* Of the whole row, into s->maxima and s->largest, too. Returns the logarithm of the sum of all weights, the largest being 1. */
+static double log_sum(sampler *s, const float *logits) {
     size_t n_whole = s->n_vocab / LOGITS_BLOCK;
     float copy[LOGITS_BLOCK], sum;
     bool has_rest = s->n_vocab % LOGITS_BLOCK != 0;
-    if (!is_known(s, token) || !(logits[token] > -INFINITY)) return -INFINITY;
     if (has_rest) copy_raw_block(s, logits, n_whole, copy);
     s->passes->maxima(logits, n_whole, s->maxima);
     if (has_rest) s->passes->maxima(copy, 1, &s->maxima[n_whole]);
     find_tops(s, 0, s->n_tops);
     double all = s->passes->sums(logits, n_whole, s->largest, 1, s->sums);
     if (has_rest) all += s->passes->sums(copy, 1, s->largest, 1, &sum);
-    double below = logits[token] < s->largest ? (double)logits[token] - (double)s->largest : 0;
-    return (float)(below - log(all));
+    return log(all);
+}
+
+/* Equal ones differ by nothing, infinite ones too. */
+static float log_probability(const sampler *s, float logit, double log_sum) {
+    return (float)((logit < s->largest ? (double)logit - (double)s->largest : 0) - log_sum);
+}
+
+float sampler_log_probability(sampler *s, const float *logits, int32_t token) {
+    if (!is_known(s, token) || !(logits[token] > -INFINITY)) return -INFINITY;
+    double sum = log_sum(s, logits);
+    return log_probability(s, logits[token], sum);
+}
+
+size_t sampler_likeliest(sampler *s, const float *logits, sampler_likely *likeliest, size_t n) {
+    size_t n_found = 0;
+    double sum = log_sum(s, logits);
+    for (size_t i = 0; i < s->n_vocab; i++) {
+        float least = n_found < n ? -INFINITY : logits[likeliest[n - 1].token];
+        if (i % LOGITS_BLOCK == 0 && !(s->maxima[i / LOGITS_BLOCK] > least)) {
+            i += LOGITS_BLOCK - 1;
+            continue;
+        }
+        if (!(logits[i] > least)) continue;
+        size_t at = n_found < n ? n_found++ : n - 1;
+        for (; at > 0 && logits[i] > logits[likeliest[at - 1].token]; at--) likeliest[at] = likeliest[at - 1];
+        likeliest[at] = (sampler_likely){(int32_t)i, log_probability(s, logits[i], sum)};
+    }
+    return n_found;
 }

@@ -61,6 +61,15 @@ size_t sampler_candidates(sampler *sampler, const float *logits, sampler_candida
 /* Natural logarithm of the softmax at `token`, before any sampling. -infinity for what is never chosen. */
 float sampler_log_probability(sampler *sampler, const float *logits, int32_t token);
 
+typedef struct sampler_likely {
+    int32_t token;
+    float logprob; /* as above */
+} sampler_likely;
+
+/* The n likeliest tokens, 1 or more, likeliest first, of equal ones the lower first; returns their number, which is smaller if
+ * all others are never chosen. */
+size_t sampler_likeliest(sampler *sampler, const float *logits, sampler_likely *likeliest, size_t n);
+
 /* For tests: other passes than the fastest ones. */
 void sampler_use_passes(sampler *sampler, const logits_passes *passes);
 

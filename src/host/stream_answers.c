@@ -2,6 +2,8 @@
 #include "host_stream.h"
 #include "stream_service.h"
 
+#include <string.h>
+
 static host_stream *host_stream_of(const answer *answer) {
     return (host_stream *)answer;
 }
@@ -17,6 +19,8 @@ static void on_position(answer *answer, uint32_t position) {
 static void on_started(answer *answer, uint64_t now_ns) {
     host_stream *stream = host_stream_of(answer);
     uint32_t seed = answer->request.sampling.seed;
+    int32_t n_probs = answer->request.sampling.n_probs; /* or its mark of being left to the engine, which makes none then */
+    stream_writer_keep_probs(&stream->writer, n_probs > 0 ? (uint32_t)n_probs : 0);
     stream_writer_start(&stream->writer, seed, stream_request_sum(stream->bytes, stream->n_bytes, seed, stream->generation), now_ns);
     /* The same request with the same seed has the same answer, with the same ids, wherever it is made. */
     parts_writer_name_calls(&stream->writer.parts, stream_request_sum(stream->bytes, stream->n_bytes, seed, 0));
@@ -34,11 +38,24 @@ static bool is_for_the_impatient(const stream_writer *writer, const answer_addit
     return !writer->is_generating || (writer->n_bytes == 0 && (writer->parts.n_bytes == 0 || added->n_bytes > 0));
 }
 
+static uint32_t record_probs(const engine_progress *progress, lipc_prob_record records[LIPC_PROBS_MAX]) {
+    for (size_t i = 0; i < progress->n_likeliest; i++) {
+        const engine_likely *likely = &progress->likeliest[i];
+        records[i] = (lipc_prob_record){likely->token, likely->logprob, likely->n_bytes < 255 ? (uint8_t)likely->n_bytes : 255, ""};
+        memcpy(records[i].text, likely->text, sizeof records[i].text);
+    }
+    return (uint32_t)progress->n_likeliest;
+}
+
+_Static_assert(sizeof((lipc_prob_record *)0)->text == ENGINE_LIKELY_TEXT, "as much text as there is room for");
+
 static answer_room on_append(answer *answer, const answer_addition *added, const engine_progress *progress,
                              uint64_t now_ns) {
     host_stream *stream = host_stream_of(answer);
     bool is_first = is_for_the_impatient(&stream->writer, added);
-    const stream_token token = progress ? (stream_token){progress->token, progress->logprob} : (stream_token){0};
+    lipc_prob_record probs[LIPC_PROBS_MAX];
+    stream_token token = {0};
+    if (progress) token = (stream_token){progress->token, progress->logprob, probs, record_probs(progress, probs)};
     stream_room room = stream_writer_append_all(&stream->writer, added->text, added->n_bytes, added->deltas, added->n_deltas,
                                                 progress ? &token : NULL, now_ns);
     if (!progress || !progress->is_resumed) host_stream_ring_watchers(stream, is_first ? PLAT_BELL_ALL : PLAT_BELL_NEWS);

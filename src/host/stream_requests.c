@@ -33,6 +33,7 @@ static void apply_parameters(const request_view *view, const host_options *optio
 #define APPLY(name, kind, ...) if (PARAMETER_IS_SET(kind, wanted->name)) request->sampling.name = wanted->name;
     LIPC_SAMPLING_MAP(APPLY)
 #undef APPLY
+    request->wants_logprobs |= request->sampling.n_probs > 0;
 }
 
 /* Fills stream->messages with what lies in stream->bytes. */

@@ -80,7 +80,7 @@ static void ring_watchers(stand_in *host, uint32_t about) {
 
 void stand_in_publish(stand_in *host, const char *text, size_t n_bytes) {
     const bool is_first = host->writer.n_bytes == 0;
-    const stream_token token = {(int32_t)host->writer.n_tokens, 0};
+    const stream_token token = {.id = (int32_t)host->writer.n_tokens};
     if (stream_writer_append(&host->writer, text, n_bytes, &token, plat_clock_ns()) != STREAM_FITS)
         fail("the log is full");
     ring_watchers(host, is_first ? PLAT_BELL_ALL : PLAT_BELL_NEWS);

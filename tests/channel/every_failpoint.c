@@ -211,7 +211,7 @@ static void check_still_armed(void) {
 /* ---- answers ---- */
 
 static bool append(const char *text) {
-    const stream_token token = {(int32_t)strlen(text), 0};
+    const stream_token token = {.id = (int32_t)strlen(text)};
     return stream_writer_append(&shared->writer, text, strlen(text), &token, 9000) == STREAM_FITS;
 }
 
@@ -300,7 +300,7 @@ static void check_classic(void) {
 /* A token that ends a thought and begins the text behind it. */
 static bool append_thought_and_text(void) {
     const part_delta thought = {LIPC_PART_THOUGHT, true, 4, NULL, NULL, "Hm", 2};
-    const stream_token token = {7, 0};
+    const stream_token token = {.id = 7};
     return stream_writer_append_all(&shared->writer, "ße→", 6, &thought, 1, &token, 9000) == STREAM_FITS;
 }
 

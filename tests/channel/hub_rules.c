@@ -50,7 +50,8 @@ static void check_plan(void) {
     CHECK_INT(at.parts_size, ==, 4096);
     CHECK_INT(at.parts_index_offset, ==, at.parts_offset + 4096);
     CHECK_INT(at.parts_length, ==, 64);
-    CHECK_INT(at.stream_size, ==, at.parts_index_offset + 4096); /* 64 records, to the page */
+    CHECK_INT(at.probs_offset, ==, at.parts_index_offset + 4096); /* 64 records, to the page */
+    CHECK_INT(at.stream_size, ==, at.probs_offset + 4096);
     CHECK_INT(at.n_streams, ==, 3);
     CHECK_INT(at.segment_size, ==, at.streams_offset + 3 * at.stream_size);
     hub_plan(&at, 1, 4096, 96 << 10);
@@ -90,6 +91,7 @@ static void check_plan(void) {
     CHECK_DIFFERS(parts_size);
     CHECK_DIFFERS(parts_index_offset);
     CHECK_DIFFERS(parts_length);
+    CHECK_DIFFERS(probs_offset);
     CHECK_DIFFERS(index_offset);
     CHECK_DIFFERS(index_length);
 }
@@ -183,6 +185,12 @@ static void check_numbers(void) {
     BELIEVED(hub->parts_index_offset = header, hub->parts_length = (uint32_t)(stream - header) / 32);
     REFUSED(hub->parts_index_offset = header, hub->parts_length = (uint32_t)(stream - header) / 32 + 1);
     REFUSED(hub->parts_length = LIPC_PARTS_MAX + 1);
+    BELIEVED(hub->probs_offset = header);
+    BELIEVED(hub->probs_offset = (uint32_t)stream); /* room for none */
+    REFUSED(hub->probs_offset = header - 8);
+    REFUSED(hub->probs_offset = header + 4);
+    REFUSED(hub->probs_offset = (uint32_t)stream + 8);
+    BELIEVED(hub->features &= ~LIPC_FEATURE_PROBS, hub->probs_offset = 1);
     /* A host that does not say it has parts may have anything there. */
     BELIEVED(hub->features = LIPC_FEATURE_DOCUMENTS, hub->parts_offset = 1, hub->parts_length = UINT32_MAX);
 }
@@ -194,7 +202,6 @@ static void check_begin(void) {
     make_segment(N_STREAMS);
     lipc_hub *hub = hub_of(&view);
     memset(&hub->load_per_mille, 0x55, offsetof(lipc_hub, bell) - offsetof(lipc_hub, load_per_mille));
-    hub->reserved0 = 0x55555555;
     hub->features = 4;
     hub->shutdown = 1;
     hub->next_ticket = 77;
@@ -207,9 +214,9 @@ static void check_begin(void) {
     CHECK(before != NULL);
     memcpy(before, view.base + LIPC_HUB_END, size);
     hub_begin(&view, PID, 100, "1");
-    CHECK(hub->load_per_mille == 0 && hub->n_ctx == 0 && hub->model[0] == 0 && hub->reserved0 == 0);
+    CHECK(hub->load_per_mille == 0 && hub->n_ctx == 0 && hub->model[0] == 0);
     CHECK_INT(hub->features, ==, LIPC_FEATURE_PARTS | LIPC_FEATURE_DOCUMENTS | LIPC_FEATURE_PARAMETERS | LIPC_FEATURE_TOKENS_SUM |
-                                     LIPC_FEATURE_STATES);
+                                     LIPC_FEATURE_STATES | LIPC_FEATURE_PROBS);
     CHECK(hub->shutdown == 0 && hub->next_ticket == 77 && hub->bell.rings == 3 && hub->bell.armed == 4);
     CHECK(hub->host_pid == PID && hub->host_start_time == 100 && hub->n_streams == N_STREAMS && hub->epoch == 2);
     CHECK_INT(hub->hub_size, ==, 2304);

@@ -228,10 +228,10 @@ static bool sees_start(void) {
 }
 static void begin_generating(void) {
     begin_answer();
-    CHECK(stream_writer_append(&writer, "a", 1, &(stream_token){1, 0}, 2) == STREAM_FITS);
+    CHECK(stream_writer_append(&writer, "a", 1, &(stream_token){.id = 1}, 2) == STREAM_FITS);
 }
 static void append(void) {
-    CHECK(stream_writer_append(&writer, "b", 1, &(stream_token){1, 0}, 2) == STREAM_FITS);
+    CHECK(stream_writer_append(&writer, "b", 1, &(stream_token){.id = 1}, 2) == STREAM_FITS);
 }
 static bool sees_text(void) {
     stream_snapshot snapshot;

@@ -39,7 +39,7 @@ static void resume(void) {
 }
 
 static stream_room append(int32_t id, const char *text, const part_delta *deltas, size_t n_deltas) {
-    return stream_writer_append_all(&writer, text, strlen(text), deltas, n_deltas, id < 0 ? NULL : &(stream_token){id, 0}, 9000);
+    return stream_writer_append_all(&writer, text, strlen(text), deltas, n_deltas, id < 0 ? NULL : &(stream_token){.id = id}, 9000);
 }
 
 static part_delta thought(bool begins, size_t n_before, const char *text) {

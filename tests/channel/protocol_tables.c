@@ -59,7 +59,7 @@ static field fields[] = {
     F(magic), F(layout_major), F(layout_minor), F(host_pid), F(host_start_time), F(features), F(segment_size),
     F(hub_size), F(epoch), F(clients_offset), F(client_size), F(n_clients), F(streams_offset), F(stream_size),
     F(n_streams), F(request_offset), F(request_size), F(log_offset), F(log_size), F(index_offset), F(index_length),
-    F(parts_offset), F(parts_size), F(parts_index_offset), F(parts_length), F(reserved0), F(state), F(load_per_mille), F(n_attached), F(n_running), F(n_queued), F(worker_pid), F(n_recoveries), F(facts_version), F(is_asleep), F(reserved1), F(download_bytes), F(download_total), F(download_rate),
+    F(parts_offset), F(parts_size), F(parts_index_offset), F(parts_length), F(probs_offset), F(state), F(load_per_mille), F(n_attached), F(n_running), F(n_queued), F(worker_pid), F(n_recoveries), F(facts_version), F(is_asleep), F(reserved1), F(download_bytes), F(download_total), F(download_rate),
     F(host_version), F(reserved2), F(model), F(n_ctx), F(n_ctx_trained), F(n_vocab), F(n_threads), F(n_parallel),
     F(reserved3), F(n_parameters), F(model_bytes), F(n_layers), F(n_device_layers), F(reserved4), F(bell), F(shutdown), F(reserved5), F(next_ticket),
     F(reserved6), F(model_path), F(devices),
@@ -69,11 +69,14 @@ static field fields[] = {
 #undef F
 #define F(name) FIELD(lipc_stream_header, name)
     F(claim), F(cancel), F(id), F(request_bytes), F(reserved0), F(request_check), F(reserved4), F(watchers), F(reserved1), F(published), F(status),
-    F(n_cached), F(reserved3), F(parts), F(parts_sum), F(tokens_sum), F(reserved2), F(queue_position), F(n_prompt), F(n_prompt_done), F(seed), F(submitted_ns), F(started_ns),
+    F(n_cached), F(reserved3), F(parts), F(parts_sum), F(tokens_sum), F(probs_sum), F(n_probs), F(reserved2), F(queue_position), F(n_prompt), F(n_prompt_done), F(seed), F(submitted_ns), F(started_ns),
     F(first_token_ns), F(ended_ns), F(request_sum), F(answer_sum), F(message),
 #undef F
 #define F(name) FIELD(lipc_token_record, name)
     F(end), F(id), F(logprob), F(time_us),
+#undef F
+#define F(name) FIELD(lipc_prob_record, name)
+    F(id), F(logprob), F(n_bytes), F(text),
 #undef F
 #define F(name) FIELD(lipc_part_record, name)
     F(kind), F(call), F(start), F(position), F(token), F(n_id), F(n_name), F(reserved),
@@ -93,7 +96,7 @@ static const struct {
 } structures[] = {
 #define S(name) {#name, sizeof(name)}
     S(lipc_doorbell), S(lipc_hub), S(lipc_client_record), S(lipc_stream_header), S(lipc_token_record),
-    S(lipc_part_record),
+    S(lipc_part_record), S(lipc_prob_record),
     S(lipc_request_header), S(lipc_request_item),
 #undef S
 };
@@ -121,7 +124,7 @@ static constant constants[] = {
     C(LIPC_STREAM_QUEUED), C(LIPC_STREAM_READING), C(LIPC_STREAM_GENERATING), C(LIPC_STREAM_ENDED),
     C(LIPC_FLAG_DETACHABLE), C(LIPC_FLAG_IGNORE_EOS), C(LIPC_FLAG_LOGPROBS), C(LIPC_FLAG_LOAD), C(LIPC_MODEL_PATH_MAX),
     C(LIPC_OPERATION_ANSWER), C(LIPC_OPERATION_LOAD), C(LIPC_ITEM_MODEL_PATH), C(LIPC_OPERATION_SAVE), C(LIPC_OPERATION_RESTORE),
-    C(LIPC_ITEM_STATE_PATH), C(LIPC_FEATURE_STATES),
+    C(LIPC_ITEM_STATE_PATH), C(LIPC_FEATURE_STATES), C(LIPC_FEATURE_PROBS), C(LIPC_PROBS_MAX),
     C(LIPC_FLAG_RENDER), C(LIPC_FEATURE_PARTS), C(LIPC_FEATURE_DOCUMENTS), C(LIPC_FEATURE_TOKENS_SUM), C(LIPC_PARTS_MAX), C(LIPC_PART_TEXT),
     C(LIPC_PART_THOUGHT), C(LIPC_PART_CALL), C(LIPC_ITEM_DOCUMENT),
     C(LIPC_INT_DEFAULT), C(LIPC_SEED_RANDOM),

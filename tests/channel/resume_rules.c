@@ -6,6 +6,7 @@
 #include "channel/stream.h"
 #include "lipc/lipc.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -20,7 +21,7 @@ static lipc_stream_header *header(void) {
 }
 
 static stream_room append(const char *text, int32_t id) {
-    return stream_writer_append(&writer, text, strlen(text), id < 0 ? NULL : &(stream_token){id, 0.5f}, 9000);
+    return stream_writer_append(&writer, text, strlen(text), id < 0 ? NULL : &(stream_token){.id = id, .logprob = 0.5f}, 9000);
 }
 
 /* An answer of three tokens and a text that was held back, of a writer that then dies. */
@@ -210,7 +211,7 @@ static void check_resumed(void) {
     CHECK(append("a", 1) == STREAM_FITS);
     CHECK(header()->first_token_ns == 9000 && state_now() == LIPC_STREAM_GENERATING);
     stream_writer_position(&writer, 1);
-    CHECK(stream_writer_append(&writer, "b", 1, &(stream_token){1, 0}, 9999) == STREAM_FITS);
+    CHECK(stream_writer_append(&writer, "b", 1, &(stream_token){.id = 1}, 9999) == STREAM_FITS);
     CHECK_INT(header()->first_token_ns, ==, 9000);
 }
 
@@ -282,7 +283,7 @@ static void check_full(void) {
     stream_writer_begin(&writer, &view, STREAM, GENERATION, 0);
     stream_writer_start(&writer, 0, 0, 5000000);
     const lipc_token_record *records = stream_index(&view, STREAM);
-    const stream_token token = {1, 0};
+    const stream_token token = {.id = 1};
     static const struct {
         uint64_t now_ns;
         uint32_t time_us;
@@ -292,6 +293,94 @@ static void check_full(void) {
         CHECK(stream_writer_append(&writer, "a", 1, &token, times[i].now_ns) == STREAM_FITS);
         CHECK_INT(records[i].time_us, ==, times[i].time_us);
     }
+}
+
+/* ---- probabilities ---- */
+
+static bool append_likely(int32_t id) {
+    const lipc_prob_record probs[] = {{id, -0.1f, 1, "a"}, {id + 100, -2, 255, "abcdefghijklmnopqrstuvw"}, {0, -9, 1, "x"}};
+    /* Of two that are wanted the token has one, two or three. */
+    return stream_writer_append(&writer, "a", 1, &(stream_token){id, 0.5f, probs, (uint32_t)(1 + id % 3)}, 9000) == STREAM_FITS;
+}
+
+static void begin_likely(uint32_t n_probs) {
+    make_recovered("");
+    stream_writer_begin(&writer, &view, STREAM, GENERATION, 1000);
+    CHECK_INT(header()->n_probs, ==, 0);
+    stream_writer_keep_probs(&writer, n_probs);
+    stream_writer_start(&writer, 42, 77, 2000);
+}
+
+static void check_likely(int n_tokens) {
+    stream_reader reader;
+    lipc_prob_record probs[LIPC_PROBS_MAX];
+    uint64_t sum = stream_sum_begin(GENERATION);
+    stream_reader_begin(&reader, &view, STREAM, GENERATION);
+    for (int i = 0; i < n_tokens; i++) {
+        int32_t id = i + 1;
+        CHECK_INT(stream_read_probs(&reader, (size_t)i, probs), ==, 2);
+        CHECK(probs[0].id == id && probs[0].logprob == -0.1f && probs[0].n_bytes == 1 && probs[0].text[0] == 'a');
+        if (id % 3 == 0) CHECK(isnan(probs[1].logprob) && probs[1].n_bytes == 0);
+        else CHECK(probs[1].id == id + 100 && probs[1].n_bytes == 255 && memcmp(probs[1].text, "abcdefghijklmnopqrstuvw", 23) == 0);
+        sum = stream_sum_add(sum, (const char *)probs, 2 * sizeof *probs);
+    }
+    CHECK(writer.probs_sum == sum);
+}
+
+static void check_probabilities(void) {
+    stream_reader reader;
+    lipc_prob_record probs[LIPC_PROBS_MAX];
+    test_step("the likeliest tokens, retraced and gone on with");
+    begin_likely(2);
+    CHECK(header()->n_probs == 2 && append_likely(1) && append_likely(2) && append_likely(3));
+    check_likely(3);
+    /* One that was written, and not published, by a writer that died. */
+    lipc_prob_record *shared = stream_probs(&view, STREAM);
+    memset(&shared[6], 0x55, 2 * sizeof *shared);
+    memset(&writer, 0x55, sizeof writer);
+    resume();
+    stream_writer_keep_probs(&writer, 5); /* another host's default */
+    CHECK(header()->n_probs == 2 && append_likely(1));
+    /* What stands is not made again. */
+    CHECK(stream_writer_append(&writer, "a", 1, &(stream_token){2, NAN, NULL, 0}, 9000) == STREAM_FITS);
+    CHECK(append_likely(3) && append_likely(4) && append_likely(5));
+    check_likely(5);
+    stream_writer_end(&writer, LIPC_END_TURN, 0, "", 9999);
+    CHECK(header()->probs_sum == writer.probs_sum);
+    resume();
+    CHECK(header()->probs_sum == writer.probs_sum && writer.n_probs == 2);
+
+    test_step("a number of them that was written over");
+    stream_reader_begin(&reader, &view, STREAM, GENERATION);
+    header()->n_probs = LIPC_PROBS_MAX + 1;
+    CHECK_INT(stream_read_probs(&reader, 0, probs), ==, -1);
+    stream_writer_restore(&writer);
+    CHECK_INT(header()->n_probs, ==, 2);
+    size_t room = stream_probs_room(&view.at);
+    CHECK_INT(stream_read_probs(&reader, room / 2 - 1, probs), ==, 2);
+    CHECK_INT(stream_read_probs(&reader, room / 2, probs), ==, -1);
+    header()->status = (uint64_t)GENERATION << 32 | LIPC_STREAM_GENERATING;
+    header()->n_probs = UINT32_MAX;
+    resume();
+    CHECK_INT(writer.n_probs, ==, 0);
+
+    test_step("as many tokens as there is room for");
+    begin_likely(LIPC_PROBS_MAX + 5);
+    CHECK_INT(header()->n_probs, ==, LIPC_PROBS_MAX);
+    lipc_stream_header before = *hub_stream(&view, STREAM + 1);
+    int n = 0;
+    while (append_likely(n + 1)) n++;
+    CHECK_INT(n, ==, room / LIPC_PROBS_MAX);
+    CHECK(memcmp(&before, hub_stream(&view, STREAM + 1), sizeof before) == 0);
+    header()->n_probs = 1; /* then the published ones would have room, and more */
+    resume();
+    CHECK(append_likely(1));
+
+    test_step("a host that has none");
+    hub_view older = view;
+    older.at.probs_offset = 0;
+    stream_reader_begin(&reader, &older, STREAM, GENERATION);
+    CHECK_INT(stream_read_probs(&reader, 0, probs), ==, 0);
 }
 
 /* ---- the classic block ---- */
@@ -350,7 +439,7 @@ static void check_classic(void) {
 
 int main(void) {
     test_begin("resume_rules", 60);
-    hub_plan(&view.at, 2, 4096, 4096);
+    hub_plan(&view.at, 3, 4096, 4096);
     view.base = aligned_alloc(4096, view.at.segment_size);
     CHECK(view.base != NULL);
     make_recovered("");
@@ -359,6 +448,7 @@ int main(void) {
     check_resumed();
     check_damage();
     check_full();
+    check_probabilities();
     check_classic();
     free(view.base);
     return test_end();

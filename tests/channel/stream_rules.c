@@ -296,7 +296,7 @@ static void check_claims(void) {
 /* ---- writing and reading ---- */
 
 static bool append(stream_writer *writer, const char *text, int32_t id) {
-    return stream_writer_append(writer, text, strlen(text), &(stream_token){id, NAN}, writer->started_ns + 5000) == STREAM_FITS;
+    return stream_writer_append(writer, text, strlen(text), &(stream_token){.id = id, .logprob = NAN}, writer->started_ns + 5000) == STREAM_FITS;
 }
 
 static void check_answer(void) {
@@ -376,7 +376,7 @@ static void check_answer(void) {
     test_step("times that do not fit");
     stream_writer_begin(&writer, &view, 2, 9, 0);
     stream_writer_start(&writer, 0, 0, 0);
-    stream_writer_append(&writer, "a", 1, &(stream_token){0, 0}, UINT64_MAX / 2);
+    stream_writer_append(&writer, "a", 1, &(stream_token){.id = 0}, UINT64_MAX / 2);
     CHECK(writer.index[0].time_us == UINT32_MAX);
 }
 

@@ -74,7 +74,7 @@ static void step(uint32_t stream) {
         n_bytes = work->n_bytes - work->at;
     while (work->at + n_bytes < work->n_bytes && (work->text[work->at + n_bytes] & 0xC0) == 0x80) n_bytes++;
     bool is_first = work->at == 0;
-    CHECK(stream_writer_append(&work->writer, work->text + work->at, n_bytes, &(stream_token){(int32_t)n_bytes, 0}, 2) ==
+    CHECK(stream_writer_append(&work->writer, work->text + work->at, n_bytes, &(stream_token){.id = (int32_t)n_bytes}, 2) ==
           STREAM_FITS);
     ring_watchers(stream, is_first ? PLAT_BELL_ALL : PLAT_BELL_NEWS);
     work->at += n_bytes;

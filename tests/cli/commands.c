@@ -161,7 +161,7 @@ static void json(void) {
     size_t n_text = 0, n_tokens = 0, i;
     double last_ms = 0;
     test_step("--json");
-    RUN(&cli, CLI_EXIT_OK, NULL, "ask", "--json", "tell me");
+    RUN(&cli, CLI_EXIT_OK, NULL, "ask", "--json", "--n-probs", "2", "tell me");
     const char *at = cli.out;
     while ((line = json_line(&at)) && strcmp(json_text(line, "type"), "delta") == 0) {
         const char *text = json_text(line, "text");
@@ -171,7 +171,11 @@ static void json(void) {
         json_array_foreach(json_object_get(line, "tokens"), i, token) {
             CHECK(json_figure(token, "ms") >= last_ms);
             last_ms = json_figure(token, "ms");
-            json_figure(token, "id");
+            const json_t *top = json_object_get(token, "top_logprobs"); /* no other than the one that is played */
+            CHECK_INT(json_array_size(top), ==, 1);
+            top = json_array_get(top, 0);
+            CHECK(json_figure(top, "id") == json_figure(token, "id") && json_figure(top, "logprob") == 0);
+            CHECK(json_text(top, "token")[0] && json_array_size(json_object_get(top, "bytes")) > 0);
             n_tokens++;
         }
         json_decref(line);

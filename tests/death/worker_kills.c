@@ -29,9 +29,12 @@ typedef struct board {
     seat seats[SEATS];
 } board;
 
+enum { N_PROBS = 3 };
+
 typedef struct outcome {
     reading text;
     lipc_token *tokens;
+    lipc_prob (*probs)[N_PROBS]; /* NULL: of the guide's */
     size_t n_tokens;
     lipc_progress progress;
 } outcome;
@@ -47,6 +50,8 @@ typedef struct guest {
 
 /* ---- what is asked ---- */
 
+static const lipc_parameter n_probs[] = {{"n_probs", N_PROBS, NULL}};
+
 static const char grammar[] = "root ::= (word \" \")+ \".\"\nword ::= [a-z] [a-z]? [a-z]?";
 
 static lipc_request replay_request(const guest *guest, int which) {
@@ -56,7 +61,10 @@ static lipc_request replay_request(const guest *guest, int which) {
     lipc_request request = request_of("what is it like?");
     switch (guest->number) {
     case 0: request.priority = 100; break;
-    case 1: request.logprobs = 1; break;
+    case 1:
+        request.parameters = n_probs;
+        request.n_parameters = 1;
+        break;
     case 3: /* across four tokens */
         snprintf(stop, sizeof stop, "%.*s", (int)(tokens_end(script, 404) - tokens_end(script, 400)),
                  script->text + tokens_end(script, 400));
@@ -86,7 +94,10 @@ static lipc_request model_request(const guest *guest, int which) {
     request.ignore_eos = guest->number % 2;
     switch (guest->number) {
     case 0: request.priority = 100; break;
-    case 1: request.logprobs = 1; break;
+    case 1:
+        request.parameters = n_probs;
+        request.n_parameters = 1;
+        break;
     case 2:
         request.repeat_penalty = 1.3f;
         request.frequency_penalty = 0.5f;
@@ -119,6 +130,14 @@ static void keep(guest *guest, lipc_stream *stream, reading text) {
     outcome->tokens = malloc(room * sizeof *outcome->tokens);
     CHECK(outcome->tokens != NULL);
     CHECK_LIPC(lipc_stream_tokens(stream, 0, outcome->tokens, room, &outcome->n_tokens), LIPC_E_OK);
+    outcome->probs = calloc(room, sizeof *outcome->probs);
+    CHECK(outcome->probs != NULL);
+    for (size_t i = 0; i < room; i++) {
+        size_t n_probs;
+        CHECK_LIPC(lipc_stream_probs(stream, i, outcome->probs[i], N_PROBS, &n_probs), LIPC_E_OK);
+        if (guest->number == 1) CHECK_INT(n_probs, ==, i >= outcome->n_tokens ? 0 : guest->board->script ? 1 : N_PROBS);
+        else CHECK_INT(n_probs, ==, 0);
+    }
     lipc_stream_close(stream);
 }
 
@@ -288,6 +307,10 @@ static void compare_tokens(const guest *guest, int which, const outcome *expecte
         CHECK_SAY(memcmp(&token->logprob, &wanted->logprob, sizeof token->logprob) == 0,
                   "client %d, answer %d: token %zu has the log probability %.9g, undisturbed %.9g", guest->number, which,
                   i, token->logprob, wanted->logprob);
+        if (expected->probs)
+            CHECK_SAY(memcmp(expected->probs[i], got->probs[i], sizeof got->probs[i]) == 0,
+                      "client %d, answer %d: the likeliest at token %zu are %d (%.9g), ..., undisturbed %d (%.9g), ...", guest->number,
+                      which, i, got->probs[i][0].id, got->probs[i][0].logprob, expected->probs[i][0].id, expected->probs[i][0].logprob);
     }
 }
 
@@ -328,6 +351,7 @@ static void forget(outcome *outcomes, int n) {
     for (int i = 0; i < n; i++) {
         free(outcomes[i].text.text);
         free(outcomes[i].tokens);
+        free(outcomes[i].probs);
     }
     memset(outcomes, 0, (size_t)n * sizeof *outcomes);
 }

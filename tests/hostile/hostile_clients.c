@@ -664,7 +664,7 @@ static void learn_answers(board *board) {
 static void check_served(board *board) {
     double began = test_now_ms();
     lipc_hub *hub = hub_of(&board->view);
-    CHECK_SAY(WAITED(SOON_MS, memcmp(hub, &board->hub, offsetof(lipc_hub, reserved0)) == 0 &&
+    CHECK_SAY(WAITED(SOON_MS, memcmp(hub, &board->hub, offsetof(lipc_hub, state)) == 0 &&
                                                      NOW(hub->state) == LIPC_HUB_READY),
               "the hub does not come back");
     if (!board->manner->kills_workers)

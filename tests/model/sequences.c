@@ -366,6 +366,52 @@ static void penalise(void) {
     CHECK_INT(most_of_one_token(&request), <, before);
 }
 
+/* One token of an answer by itself. */
+static void check_likeliest(const engine_progress *entry, bool is_greedy) {
+    double sum = 0;
+    CHECK_INT(entry->n_likeliest, ==, 5);
+    for (size_t i = 0; i < entry->n_likeliest; i++) {
+        const engine_likely *likely = &entry->likeliest[i];
+        CHECK(likely->token >= 0 && likely->token < model->facts.n_vocab && likely->n_bytes > 0);
+        if (i > 0) CHECK(likely->logprob <= likely[-1].logprob);
+        if (likely->token == entry->token) CHECK(likely->logprob == entry->logprob);
+        sum += exp((double)likely->logprob);
+    }
+    CHECK(sum > 0 && sum < 1 + 1e-5);
+    if (!is_greedy) return;
+    CHECK_INT(entry->likeliest[0].token, ==, entry->token);
+    if (entry->n_bytes > 0 && entry->n_bytes <= ENGINE_LIKELY_TEXT && entry->likeliest[0].n_bytes == entry->n_bytes)
+        CHECK(memcmp(entry->likeliest[0].text, entry->text, entry->n_bytes) == 0);
+}
+
+static void look_at_likeliest(void) {
+    engine_request request = ask("What is C++?");
+    request.wants_logprobs = true;
+    const answer *got = run_request(&request);
+    static answer expected;
+    expected = *got;
+    request.sampling.n_probs = 5;
+    for (int round = 0; round < 2; round++) {
+        /* What is done to the logits does not change what is told of them. */
+        request.sampling.repeat_penalty = round == 1 ? 1.0001f : 1;
+        request.sampling.logit_bias = round == 1 ? "0-100" : NULL;
+        int sequence = admit(&request);
+        while (answers[sequence].end == ENGINE_END_NONE) {
+            size_t n_moved = step();
+            for (size_t i = 0; i < n_moved; i++)
+                if (progress[i].has_token) check_likeliest(&progress[i], true);
+        }
+        CHECK_TEXT(answers[sequence].text, expected.text);
+        for (int i = 0; i < expected.n_tokens; i++) check_logprob(answers[sequence].logprobs[i], expected.logprobs[i], false);
+    }
+    request.grammar = "root ::= \"qqqqq\"";
+    int sequence = admit(&request);
+    while (answers[sequence].n_tokens == 0) step();
+    check_likeliest(&answers[sequence].last, false);
+    CHECK(answers[sequence].last.likeliest[0].token != answers[sequence].tokens[0]);
+    run(sequence);
+}
+
 static void look_at_logprobs(void) {
     engine_request request = ask("What is C++?");
     request.wants_logprobs = true;
@@ -517,6 +563,7 @@ int main(void) {
     penalise();
     test_step("log probabilities");
     look_at_logprobs();
+    look_at_likeliest();
     test_step("grammars");
     follow_grammars();
     test_step("bad grammars");

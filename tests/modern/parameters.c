@@ -321,6 +321,15 @@ static void replay_records(lipc_client *client, const char *text) {
     lipc_stream_close(stream);
 }
 
+/* The stream in which a text was played back. */
+static uint32_t stream_of(const segment *segment, const char *text, hub_view *view) {
+    hub_identity identity;
+    uint32_t index = 0;
+    CHECK_INT(hub_read(segment->base, segment->size, view, &identity), ==, HUB_OK);
+    while (memcmp(stream_log(view, index), text, strlen(text)) != 0) index++;
+    return index;
+}
+
 /* Records that are not the host's any more are not taken for them. */
 static void damaged_records(lipc_client *client, const segment *segment, const char *text) {
     lipc_token tokens[64];
@@ -331,14 +340,68 @@ static void damaged_records(lipc_client *client, const segment *segment, const c
     lipc_stream *stream = submit(client, &request);
     check_answer(stream, text, strlen(text));
     hub_view view;
-    hub_identity identity;
-    CHECK_INT(hub_read(segment->base, segment->size, &view, &identity), ==, HUB_OK);
-    uint32_t index = 0;
-    while (memcmp(stream_log(&view, index), text, strlen(text)) != 0) index++;
+    uint32_t index = stream_of(segment, text, &view);
     stream_index(&view, index)[1].logprob = -1;
     CHECK_LIPC(lipc_stream_tokens(stream, 0, tokens, 1, &n), LIPC_E_OK);
     CHECK_LIPC(lipc_stream_tokens(stream, 1, tokens, 64, &n), LIPC_E_FAILED);
     CHECK_INT(n, ==, 0);
+    lipc_stream_close(stream);
+}
+
+static lipc_stream *ask_for_probs(lipc_client *client, const char *text) {
+    static const lipc_parameter n_probs = {"n_probs", 3, NULL};
+    lipc_request request = request_of("go on");
+    request.parameters = &n_probs;
+    request.n_parameters = 1;
+    lipc_stream *stream = submit(client, &request);
+    check_answer(stream, text, strlen(text));
+    return stream;
+}
+
+static void probabilities(lipc_client *client, const segment *segment, const char *text) {
+    lipc_prob probs[LIPC_PROBS_MAX];
+    lipc_token token;
+    size_t n, end = 0, count = count_tokens(text);
+    hub_view view;
+    test_step("the likeliest tokens of a text that is played back: no other is possible");
+    lipc_stream *stream = ask_for_probs(client, text);
+    for (size_t i = 0; i < count; i++) {
+        size_t n_bytes = token_bytes(text + end);
+        CHECK_LIPC(lipc_stream_probs(stream, i, probs, LIPC_PROBS_MAX, &n), LIPC_E_OK);
+        CHECK(n == 1 && probs[0].id == (int32_t)i && probs[0].logprob == 0 && probs[0].n_bytes == n_bytes);
+        CHECK(memcmp(probs[0].text, text + end, n_bytes < 23 ? n_bytes : 23) == 0);
+        end += n_bytes;
+    }
+    CHECK_LIPC(lipc_stream_tokens(stream, 0, &token, 1, &n), LIPC_E_OK);
+    CHECK(token.logprob == 0); /* implied */
+    CHECK_LIPC(lipc_stream_probs(stream, count, probs, LIPC_PROBS_MAX, &n), LIPC_E_OK);
+    CHECK_INT(n, ==, 0);
+    CHECK_LIPC(lipc_stream_probs(stream, 0, NULL, 0, &n), LIPC_E_OK);
+    CHECK_LIPC(lipc_stream_probs(stream, 0, NULL, 1, &n), LIPC_E_INVALID);
+    CHECK_LIPC(lipc_stream_probs(NULL, 0, probs, 1, &n), LIPC_E_INVALID);
+    uint32_t index = stream_of(segment, text, &view);
+    lipc_stream_close(stream);
+    CHECK(WAITED(SOON_MS, stream_claim_phase(stream_claim_now(hub_stream(&view, index))) == LIPC_CLAIM_FREE));
+    CHECK(WAITED(SOON_MS, stream_probs(&view, index)[3 * (count - 1)].text[0] == 0)); /* for the next one there */
+
+    test_step("probabilities that somebody has written over");
+    stream = ask_for_probs(client, text);
+    index = stream_of(segment, text, &view);
+    stream_probs(&view, index)[3].logprob = -1;
+    int code = LIPC_E_OK;
+    for (size_t i = 0; i < count && code == LIPC_E_OK; i++) code = lipc_stream_probs(stream, i, probs, LIPC_PROBS_MAX, &n);
+    CHECK_LIPC(code, LIPC_E_FAILED);
+    CHECK_INT(n, ==, 0);
+    lipc_stream_close(stream);
+    stream = ask_for_probs(client, text);
+    index = stream_of(segment, text, &view);
+    memset(stream_probs(&view, index), 0xFF, stream_probs_room(&view.at) * sizeof(lipc_prob_record));
+    CHECK_LIPC(lipc_stream_probs(stream, 1, probs, LIPC_PROBS_MAX, &n), LIPC_E_OK);
+    CHECK_INT(n, ==, 0); /* all of it is NaN */
+    hub_stream(&view, index)->n_probs = UINT32_MAX; /* until the host shows it again */
+    while ((code = lipc_stream_probs(stream, 0, probs, LIPC_PROBS_MAX, &n)) == LIPC_E_OK)
+        hub_stream(&view, index)->n_probs = UINT32_MAX;
+    CHECK_LIPC(code, LIPC_E_FAILED);
     lipc_stream_close(stream);
 }
 
@@ -407,6 +470,7 @@ int main(void) {
     stop_strings(client, text);
     replay_records(client, text);
     damaged_records(client, &segment, text);
+    probabilities(client, &segment, text);
     lipc_client_close(client);
     end_host(&host, &segment);
     priorities(instance, &script);

@@ -97,6 +97,7 @@ static void check_tokens(void) {
     CHECK_INT(engine_step(engine, progress), ==, 0);
     for (int round = 0; round < 2; round++) {
         request.wants_logprobs = round == 1;
+        request.sampling.n_probs = 5 * round;
         int sequence = admit(engine, &request);
         for (int i = 0; i < n_expected; i++) {
             CHECK(engine_next_step_ns(engine) == 0);
@@ -107,6 +108,11 @@ static void check_tokens(void) {
                       memcmp(progress[0].text, expected[i], progress[0].n_bytes) == 0, "token %d is '%.*s'", i,
                       (int)progress[0].n_bytes, progress[0].text);
             CHECK(round == 1 ? progress[0].logprob == 0 : isnan(progress[0].logprob));
+            CHECK_INT(progress[0].n_likeliest, ==, round); /* there is no other */
+            const engine_likely *likely = progress[0].likeliest;
+            if (round == 1)
+                CHECK(likely->token == i && likely->logprob == 0 && likely->n_bytes == strlen(expected[i]) &&
+                      strncmp(likely->text, expected[i], ENGINE_LIKELY_TEXT) == 0);
             CHECK_INT(progress[0].n_prompt, ==, 3);
             CHECK_INT(progress[0].n_prompt_done, ==, 3);
         }
@@ -235,7 +241,9 @@ static void check_gone_on(engine *engine, const engine_request *request) {
             step(engine);
             CHECK_INT(progress[0].is_resumed, ==, i < n_resumed);
             if (progress[0].has_token) CHECK_INT(progress[0].token, ==, i % engine->facts.n_vocab);
-            CHECK(i < n_resumed || !progress[0].has_token ? isnan(progress[0].logprob) : progress[0].logprob == 0);
+            bool is_new = progress[0].has_token && i >= n_resumed;
+            CHECK(is_new ? progress[0].logprob == 0 : isnan(progress[0].logprob));
+            CHECK_INT(progress[0].n_likeliest, ==, is_new);
         }
         CHECK_INT(answers[sequence].n_resumed, ==, n_resumed);
         CHECK_INT(answers[sequence].n_tokens, ==, expected.n_tokens);
@@ -256,6 +264,7 @@ static void check_resumed(void) {
     int n_text = engine->facts.n_vocab;
     engine_request request = ask("x");
     request.wants_logprobs = true;
+    request.sampling.n_probs = 1;
     check_gone_on(engine, &request); /* to the text's end */
     request.n_predict = 7;
     check_gone_on(engine, &request);
@@ -278,6 +287,7 @@ static void check_resumed(void) {
     engine = open_replay(0, 1, 8);
     request = ask("one two three");
     request.wants_logprobs = true;
+    request.sampling.n_probs = 1;
     check_gone_on(engine, &request); /* to the context's end */
     resumed = resume_after(request, engine, 6);
     check_not_resumed(engine, &resumed, "context of 8");

@@ -380,6 +380,20 @@ static void check_permissions(void) {
     }
 }
 
+/* Those of the reference, which leaves out what is too unlikely to be drawn. */
+static void check_likeliest(sampler *s, int n) {
+    sampler_likely likeliest[20];
+    size_t n_found = sampler_likeliest(s, logits, likeliest, (size_t)n);
+    qsort(reference, (size_t)n_reference, sizeof *reference, compare_entries);
+    CHECK_INT(n_found, >=, n < n_reference ? n : n_reference);
+    for (size_t i = 0; i < n_found && i < (size_t)n_reference; i++) {
+        CHECK_SAY(likeliest[i].token == reference[i].token, "likeliest %zu of %d is %d, expected %d", i, n, likeliest[i].token,
+                  reference[i].token);
+        float said = sampler_log_probability(s, logits, likeliest[i].token);
+        CHECK(memcmp(&said, &likeliest[i].logprob, sizeof said) == 0);
+    }
+}
+
 static void check_log_probabilities(void) {
     test_step("log probabilities: %s", passes->name);
     for (int c = 0; c < 100; c++) {
@@ -394,6 +408,7 @@ static void check_log_probabilities(void) {
             CHECK(fabs(said - expected) < 2e-6 * (1 - expected));
             if (i > 20) break;
         }
+        check_likeliest(s, 1 + c % 20);
         sampler_free(s);
     }
     sampler *s = make(&everything, 3);

@@ -104,6 +104,10 @@ internal static unsafe class NativeMethods
     internal static extern int StreamTokens(
         LipcStreamHandle stream, nuint first, LipcToken* tokens, nuint tokenSize, nuint nTokens, nuint* nCopied);
 
+    [DllImport(Library, EntryPoint = "lipc_stream_probs_sized", CallingConvention = CallingConvention.Cdecl)]
+    internal static extern int StreamProbs(
+        LipcStreamHandle stream, nuint token, LipcProb* probs, nuint probSize, nuint nProbs, nuint* nCopied);
+
     [DllImport(Library, EntryPoint = "lipc_stream_cancel", CallingConvention = CallingConvention.Cdecl)]
     internal static extern void StreamCancel(LipcStreamHandle stream);
 

@@ -163,6 +163,19 @@ internal struct LipcToken
     internal ulong TimeNs;
 }
 
+/// <summary>One of the likeliest tokens: <c>lipc_prob</c>.</summary>
+[StructLayout(LayoutKind.Sequential)]
+internal unsafe struct LipcProb
+{
+    /// <summary>The most that there can be beside a token: LIPC_PROBS_MAX.</summary>
+    internal const int Most = 20;
+
+    internal int Id;
+    internal float Logprob;
+    internal uint NBytes;
+    internal fixed byte Text[24];
+}
+
 /// <summary>How a model is fetched: <c>lipc_fetch_options</c>.</summary>
 [StructLayout(LayoutKind.Sequential)]
 internal unsafe struct LipcFetchOptions

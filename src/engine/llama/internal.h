@@ -74,6 +74,7 @@ struct sequence {
     bool is_running;
     bool is_cancelled;
     bool wants_logprobs;
+    int32_t n_probs;       /* the likeliest tokens that are told of beside each one; 0 or less: none */
     bool has_shifted;      /* cells were dropped to make room */
     bool is_unsettled;     /* it was refused before it got a place */
     int place;             /* its sequence in the library's memory */
@@ -118,6 +119,7 @@ struct step_text {
     char *bytes;           /* what was said, marks and all */
     size_t size;
     answer_output *output; /* what is shown of it */
+    engine_likely likeliest[LIPC_PROBS_MAX];
 };
 
 struct llama_engine {
@@ -345,6 +347,10 @@ engine_end choose_resumed(struct llama_engine *engine, struct sequence *sequence
 /* Decodes a token's bytes into engine->piece and returns their number, 0 also for tokens without text: control tokens, but
  * for the marks that the answer's parts and grammar are known by. NULL: of no answer. */
 size_t text_of_token(struct llama_engine *engine, const struct sequence *sequence, llama_token token);
+
+/* The likeliest tokens by these logits, beside the one that was chosen. */
+void text_likeliest(struct llama_engine *engine, struct sequence *sequence, const float *logits, struct step_text *text,
+                    engine_progress *entry);
 
 /* Turns sequence->last into text: what was held back and the new bytes, up to the last whole character. False: no
  * memory. */

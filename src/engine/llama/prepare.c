@@ -117,6 +117,7 @@ int prepare_answer(struct llama_engine *engine, struct sequence *answer, const e
     if ((error = append_resumed(engine, answer, request)) < 0) return error;
     answer->n_predict = request->n_predict;
     answer->wants_logprobs = request->wants_logprobs;
+    answer->n_probs = request->sampling.n_probs;
     answer->n_worth = DRAFT_LEAST;
     return ENGINE_OK;
 }

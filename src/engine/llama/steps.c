@@ -101,6 +101,8 @@ static void add_token(struct llama_engine *engine, struct entries *entries, int 
     if (end == ENGINE_END_NONE) {
         end = take_token(engine, entries, entry, token);
         if (sequence->wants_logprobs && !entry->is_resumed) entry->logprob = sampler_log_probability(sequence->sampler, logits, token);
+        if (sequence->n_probs > 0 && !entry->is_resumed)
+            text_likeliest(engine, sequence, logits, &engine->texts[entry - entries->all], entry);
     }
     end_entry(engine, entry, end);
 }

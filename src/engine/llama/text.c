@@ -6,8 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-size_t text_of_token(struct llama_engine *engine, const struct sequence *sequence, llama_token token) {
-    bool is_mark = sequence && answer_reader_preserves(sequence->reader, token);
+/* Into engine->piece. is_mark: that of control tokens, too. */
+static size_t decode(struct llama_engine *engine, llama_token token, bool is_mark) {
     int32_t size = engine->piece_size > INT32_MAX ? INT32_MAX : (int32_t)engine->piece_size;
     int32_t n_bytes = llama_token_to_piece(engine->vocab, token, engine->piece, size, 0, is_mark);
     if (n_bytes < 0 && n_bytes != INT32_MIN) {
@@ -18,6 +18,22 @@ size_t text_of_token(struct llama_engine *engine, const struct sequence *sequenc
         n_bytes = llama_token_to_piece(engine->vocab, token, engine->piece, -n_bytes, 0, is_mark);
     }
     return n_bytes > 0 ? (size_t)n_bytes : 0;
+}
+
+size_t text_of_token(struct llama_engine *engine, const struct sequence *sequence, llama_token token) {
+    return decode(engine, token, sequence && answer_reader_preserves(sequence->reader, token));
+}
+
+void text_likeliest(struct llama_engine *engine, struct sequence *sequence, const float *logits, struct step_text *text,
+                    engine_progress *entry) {
+    sampler_likely likeliest[LIPC_PROBS_MAX];
+    entry->n_likeliest = sampler_likeliest(sequence->sampler, logits, likeliest, (size_t)sequence->n_probs);
+    entry->likeliest = text->likeliest;
+    for (size_t i = 0; i < entry->n_likeliest; i++) {
+        size_t n_bytes = decode(engine, likeliest[i].token, true);
+        text->likeliest[i] = (engine_likely){.token = likeliest[i].token, .logprob = likeliest[i].logprob, .n_bytes = n_bytes};
+        memcpy(text->likeliest[i].text, engine->piece, n_bytes < ENGINE_LIKELY_TEXT ? n_bytes : ENGINE_LIKELY_TEXT);
+    }
 }
 
 /* Room to join n_bytes and to repair them. */
