@@ -98,6 +98,7 @@ public class ApplicationTests
 
     private static async Task AskAsync(Browser page, string question)
     {
+        await page.WaitForAsync("!document.getElementById('send').disabled"); // else the click is lost
         await page.EvaluateAsync($"document.getElementById('question').value = '{question}'");
         await page.EvaluateAsync("document.getElementById('send').click()");
     }

@@ -123,10 +123,17 @@ internal sealed class Browser : IAsyncDisposable
     private static async Task<ClientWebSocket> ConnectAsync(Uri browser)
     {
         using HttpClient http = new() { BaseAddress = new Uri($"http://{browser.Authority}") };
-        JsonElement[] targets = (await http.GetFromJsonAsync<JsonElement[]>("/json/list"))!;
-        JsonElement target = targets.Single(target => target.GetProperty("type").GetString() == "page");
+        string? address = null; // The browser listens before it has a page.
+        while (address is null)
+        {
+            JsonElement[] targets = (await http.GetFromJsonAsync<JsonElement[]>("/json/list"))!;
+            address = targets.Where(target => target.GetProperty("type").GetString() == "page")
+                .Select(target => target.GetProperty("webSocketDebuggerUrl").GetString())
+                .SingleOrDefault();
+            await Task.Delay(20);
+        }
         ClientWebSocket page = new();
-        await page.ConnectAsync(new Uri(target.GetProperty("webSocketDebuggerUrl").GetString()!), CancellationToken.None);
+        await page.ConnectAsync(new Uri(address), CancellationToken.None);
         return page;
     }
 

@@ -12,7 +12,8 @@ public class CancellationTests
     [HostFact]
     public async Task A_token_cancels_a_blocking_stream_in_the_middle()
     {
-        using LlamaCppStreamingClient client = await ConnectAsync(Options("--ignore-eos"));
+        using LongAnswer longAnswer = new();
+        using LlamaCppStreamingClient client = await ConnectAsync(Options(longAnswer.Arguments));
         using CancellationTokenSource cancel = new();
         bool completed = false;
         client.OnStreamUpdate += (_, e) =>
@@ -62,10 +63,8 @@ public class CancellationTests
     [InlineData(true)]
     public async Task A_thread_that_is_interrupted_leaves_a_client_that_serves(bool isLong)
     {
-        using TemporaryFolder folder = new();
-        string path = Path.Combine(folder.Path, "answer.txt");
-        await File.WriteAllTextAsync(path, string.Concat(Enumerable.Repeat("word ", 4000)));
-        using LlamaCppStreamingClient client = await ConnectAsync(Options("--replay", path, "--rate", "20"));
+        using LongAnswer longAnswer = new();
+        using LlamaCppStreamingClient client = await ConnectAsync(Options(longAnswer.Arguments));
         using ManualResetEventSlim isStreaming = new();
         void See(object? sender, StreamUpdateEventArgs e) => isStreaming.Set();
         client.OnStreamUpdate += See;
@@ -83,7 +82,8 @@ public class CancellationTests
     [HostFact]
     public async Task A_token_cancels_an_asynchronous_stream_in_the_middle()
     {
-        using LlamaCppStreamingClient client = await ConnectAsync(Options("--ignore-eos"));
+        using LongAnswer longAnswer = new();
+        using LlamaCppStreamingClient client = await ConnectAsync(Options(longAnswer.Arguments));
         using CancellationTokenSource cancel = new();
         client.OnStreamUpdate += (_, _) => cancel.Cancel();
         Task<string> request = client.SendStreamingRequestAsync(Question, "", cancel.Token);
@@ -175,7 +175,8 @@ public class CancellationTests
     [HostFact]
     public async Task Leaving_the_loop_stops_the_work()
     {
-        using LlamaCppStreamingClient client = await ConnectAsync(Options("--ignore-eos"));
+        using LongAnswer longAnswer = new();
+        using LlamaCppStreamingClient client = await ConnectAsync(Options(longAnswer.Arguments));
         for (int round = 0; round < 5; round++)
         {
             await foreach (string piece in client.StreamAsync(Question))
@@ -190,7 +191,8 @@ public class CancellationTests
     [HostFact]
     public async Task A_token_ends_the_loop_with_an_exception()
     {
-        using LlamaCppStreamingClient client = await ConnectAsync(Options("--ignore-eos"));
+        using LongAnswer longAnswer = new();
+        using LlamaCppStreamingClient client = await ConnectAsync(Options(longAnswer.Arguments));
         using CancellationTokenSource cancel = new();
         int pieces = 0;
         RequestCanceledException e = await Assert.ThrowsAsync<RequestCanceledException>(async () =>

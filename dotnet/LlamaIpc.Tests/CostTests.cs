@@ -15,14 +15,19 @@ public partial class CostTests
     {
         await using Replay replay = await Replay.StartAsync(Replay.Words(3000), rate: 1500);
         await ReadCountingAsync(replay.Client); // once, so that what is made only once is made
-        long before = GC.GetTotalAllocatedBytes(precise: true);
-        (int pieces, long strings) = await ReadCountingAsync(replay.Client);
-        long allocated = GC.GetTotalAllocatedBytes(precise: true) - before;
-        Assert.True(pieces > 500, $"only {pieces} pieces: the reader hardly had to wait");
+        long beyond = 0, pieces = 0, rounds = 0;
+        while (pieces <= 500) // on a busy machine several tokens make a piece
+        {
+            long before = GC.GetTotalAllocatedBytes(precise: true);
+            (int read, long strings) = await ReadCountingAsync(replay.Client);
+            long allocated = GC.GetTotalAllocatedBytes(precise: true) - before;
 
-        // The text is kept in one buffer that doubles: at most four times its length, of two bytes each.
-        long beyond = allocated - strings - (8 * replay.Text.Length);
-        Assert.True(beyond < (8 * pieces) + 16_384, $"{beyond} bytes beyond the strings of {pieces} pieces");
+            // The text is kept in one buffer that doubles: at most four times its length, of two bytes each.
+            beyond += allocated - strings - (8 * replay.Text.Length);
+            pieces += read;
+            rounds++;
+        }
+        Assert.True(beyond < (8 * pieces) + (16_384 * rounds), $"{beyond} bytes beyond the strings of {pieces} pieces");
     }
 
     [HostFact]
@@ -49,10 +54,10 @@ public partial class CostTests
     {
         const int Streams = 32;
         await using Replay replay = await Replay.StartAsync(
-            Replay.Words(200), rate: 500, arguments: ["--streams", $"{Streams}", "-np", $"{Streams}"]);
+            Replay.Words(300), rate: 100, arguments: ["--streams", $"{Streams}", "-np", $"{Streams}"]);
         Task<string>[] answers = [.. Enumerable.Range(0, Streams).Select(_ => replay.Client.AskAsync(Question))];
         await EventuallyAsync(() => replay.Client.Status.Running > 1, "several answers are being made");
-        Assert.Equal(1, WaiterThreads());
+        await EventuallyAsync(() => WaiterThreads() == 1, "one thread waits for all");
         Assert.All(await Task.WhenAll(answers), answer => Assert.Equal(replay.Text, answer));
         Assert.Equal(0, replay.Client.Streams.Interruptions);
     }

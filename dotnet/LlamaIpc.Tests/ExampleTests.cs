@@ -53,12 +53,12 @@ public class ExampleTests
     public async Task The_interrupt_key_cancels_the_answer_and_cleans_up()
     {
         using Surroundings surroundings = new();
-        using TemporaryFolder folder = Script("chatbot", $"exec '{HostPath}' \"$@\" --ignore-eos", out string path);
+        using LongAnswer longAnswer = new();
+        using TemporaryFolder folder = Script(
+            "chatbot", $"exec '{HostPath}' \"$@\" {string.Join(' ', longAnswer.Arguments)}", out string path);
         using Process program = Start(path);
         await WaitForPieceOfAnswerAsync(program);
-        Pause(HostWith(surroundings.Name)); // so that the answer cannot be complete before the signal
         Signal(program.Id, SigInt);
-        Resume(HostWith(surroundings.Name));
         (_, string errors) = await ReadAsync(program);
         Assert.Contains("Cancelled.", errors, StringComparison.Ordinal);
         Assert.Equal(130, program.ExitCode);

@@ -9,6 +9,8 @@ public class LifetimeTests
 {
     private const string Question = "What is C++?";
 
+    private static readonly TimeSpan Plenty = TimeSpan.FromMinutes(1);
+
     [HostFact]
     public async Task Disposing_ends_a_host_that_was_started()
     {
@@ -146,7 +148,7 @@ public class LifetimeTests
         LlamaCppStreamingClient[] clients = await Task.WhenAll(Enumerable.Range(0, 4).Select(_ => ConnectAsync(options)));
         Assert.Single(clients.Select(client => client.HostProcessId).Distinct());
         Assert.All(
-            await Task.WhenAll(clients.Select(client => client.SendRequestAsync(Question))),
+            await Task.WhenAll(clients.Select(client => AnswerInTurnAsync(() => client.SendRequestAsync(Question)))),
             answer => Assert.NotEqual("", answer));
         foreach (LlamaCppStreamingClient client in clients)
         {
@@ -176,7 +178,7 @@ public class LifetimeTests
         using LlamaCppStreamingClient client = await ConnectAsync(options);
         int host = client.HostProcessId;
         using HeldRequest held = await HeldRequest.StartAsync(client);
-        await Blocking(() => client.Shutdown(TimeSpan.FromSeconds(5)));
+        await Blocking(() => client.Shutdown(Plenty));
         Assert.False(IsAlive(host));
         Assert.Empty(ObjectsOf(options.InstanceName!));
         held.LetGo();
@@ -186,21 +188,22 @@ public class LifetimeTests
         await client.InitializeAsync(options);
         Assert.NotEqual(host, client.HostProcessId);
         Assert.Equal("", await client.SendRequestAsync(""));
-        await client.ShutdownAsync(TimeSpan.FromSeconds(5));
-        await client.ShutdownAsync(TimeSpan.FromSeconds(5)); // nothing left to do
+        await client.ShutdownAsync(Plenty);
+        await client.ShutdownAsync(Plenty); // nothing left to do
     }
 
     [HostFact]
     public async Task An_answer_that_a_shutdown_cut_short_does_not_pass_for_a_whole_one()
     {
-        LlamaCppClientOptions options = Options("--ignore-eos");
+        using LongAnswer longAnswer = new();
+        LlamaCppClientOptions options = Options(longAnswer.Arguments);
         using LlamaCppStreamingClient client = new();
         for (int round = 0; round < 5; round++)
         {
             await client.InitializeAsync(options);
             Task<string> request = client.SendRequestAsync(Question);
             await EventuallyAsync(() => client.HostOutputLines.Contains("Processing..."), "the host works on the request");
-            await client.ShutdownAsync(TimeSpan.FromSeconds(5));
+            await client.ShutdownAsync(Plenty);
             await Assert.ThrowsAsync<RequestCanceledException>(() => request);
         }
     }
@@ -213,7 +216,7 @@ public class LifetimeTests
         int host = owner.HostProcessId;
         using LlamaCppStreamingClient guest =
             await ConnectAsync(options with { AttachToRunningHost = HostAttachMode.Attach });
-        await guest.ShutdownAsync(TimeSpan.FromSeconds(5));
+        await guest.ShutdownAsync(Plenty);
         await EventuallyAsync(() => !IsAlive(host), "the host has ended");
     }
 
@@ -298,7 +301,7 @@ public class LifetimeTests
         {
             // Fewer threads than requests: if these held them, no work would ever be done.
             Assert.True(ThreadPool.SetMaxThreads(Math.Max(Environment.ProcessorCount, clients.Length / 2), ports));
-            Task<string>[] requests = [.. clients.Select(client => client.SendRequestAsync(Question))];
+            Task<string>[] requests = [.. clients.Select(client => AnswerInTurnAsync(() => client.SendRequestAsync(Question)))];
             await Task.WhenAll(Enumerable.Range(0, 200).Select(_ => Task.Run(() => Thread.Yield()))).WaitAsync(TimeSpan.FromMinutes(1));
             Assert.DoesNotContain(requests, request => request.IsCompleted);
             Resume(host);

@@ -50,8 +50,8 @@ public class LoadModelTests
     [HostFact]
     public async Task Cancelling_withdraws_it()
     {
-        await using LlamaClient client = await LlamaClient.ConnectAsync(ModernOptions());
-        using LlamaStream endless = client.OpenStream(new LlamaRequest(Question) { IgnoreEos = true, MaxTokens = 2000 });
+        await using LlamaClient client = await LlamaClient.ConnectAsync(ModernOptions("--context-shift"));
+        using LlamaStream endless = client.OpenStream(new LlamaRequest(Question) { IgnoreEos = true, MaxTokens = 1_000_000 });
         await EventuallyAsync(() => client.Status.Running == 1, "the answer is being made");
         using CancellationTokenSource cancelling = new();
         Task changing = client.LoadModelAsync(Tutor, progress: null, cancelling.Token);

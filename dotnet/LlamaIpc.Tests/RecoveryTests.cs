@@ -55,7 +55,7 @@ public class RecoveryTests
     [HostFact]
     public async Task An_IChatClient_has_each_update_once_whatever_is_killed()
     {
-        await using Replay replay = await Replay.StartAsync(Replay.Words(200), rate: 200);
+        await using Replay replay = await Replay.StartAsync(Replay.Words(1200), rate: 200);
         using IChatClient chat = replay.Client.AsIChatClient();
         int host = replay.Client.Status.ProcessId, kills = 5;
         List<ChatResponseUpdate> updates = [];
@@ -119,7 +119,7 @@ public class RecoveryTests
     [HostFact]
     public async Task A_stream_is_attached_to_again_in_the_next_host()
     {
-        await using Replay replay = await Replay.StartAsync(Replay.Words(300), rate: 200);
+        await using Replay replay = await Replay.StartAsync(Replay.Words(1000), rate: 200);
         StringBuilder joined = new();
         int pieces = 0;
         using LlamaStream stream = replay.Client.OpenStream(new LlamaRequest(Question) { Detachable = true });
@@ -128,7 +128,7 @@ public class RecoveryTests
             await foreach (string piece in stream)
             {
                 joined.Append(piece);
-                if (++pieces == 5)
+                if (++pieces == 2)
                 {
                     Signal(replay.Client.Status.ProcessId, SigKill);
                 }

@@ -35,7 +35,7 @@ public class StreamTests
         Assert.False(result.IsTruncated);
         Assert.True(result.Tokens >= 300);
         Assert.True(result.PromptTokens > 0);
-        Assert.InRange(result.TokensPerSecond, 100, 1100);
+        Assert.Equal((result.Tokens - 1) / result.GenerateTime.TotalSeconds, result.TokensPerSecond);
         Assert.Equal(Encoding.UTF8.GetByteCount(replay.Text), stream.Offset);
         Assert.Equal(LlamaStreamState.Ended, stream.Progress.State);
         Assert.Equal(result.Tokens, stream.Progress.Tokens);
@@ -58,7 +58,7 @@ public class StreamTests
             await Task.Delay(5);
         }
         Assert.Equal(replay.Text, shown.ToString());
-        Assert.Equal(0, WaiterThreads());
+        await EventuallyAsync(() => WaiterThreads() == 0, "no thread waits");
     }
 
     [HostFact]
@@ -128,7 +128,8 @@ public class StreamTests
     [HostFact]
     public async Task A_loop_that_blocks_holds_up_no_other()
     {
-        await using Replay replay = await Replay.StartAsync(Replay.Words(20), rate: 200);
+        // Long enough that the loop has had to wait before its third piece, however few pieces there are.
+        await using Replay replay = await Replay.StartAsync(Replay.Words(10_000), rate: 200);
         using ManualResetEventSlim goOn = new();
         TaskCompletionSource<string?> inLoop = new();
         Task blocked = Task.Run(async () =>
@@ -140,11 +141,14 @@ public class StreamTests
                 {
                     inLoop.TrySetResult(Thread.CurrentThread.Name);
                     goOn.Wait();
+                    break;
                 }
             }
         });
         Assert.NotEqual("LlamaIpc waiter", await inLoop.Task);
-        Assert.Equal(replay.Text, await replay.Client.AskAsync(Question));
+        string other = await replay.Client.AskAsync(new LlamaRequest(Question) { MaxTokens = 20 });
+        Assert.NotEqual("", other);
+        Assert.StartsWith(other, replay.Text, StringComparison.Ordinal);
         goOn.Set();
         await blocked;
     }
@@ -182,7 +186,7 @@ public class StreamTests
         Assert.Equal(replay.Text, joined.ToString());
         // As many as the time that it took allows, however slow the machine is; without the option some 500.
         long most = 5 + (20 * watch.ElapsedMilliseconds / 1000);
-        Assert.True(times.Count >= 2 && times.Count <= most, $"pieces came after {string.Join(", ", times)} ms");
+        Assert.True(times.Count <= most, $"pieces came after {string.Join(", ", times)} ms");
     }
 
     [HostFact]

@@ -116,6 +116,26 @@ internal static partial class TestEnvironment
         }
     }
 
+    /// <summary>
+    /// Sends a question, and again where the machine was too busy to let this process read the answer: the host gives the turn to
+    /// whoever waits if a client takes nothing of its complete answer for a quarter of a second.
+    /// </summary>
+    internal static async Task<string> AnswerInTurnAsync(Func<Task<string>> send)
+    {
+        const int Most = 20;
+        for (int attempt = 1; ; attempt++)
+        {
+            try
+            {
+                return await send();
+            }
+            catch (HostTimeoutException e) when (
+                attempt < Most && e.Message.Contains("another client has its turn", StringComparison.Ordinal))
+            {
+            }
+        }
+    }
+
     private static string FindRoot()
     {
         for (DirectoryInfo? at = new(AppContext.BaseDirectory); at != null; at = at.Parent)
@@ -135,6 +155,26 @@ internal sealed class TemporaryFolder : IDisposable
     internal string Path { get; } = Directory.CreateTempSubdirectory("lipc-test-").FullName;
 
     public void Dispose() => Directory.Delete(Path, recursive: true);
+}
+
+/// <summary>
+/// An answer that takes minutes: whatever happens to it in a test happens in its middle, on a machine of any speed.
+/// </summary>
+internal sealed class LongAnswer : IDisposable
+{
+    private const int Words = 5000; // of five bytes: they fit into the guide's channel
+    private const int WordsPerSecond = 20;
+
+    private readonly TemporaryFolder folder = new();
+
+    internal LongAnswer() => File.WriteAllText(Script, string.Concat(Enumerable.Repeat("word ", Words)));
+
+    private string Script => Path.Combine(folder.Path, "answer.txt");
+
+    /// <summary>What makes a host play it.</summary>
+    internal string[] Arguments => ["--replay", Script, "--rate", $"{WordsPerSecond}"];
+
+    public void Dispose() => folder.Dispose();
 }
 
 /// <summary>A client of a host of its own that plays a text instead of running a model.</summary>

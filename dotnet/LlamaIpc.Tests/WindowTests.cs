@@ -187,16 +187,26 @@ public class WindowTests
         string expected = await slow.SendRequestAsync(Question);
         foreach (bool isBlocking in (bool[])[true, false])
         {
-            HeldUpdates held = new();
-            slow.OnStreamUpdate += held.Take;
-            Task<string> answer = isBlocking
-                ? Blocking(() => slow.SendStreamingRequest(Question))
-                : Task.Run(() => slow.SendStreamingRequestAsync(Question)); // without a context
-            await held.HasBegun;
-            Assert.Equal(expected, await other.SendRequestAsync(Question));
-            held.LetGo();
-            Assert.Equal(expected, await answer);
-            slow.OnStreamUpdate -= held.Take;
+            HeldUpdates held = null!;
+            Assert.Equal(expected, await AnswerInTurnAsync(async () =>
+            {
+                held = new HeldUpdates();
+                slow.OnStreamUpdate += held.Take;
+                try
+                {
+                    Task<string> answer = isBlocking
+                        ? Blocking(() => slow.SendStreamingRequest(Question))
+                        : Task.Run(() => slow.SendStreamingRequestAsync(Question)); // without a context
+                    await held.HasBegun;
+                    Assert.Equal(expected, await AnswerInTurnAsync(() => other.SendRequestAsync(Question)));
+                    held.LetGo();
+                    return await answer;
+                }
+                finally
+                {
+                    slow.OnStreamUpdate -= held.Take;
+                }
+            }));
             Assert.Equal(expected, string.Concat(held.Updates.Select(update => update.NewText)));
             Assert.True(held.Updates[^1].IsComplete);
         }

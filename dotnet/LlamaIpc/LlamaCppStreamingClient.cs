@@ -474,10 +474,10 @@ public sealed class LlamaCppStreamingClient : IDisposable, IAsyncDisposable
                 }
             });
         }
-        catch
+        catch (ObjectDisposedException) when (IsDisposed)
         {
             turn.Release();
-            throw;
+            throw Cancelled("", 0, cancellationToken); // Its turn came when the client's thread had been told to end.
         }
 
         TaskCompletionSource ending = new(TaskCreationOptions.RunContinuationsAsynchronously);
