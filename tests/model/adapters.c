@@ -9,6 +9,7 @@
 #include "model_test.h"
 #include "../support/random_model.h"
 
+#include <gguf.h>
 #include <math.h>
 #include <stdio.h>
 
@@ -252,6 +253,41 @@ static void check_refusals(void) {
     engine_close(model);
 }
 
+static void check_file_refused(const char *path, int error, const char *reason) {
+    char message[ENGINE_MESSAGE_SIZE], target[4096];
+    engine *engine;
+    arguments *arguments = options_of((const char *const[]){"--lora", path, NULL});
+    llama_engine_options options = {.model_path = test_model_path(target, "tutor.gguf"), .n_threads = 1, .n_ctx = 256, .n_sequences = 1,
+                                    .arguments = arguments};
+    CHECK_INT(llama_engine_open(&options, &engine, message, sizeof message), ==, error);
+    CHECK_SAY(strstr(message, reason), "%s", message);
+    arguments_free(arguments);
+}
+
+/* It adapts nothing, from certain tokens on. */
+static void write_activated(const char *path) {
+    const uint32_t tokens[] = {1};
+    struct gguf_context *file = gguf_init_empty();
+    gguf_set_val_str(file, "general.type", "adapter");
+    gguf_set_val_str(file, "general.architecture", "llama");
+    gguf_set_val_str(file, "adapter.type", "lora");
+    gguf_set_val_f32(file, "adapter.lora.alpha", 1);
+    gguf_set_arr_data(file, "adapter.alora.invocation_tokens", GGUF_TYPE_UINT32, tokens, 1);
+    CHECK(gguf_write_to_file(file, path, false));
+    gguf_free(file);
+}
+
+static void check_files(void) {
+    char target[4096], path[64];
+    test_step("files that are no adapters, or others");
+    check_file_refused(test_model_path(target, "tutor.gguf"), ENGINE_E_MODEL_BAD, "cannot be used with this model");
+    check_file_refused("/nonexistent.gguf", ENGINE_E_MODEL_MISSING, "/nonexistent.gguf");
+    snprintf(path, sizeof path, "/dev/shm/adapters-%d-3.gguf", (int)getpid());
+    write_activated(path);
+    check_file_refused(path, ENGINE_E_MODEL_BAD, "(aLoRA)");
+    CHECK(unlink(path) == 0);
+}
+
 int main(int argc, char **argv) {
     char target[4096], scaled[80];
     test_begin("adapters", 60);
@@ -275,6 +311,7 @@ int main(int argc, char **argv) {
     check_resumed();
     check_drafts();
     check_refusals();
+    check_files();
     arguments_free(started);
     CHECK(unlink(first_path) == 0 && unlink(second_path) == 0);
     return test_end();

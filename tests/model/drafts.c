@@ -232,6 +232,7 @@ static void write_heads(const char *path) {
 static bool are_heads_told;
 
 static void on_log(void *user_data, int level, const char *line) {
+    (void)user_data;
     are_heads_told |= level == 2 && strstr(line, "has heads of its own for drafts");
 }
 

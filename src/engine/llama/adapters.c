@@ -11,6 +11,16 @@
 #include <stdlib.h>
 #include <string.h>
 
+static int load(struct llama_engine *engine, const char *path, struct llama_adapter_lora **adapter) {
+    int error = engine_check_file(path, engine->base.message, sizeof engine->base.message);
+    if (error < 0) return error;
+    *adapter = llama_adapter_lora_init(engine->model, path); /* the model frees it */
+    if (*adapter && llama_adapter_get_alora_n_invocation_tokens(*adapter) == 0) return ENGINE_OK;
+    llama_say(engine, "the adapter '%s' cannot be used with this model: %s", path,
+              *adapter ? "it counts from certain tokens of a prompt on (aLoRA), which is not supported here" : llama_reason(engine));
+    return ENGINE_E_MODEL_BAD;
+}
+
 int adapters_load(struct llama_engine *engine) {
     const char *path;
     float scale;
@@ -19,13 +29,9 @@ int adapters_load(struct llama_engine *engine) {
             llama_say(engine, "there are more than %d adapters; leave out '%s'", ADAPTERS_MOST, path);
             return ENGINE_E_OPTION;
         }
-        int error = engine_check_file(path, engine->base.message, sizeof engine->base.message);
+        int error = load(engine, path, &engine->adapters[engine->n_adapters]);
         if (error < 0) return error;
         engine->start_scales.of[engine->n_adapters] = scale;
-        engine->adapters[engine->n_adapters] = llama_adapter_lora_init(engine->model, path); /* the model frees it */
-        if (engine->adapters[engine->n_adapters]) continue;
-        llama_say(engine, "the adapter '%s' cannot be used with this model: %s", path, llama_reason(engine));
-        return ENGINE_E_MODEL_BAD;
     }
     adapters_use(engine, &engine->start_scales);
     return ENGINE_OK;
