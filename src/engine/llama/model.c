@@ -173,16 +173,6 @@ struct llama_context_params model_context_params(const struct llama_engine *engi
     return params;
 }
 
-/* What the library keeps of each token of a context beside its cache, which it allocates and fills also when it only measures:
- * position, shift, place in the grid and the set of sequences, of 256 bits; and the least that a cache has for a token. */
-enum { CELL_BYTES = 48, CACHE_BYTES_LEAST = 144 };
-
-/* Whether measuring would itself take too much. */
-static bool is_beyond_measure(const struct llama_engine *engine, uint32_t n_ctx, uint64_t available) {
-    return available > 0 && !llama_model_is_recurrent(engine->model) &&
-           (uint64_t)n_ctx * (CELL_BYTES + CACHE_BYTES_LEAST) > available;
-}
-
 static bool may_draft_on_devices(const struct llama_engine *engine) {
     return engine->has_devices && engine->options.device_layers_most != 0;
 }
@@ -196,11 +186,8 @@ static int check_room(struct llama_engine *engine, const struct llama_context_pa
     draft_place draft = !has_draft_model ? DRAFT_NONE : may_draft_on_devices(engine) ? DRAFT_ON_DEVICES : DRAFT_BY_PROCESSOR;
     bool is_small = available > 0 && 4 * cache_bytes(engine->model, params->n_ctx) < (double)available;
     if (is_small && !has_draft_model && devices_count_layers(engine) == 0) return ENGINE_OK;
-    if (is_beyond_measure(engine, params->n_ctx, available))
-        snprintf(reason, sizeof reason, "its cache would take about %.0f GB, %.1f GB are available",
-                 cache_bytes(engine->model, params->n_ctx) / 1e9, (double)available / 1e9);
-    else if (arguments_have_room(engine->options.arguments, engine->model_file, &engine->model_params, params, draft, available, reason,
-                                 sizeof reason))
+    if (arguments_have_room(engine->options.arguments, engine->model_file, &engine->model_params, params, draft, available, reason,
+                            sizeof reason))
         return ENGINE_OK;
     llama_say(engine, "a context of %u tokens does not fit: %s; give a smaller one with -c N, fewer answers at a time with -np N, or a "
                       "smaller cache with -ctk q8_0 -ctv q8_0%s", params->n_ctx, reason, has_draft_model ? ", or no draft model" : "");

@@ -209,11 +209,32 @@ void complete(arguments &arguments) {
     if (!of_draft.empty() && of_draft.back().pattern) of_draft.push_back({nullptr, nullptr});
 }
 
-/* What a model and its context need on each device, and last on the processor. */
+common_device_memory_data_vec measure_as_it_is(const char *model_path, const llama_model_params *model, const llama_context_params *context,
+                                               std::vector<ggml_backend_dev_t> &devices) {
+    uint32_t n_layers, n_trained, n_experts;
+    devices.clear();
+    return common_get_device_memory_data(model_path, model, context, devices, n_layers, n_trained, n_experts, GGML_LOG_LEVEL_ERROR);
+}
+
+/* What a model and its context need on each device, and last on the processor. The library allocates and fills some 48 bytes for
+ * each token also when it only measures. What more tokens than these need follows from two smaller contexts: what grows, grows evenly. */
+constexpr uint32_t MEASURED_TOKENS_MOST = 1 << 20;
+
 common_device_memory_data_vec measure(const char *model_path, const llama_model_params *model, const llama_context_params *context,
                                       std::vector<ggml_backend_dev_t> &devices) {
-    uint32_t n_layers, n_trained, n_experts;
-    return common_get_device_memory_data(model_path, model, context, devices, n_layers, n_trained, n_experts, GGML_LOG_LEVEL_ERROR);
+    if (context->n_ctx <= MEASURED_TOKENS_MOST) return measure_as_it_is(model_path, model, context, devices);
+    llama_context_params smaller = *context;
+    smaller.n_ctx = MEASURED_TOKENS_MOST / 2;
+    auto half = measure_as_it_is(model_path, model, &smaller, devices);
+    smaller.n_ctx = MEASURED_TOKENS_MOST;
+    auto needs = measure_as_it_is(model_path, model, &smaller, devices);
+    double further = static_cast<double>(context->n_ctx - MEASURED_TOKENS_MOST) / (MEASURED_TOKENS_MOST / 2);
+    auto grown = [further](size_t from, size_t to) { return to > from ? to + static_cast<size_t>(further * static_cast<double>(to - from)) : to; };
+    for (size_t i = 0; i < needs.size() && i < half.size(); i++) {
+        needs[i].context = grown(half[i].context, needs[i].context);
+        needs[i].compute = grown(half[i].compute, needs[i].compute);
+    }
+    return needs;
 }
 
 /* What the draft model needs on these, and last on the processor, whose weights stay in their file, as the target's, unless the
