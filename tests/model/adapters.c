@@ -290,7 +290,7 @@ static void check_files(void) {
 
 int main(int argc, char **argv) {
     char target[4096], scaled[80];
-    test_begin("adapters", 60);
+    test_begin("adapters", 170);
     CHECK(argc == 2);
     random_model = argv[1];
     test_model_path(target, "tutor.gguf");
