@@ -1,5 +1,5 @@
-// The library's assembly for netstandard2.0, in an example of its own: on .NET, and on Mono, whose runtime and class
-// library are much like those of the .NET Framework.
+// The assemblies for netstandard2.0, in an example of their own: on .NET, and on Mono, whose runtime and class library are much
+// like those of the .NET Framework.
 using System.Diagnostics;
 using Xunit;
 using static LlamaIpc.Tests.TestEnvironment;
@@ -32,12 +32,16 @@ public class NetStandardTests
     }
 
     [LimitedFact]
-    public async Task The_programs_of_the_framework_have_the_librarys_assembly_for_it()
+    public async Task The_programs_of_the_framework_have_the_assemblies_for_it()
     {
-        byte[] library = await File.ReadAllBytesAsync(Path.Combine(Example("net10.0"), "LlamaIpc.dll"));
-        Assert.Equal(library, await File.ReadAllBytesAsync(Path.Combine(Example("net462"), "LlamaIpc.dll")));
-        Assert.Equal(library, await File.ReadAllBytesAsync(Path.Combine(Example("net472"), "LlamaIpc.dll")));
-        Assert.NotEqual(library, await File.ReadAllBytesAsync(typeof(LlamaClient).Assembly.Location));
+        foreach (Type type in (Type[])[typeof(LlamaClient), typeof(LlamaChatClient)])
+        {
+            string name = type.Assembly.GetName().Name + ".dll";
+            byte[] library = await File.ReadAllBytesAsync(Path.Combine(Example("net10.0"), name));
+            Assert.Equal(library, await File.ReadAllBytesAsync(Path.Combine(Example("net462"), name)));
+            Assert.Equal(library, await File.ReadAllBytesAsync(Path.Combine(Example("net472"), name)));
+            Assert.NotEqual(library, await File.ReadAllBytesAsync(type.Assembly.Location));
+        }
     }
 
     [LimitedFact]
@@ -86,12 +90,13 @@ public class NetStandardTests
         Assert.Equal(0, process.ExitCode);
 
         string[] lines = output.TrimEnd('\n').Split('\n');
-        Assert.Equal(5, lines.Length);
+        Assert.Equal(6, lines.Length);
         Assert.StartsWith(runtimeName, lines[0], StringComparison.Ordinal);
         Assert.StartsWith("C++ is", lines[1], StringComparison.Ordinal);
         Assert.StartsWith("Ready: ", lines[2], StringComparison.Ordinal);
         Assert.Equal(lines[1], lines[3]);
-        Assert.Equal("Stopped.", lines[4]);
+        Assert.Equal(lines[1], lines[4]);
+        Assert.Equal("Stopped.", lines[5]);
     }
 
     private static string Example(string framework) => Path.GetFullPath(

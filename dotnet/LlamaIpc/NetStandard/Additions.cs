@@ -225,6 +225,18 @@ internal static unsafe class TextAdditions
         }
     }
 
+    internal static string GetString(this Encoding encoding, ReadOnlySpan<byte> bytes)
+    {
+        if (bytes.Length == 0)
+        {
+            return "";
+        }
+        fixed (byte* from = bytes)
+        {
+            return encoding.GetString(from, bytes.Length);
+        }
+    }
+
     internal static int GetChars(this Encoding encoding, ReadOnlySpan<byte> bytes, Span<char> chars)
     {
         if (bytes.Length == 0)
@@ -287,4 +299,11 @@ internal static class OtherAdditions
 
     internal static TValue? GetValueOrDefault<TKey, TValue>(this Dictionary<TKey, TValue> dictionary, TKey key) =>
         dictionary.TryGetValue(key, out TValue? value) ? value : default;
+
+    internal static TValue GetValueOrDefault<TKey, TValue>(
+        this Dictionary<TKey, TValue> dictionary, TKey key, TValue otherwise) =>
+        dictionary.TryGetValue(key, out TValue? value) ? value : otherwise;
+
+    internal static void Deconstruct<TKey, TValue>(this KeyValuePair<TKey, TValue> pair, out TKey key, out TValue value) =>
+        (key, value) = (pair.Key, pair.Value);
 }

@@ -1,10 +1,12 @@
-// The library in a program of the .NET Framework: the guide's class, and an answer of the modern channel that is stopped.
+// The library in a program of the .NET Framework: the guide's class, an answer of the modern channel, one through IChatClient, and
+// one that is stopped.
 //   FrameworkConsole [HOST PROGRAM]
 using System;
 using System.Runtime.InteropServices;
 using System.Threading;
 using System.Threading.Tasks;
 using LlamaIpc;
+using Microsoft.Extensions.AI;
 
 internal static class Program
 {
@@ -18,6 +20,10 @@ internal static class Program
         await using LlamaClient client = await LlamaClient.ConnectAsync(options);
         Console.WriteLine($"{client.Status.State}: {client.Status.Model}");
         Console.WriteLine(await client.AskAsync("What is C++?"));
+        using (IChatClient chat = client.AsIChatClient())
+        {
+            Console.WriteLine((await chat.GetResponseAsync("What is C++?")).Text);
+        }
         await StopAnAnswerAsync(client);
     }
 
