@@ -235,6 +235,7 @@ typedef struct llama_engine_options {
     bool is_repeatable;   /* each answer is evaluated by itself, its prompt from the beginning and in chunks of one size, and
                              each of its tokens alone: the same bytes, whatever is beside it, and also if it is resumed */
     bool no_warm_up;      /* the first request pays for reading the weights */
+    const engine_sampling *usual; /* of requests that say nothing: an error here and now if this model cannot use it; NULL: unknown */
     engine_callbacks callbacks;
 } llama_engine_options;
 

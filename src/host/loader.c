@@ -1,6 +1,7 @@
 /* loader.c - see loader.h. */
 #include "loader.h"
 
+#include "answer.h"
 #include "log.h"
 #include "model_path.h"
 #include "pull.h"
@@ -147,6 +148,8 @@ static int open_model(loader *loader, const char *path, const engine_callbacks *
     /* Nor does a card gain anything there, whose driver takes long to start. */
     bool leaves_devices = is_demonstration && !arguments_want_devices(options->library);
     loader->model_path = path;
+    engine_request usual;
+    answer_request_defaults(&usual, options);
     const llama_engine_options engine_options = {
         .model_path = loader->model_path,
         .n_ctx = options->n_ctx > 0 ? (uint32_t)options->n_ctx : 0,
@@ -167,6 +170,7 @@ static int open_model(loader *loader, const char *path, const engine_callbacks *
         .thinking_budget = options->reasoning_budget,
         .is_repeatable = options->repeatable,
         .no_warm_up = options->no_warmup,
+        .usual = &usual.sampling,
         .callbacks = *callbacks,
     };
     log_line(LOG_LEVEL_INFO, "loading %s", loader->model_path);

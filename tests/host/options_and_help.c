@@ -88,6 +88,14 @@ int main(void) {
     CHECK_SAY(strstr(reason, "/no/such.gguf") != NULL, "%s", reason);
     free(reason);
 
+    test_step("sampling that this model cannot use");
+    static const char *const unusable[][2] = {{"--samplers", "foo"}, {"--logit-bias", "foo"}, {"--lora-scales", "0:1"}};
+    for (size_t i = 0; i < sizeof unusable / sizeof unusable[0]; i++) {
+        reason = run(instance, false, 2, (const char *const[]){"--log-level", "error", unusable[i][0], unusable[i][1], NULL});
+        CHECK_SAY(count_lines(reason) == 1, "%s %s: %s", unusable[i][0], unusable[i][1], reason);
+        free(reason);
+    }
+
     test_step("bad values in the environment");
     static const char *const variables[] = {"LLAMA_ARG_CTX_SIZE", "LLAMA_ARG_THREADS", "LLAMA_ARG_N_GPU_LAYERS",
                                             "LLAMA_ARG_N_PREDICT", "LLAMA_ARG_TEMPERATURE", "LLAMA_ARG_MIN_P",

@@ -157,6 +157,7 @@ static int open_parts(struct llama_engine *engine) {
         return ENGINE_E_NO_MEMORY;
     }
     if ((error = vocabulary_open(engine)) < 0) return error;
+    if (engine->options.usual && (error = prepare_check_sampling(engine, engine->options.usual)) < 0) return error;
     return steps_warm_up(engine);
 }
 

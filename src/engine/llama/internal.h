@@ -252,6 +252,8 @@ int conversation_show(struct llama_engine *engine, const engine_request *request
 
 /* Makes an answer of the request. On error it may be half filled in. Errors: those of engine_admit. */
 int prepare_answer(struct llama_engine *engine, struct sequence *answer, const engine_request *request);
+/* Whether the model can use this for answers. Errors: OPTION, NO_MEMORY. */
+int prepare_check_sampling(struct llama_engine *engine, const engine_sampling *sampling);
 /* False, and a message: it has more tokens than the context, going by its bytes. */
 bool prepare_fits(struct llama_engine *engine, const engine_request *request);
 /* Whether it is short enough to be prepared at once. */

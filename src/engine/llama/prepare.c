@@ -122,6 +122,14 @@ int prepare_answer(struct llama_engine *engine, struct sequence *answer, const e
     return ENGINE_OK;
 }
 
+int prepare_check_sampling(struct llama_engine *engine, const engine_sampling *sampling) {
+    struct sequence nobodys = {0};
+    int error = make_sampler(engine, &nobodys, *sampling);
+    if (error == ENGINE_OK) error = adapters_read(engine, sampling->lora, &nobodys.scales);
+    prepare_release(&nobodys);
+    return error == ENGINE_E_PARAMETER ? ENGINE_E_OPTION : error;
+}
+
 /* ---- what a request holds ------------------------------------------------------------------------------------------ */
 
 static size_t length(const char *text) {
