@@ -1,5 +1,6 @@
-// From a token's publication to its reader: in C# with `await foreach`, and in liblipc's own blocking read from the same
-// program. A stream's clock begins when it is opened; both ways open it alike.
+// From a token's publication to its reader: in C# with `await foreach` and with `foreach` on a thread of its own, and in liblipc's own
+// blocking read from the same program. A stream's clock begins when it is opened; all ways open it alike. Beside them what a bare
+// TaskCompletionSource takes from the thread that sets it to the one that awaits it, as every asynchronous way has to.
 using System.Diagnostics;
 using LlamaIpc.Native;
 
@@ -15,17 +16,61 @@ internal static class WakeRow
         using ReplayFile file = new(string.Concat(Enumerable.Range(1000, Words).Select(i => $"w{i} ")), rate: 1000);
         await using LlamaClient client = await LlamaClient.ConnectAsync(file.Options);
         using LipcClientHandle native = LipcClientHandle.Open(file.Options with { Start = HostStart.Never });
-        List<double> own = [], library = [];
+        List<double> awaiting = [], blocking = [], library = [], bare = [];
         await ReadAsync(client); // so that what is compiled only once is
+        await OnOwnThread(() => ReadBlocking(client));
         for (int i = 0; i < Streams; i++)
         {
-            own.Add(Median(await ReadAsync(client)));
-            library.Add(Median(await Task.Factory.StartNew(() => Read(native), TaskCreationOptions.LongRunning)));
+            awaiting.Add(Median(await ReadAsync(client)));
+            blocking.Add(Median(await OnOwnThread(() => ReadBlocking(client))));
+            library.Add(Median(await OnOwnThread(() => Read(native))));
+            bare.Add(Median(await HandOverAsync()));
         }
-        Console.WriteLine(
-            $"median from publication to reader: C# {Median(own):F1} us, liblipc {Median(library):F1} us, added {Median([.. own.Zip(library, (a, b) => a - b)]):F1} us "
-            + $"({Streams} streams of {Words} tokens each, taking turns)");
+        Console.WriteLine($"median from publication to reader ({Streams} streams of {Words} tokens each, taking turns)");
+        Console.WriteLine($"liblipc's blocking read    {Median(library):F1} us");
+        Console.WriteLine($"foreach over ReadAll       {Median(blocking):F1} us, added {Added(blocking):F1} us");
+        Console.WriteLine($"await foreach              {Median(awaiting):F1} us, added {Added(awaiting):F1} us");
+        Console.WriteLine($"a bare TaskCompletionSource, from its thread to one of the pool: {Median(bare):F1} us");
         return 0;
+
+        double Added(List<double> way) => Median([.. way.Zip(library, (a, b) => a - b)]);
+    }
+
+    private static Task<List<double>> OnOwnThread(Func<List<double>> read) =>
+        Task.Factory.StartNew(read, TaskCreationOptions.LongRunning);
+
+    private static async Task<List<double>> HandOverAsync()
+    {
+        TaskCompletionSource<long>[] sources = [.. Enumerable.Range(0, Words).Select(
+            _ => new TaskCompletionSource<long>(TaskCreationOptions.RunContinuationsAsynchronously))];
+        new Thread(() =>
+        {
+            foreach (TaskCompletionSource<long> source in sources)
+            {
+                Thread.Sleep(1); // as often as there is a token
+                source.SetResult(Stopwatch.GetTimestamp());
+            }
+        }).Start();
+        List<double> delays = [];
+        foreach (TaskCompletionSource<long> source in sources)
+        {
+            delays.Add(Stopwatch.GetElapsedTime(await source.Task).TotalMicroseconds);
+        }
+        return delays;
+    }
+
+    private static List<double> ReadBlocking(LlamaClient client)
+    {
+        long opened = Stopwatch.GetTimestamp();
+        using LlamaStream stream = client.OpenStream("Hello");
+        List<long> seen = [];
+        List<int> tokens = [];
+        foreach (string _ in stream.ReadAll())
+        {
+            seen.Add(Stopwatch.GetTimestamp());
+            tokens.Add(stream.Progress.Tokens);
+        }
+        return DelaysOf(stream, opened, seen, tokens);
     }
 
     private static async Task<List<double>> ReadAsync(LlamaClient client)
@@ -39,6 +84,11 @@ internal static class WakeRow
             seen.Add(Stopwatch.GetTimestamp());
             tokens.Add(stream.Progress.Tokens);
         }
+        return DelaysOf(stream, opened, seen, tokens);
+    }
+
+    private static List<double> DelaysOf(LlamaStream stream, long opened, List<long> seen, List<int> tokens)
+    {
         IReadOnlyList<LlamaToken> all = stream.GetTokens();
         TimeSpan turn = stream.Progress.QueueTime;
         return [.. seen.Select((time, i) => (Stopwatch.GetElapsedTime(opened, time) - turn - all[tokens[i] - 1].Time).TotalMicroseconds)];

@@ -27,6 +27,15 @@ internal static class ReadmeExamples
         }
     }
 
+    internal static void OnOwnThread(LlamaClient client)
+    {
+        using LlamaStream stream = client.OpenStream("Explain C++ pointers in detail");
+        foreach (string piece in stream.ReadAll())
+        {
+            Console.Write(piece);
+        }
+    }
+
     internal static async Task<LlamaRequest> ConversationAsync(LlamaClient client, CancellationToken cancellationToken)
     {
         var request = new LlamaRequest

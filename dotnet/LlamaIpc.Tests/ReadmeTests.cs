@@ -9,7 +9,7 @@ public class ReadmeTests
 {
     [Fact]
     public void Every_example_is_compiled_word_for_word() =>
-        CodeBlocks.AssertCompiled(Path.Combine(Root, "dotnet", "README.md"), "ReadmeExamples.cs", expectedBlocks: 15);
+        CodeBlocks.AssertCompiled(Path.Combine(Root, "dotnet", "README.md"), "ReadmeExamples.cs", expectedBlocks: 16);
 
     [HostFact]
     public async Task The_examples_of_the_modern_client_work()
@@ -20,6 +20,7 @@ public class ReadmeTests
         int pieces = 0;
         await ReadmeExamples.StreamAsync(client, () => ++pieces == 1, CancellationToken.None);
         Assert.Equal(1, pieces);
+        await Blocking(() => ReadmeExamples.OnOwnThread(client));
         LlamaRequest request = await ReadmeExamples.ConversationAsync(client, CancellationToken.None);
         await ReadmeExamples.DetailsAsync(client, request, CancellationToken.None);
         await ReadmeExamples.FindAgainAsync(client, request);

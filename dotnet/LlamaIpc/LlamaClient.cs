@@ -64,6 +64,12 @@ public class LlamaClient : IDisposable, IAsyncDisposable
     /// <summary>Where asynchronous readers of this client's streams wait.</summary>
     internal StreamWaiter Streams { get; }
 
+    /// <summary>Cancelled when the client is disposed.</summary>
+    internal CancellationToken Disposing => disposing.Token;
+
+    /// <inheritdoc cref="LipcClientHandle.Operations"/>
+    internal NativeOperation Operations() => handle.Operations();
+
     /// <summary>Whether few wakes were asked for: <see cref="LlamaClientOptions.WakesPerSecond"/>.</summary>
     internal bool IsPaced { get; }
 

@@ -12,8 +12,8 @@ namespace LlamaIpc;
 /// </summary>
 /// <remarks>
 /// <para>
-/// Read it with <c>await foreach</c>, or with <see cref="TryRead"/> whenever it suits, for instance once for each
-/// frame. One reader at a time; all other members may be used from any thread.
+/// Read it with <c>await foreach</c>, on a thread of your own with <see cref="ReadAll"/>, or with <see cref="TryRead"/>
+/// whenever it suits, for instance once for each frame. One reader at a time; all other members may be used from any thread.
 /// </para>
 /// <para>
 /// The text of an answer that was cancelled or failed is never mistaken for a whole one: its end is an exception, which
@@ -39,6 +39,7 @@ public class LlamaStream : IAsyncEnumerable<string>, IDisposable
     private long offset;
     private string? id;
     private int readers;
+    private NativeOperation? blocking; // of ReadAll, while that runs
     private volatile LlamaProgress progress = new(default);
     private volatile LlamaResult? result;
     private volatile string? closedBecause;
@@ -153,7 +154,14 @@ public class LlamaStream : IAsyncEnumerable<string>, IDisposable
     public virtual bool TryRead([NotNullWhen(true)] out string? piece)
     {
         ObjectDisposedException.ThrowIf(closedBecause != null, this);
-        piece = IsInNextTurn() ? ReadNew(CancellationToken.None) : null;
+        lock (gate)
+        {
+            if (blocking != null)
+            {
+                throw new InvalidOperationException("A loop is reading this stream on a thread of its own.");
+            }
+            piece = IsInNextTurn() ? ReadNew(CancellationToken.None) : null;
+        }
         if (piece != null)
         {
             BeginTurn();
@@ -185,15 +193,47 @@ public class LlamaStream : IAsyncEnumerable<string>, IDisposable
     public virtual IAsyncEnumerable<LlamaPart> ReadPartsAsync(CancellationToken cancellationToken = default) =>
         ReadEachAsync(ReadNewPart, cancellationToken);
 
+    /// <summary>
+    /// The same for a thread of your own, which blocks until there is something to read: the shortest way from the model to
+    /// the loop, without a second change of threads. Not for the thread of a window, and not for one of the pool.
+    /// </summary>
+    /// <param name="cancellationToken">As with <see cref="ReadAllAsync"/>, which has the exceptions, too.</param>
+    public virtual IEnumerable<string> ReadAll(CancellationToken cancellationToken = default)
+    {
+        BeginLoop();
+        bool isComplete = false;
+        try
+        {
+            NativeOperation waiting = client.Operations();
+            lock (gate)
+            {
+                blocking = waiting;
+            }
+            using CancellationTokenRegistration onDispose = waiting.CancelWith(client.Disposing);
+            using CancellationTokenRegistration onCancel = cancellationToken.UnsafeRegister(
+                static stream => ((LlamaStream)stream!).StopReading(), this);
+            while (!isComplete)
+            {
+                ThrowIfCancelled(cancellationToken);
+                if (WaitAndRead(waiting, cancellationToken) is string piece)
+                {
+                    yield return piece;
+                }
+                isComplete = result != null;
+            }
+        }
+        finally
+        {
+            Volatile.Write(ref blocking, null);
+            EndLoop(isComplete);
+        }
+    }
+
     private async IAsyncEnumerable<T> ReadEachAsync<T>(
         Func<CancellationToken, T?> readNew, [EnumeratorCancellation] CancellationToken cancellationToken)
         where T : class
     {
-        ObjectDisposedException.ThrowIf(closedBecause != null, this);
-        if (Interlocked.Exchange(ref readers, 1) != 0)
-        {
-            throw new InvalidOperationException("Another loop is reading this stream.");
-        }
+        BeginLoop();
         bool isComplete = false;
         FramePace pace = default;
         try
@@ -230,11 +270,7 @@ public class LlamaStream : IAsyncEnumerable<string>, IDisposable
         }
         finally
         {
-            Volatile.Write(ref readers, 0);
-            if (!isComplete)
-            {
-                Cancel();
-            }
+            EndLoop(isComplete);
         }
     }
 
@@ -334,7 +370,7 @@ public class LlamaStream : IAsyncEnumerable<string>, IDisposable
         }
         string kept = Id;
         closedBecause ??= "The stream was detached; its work goes on.";
-        client.Streams.Release(awaiter);
+        EndWaits();
         awaiter.Dispose();
         handle.LetGo();
         return kept;
@@ -348,7 +384,7 @@ public class LlamaStream : IAsyncEnumerable<string>, IDisposable
     {
         GC.SuppressFinalize(this);
         closedBecause ??= "The stream was disposed.";
-        client?.Streams.Release(awaiter);
+        EndWaits();
         awaiter.Dispose();
         handle.Dispose();
     }
@@ -398,7 +434,72 @@ public class LlamaStream : IAsyncEnumerable<string>, IDisposable
     private void StopReading()
     {
         Cancel();
-        client.Streams.Release(awaiter);
+        EndWaits();
+    }
+
+    /// <summary>Has whoever waits look again, and, in a loop that blocks, end.</summary>
+    private void EndWaits()
+    {
+        Volatile.Read(ref blocking)?.Cancel();
+        client?.Streams.Release(awaiter);
+    }
+
+    private void BeginLoop()
+    {
+        ObjectDisposedException.ThrowIf(closedBecause != null, this);
+        if (Interlocked.Exchange(ref readers, 1) != 0)
+        {
+            throw new InvalidOperationException("Another loop is reading this stream.");
+        }
+    }
+
+    private void EndLoop(bool isComplete)
+    {
+        Volatile.Write(ref readers, 0);
+        if (!isComplete)
+        {
+            Cancel();
+        }
+    }
+
+    /// <summary>
+    /// As <see cref="ReadNew"/>, and waits on this thread until there is something. The native read is done without the lock, which
+    /// others need meanwhile for what has been read: <see cref="TryRead"/> keeps away from it.
+    /// </summary>
+    private unsafe string? WaitAndRead(NativeOperation waiting, CancellationToken cancellationToken)
+    {
+        bool isHeld = false; // until the text is taken: whoever disposes of the stream meanwhile must not free it
+        try
+        {
+            if (closedBecause != null || !waiting.TryBeginNext())
+            {
+                throw Cancelled(cancellationToken);
+            }
+            handle.DangerousAddRef(ref isHeld);
+            LipcDelta delta;
+            int error = NativeMethods.StreamRead(handle, Timeout.Infinite, &delta);
+            if (error == (int)LipcError.Ok && delta.NBytes > 0)
+            {
+                lock (gate)
+                {
+                    return Append(delta);
+                }
+            }
+        }
+        catch (ObjectDisposedException)
+        {
+            throw Cancelled(cancellationToken);
+        }
+        finally
+        {
+            waiting.Dispose();
+            if (isHeld)
+            {
+                handle.DangerousRelease();
+            }
+        }
+        // The end, which a second read says again; or an interrupt, for this call or for another one.
+        return waiting.CancelRequested ? throw Cancelled(cancellationToken) : ReadNew(cancellationToken);
     }
 
     /// <summary>
@@ -411,14 +512,8 @@ public class LlamaStream : IAsyncEnumerable<string>, IDisposable
         {
             LipcDelta delta;
             int error;
-            try
-            {
-                error = NativeMethods.StreamRead(handle, 0, &delta);
-            }
-            catch (ObjectDisposedException)
-            {
-                throw Cancelled(cancellationToken);
-            }
+            using HeldHandle held = Hold(cancellationToken);
+            error = NativeMethods.StreamRead(handle, 0, &delta);
             if (error == (int)LipcError.Timeout)
             {
                 return null;
@@ -431,6 +526,33 @@ public class LlamaStream : IAsyncEnumerable<string>, IDisposable
             result ??= new LlamaResult(text.Substring(0), Progress, limitWasAskedFor);
             return error == (int)LipcError.Ok ? null : throw Failure((LipcError)error, message, cancellationToken);
         }
+    }
+
+    /// <summary>The native stream is not closed before that is disposed: what was read lives as long.</summary>
+    private HeldHandle Hold(CancellationToken cancellationToken)
+    {
+        try
+        {
+            return new HeldHandle(handle);
+        }
+        catch (ObjectDisposedException)
+        {
+            throw Cancelled(cancellationToken);
+        }
+    }
+
+    private readonly ref struct HeldHandle
+    {
+        private readonly LipcStreamHandle handle;
+
+        internal HeldHandle(LipcStreamHandle handle)
+        {
+            bool isHeld = false;
+            this.handle = handle;
+            handle.DangerousAddRef(ref isHeld);
+        }
+
+        public void Dispose() => handle.DangerousRelease();
     }
 
     private unsafe string Append(in LipcDelta delta)
@@ -448,14 +570,8 @@ public class LlamaStream : IAsyncEnumerable<string>, IDisposable
         {
             LipcPartDelta delta;
             int error;
-            try
-            {
-                error = NativeMethods.StreamReadPart(handle, 0, &delta);
-            }
-            catch (ObjectDisposedException)
-            {
-                throw Cancelled(cancellationToken);
-            }
+            using HeldHandle held = Hold(cancellationToken);
+            error = NativeMethods.StreamReadPart(handle, 0, &delta);
             if (error == (int)LipcError.Timeout)
             {
                 return null;

@@ -4,7 +4,7 @@ using System.Runtime.InteropServices;
 namespace LlamaIpc;
 
 /// <summary>
-/// The scope of one native call that waits. It keeps the handle open, and it makes cancelling reliable:
+/// The scope of one native call that waits, or of several one after the other. It keeps the handle open, and it makes cancelling reliable:
 /// lipc_classic_cancel and lipc_client_interrupt reach a call that is waiting and are otherwise forgotten, so a
 /// cancellation that comes just before the call begins to wait is repeated until the call has returned, and never
 /// reaches a later one.
@@ -23,11 +23,30 @@ internal sealed class NativeOperation : IDisposable
     /// <summary>Begins the scope.</summary>
     /// <param name="handle">The handle that the call waits on.</param>
     /// <param name="cancel">The native function that makes a call waiting on it return.</param>
-    internal NativeOperation(SafeHandle handle, Action<SafeHandle> cancel)
+    /// <param name="begins">False: the first scope begins with <see cref="TryBeginNext"/>, too.</param>
+    internal NativeOperation(SafeHandle handle, Action<SafeHandle> cancel, bool begins = true)
     {
         this.handle = handle;
         this.cancel = cancel;
-        handle.DangerousAddRef(ref active);
+        if (begins)
+        {
+            handle.DangerousAddRef(ref active);
+        }
+    }
+
+    /// <summary>Begins the scope of the next call, where the one before has ended. False: it was cancelled.</summary>
+    /// <exception cref="ObjectDisposedException">The handle is closed.</exception>
+    internal bool TryBeginNext()
+    {
+        lock (gate)
+        {
+            if (cancelRequested)
+            {
+                return false;
+            }
+            handle.DangerousAddRef(ref active);
+            return true;
+        }
     }
 
     internal bool CancelRequested => Volatile.Read(ref cancelRequested);
@@ -51,16 +70,20 @@ internal sealed class NativeOperation : IDisposable
         handle.DangerousRelease();
     }
 
-    /// <summary>Makes the native call return soon. Does not wait for it.</summary>
+    /// <summary>Makes the native call return soon, and lets no next one begin. Does not wait for it.</summary>
     internal void Cancel()
     {
         lock (gate)
         {
-            if (!active || cancelRequested)
+            if (cancelRequested)
             {
                 return;
             }
             Volatile.Write(ref cancelRequested, true);
+            if (!active)
+            {
+                return;
+            }
             cancel(handle);
             repeat = new Timer(static operation => ((NativeOperation)operation!).Repeat(), this, RepeatMs, RepeatMs);
         }

@@ -52,11 +52,15 @@ internal sealed class LipcClientHandle : SafeHandle
 
     /// <summary>Begins the scope of a call that waits on this client.</summary>
     /// <exception cref="ObjectDisposedException">The handle is closed.</exception>
-    internal NativeOperation BeginOperation() =>
-        new(this, static handle => NativeMethods.ClientInterrupt((LipcClientHandle)handle));
+    internal NativeOperation BeginOperation() => new(this, Interrupt);
+
+    /// <summary>The scopes of several calls that wait on this client, one after the other.</summary>
+    internal NativeOperation Operations() => new(this, Interrupt, begins: false);
 
     /// <summary>Waits until the native handle is closed, which the last call under way does.</summary>
     internal void WaitClosed(TimeSpan limit) => closed.Wait(limit);
+
+    private static void Interrupt(SafeHandle client) => NativeMethods.ClientInterrupt((LipcClientHandle)client);
 
     protected override bool ReleaseHandle()
     {
