@@ -8,6 +8,8 @@
 /* What a worker that is killed before it serves is followed by: the first ones at once, the others after a pause. */
 #define UNREADY_AT_ONCE 3
 #define PAUSE_MS 100
+/* The system may have no process to give for a moment. */
+#define START_TRIES 10
 
 _Noreturn void supervised_work(host_parts *parts) {
     host_exit code = HOST_EXIT_FAILURE;
@@ -21,6 +23,10 @@ _Noreturn void supervised_work(host_parts *parts) {
 static int start_worker(host_parts *parts) {
     parts->journal->n_workers++;
     int pid = plat_worker_start("chatbot-worker");
+    for (int tries = 1; pid < 0 && tries < START_TRIES; tries++) {
+        plat_pause_ms(PAUSE_MS);
+        pid = plat_worker_start("chatbot-worker");
+    }
     if (pid == 0) supervised_work(parts);
     return pid;
 }

@@ -206,8 +206,10 @@ static void run(test_host *host, char *line, HANDLE out, HANDLE err) {
     SetHandleInformation(out, HANDLE_FLAG_INHERIT, HANDLE_FLAG_INHERIT);
     SetHandleInformation(err, HANDLE_FLAG_INHERIT, HANDLE_FLAG_INHERIT);
     MultiByteToWideChar(CP_UTF8, 0, line, -1, wide, 8192);
-    BOOL is_started = CreateProcessW(NULL, wide, NULL, NULL, TRUE, CREATE_SUSPENDED | CREATE_NO_WINDOW, NULL, NULL, &startup,
-                                     &started);
+    BOOL is_started = FALSE;
+    /* Wine's word for a process that died before its program began, which happens on a busy machine. */
+    for (int tries = 0; tries < 5 && !is_started && (tries == 0 || GetLastError() == ERROR_INTERNAL_ERROR); tries++)
+        is_started = CreateProcessW(NULL, wide, NULL, NULL, TRUE, CREATE_SUSPENDED | CREATE_NO_WINDOW, NULL, NULL, &startup, &started);
     CHECK_SAY(is_started, "cannot start %s: error %lu", line, GetLastError());
     SetHandleInformation(out, HANDLE_FLAG_INHERIT, 0);
     SetHandleInformation(err, HANDLE_FLAG_INHERIT, 0);
