@@ -121,6 +121,31 @@ public class BlockingReadTests
     }
 
     [HostFact]
+    public async Task What_is_detached_goes_on_also_while_the_loop_ends()
+    {
+        await using Replay replay = await Replay.StartAsync(Replay.Words(300), rate: 2000);
+        for (int i = 0; i < 50; i++)
+        {
+            using LlamaStream stream = replay.Client.OpenStream(new LlamaRequest(Question) { Detachable = true });
+            TaskCompletionSource begun = new(TaskCreationOptions.RunContinuationsAsynchronously);
+            Task loop = Blocking(() =>
+            {
+                foreach (string _ in stream.ReadAll())
+                {
+                    begun.TrySetResult();
+                }
+            });
+            await begun.Task;
+            string id = stream.Detach();
+            await Record.ExceptionAsync(() => loop); // none if it was complete
+            using LlamaStream again = replay.Client.Attach(id);
+            await Blocking(() => again.ReadAll().Count());
+            Assert.Equal(replay.Text, again.Text);
+            Assert.Equal(LlamaEnd.Turn, again.Result!.End);
+        }
+    }
+
+    [HostFact]
     public async Task One_loop_at_a_time_of_either_kind()
     {
         await using Replay replay = await Replay.StartAsync(Replay.Words(10_000), rate: 100);

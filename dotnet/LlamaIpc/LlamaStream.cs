@@ -151,6 +151,7 @@ public class LlamaStream : IAsyncEnumerable<string>, IDisposable
     /// <exception cref="RequestRefusedException">The host cannot serve the request.</exception>
     /// <exception cref="HostGoneException">The host ended. What had arrived has been read before.</exception>
     /// <exception cref="LlamaIpcException">The model failed, or the stream that was followed is gone.</exception>
+    /// <exception cref="InvalidOperationException">A loop over <see cref="ReadAll"/> is reading the stream.</exception>
     public virtual bool TryRead([NotNullWhen(true)] out string? piece)
     {
         ObjectDisposedException.ThrowIf(closedBecause != null, this);
@@ -440,6 +441,7 @@ public class LlamaStream : IAsyncEnumerable<string>, IDisposable
     /// <summary>Has whoever waits look again, and, in a loop that blocks, end.</summary>
     private void EndWaits()
     {
+        Interlocked.MemoryBarrier(); // what is to be seen was stored before; a loop stores `blocking`, and then looks at it
         Volatile.Read(ref blocking)?.Cancel();
         client?.Streams.Release(awaiter);
     }
@@ -456,7 +458,7 @@ public class LlamaStream : IAsyncEnumerable<string>, IDisposable
     private void EndLoop(bool isComplete)
     {
         Volatile.Write(ref readers, 0);
-        if (!isComplete)
+        if (!isComplete && closedBecause == null) // a detached answer goes on, and disposing ends it anyway
         {
             Cancel();
         }

@@ -424,7 +424,8 @@ typedef struct lipc_token {
     uint64_t end;     /* offset in the answer where this token's text ends. A token that ends inside a character, or whose
                          text might become part of a stop string, ends where the previous text ends */
     int32_t id;       /* in the model's vocabulary; -1: not known, and the token is a piece as a server sent it (--remote) */
-    float logprob;    /* natural logarithm of its probability before sampling; NaN unless request.logprobs */
+    float logprob;    /* natural logarithm of its probability before sampling; NaN unless request.logprobs
+                         or the parameter n_probs asks for it */
     uint64_t time_ns; /* from the request's turn to the token's publication, in microsecond steps; at most 71 minutes */
 } lipc_token;
 
@@ -452,8 +453,9 @@ typedef struct lipc_prob {
  * log probability. An answer with `n_probs` ends FULL when the space for them is used up: half the size of the response log, with
  * 32 bytes for each (3,276 tokens with 5 of them, by default).
  * Does not block. The caller owns `probs`. Threads: any number, also on one stream. Errors: INVALID, GONE; HOST_GONE as for
- * lipc_stream_tokens; FAILED: another process has overwritten them. That is always noticed once the answer is complete and this
- * handle has read those of all tokens in order. */
+ * lipc_stream_tokens; FAILED: another process has overwritten them. That is noticed once the answer is complete and this handle has
+ * read those of all tokens in order, unless the host's worker died after it: its successor takes them as it finds them. It leaves an
+ * answer without any if their number is not the one asked for, be it overwritten or another host's default. */
 LIPC_API int lipc_stream_probs_sized(lipc_stream *stream, size_t token, lipc_prob *probs, size_t prob_size, size_t n_probs,
                                      size_t *n_copied);
 #define lipc_stream_probs(stream, token, probs, n_probs, n_copied)                                                     \

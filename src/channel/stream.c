@@ -185,8 +185,10 @@ static void use_probs(stream_writer *writer, uint32_t n_probs) {
 }
 
 void stream_writer_keep_probs(stream_writer *writer, uint32_t n_probs) {
-    if (writer->started_ns) return; /* resumed */
-    use_probs(writer, n_probs < LIPC_PROBS_MAX ? n_probs : LIPC_PROBS_MAX);
+    if (n_probs > LIPC_PROBS_MAX) n_probs = LIPC_PROBS_MAX;
+    /* Somebody has written over the number, or this is another host, with another default: whose records lie where is not known. */
+    if (writer->started_ns && n_probs != writer->n_probs) n_probs = 0;
+    use_probs(writer, n_probs);
     SHOW(n_probs, writer->n_probs);
     FAILPOINT("stream.probs.n_probs");
 }
@@ -370,7 +372,7 @@ void stream_writer_resume(stream_writer *writer, const hub_view *view, uint32_t 
     writer->started_ns = __atomic_load_n(&writer->header->started_ns, __ATOMIC_RELAXED);
     writer->status = __atomic_load_n(&writer->header->status, __ATOMIC_RELAXED);
     uint32_t n_probs = __atomic_load_n(&writer->header->n_probs, __ATOMIC_RELAXED);
-    use_probs(writer, n_probs <= LIPC_PROBS_MAX ? n_probs : 0);
+    writer->n_probs = n_probs <= LIPC_PROBS_MAX ? n_probs : 0;
     open_parts(writer, view, index);
     parts_writer_resume(&writer->parts);
     if (recovered->has_ended) {
@@ -396,6 +398,10 @@ void stream_writer_restore(const stream_writer *writer) {
         FAILPOINT("stream.restore.answer_sum");
         __atomic_store_n(&writer->header->parts_sum, writer->parts.sum, __ATOMIC_RELAXED);
         FAILPOINT("stream.restore.parts_sum");
+        __atomic_store_n(&writer->header->tokens_sum, writer->tokens_sum, __ATOMIC_RELAXED);
+        FAILPOINT("stream.restore.tokens_sum");
+        __atomic_store_n(&writer->header->probs_sum, writer->probs_sum, __ATOMIC_RELAXED);
+        FAILPOINT("stream.restore.probs_sum");
     }
     __atomic_store_n(&writer->header->status, writer->status, __ATOMIC_RELEASE);
     FAILPOINT("stream.restore.status");

@@ -110,7 +110,8 @@ void stream_writer_begin(stream_writer *writer, const hub_view *view, uint32_t i
  * stays RECOVERING, and keeps the time at which it was started first. */
 void stream_writer_start(stream_writer *writer, uint32_t seed, uint64_t request_sum, uint64_t now_ns);
 
-/* Before stream_writer_start: there is room for the n likeliest tokens beside each one. One that is resumed keeps what it had. */
+/* Before stream_writer_start: there is room for the n likeliest tokens beside each one. An answer that is resumed has none any more,
+ * neither old nor new ones, if it had another number of them. */
 void stream_writer_keep_probs(stream_writer *writer, uint32_t n_probs);
 
 /* So many tokens of the prompt are read, of which n_cached were in the engine's memory already. */

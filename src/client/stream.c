@@ -242,15 +242,13 @@ int lipc_stream_tokens_sized(lipc_stream *stream, size_t first, lipc_token *toke
 }
 
 /* Under the stream's lock: copies the records, and returns their number or, if they are not the host's, a negative one. */
-static int take_probs(lipc_stream *stream, size_t token, lipc_prob_record records[LIPC_PROBS_MAX]) {
-    stream_snapshot snapshot;
-    stream_read_snapshot(&stream->reader, &snapshot);
-    int n = token < snapshot.n_tokens ? stream_read_probs(&stream->reader, token, records) : 0;
+static int take_probs(lipc_stream *stream, const stream_snapshot *snapshot, size_t token, lipc_prob_record records[LIPC_PROBS_MAX]) {
+    int n = token < snapshot->n_tokens ? stream_read_probs(&stream->reader, token, records) : 0;
     if (n > 0 && token == stream->n_summed_probs) {
         stream->probs_sum = stream_sum_add(stream->probs_sum, (const char *)records, (size_t)n * sizeof *records);
         stream->n_summed_probs++;
     }
-    if (n > 0 && is_complete(&snapshot) && stream->n_summed_probs >= snapshot.n_tokens &&
+    if (n > 0 && is_complete(snapshot) && stream->n_summed_probs >= snapshot->n_tokens &&
         __atomic_load_n(&stream_header_of(stream)->probs_sum, __ATOMIC_RELAXED) != stream->probs_sum)
         return -1;
     return n;
@@ -264,20 +262,23 @@ int lipc_stream_probs_sized(lipc_stream *stream, size_t token, lipc_prob *probs,
     queue_advance(stream->client);
     bool is_lost = client_is_lost(stream->client);
     if (!stream_is_placed(stream)) return is_lost ? client_fail_lost(stream->client) : LIPC_E_OK;
+    stream_snapshot snapshot;
+    stream_read_snapshot(&stream->reader, &snapshot);
     pthread_mutex_lock(&stream->lock);
-    int n_records = take_probs(stream, token, records);
+    int n_records = take_probs(stream, &snapshot, token, records);
     pthread_mutex_unlock(&stream->lock);
     if (!stream_is_current(&stream->reader)) return stream_fail_gone(stream);
     if (n_records < 0)
         return lipc_fail(LIPC_E_FAILED, "the probabilities that were read are not what the host wrote: a process has written over "
                          "the shared memory of '%s'", stream->client->name);
-    for (size_t i = 0; i < (size_t)n_records && i < n_probs && !isnan(records[i].logprob); i++) {
-        lipc_prob prob = {records[i].id, records[i].logprob, records[i].n_bytes, ""};
-        memcpy(prob.text, records[i].text, sizeof records[i].text);
-        lipc_give((char *)probs + i * prob_size, prob_size, &prob, sizeof prob);
-        *n_copied = i + 1;
+    size_t n = 0;
+    for (; n < (size_t)n_records && n < n_probs && !isnan(records[n].logprob); n++) {
+        lipc_prob prob = {records[n].id, records[n].logprob, records[n].n_bytes, ""};
+        memcpy(prob.text, records[n].text, sizeof records[n].text);
+        lipc_give((char *)probs + n * prob_size, prob_size, &prob, sizeof prob);
     }
-    return LIPC_E_OK;
+    *n_copied = n;
+    return is_lost && n == 0 && snapshot.state != LIPC_STREAM_ENDED ? client_fail_lost(stream->client) : LIPC_E_OK;
 }
 
 /* ---- the end ------------------------------------------------------------------------------------------------------- */

@@ -296,6 +296,7 @@ typedef struct remote_engine_options {
     int32_t n_sequences;
     int32_t connect_timeout_s;
     int32_t idle_timeout_s;   /* a server that sends nothing of an answer for so long has failed */
+    const engine_sampling *usual; /* of requests that say nothing: an error here and now if it has no place in the protocol; NULL: unknown */
     engine *last_resort;      /* NULL: none. It makes the answers that no server begins, and is closed with this one, also if opening this
                                  one fails. What a request points to must then live until its answer ends */
     engine_callbacks callbacks; /* with on_news */

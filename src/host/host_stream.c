@@ -91,14 +91,13 @@ static void wipe_log(host_stream *stream) {
     n_bytes = stream->phase == HOST_STREAM_EMPTY ? 0 : stream->writer.parts.published_bytes;
     if (n_bytes < stream->n_parts_found) n_bytes = stream->n_parts_found;
     parts_wipe(&stream->service->view, stream->index, n_bytes);
-    size_t n_probs = stream_probs_room(&stream->service->view.at);
-    size_t n_used = (size_t)stream->writer.n_probs * stream->writer.published_tokens;
-    uint32_t n_shown = __atomic_load_n(&host_stream_header(stream)->n_probs, __ATOMIC_RELAXED);
-    if (stream->phase == HOST_STREAM_EMPTY && n_shown == 0) n_probs = 0;
-    if (stream->phase != HOST_STREAM_EMPTY && n_used < n_probs) n_probs = n_used;
+    size_t room = stream_probs_room(&stream->service->view.at);
+    size_t n_probs = stream->phase == HOST_STREAM_EMPTY ? 0 : (size_t)stream->writer.n_probs * stream->writer.published_tokens;
+    if (stream->may_have_probs || n_probs > room) n_probs = room;
     memset(stream_probs(&stream->service->view, stream->index), 0, n_probs * sizeof(lipc_prob_record));
     FAILPOINT("streams.free.probs");
     stream->n_found = stream->n_parts_found = 0;
+    stream->may_have_probs = false;
 }
 
 bool host_stream_free_from(host_stream *stream, const uint64_t *from) {

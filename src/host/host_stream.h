@@ -37,6 +37,7 @@ typedef struct host_stream {
     bool is_unwanted;     /* released, or its owner is gone: to be freed */
     uint32_t n_found;     /* bytes of text that lay in the log when this worker began */
     uint32_t n_parts_found; /* the same of the parts log */
+    bool may_have_probs;    /* nor does this worker know how many probabilities lie there from before it */
     uint64_t free_ns;     /* not before that: somebody may still be writing there; 0: nobody */
     uint32_t position;    /* in the queue, as it is shown */
     uint64_t ended_order; /* the lowest ended first */

@@ -230,7 +230,10 @@ static int open_remote(loader *loader, const char *path, engine_callbacks callba
     if (error < 0) return error;
     callbacks.on_news = on_news;
     callbacks.on_log = on_remote_log;
+    engine_request usual;
+    answer_request_defaults(&usual, loader->options);
     remote_engine_options options = remote_options(loader->options, &callbacks);
+    options.usual = &usual.sampling;
     options.last_resort = loader->engine;
     loader->engine = NULL;
     loader->model_path = ""; /* not what answers */

@@ -47,6 +47,7 @@ host_exit stream_service_open(const instance *instance, const host_options *opti
         host_stream_set_generation(&service->streams[i], first_generation(service, i));
         service->streams[i].n_found = text_found(service, i);
         service->streams[i].n_parts_found = parts_found(&service->view, i);
+        service->streams[i].may_have_probs = true;
     }
     service->registry = client_registry_open(&service->view, instance->segment, (int)instance->hub.host_pid, bell);
     if (!service->registry) {

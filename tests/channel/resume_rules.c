@@ -339,7 +339,7 @@ static void check_probabilities(void) {
     memset(&shared[6], 0x55, 2 * sizeof *shared);
     memset(&writer, 0x55, sizeof writer);
     resume();
-    stream_writer_keep_probs(&writer, 5); /* another host's default */
+    stream_writer_keep_probs(&writer, 2);
     CHECK(header()->n_probs == 2 && append_likely(1));
     /* What stands is not made again. */
     CHECK(stream_writer_append(&writer, "a", 1, &(stream_token){2, NAN, NULL, 0}, 9000) == STREAM_FITS);
@@ -354,8 +354,11 @@ static void check_probabilities(void) {
     stream_reader_begin(&reader, &view, STREAM, GENERATION);
     header()->n_probs = LIPC_PROBS_MAX + 1;
     CHECK_INT(stream_read_probs(&reader, 0, probs), ==, -1);
+    header()->probs_sum++;
+    header()->tokens_sum++;
     stream_writer_restore(&writer);
     CHECK_INT(header()->n_probs, ==, 2);
+    CHECK(header()->probs_sum == writer.probs_sum && header()->tokens_sum == writer.tokens_sum);
     size_t room = stream_probs_room(&view.at);
     CHECK_INT(stream_read_probs(&reader, room / 2 - 1, probs), ==, 2);
     CHECK_INT(stream_read_probs(&reader, room / 2, probs), ==, -1);
@@ -363,6 +366,14 @@ static void check_probabilities(void) {
     header()->n_probs = UINT32_MAX;
     resume();
     CHECK_INT(writer.n_probs, ==, 0);
+
+    test_step("a successor that was to keep another number of them: there are none");
+    begin_likely(2);
+    CHECK(append_likely(1) && append_likely(2));
+    resume();
+    stream_writer_keep_probs(&writer, 5);
+    stream_reader_begin(&reader, &view, STREAM, GENERATION);
+    CHECK(header()->n_probs == 0 && stream_read_probs(&reader, 0, probs) == 0);
 
     test_step("as many tokens as there is room for");
     begin_likely(LIPC_PROBS_MAX + 5);

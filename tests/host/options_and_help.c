@@ -2,6 +2,8 @@
  * code 2 and one line that names them; the environment counts, the command line wins over it. */
 #include "host_test.h"
 
+#include <sys/stat.h>
+
 static char *run(const char *instance, bool no_instance, int exit_code, const char *const *arguments) {
     test_host host;
     test_host_setup setup = {.no_instance = no_instance};
@@ -88,7 +90,18 @@ int main(void) {
     CHECK_SAY(strstr(reason, "/no/such.gguf") != NULL, "%s", reason);
     free(reason);
 
-    test_step("sampling that this model cannot use");
+    char pipe_path[64];
+    snprintf(pipe_path, sizeof pipe_path, "/tmp/lipctest.pipe.%d", (int)getpid());
+    CHECK(mkfifo(pipe_path, 0600) == 0);
+    reason = run(instance, false, 3, (const char *const[]){"--log-level", "error", "-md", pipe_path, NULL});
+    CHECK_SAY(strstr(reason, "is not a file") != NULL, "%s", reason);
+    free(reason);
+    unlink(pipe_path);
+
+    test_step("sampling that this model cannot use, or no server");
+    reason = run(instance, false, 2, (const char *const[]){"--log-level", "error", "--remote", "http://127.0.0.1:1", "--n-probs", "5", NULL});
+    CHECK_SAY(strstr(reason, "n_probs") != NULL, "%s", reason);
+    free(reason);
     static const char *const unusable[][2] = {{"--samplers", "foo"}, {"--logit-bias", "foo"}, {"--lora-scales", "0:1"}};
     for (size_t i = 0; i < sizeof unusable / sizeof unusable[0]; i++) {
         reason = run(instance, false, 2, (const char *const[]){"--log-level", "error", unusable[i][0], unusable[i][1], NULL});

@@ -31,7 +31,7 @@ int adapters_load(struct llama_engine *engine) {
         }
         int error = load(engine, path, &engine->adapters[engine->n_adapters]);
         if (error < 0) return error;
-        engine->start_scales.of[engine->n_adapters] = scale;
+        engine->start_scales.of[engine->n_adapters] = scale + 0.0f; /* as in set_scale */
     }
     adapters_use(engine, &engine->start_scales);
     return ENGINE_OK;

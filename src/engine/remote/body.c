@@ -67,7 +67,7 @@ static bool is_known(const char *name) {
     return false;
 }
 
-static const char *find_unknown(const engine_sampling *sampling) {
+const char *body_find_unknown(const engine_sampling *sampling) {
 #define LOOK(name, kind, ...) if (LIPC_PARAMETER_IS_SET_##kind(sampling->name) && !is_known(#name)) return #name;
     LIPC_SAMPLING_MAP(LOOK)
 #undef LOOK
@@ -78,7 +78,7 @@ static int put_parameters(writing *writing) {
     const engine_request *request = writing->request;
     const engine_sampling *sampling = &request->sampling;
     json_writer *body = writing->body;
-    const char *unknown = find_unknown(sampling);
+    const char *unknown = body_find_unknown(sampling);
     if (unknown)
         return WRONG(writing, ENGINE_E_PARAMETER, "the parameter '%s' has no place in a request to a remote server; leave it out", unknown);
     if (request->grammar && request->grammar[0])

@@ -620,6 +620,15 @@ static void collect_facts(struct remote_engine *remote) {
     facts->counts_prompt_last = true;
 }
 
+/* Every request that says nothing would be refused. */
+static int check_usual(struct remote_engine *remote) {
+    const char *unknown = remote->options.usual ? body_find_unknown(remote->options.usual) : NULL;
+    if (!unknown) return ENGINE_OK;
+    snprintf(remote->base.message, sizeof remote->base.message,
+             "the parameter '%s' has no place in a request to a remote server; leave it out of the host's options", unknown);
+    return ENGINE_E_OPTION;
+}
+
 int remote_engine_open(const remote_engine_options *options, engine **result, char *message, size_t message_size) {
     *result = NULL;
     struct remote_engine *remote = calloc(1, sizeof *remote);
@@ -635,7 +644,8 @@ int remote_engine_open(const remote_engine_options *options, engine **result, ch
     remote->answers = calloc((size_t)remote->base.facts.n_sequences, sizeof *remote->answers);
     remote->key = options->key ? strdup(options->key) : NULL;
     remote->by_local = calloc(options->last_resort ? (size_t)options->last_resort->facts.n_sequences : 1, sizeof *remote->by_local);
-    int error = remote->answers && remote->by_local && (remote->key || !options->key) ? open_servers(remote) : out_of_memory(remote);
+    int error = remote->answers && remote->by_local && (remote->key || !options->key) ? check_usual(remote) : out_of_memory(remote);
+    if (error == ENGINE_OK) error = open_servers(remote);
     if (error == ENGINE_OK) error = open_network(remote);
     if (error < 0) {
         snprintf(message, message_size, "%s", remote->base.message);

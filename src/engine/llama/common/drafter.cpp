@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
+#include <filesystem>
 #include <stdexcept>
 
 struct drafter {
@@ -139,7 +140,9 @@ const char *drafter_model(const arguments *arguments) {
 
 std::unique_ptr<draft_model> draft_model_beside(const arguments &arguments, const llama_context_params &context, bool on_devices) {
     const char *path = drafter_model(&arguments);
-    if (!path || !kind_of_heads(path).empty()) return nullptr;
+    /* Nothing else may be opened, which could be a pipe: it is refused later. */
+    std::error_code error;
+    if (!path || !std::filesystem::is_regular_file(path, error) || !kind_of_heads(path).empty()) return nullptr;
     auto made = std::make_unique<draft_model>();
     made->params = common_base_params_to_speculative(params_beside(arguments.params, context, on_devices));
     made->model = common_model_params_to_llama(made->params);
