@@ -317,7 +317,7 @@ public class LlamaStream : IAsyncEnumerable<string>, IDisposable
     /// Empty if none were asked for, if the token is not there yet, and from older hosts. Costs no system call.
     /// </summary>
     /// <param name="token">The token's place among <see cref="GetTokens"/>, from 0.</param>
-    /// <exception cref="HostGoneException">The host ended before the request had a place.</exception>
+    /// <exception cref="HostGoneException">The host ended, and they have not come.</exception>
     /// <exception cref="ModelFailedException">Another program has written over them.</exception>
     public virtual unsafe IReadOnlyList<LlamaProbability> GetProbabilities(int token)
     {
