@@ -65,10 +65,15 @@ static void everything_is_gone(lipc_client *client, lipc_stream *stream, const c
     lipc_progress progress;
     lipc_host_status status;
     lipc_stream *another;
+    lipc_token token;
+    lipc_prob prob;
+    size_t n;
     CHECK_LIPC(lipc_stream_read(stream, -1, &delta), LIPC_E_HOST_GONE);
     CHECK_LIPC(lipc_stream_read(stream, 0, &delta), LIPC_E_HOST_GONE);
     CHECK_LIPC(lipc_stream_progress(stream, &progress), LIPC_E_HOST_GONE);
     CHECK_INT(progress.n_tokens, >, 0);
+    CHECK_LIPC(lipc_stream_tokens(stream, progress.n_tokens, &token, 1, &n), LIPC_E_HOST_GONE);
+    CHECK_LIPC(lipc_stream_probs(stream, progress.n_tokens, &prob, 1, &n), LIPC_E_HOST_GONE);
     CHECK_LIPC(lipc_stream_ask(client, "hello?", &another), LIPC_E_HOST_GONE);
     CHECK(another == NULL);
     CHECK_LIPC(lipc_stream_attach(client, id, 0, 0, &another), LIPC_E_HOST_GONE);

@@ -321,6 +321,8 @@ engine_end batch_evaluate(struct llama_engine *engine);
 cells prefill_cells(const struct sequence *sequence, int32_t n_tokens);
 /* Tokens of prompt, and of answers to resume, that wait to be evaluated. */
 int32_t prefill_left(const struct sequence *sequence);
+/* It runs, and nothing of it waits any more: it makes tokens. */
+bool prefill_is_over(const struct sequence *sequence);
 /* Adds chunks to a batch in which answers have their rows already. */
 void prefill_add(struct llama_engine *engine);
 /* Adds one of this sequence, of the size that depends on nothing else. */

@@ -30,6 +30,10 @@ int32_t prefill_left(const struct sequence *sequence) {
     return sequence->is_running && !sequence->preparing ? sequence->n_prompt + sequence->n_resumed - sequence->n_prefilled : 0;
 }
 
+bool prefill_is_over(const struct sequence *sequence) {
+    return sequence->is_running && !sequence->preparing && prefill_left(sequence) == 0;
+}
+
 /* ---- who comes next ------------------------------------------------------------------------------------------------ */
 
 static bool is_new(const struct sequence *sequence) {
@@ -84,10 +88,8 @@ static int choose_reader(const struct llama_engine *engine) {
 
 /* Also if its answer is in none of these batches, as it has other adapters. */
 static bool somebody_generates(const struct llama_engine *engine) {
-    for (int s = 0; s < engine->base.facts.n_sequences; s++) {
-        const struct sequence *sequence = &engine->sequences[s];
-        if (sequence->is_running && !sequence->preparing && prefill_left(sequence) == 0) return true;
-    }
+    for (int s = 0; s < engine->base.facts.n_sequences; s++)
+        if (prefill_is_over(&engine->sequences[s])) return true;
     return false;
 }
 

@@ -115,13 +115,9 @@ static void keep_cells(struct llama_engine *engine, int place, const llama_token
 
 /* ---- answers ------------------------------------------------------------------------------------------------------- */
 
-static bool is_generating(const struct sequence *sequence) {
-    return sequence->is_running && !sequence->preparing && prefill_left(sequence) == 0;
-}
-
-/* ... and gets its next token in this step. */
+/* Its prompt is read, and it gets its next token in this step. */
 static bool is_due(const struct llama_engine *engine, const struct sequence *sequence) {
-    return is_generating(sequence) && adapters_fit(engine, sequence);
+    return prefill_is_over(sequence) && adapters_fit(engine, sequence);
 }
 
 /* Tokens to draft: as many as the answer can use; of the text's, which are many, as are worth while. */
@@ -231,7 +227,7 @@ static engine_end evaluate(struct llama_engine *engine, struct entries *entries)
         if (end != ENGINE_END_NONE) memory_rewind(engine, engine->sequences[s].place);
         if (end == ENGINE_END_FAILED) end_entry(engine, add_entry(entries, s), end);
         if (end != ENGINE_END_NONE) continue;
-        if (is_generating(&engine->sequences[s])) advance_answer(engine, entries, s);
+        if (prefill_is_over(&engine->sequences[s])) advance_answer(engine, entries, s);
         else advance_prompt(engine, entries, s);
     }
     if (end == ENGINE_END_CANCELLED) end_interrupted(engine, entries);
@@ -257,7 +253,7 @@ static void step_one_by_one(struct llama_engine *engine, struct entries *entries
         batch_begin(engine);
         if (!engine->sequences[s].is_running || engine->sequences[s].preparing) continue;
         adapters_use(engine, &engine->sequences[s].scales);
-        if (!is_generating(&engine->sequences[s])) prefill_add_repeatable(engine, &engine->sequences[s]);
+        if (!prefill_is_over(&engine->sequences[s])) prefill_add_repeatable(engine, &engine->sequences[s]);
         else if (make_room(engine, entries, s)) add_answer(engine, &engine->sequences[s]);
         end = evaluate(engine, entries);
     }
