@@ -1,6 +1,6 @@
 // From a token's publication to its reader: in C# with `await foreach` and with `foreach` on a thread of its own, and in liblipc's own
-// blocking read from the same program. A stream's clock begins when it is opened; all ways open it alike. Beside them what a bare
-// TaskCompletionSource takes from the thread that sets it to the one that awaits it, as every asynchronous way has to.
+// blocking read from the same program. A stream's clock begins when it is opened, so all ways open it alike. Beside them what a bare
+// TaskCompletionSource takes from the thread that sets it to one of the pool.
 using System.Diagnostics;
 using LlamaIpc.Native;
 
@@ -17,14 +17,22 @@ internal static class WakeRow
         await using LlamaClient client = await LlamaClient.ConnectAsync(file.Options);
         using LipcClientHandle native = LipcClientHandle.Open(file.Options with { Start = HostStart.Never });
         List<double> awaiting = [], blocking = [], library = [], bare = [];
-        await ReadAsync(client); // so that what is compiled only once is
-        await OnOwnThread(() => ReadBlocking(client));
-        for (int i = 0; i < Streams; i++)
+        for (int i = -1; i < Streams; i++)
         {
-            awaiting.Add(Median(await ReadAsync(client)));
-            blocking.Add(Median(await OnOwnThread(() => ReadBlocking(client))));
-            library.Add(Median(await OnOwnThread(() => Read(native))));
-            bare.Add(Median(await HandOverAsync()));
+            double[] medians =
+            [
+                await MeasureAsync(() => client.OpenStream("Hello"), (stream, opened) => ReadAsync(stream, opened).GetAwaiter().GetResult()),
+                await MeasureAsync(() => client.OpenStream("Hello"), ReadBlocking),
+                await MeasureAsync(() => new LlamaRequest("Hello").Open(native), Read),
+                Median(await HandOverAsync()),
+            ];
+            if (i >= 0) // before that, what is compiled only once is
+            {
+                awaiting.Add(medians[0]);
+                blocking.Add(medians[1]);
+                library.Add(medians[2]);
+                bare.Add(medians[3]);
+            }
         }
         Console.WriteLine($"median from publication to reader ({Streams} streams of {Words} tokens each, taking turns)");
         Console.WriteLine($"liblipc's blocking read    {Median(library):F1} us");
@@ -36,8 +44,18 @@ internal static class WakeRow
         double Added(List<double> way) => Median([.. way.Zip(library, (a, b) => a - b)]);
     }
 
-    private static Task<List<double>> OnOwnThread(Func<List<double>> read) =>
-        Task.Factory.StartNew(read, TaskCreationOptions.LongRunning);
+    /// <summary>On a thread of its own, right after it has opened another stream, which is warmer than the first.</summary>
+    private static Task<double> MeasureAsync<T>(Func<T> open, Func<T, long, List<double>> read)
+        where T : IDisposable => Task.Factory.StartNew(
+        () =>
+        {
+            open().Dispose();
+            Thread.Sleep(5);
+            long opened = Stopwatch.GetTimestamp();
+            using T stream = open();
+            return Median(read(stream, opened));
+        },
+        TaskCreationOptions.LongRunning);
 
     private static async Task<List<double>> HandOverAsync()
     {
@@ -59,10 +77,8 @@ internal static class WakeRow
         return delays;
     }
 
-    private static List<double> ReadBlocking(LlamaClient client)
+    private static List<double> ReadBlocking(LlamaStream stream, long opened)
     {
-        long opened = Stopwatch.GetTimestamp();
-        using LlamaStream stream = client.OpenStream("Hello");
         List<long> seen = [];
         List<int> tokens = [];
         foreach (string _ in stream.ReadAll())
@@ -73,10 +89,8 @@ internal static class WakeRow
         return DelaysOf(stream, opened, seen, tokens);
     }
 
-    private static async Task<List<double>> ReadAsync(LlamaClient client)
+    private static async Task<List<double>> ReadAsync(LlamaStream stream, long opened)
     {
-        long opened = Stopwatch.GetTimestamp();
-        using LlamaStream stream = client.OpenStream("Hello");
         List<long> seen = [];
         List<int> tokens = [];
         await foreach (string piece in stream)
@@ -94,10 +108,8 @@ internal static class WakeRow
         return [.. seen.Select((time, i) => (Stopwatch.GetElapsedTime(opened, time) - turn - all[tokens[i] - 1].Time).TotalMicroseconds)];
     }
 
-    private static unsafe List<double> Read(LipcClientHandle client)
+    private static unsafe List<double> Read(LipcStreamHandle stream, long opened)
     {
-        long opened = Stopwatch.GetTimestamp();
-        using LipcStreamHandle stream = new LlamaRequest("Hello").Open(client);
         List<long> seen = [];
         List<int> tokens = [];
         LipcDelta delta;

@@ -195,8 +195,8 @@ public class LlamaStream : IAsyncEnumerable<string>, IDisposable
         ReadEachAsync(ReadNewPart, cancellationToken);
 
     /// <summary>
-    /// The same for a thread of your own, which blocks until there is something to read: the shortest way from the model to
-    /// the loop, without a second change of threads. Not for the thread of a window, and not for one of the pool.
+    /// The same for a thread of your own, which blocks until there is something to read. Not for the thread of a window, and
+    /// not for one of the pool.
     /// </summary>
     /// <param name="cancellationToken">As with <see cref="ReadAllAsync"/>, which has the exceptions, too.</param>
     public virtual IEnumerable<string> ReadAll(CancellationToken cancellationToken = default)

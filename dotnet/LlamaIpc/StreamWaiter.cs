@@ -15,6 +15,24 @@ internal sealed class StreamAwaiter(LipcStreamHandle stream) : IValueTaskSource,
 
     internal LipcStreamHandle Stream => stream;
 
+    /// <summary>Nothing more is written to the stream; what was may be unread.</summary>
+    internal unsafe bool HasEnded
+    {
+        get
+        {
+            LipcProgress now;
+            try
+            {
+                return NativeMethods.StreamProgress(stream, &now, (nuint)sizeof(LipcProgress)) != (int)LipcError.Ok
+                    || now.State == (int)LlamaStreamState.Ended;
+            }
+            catch (ObjectDisposedException)
+            {
+                return true;
+            }
+        }
+    }
+
     public void Dispose() => pause?.Dispose();
 
     /// <summary>Calls back once, so much later. The timer is made once for each stream.</summary>
@@ -33,13 +51,20 @@ internal sealed class StreamAwaiter(LipcStreamHandle stream) : IValueTaskSource,
 
     /// <summary>
     /// Ends the wait: there may be something to read, or an exception to be thrown. In a thread of the pool: what follows is
-    /// the caller's code and must not occupy the waiter thread. The pool runs this object itself; what the source would
-    /// post by itself is allocated anew each time.
+    /// the caller's code and must not occupy this one. The pool runs this object itself; what the source would post by
+    /// itself is allocated anew each time.
     /// </summary>
     internal void Complete(Exception? exception = null)
     {
         failure = exception;
         ThreadPool.UnsafeQueueUserWorkItem(this, preferLocal: false);
+    }
+
+    /// <summary>The same on this thread, without changing threads: returns when the caller's code waits again or ends.</summary>
+    internal void CompleteHere()
+    {
+        failure = null;
+        news.SetResult(true);
     }
 
     void IThreadPoolWorkItem.Execute()
@@ -67,10 +92,17 @@ internal sealed class StreamAwaiter(LipcStreamHandle stream) : IValueTaskSource,
 /// Waits with lipc_client_wait_any, on one thread, for all streams of a client that somebody awaits. A stream that joins
 /// or leaves does not end the native wait.
 /// </summary>
+/// <remarks>
+/// Where one stream is awaited, which is nearly always, its reader goes on on the thread that has waited: another change of
+/// threads takes longer than all the rest of the way from the token to the loop (docs/dotnet/side-by-side.md). The reader may
+/// do what it likes there, also block or never return: whoever awaits a stream meanwhile has another thread wait. In a window
+/// the loop itself goes on on the window's thread in any case. Where several streams are awaited, their readers go on in the
+/// pool, and so does whoever has read a stream to its end: what follows may be the rest of the program.
+/// </remarks>
 internal sealed class StreamWaiter
 {
     private readonly LipcClientHandle client;
-    private readonly WaiterThread thread = new();
+    private readonly WaiterThread thread = new(mayRunCallersCode: true);
     private readonly Action serve;
 
     /// <summary>
@@ -85,7 +117,7 @@ internal sealed class StreamWaiter
     internal StreamWaiter(LipcClientHandle client)
     {
         this.client = client;
-        serve = Serve;
+        serve = () => Serve()?.CompleteHere();
     }
 
     /// <summary>How many native waits have ended for another reason than that a stream had something or none was left.</summary>
@@ -174,6 +206,13 @@ internal sealed class StreamWaiter
 
     private void EndWait(StreamAwaiter awaiter, Exception? exception = null)
     {
+        Take(awaiter);
+        awaiter.Complete(exception);
+    }
+
+    /// <summary>The stream is awaited no more: it is for the caller to end its wait.</summary>
+    private void Take(StreamAwaiter awaiter)
+    {
         awaited.Remove(awaiter.Stream.DangerousGetHandle());
         try
         {
@@ -184,17 +223,20 @@ internal sealed class StreamWaiter
         {
             // Its close takes it out as well.
         }
-        awaiter.Complete(exception);
     }
 
-    /// <summary>By the thread, as long as anything is awaited: a client that was forgotten meanwhile is not kept alive.</summary>
-    private void Serve()
+    /// <summary>
+    /// By the thread, as long as anything is awaited: a client that was forgotten meanwhile is not kept alive, nor one that
+    /// is disposed of by the reader who goes on on this thread. Returns whose wait is to be ended here, if anybody's.
+    /// </summary>
+    private StreamAwaiter? Serve()
     {
         bool isHeld = false;
+        StreamAwaiter? last = null;
         try
         {
             client.DangerousAddRef(ref isHeld);
-            while (ServeOne())
+            while (ServeOne(out last))
             {
             }
         }
@@ -213,11 +255,13 @@ internal sealed class StreamWaiter
                 client.DangerousRelease();
             }
         }
+        return last;
     }
 
-    /// <summary>Waits for one stream. False: none is awaited any more.</summary>
-    private unsafe bool ServeOne()
+    /// <summary>Waits for one stream. False: none is awaited any more, and whose wait is still to be ended.</summary>
+    private unsafe bool ServeOne(out StreamAwaiter? last)
     {
+        last = null;
         IntPtr found;
         int error = NativeMethods.ClientWaitAny(client, Timeout.Infinite, &found);
         string message = error == (int)LipcError.Ok ? "" : NativeMethods.LastErrorMessage(error);
@@ -231,9 +275,14 @@ internal sealed class StreamWaiter
             {
                 EndWaits(LlamaIpcException.Of((LipcError)error, message));
             }
-            else if (awaited.TryGetValue(found, out StreamAwaiter? awaiter))
+            else if (awaited.TryGetValue(found, out StreamAwaiter? awaiter) && (awaited.Count > 1 || awaiter.HasEnded))
             {
                 EndWait(awaiter);
+            }
+            else if (awaiter != null)
+            {
+                Take(awaiter);
+                last = awaiter;
             }
             return serving = awaited.Count > 0;
         }

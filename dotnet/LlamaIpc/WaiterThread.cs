@@ -1,4 +1,4 @@
-// The one thread of a client that waits in the native library, so that asynchronous calls block no thread of the pool.
+// The thread of a client that waits in the native library, so that asynchronous calls block no thread of the pool.
 using System.Runtime.CompilerServices;
 
 namespace LlamaIpc;
@@ -6,11 +6,19 @@ namespace LlamaIpc;
 /// <summary>
 /// Runs pieces of work one after the other on a thread of its own, which starts with the first of them.
 /// </summary>
-internal sealed class WaiterThread(string name = "LlamaIpc waiter")
+/// <param name="name">Of the thread.</param>
+/// <param name="mayRunCallersCode">
+/// Work may end in the caller's code, which may take as long as it likes. So work that is posted while no thread is free gets
+/// another one, which ends when it has been idle for a second.
+/// </param>
+internal sealed class WaiterThread(string name = "LlamaIpc waiter", bool mayRunCallersCode = false)
 {
+    private const int SpareMs = 1000;
+
     private readonly object gate = new();
     private readonly Queue<Action> work = new();
-    private bool started;
+    private int threads;
+    private int idle;
     private bool stopped;
 
     /// <summary>Runs a piece of work that waits, seldom needed, on a thread that is made for it.</summary>
@@ -49,10 +57,11 @@ internal sealed class WaiterThread(string name = "LlamaIpc waiter")
                 return false;
             }
             work.Enqueue(action);
-            if (!started)
+            if (threads == 0 || (mayRunCallersCode && idle < work.Count))
             {
-                started = true;
-                new Thread(Loop) { IsBackground = true, Name = name }.Start();
+                // Without the execution context of this call, whose values would live as long as the thread.
+                new Thread(Loop) { IsBackground = true, Name = name }.UnsafeStart();
+                threads++;
             }
             Monitor.Pulse(gate);
             return true;
@@ -65,7 +74,7 @@ internal sealed class WaiterThread(string name = "LlamaIpc waiter")
         lock (gate)
         {
             stopped = true;
-            Monitor.Pulse(gate);
+            Monitor.PulseAll(gate);
         }
     }
 
@@ -89,8 +98,9 @@ internal sealed class WaiterThread(string name = "LlamaIpc waiter")
     }
 
     /// <summary>
-    /// Waits for a piece of work and runs it; false: there will be no more. A method of its own, so that while the
-    /// thread waits nothing on its stack keeps the last piece of work alive, and with it a client that was forgotten.
+    /// Waits for a piece of work and runs it; false: there will be no more for this thread. A method of its own, so that
+    /// while the thread waits nothing on its stack keeps the last piece of work alive, and with it a client that was
+    /// forgotten.
     /// </summary>
     [MethodImpl(MethodImplOptions.NoInlining)]
     private bool RunNext()
@@ -100,15 +110,24 @@ internal sealed class WaiterThread(string name = "LlamaIpc waiter")
         {
             while (work.Count == 0)
             {
-                if (stopped)
+                if (stopped || !WaitForWork())
                 {
+                    threads--;
                     return false;
                 }
-                Monitor.Wait(gate);
             }
             action = work.Dequeue();
         }
         action();
         return true;
+    }
+
+    /// <summary>With the gate held. False: there was none for so long that one thread less will do.</summary>
+    private bool WaitForWork()
+    {
+        idle++;
+        bool isWoken = Monitor.Wait(gate, threads > 1 ? SpareMs : Timeout.Infinite);
+        idle--;
+        return isWoken || work.Count > 0 || threads == 1;
     }
 }

@@ -147,6 +147,20 @@ internal static class TaskAdditions
     /// <summary>Cancels; what was registered runs in the pool.</summary>
     internal static Task CancelAsync(this CancellationTokenSource source) => Task.Run(source.Cancel);
 
+    /// <summary>Starts the thread without the caller's execution context.</summary>
+    internal static void UnsafeStart(this Thread thread)
+    {
+        if (ExecutionContext.IsFlowSuppressed())
+        {
+            thread.Start();
+            return;
+        }
+        using (ExecutionContext.SuppressFlow())
+        {
+            thread.Start();
+        }
+    }
+
     /// <summary>Registers without the caller's execution context.</summary>
     internal static CancellationTokenRegistration UnsafeRegister(
         this CancellationToken token, Action<object?> callback, object? state)
