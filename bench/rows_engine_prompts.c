@@ -244,7 +244,8 @@ static void measure_text(results *list, const bench_options *options, const benc
     host_subject host;
     pauses.n = without.n = times.n = steps.n = stalls.n = 0;
     stalls_watch();
-    host_start_for(&host, options, model_path(options, model), options->n_threads, N_CTX, N_RUNNING + 1, further);
+    /* 0: as many threads as by default, so that the host may give one's processor to the tokenizer. */
+    host_start_for(&host, options, model_path(options, model), 0, N_CTX, N_RUNNING + 1, further);
     lipc_client *client = modern_open(host.name, 0);
     const concurrent_subject subject = {host.name, 0};
     for (int round = 0; round < options->n_rounds; round++) {

@@ -1,5 +1,5 @@
 /* busy_neighbours.c - a host evaluates with fewer threads while other programs use the processors, and with all of them
- * afterwards; it looks at nobody where the number was given, or where bytes must not depend on it. What other programs use is a
+ * afterwards, and with one less while it turns a long text into tokens; it looks at nobody where the number was given, or where bytes must not depend on it. What other programs use is a
  * file of this test's, in place of the system's. */
 #include "../modern/modern_test.h"
 
@@ -52,6 +52,38 @@ static void follows(const char *instance, const char *model, int n_cores) {
     end_host(&host, &segment);
 }
 
+/* As a prompt: refused in the end, since no prompt may be so long. */
+static void gives_the_tokenizer_one(const char *instance, const char *model, int n_cores) {
+    enum { N_BYTES = 1 << 20 };
+    test_host host;
+    char fewer[64], all[64];
+    reading text = {0};
+    test_step("a long text becomes tokens");
+    snprintf(fewer, sizeof fewer, "a long text becomes tokens: evaluating with %d thread%s\n", n_cores - 1, n_cores == 2 ? "" : "s");
+    snprintf(all, sizeof all, "any more: evaluating with %d threads\n", n_cores);
+    write_stat(1000);
+    segment segment = host_ready(&host, instance, (const char *const[]){"-m", model, "--context-shift", "-np", "2", "--request-size", "2M",
+                                                                        "--log-level", "debug", NULL});
+    lipc_client *client = client_of(instance);
+    lipc_stream *running = ask_endless(client);
+    read_until(running, &text, 1);
+    char *long_text = malloc(N_BYTES + 1);
+    CHECK(long_text != NULL);
+    for (int i = 0; i < N_BYTES; i++) long_text[i] = "a word "[i % 7];
+    long_text[N_BYTES] = 0;
+    lipc_stream *refused = ask(client, long_text);
+    free(long_text);
+    CHECK(WAITED(SOON_MS, (read_until(running, &text, text.n_bytes + 1), has_said(&host, fewer))));
+    CHECK(WAITED(SOON_MS, (read_until(running, &text, text.n_bytes + 1), has_said(&host, all))));
+    lipc_delta delta;
+    CHECK_INT(lipc_stream_read(refused, SOON_MS, &delta), ==, LIPC_E_REFUSED);
+    free(text.text);
+    lipc_stream_close(refused);
+    lipc_stream_close(running);
+    lipc_client_close(client);
+    end_host(&host, &segment);
+}
+
 /* Whoever opens a pipe to read from it waits until somebody writes. */
 static void looks_at_nobody(const char *instance, const char *model, const char *option, const char *value) {
     test_host host;
@@ -82,6 +114,7 @@ int main(void) {
     if (mount(stat_path, "/proc/stat", NULL, MS_BIND, NULL) != 0)
         test_skip("nothing can be put in place of /proc/stat here");
     follows(instance, model, n_cores);
+    gives_the_tokenizer_one(instance, model, n_cores);
     CHECK(umount("/proc/stat") == 0 && mkfifo("/dev/shm/nobody_writes", 0600) == 0);
     CHECK(mount("/dev/shm/nobody_writes", "/proc/stat", NULL, MS_BIND, NULL) == 0);
     looks_at_nobody(instance, model, "--threads", "2");

@@ -138,7 +138,8 @@ struct llama_engine {
     int32_t n_prompt_threads;
     threadpool_new_fn threadpool_new;   /* NULL: the library has no pools */
     threadpool_free_fn threadpool_free;
-    thread_count threads;      /* now; facts.n_threads at most */
+    thread_count threads;      /* that there are processors for; facts.n_threads at most */
+    int n_threads_used;        /* now: one less while the tokenizer needs a processor */
     bool has_evaluated;        /* with the threads that there are now */
     bool makes_way;            /* ... and as many as others leave processors for */
     plat_load load;            /* as it was when that was looked at, at load_ns */
@@ -208,7 +209,7 @@ bool model_is_whole(struct llama_engine *engine);
 /* ---- pool.c ---- */
 
 void pool_open(struct llama_engine *engine);
-/* Now and then looks what other programs use, and changes the number of threads. Between two evaluations. */
+/* Changes the number of threads to what other programs, looked at now and then, and the tokenizer leave. Between two evaluations. */
 void pool_make_way(struct llama_engine *engine);
 /* Behind the contexts that use them. */
 void pool_close(struct llama_engine *engine);
@@ -261,6 +262,8 @@ bool prepare_is_quick(const engine_request *request);
 /* Else beside the steps. The request is copied. NULL: no memory. */
 struct preparation *prepare_begin(struct llama_engine *engine, const engine_request *request);
 bool prepare_is_done(const struct preparation *preparation);
+/* Whether the texts that are to become tokens take longer than a step or two. */
+bool prepare_needs_processor(const struct llama_engine *engine);
 /* Frees it. Returns the error of prepare_answer, with its message. */
 int prepare_take(struct llama_engine *engine, struct preparation *preparation, struct sequence *answer);
 /* Until one is done, or some milliseconds. */

@@ -42,6 +42,7 @@ static struct ggml_threadpool *pool_of(struct llama_engine *engine, int n) {
 /* A pool of just so many: a larger one's other threads would spin as well. The library otherwise starts a new pool for every
  * evaluation. The threads poll for a while after each evaluation and then sleep, so an idle host uses no CPU. */
 static void use_threads(struct llama_engine *engine, int n) {
+    engine->n_threads_used = n;
     int n_prompt = engine->prompt_threadpool ? engine->n_prompt_threads : n;
     struct llama_context *all[] = {engine->context, engine->drafter ? drafter_context(engine->drafter) : NULL};
     for (int i = 0; i < 2 && all[i]; i++) llama_set_n_threads(all[i], n, n_prompt);
@@ -75,7 +76,7 @@ static void forget_pools(struct llama_engine *engine) {
     if (!engine->has_evaluated) return;
     for (threads_pool **at = &engine->pools; *at;) {
         threads_pool *pool = *at;
-        if (pool->n == engine->threads.n) {
+        if (pool->n == engine->n_threads_used) {
             at = &pool->next;
             continue;
         }
@@ -85,11 +86,11 @@ static void forget_pools(struct llama_engine *engine) {
     }
 }
 
-void pool_make_way(struct llama_engine *engine) {
-    char line[128];
+/* Twice a second: how many threads others leave processors for. Where that changes the number, writes the reason. */
+static void look_at_others(struct llama_engine *engine, char *reason, size_t size) {
     plat_load load;
     uint64_t now = plat_clock_ns();
-    if (!engine->makes_way || now - engine->load_ns < LOOK_NS) return;
+    if (now - engine->load_ns < LOOK_NS) return;
     forget_pools(engine);
     plat_load before = engine->load;
     uint64_t since_ns = now - engine->load_ns;
@@ -100,11 +101,24 @@ void pool_make_way(struct llama_engine *engine) {
     if (n_busy < 0) return;
     int n_before = engine->threads.n;
     threads_beside(&engine->threads, engine->base.facts.n_threads, load.n_processors - n_busy);
+    if (engine->threads.n != n_before)
+        snprintf(reason, size, "other programs use %.1f of %d processors", n_busy, load.n_processors);
+}
+
+void pool_make_way(struct llama_engine *engine) {
+    char reason[64] = "no long text becomes tokens any more", line[128];
+    if (!engine->makes_way) return;
+    look_at_others(engine, reason, sizeof reason);
     int n = engine->threads.n;
-    if (n == n_before) return;
+    /* The threads wait for each other after each part of an evaluation. One that shares its processor with the tokenizer holds up
+     * all of them for as long as the scheduler likes, so for a while there is one less. */
+    if (n > 1 && prepare_needs_processor(engine)) {
+        snprintf(reason, sizeof reason, "a long text becomes tokens");
+        n--;
+    }
+    if (n == engine->n_threads_used) return;
     use_threads(engine, n);
-    snprintf(line, sizeof line, "other programs use %.1f of %d processors: evaluating with %d thread%s", n_busy, load.n_processors, n,
-             n == 1 ? "" : "s");
+    snprintf(line, sizeof line, "%s: evaluating with %d thread%s", reason, n, n == 1 ? "" : "s");
     llama_log(engine, 3, line);
 }
 

@@ -13,6 +13,8 @@
 
 /* Up to so many bytes it is not worth a thread, and needs no deep stack. */
 #define BYTES_AT_ONCE 4096
+/* So many are worth a processor of their own: some 30 ms or more of work. */
+#define BYTES_WORTH_A_PROCESSOR ((size_t)64 << 10)
 /* Reserved, not used: a page becomes memory when it is written. */
 #define STACK_BYTES ((size_t)1 << 30)
 #define STACK_BYTES_LEAST ((size_t)64 << 20)
@@ -36,6 +38,7 @@ struct preparer {
     plat_thread *thread;
     size_t stack_bytes;
     plat_doorbell work_bell, done_bell;
+    size_t n_bytes_left;       /* of prompts, in the queue or in work; atomic */
     bool is_closing;           /* atomic */
 };
 
@@ -240,6 +243,7 @@ static struct preparation *take_first(struct preparer *preparer) {
 }
 
 static void finish(struct preparer *preparer, struct preparation *done) {
+    __atomic_sub_fetch(&preparer->n_bytes_left, prompt_bytes(&done->request), __ATOMIC_RELAXED);
     pthread_mutex_lock(&preparer->lock);
     bool is_abandoned = done->is_abandoned;
     __atomic_store_n(&done->is_done, true, __ATOMIC_RELEASE);
@@ -248,7 +252,7 @@ static void finish(struct preparer *preparer, struct preparation *done) {
     plat_doorbell_ring(&preparer->done_bell, PLAT_BELL_ALL);
 }
 
-/* The threads of an evaluation wait for each other after each of its parts, so one that shares its processor holds up all. */
+/* Gives way to evaluations, for which it would otherwise take a share of a processor like any other thread (see pool_make_way). */
 static void run_preparer(void *argument) {
     struct preparer *preparer = argument;
     plat_thread_give_way();
@@ -294,6 +298,7 @@ struct preparation *prepare_begin(struct llama_engine *engine, const engine_requ
         free(made);
         return NULL;
     }
+    __atomic_add_fetch(&preparer->n_bytes_left, prompt_bytes(request), __ATOMIC_RELAXED);
     pthread_mutex_lock(&preparer->lock);
     for (last = &preparer->first; *last; last = &(*last)->next) {
     }
@@ -301,6 +306,10 @@ struct preparation *prepare_begin(struct llama_engine *engine, const engine_requ
     pthread_mutex_unlock(&preparer->lock);
     plat_doorbell_ring(&preparer->work_bell, PLAT_BELL_ALL);
     return made;
+}
+
+bool prepare_needs_processor(const struct llama_engine *engine) {
+    return engine->preparer && __atomic_load_n(&engine->preparer->n_bytes_left, __ATOMIC_RELAXED) >= BYTES_WORTH_A_PROCESSOR;
 }
 
 bool prepare_is_done(const struct preparation *preparation) {
