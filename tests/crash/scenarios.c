@@ -241,7 +241,7 @@ int scenario_modern_shutdown(const char *instance, const script *script) {
 
 /* ---- classic ---- */
 
-enum { CLASSIC_MS = 5000 };
+enum { LOST_MS = 5000 }; /* for an answer whose turn is taken away: that does not come */
 
 typedef struct classic_watch {
     const script *script;
@@ -265,9 +265,8 @@ static int on_update(void *user_data, const lipc_classic_result *update) {
 static int ask_classic(lipc_classic *handle, const script *script, bool stream) {
     lipc_classic_result result;
     classic_watch watch = {.script = script};
-    int timeout_ms = (int)test_scaled(CLASSIC_MS);
-    TRY(stream ? lipc_classic_stream(handle, "be brief", "tell", timeout_ms, on_update, &watch, &result)
-               : lipc_classic_request(handle, NULL, "tell", timeout_ms, &result));
+    TRY(stream ? lipc_classic_stream(handle, "be brief", "tell", soon(), on_update, &watch, &result)
+               : lipc_classic_request(handle, NULL, "tell", soon(), &result));
     CHECK_SAY(result.n_bytes == script->n_bytes, "%zu bytes of %zu, %s, %d updates", (size_t)result.n_bytes,
               script->n_bytes, stream ? "streaming" : "at once", (int)result.n_updates);
     CHECK_TEXT(result.text, script->text);
@@ -277,7 +276,7 @@ static int ask_classic(lipc_classic *handle, const script *script, bool stream) 
 static int cancel_classic(lipc_classic *handle, const script *script) {
     lipc_classic_result result;
     classic_watch watch = {.script = script, .cancel_at = 3};
-    int got = lipc_classic_stream(handle, NULL, "tell", (int)test_scaled(CLASSIC_MS), on_update, &watch, &result);
+    int got = lipc_classic_stream(handle, NULL, "tell", soon(), on_update, &watch, &result);
     return got == LIPC_E_CANCELLED ? LIPC_E_OK : got;
 }
 
@@ -288,7 +287,7 @@ static int lose_turn(lipc_classic *handle, const char *instance, const script *s
     classic_watch watch = {.script = script, .thief = &thief};
     if (!guide_open_within(&thief, instance, soon()))
         return LIPC_E_NO_HOST;
-    int got = lipc_classic_stream(handle, NULL, "tell", (int)test_scaled(CLASSIC_MS), on_update, &watch, &result);
+    int got = lipc_classic_stream(handle, NULL, "tell", (int)test_scaled(LOST_MS), on_update, &watch, &result);
     guide_close(&thief);
     if (got != LIPC_E_TIMEOUT)
         return got;

@@ -4,6 +4,7 @@
 
 #include "../support/guide_client.h"
 
+#include <math.h>
 #include <pthread.h>
 
 enum { LOOK_MS = 100 };
@@ -80,18 +81,22 @@ static void check_abandoned(void) {
 }
 
 static void check_guide_has_time(void) {
+    enum { TRIES = 40 };
     static guide_update update;
+    double longest_ms = 0;
     test_step("a client of the guide has two milliseconds to read");
-    for (int i = 0; i < 5; i++) {
+    /* Where this process is woken late, it sees less of them: one try that sees them is enough. */
+    for (int i = 0; i < TRIES && longest_ms < 1.5; i++) {
         CHECK(guide_send(&client, NULL, "tell", false, soon()));
         CHECK(guide_take(client.response_written, soon()));
         double begin = test_now_ms();
         CHECK(guide_take(client.ready, soon()));
-        CHECK_SAY(test_now_ms() - begin >= 1.5, "the next one was let in after %.2f ms", test_now_ms() - begin);
+        longest_ms = fmax(longest_ms, test_now_ms() - begin);
         sem_post(client.ready);
         guide_read(&client, &update);
         CHECK_TEXT(update.text, text.text);
     }
+    CHECK_SAY(longest_ms >= 1.5, "the next one was let in after %.2f ms at most", longest_ms);
 }
 
 typedef struct call {
