@@ -1,4 +1,4 @@
-// A stream that alone is awaited: its reader goes on on the thread that has waited for it, and may do there what it likes.
+// A stream that alone is awaited: its reader continues on the thread that has waited for it, and may do there what it likes.
 using System.Runtime.CompilerServices;
 using Xunit;
 using static LlamaIpc.Tests.TestEnvironment;
@@ -15,7 +15,7 @@ public class SoleReaderTests
         Replay.Words(20_000), rate: 50, arguments: ["-np", "4", "--streams", "4"]);
 
     [HostFact]
-    public async Task It_goes_on_on_the_thread_that_has_waited()
+    public async Task It_continues_on_the_thread_that_has_waited()
     {
         await using Replay replay = await StartAsync();
         await InThePool(() => ReadUntilOnWaiterAsync(replay.Client, () => { }));
@@ -67,6 +67,32 @@ public class SoleReaderTests
             },
             "the value is forgotten");
         Assert.NotEqual(0, WaiterThreads());
+    }
+
+    [HostFact]
+    public async Task What_one_loop_sets_is_not_there_for_the_next_one()
+    {
+        await using Replay replay = await StartAsync();
+        AsyncLocal<string?> local = new();
+        string? seen = "nothing yet";
+        await InThePool(() => ReadWithoutContextAsync(() =>
+        {
+            local.Value = "the first loop's";
+            Thread.CurrentThread.Priority = ThreadPriority.AboveNormal;
+            Thread.CurrentThread.IsBackground = false;
+        }));
+        await InThePool(() => ReadWithoutContextAsync(() =>
+            seen = $"{local.Value}, {Thread.CurrentThread.Priority}, {Thread.CurrentThread.IsBackground}"));
+        Assert.Equal($", {ThreadPriority.Normal}, {true}", seen);
+
+        // Where no context is captured, the thread's own is seen.
+        Task ReadWithoutContextAsync(Action act)
+        {
+            using (ExecutionContext.SuppressFlow())
+            {
+                return ReadUntilOnWaiterAsync(replay.Client, act);
+            }
+        }
     }
 
     [MethodImpl(MethodImplOptions.NoInlining)]

@@ -93,11 +93,11 @@ internal sealed class StreamAwaiter(LipcStreamHandle stream) : IValueTaskSource,
 /// or leaves does not end the native wait.
 /// </summary>
 /// <remarks>
-/// Where one stream is awaited, which is nearly always, its reader goes on on the thread that has waited: another change of
+/// Where one stream is awaited, which is nearly always, its reader continues on the thread that has waited: another change of
 /// threads takes longer than all the rest of the way from the token to the loop (docs/dotnet/side-by-side.md). The reader may
 /// do what it likes there, also block or never return: whoever awaits a stream meanwhile has another thread wait. In a window
-/// the loop itself goes on on the window's thread in any case. Where several streams are awaited, their readers go on in the
-/// pool, and so does whoever has read a stream to its end: what follows may be the rest of the program.
+/// the loop itself continues on the window's thread in any case. Where others are awaited at that moment, the reader continues
+/// in the pool, and so it does where the stream has ended: what follows may be the rest of the program.
 /// </remarks>
 internal sealed class StreamWaiter
 {
@@ -138,7 +138,7 @@ internal sealed class StreamWaiter
             }
             else if (!serving)
             {
-                serving = thread.TryPost(serve);
+                serving = TryServe(awaiter);
             }
             return news;
         }
@@ -204,6 +204,20 @@ internal sealed class StreamWaiter
         }
     }
 
+    /// <summary>Has a thread wait. Without one, nothing is awaited.</summary>
+    private bool TryServe(StreamAwaiter awaiter)
+    {
+        try
+        {
+            return thread.TryPost(serve);
+        }
+        catch
+        {
+            Take(awaiter);
+            throw;
+        }
+    }
+
     private void EndWait(StreamAwaiter awaiter, Exception? exception = null)
     {
         Take(awaiter);
@@ -227,7 +241,7 @@ internal sealed class StreamWaiter
 
     /// <summary>
     /// By the thread, as long as anything is awaited: a client that was forgotten meanwhile is not kept alive, nor one that
-    /// is disposed of by the reader who goes on on this thread. Returns whose wait is to be ended here, if anybody's.
+    /// is disposed of by the reader that continues on this thread. Returns whose wait is to be ended here, if anybody's.
     /// </summary>
     private StreamAwaiter? Serve()
     {

@@ -56,13 +56,11 @@ internal sealed class WaiterThread(string name = "LlamaIpc waiter", bool mayRunC
             {
                 return false;
             }
-            work.Enqueue(action);
-            if (threads == 0 || (mayRunCallersCode && idle < work.Count))
+            if (threads == 0 || (mayRunCallersCode && idle <= work.Count))
             {
-                // Without the execution context of this call, whose values would live as long as the thread.
-                new Thread(Loop) { IsBackground = true, Name = name }.UnsafeStart();
-                threads++;
+                StartThread();
             }
+            work.Enqueue(action);
             Monitor.Pulse(gate);
             return true;
         }
@@ -75,6 +73,22 @@ internal sealed class WaiterThread(string name = "LlamaIpc waiter", bool mayRunC
         {
             stopped = true;
             Monitor.PulseAll(gate);
+        }
+    }
+
+    /// <summary>
+    /// With the gate held. Where the system has no thread left, those that there are do the work later, unless there are none.
+    /// </summary>
+    private void StartThread()
+    {
+        try
+        {
+            // Without the execution context of this call, whose values would live as long as the thread.
+            new Thread(Loop) { IsBackground = true, Name = name }.UnsafeStart();
+            threads++;
+        }
+        catch (Exception e) when (threads > 0 && e is OutOfMemoryException or ThreadStartException)
+        {
         }
     }
 
@@ -92,7 +106,8 @@ internal sealed class WaiterThread(string name = "LlamaIpc waiter", bool mayRunC
 
     private void Loop()
     {
-        while (RunNext())
+        ExecutionContext context = ExecutionContext.Capture()!; // this thread's own, which has nothing in it
+        while (RunNext(context))
         {
         }
     }
@@ -103,7 +118,7 @@ internal sealed class WaiterThread(string name = "LlamaIpc waiter", bool mayRunC
     /// forgotten.
     /// </summary>
     [MethodImpl(MethodImplOptions.NoInlining)]
-    private bool RunNext()
+    private bool RunNext(ExecutionContext context)
     {
         Action action;
         lock (gate)
@@ -118,7 +133,17 @@ internal sealed class WaiterThread(string name = "LlamaIpc waiter", bool mayRunC
             }
             action = work.Dequeue();
         }
-        action();
+        // What the caller's code has set for its calls, or of the thread, is not for the next caller.
+        ExecutionContext.Run(context, static action => ((Action)action!)(), action);
+        Thread thread = Thread.CurrentThread;
+        if (!thread.IsBackground)
+        {
+            thread.IsBackground = true;
+        }
+        if (thread.Priority != ThreadPriority.Normal)
+        {
+            thread.Priority = ThreadPriority.Normal;
+        }
         return true;
     }
 

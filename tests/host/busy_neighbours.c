@@ -1,6 +1,6 @@
-/* busy_neighbours.c - a host evaluates with fewer threads while other programs use the processors, and with all of them
- * afterwards, and with one less while it turns a long text into tokens; it looks at nobody where the number was given, or where bytes must not depend on it. What other programs use is a
- * file of this test's, in place of the system's. */
+/* busy_neighbours.c - a host evaluates with fewer threads while other programs use the processors, with all of them afterwards, and
+ * with one less while it turns a long text into tokens beside answers; it looks at nobody where the number was given, or where
+ * bytes must not depend on it. What other programs use is a file of this test's, in place of the system's. */
 #include "../modern/modern_test.h"
 
 #include "platform/platform.h"
@@ -58,24 +58,28 @@ static void gives_the_tokenizer_one(const char *instance, const char *model, int
     test_host host;
     char fewer[64], all[64];
     reading text = {0};
-    test_step("a long text becomes tokens");
-    snprintf(fewer, sizeof fewer, "a long text becomes tokens: evaluating with %d thread%s\n", n_cores - 1, n_cores == 2 ? "" : "s");
+    lipc_delta delta;
+    test_step("a long text becomes tokens beside an answer");
+    snprintf(fewer, sizeof fewer, "long texts become tokens: evaluating with %d thread%s\n", n_cores - 1, n_cores == 2 ? "" : "s");
     snprintf(all, sizeof all, "any more: evaluating with %d threads\n", n_cores);
     write_stat(1000);
     segment segment = host_ready(&host, instance, (const char *const[]){"-m", model, "--context-shift", "-np", "2", "--request-size", "2M",
                                                                         "--log-level", "debug", NULL});
     lipc_client *client = client_of(instance);
-    lipc_stream *running = ask_endless(client);
-    read_until(running, &text, 1);
     char *long_text = malloc(N_BYTES + 1);
     CHECK(long_text != NULL);
     for (int i = 0; i < N_BYTES; i++) long_text[i] = "a word "[i % 7];
     long_text[N_BYTES] = 0;
+    lipc_stream *alone = ask(client, long_text);
+    CHECK_INT(lipc_stream_read(alone, SOON_MS, &delta), ==, LIPC_E_REFUSED);
+    lipc_stream_close(alone);
+    CHECK(!has_said(&host, "become tokens"));
+    lipc_stream *running = ask_endless(client);
+    read_until(running, &text, 1);
     lipc_stream *refused = ask(client, long_text);
     free(long_text);
     CHECK(WAITED(SOON_MS, (read_until(running, &text, text.n_bytes + 1), has_said(&host, fewer))));
     CHECK(WAITED(SOON_MS, (read_until(running, &text, text.n_bytes + 1), has_said(&host, all))));
-    lipc_delta delta;
     CHECK_INT(lipc_stream_read(refused, SOON_MS, &delta), ==, LIPC_E_REFUSED);
     free(text.text);
     lipc_stream_close(refused);

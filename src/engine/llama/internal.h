@@ -140,6 +140,7 @@ struct llama_engine {
     threadpool_free_fn threadpool_free;
     thread_count threads;      /* that there are processors for; facts.n_threads at most */
     int n_threads_used;        /* now: one less while the tokenizer needs a processor */
+    bool gave_one;             /* ... at some time since the last look at others */
     bool has_evaluated;        /* with the threads that there are now */
     bool makes_way;            /* ... and as many as others leave processors for */
     plat_load load;            /* as it was when that was looked at, at load_ns */
@@ -326,6 +327,8 @@ cells prefill_cells(const struct sequence *sequence, int32_t n_tokens);
 int32_t prefill_left(const struct sequence *sequence);
 /* It runs, and nothing of it waits any more: it makes tokens. */
 bool prefill_is_over(const struct sequence *sequence);
+/* Some answer does, also if it is in none of the next batches, as it has other adapters. */
+bool prefill_somebody_generates(const struct llama_engine *engine);
 /* Adds chunks to a batch in which answers have their rows already. */
 void prefill_add(struct llama_engine *engine);
 /* Adds one of this sequence, of the size that depends on nothing else. */

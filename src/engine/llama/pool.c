@@ -95,8 +95,11 @@ static void look_at_others(struct llama_engine *engine, char *reason, size_t siz
     plat_load before = engine->load;
     uint64_t since_ns = now - engine->load_ns;
     engine->load_ns = now;
+    bool gave_one = engine->gave_one;
+    engine->gave_one = false;
     if (plat_load_look(&load) != PLAT_OK) return;
     engine->load = load;
+    if (gave_one) return; /* what the tokenizer used is this process's, but not in what all used: it is nice */
     double n_busy = threads_of_others(&before, &load, since_ns, now - engine->evaluated_ns);
     if (n_busy < 0) return;
     int n_before = engine->threads.n;
@@ -106,18 +109,18 @@ static void look_at_others(struct llama_engine *engine, char *reason, size_t siz
 }
 
 void pool_make_way(struct llama_engine *engine) {
-    char reason[64] = "no long text becomes tokens any more", line[128];
+    char reason[64] = "", line[128];
     if (!engine->makes_way) return;
     look_at_others(engine, reason, sizeof reason);
-    int n = engine->threads.n;
     /* The threads wait for each other after each part of an evaluation. One that shares its processor with the tokenizer holds up
-     * all of them for as long as the scheduler likes, so for a while there is one less. */
-    if (n > 1 && prepare_needs_processor(engine)) {
-        snprintf(reason, sizeof reason, "a long text becomes tokens");
-        n--;
-    }
+     * all of them for as long as the scheduler likes, so for a while there is one less. Not where only prompts are evaluated: nobody
+     * notices pauses there, and such a step takes seconds, for which a thread would be lacking. */
+    bool gives_one = engine->threads.n > 1 && prepare_needs_processor(engine) && prefill_somebody_generates(engine);
+    int n = engine->threads.n - gives_one;
+    engine->gave_one = engine->gave_one || gives_one;
     if (n == engine->n_threads_used) return;
     use_threads(engine, n);
+    if (!reason[0]) snprintf(reason, sizeof reason, "%s", gives_one ? "long texts become tokens" : "no long texts become tokens any more");
     snprintf(line, sizeof line, "%s: evaluating with %d thread%s", reason, n, n == 1 ? "" : "s");
     llama_log(engine, 3, line);
 }

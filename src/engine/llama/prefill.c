@@ -86,8 +86,7 @@ static int choose_reader(const struct llama_engine *engine) {
 
 /* ---- how much ------------------------------------------------------------------------------------------------------ */
 
-/* Also if its answer is in none of these batches, as it has other adapters. */
-static bool somebody_generates(const struct llama_engine *engine) {
+bool prefill_somebody_generates(const struct llama_engine *engine) {
     for (int s = 0; s < engine->base.facts.n_sequences; s++)
         if (prefill_is_over(&engine->sequences[s])) return true;
     return false;
@@ -96,7 +95,7 @@ static bool somebody_generates(const struct llama_engine *engine) {
 /* Tokens of chunks beside these rows of answers. */
 static int32_t budget_tokens(const struct llama_engine *engine, int32_t n_rows) {
     double budget_ns = fmax(BUDGET_NS, BUDGET_STEPS * engine->answers_ns);
-    if (!somebody_generates(engine)) return engine->n_ubatch;
+    if (!prefill_somebody_generates(engine)) return engine->n_ubatch;
     if (engine->options.prefill_budget_ms < 0) return engine->n_batch - n_rows;
     if (engine->options.prefill_budget_ms > 0) budget_ns = engine->options.prefill_budget_ms * 1e6;
     double row_ns = engine->row_ns > 0 ? engine->row_ns : fmax(engine->answers_ns / (n_rows > 0 ? n_rows : 1), 1);
@@ -111,7 +110,7 @@ void prefill_note(struct llama_engine *engine, uint64_t ns) {
         const struct sequence *sequence = &engine->sequences[s];
         if (sequence->n_in_batch > 0 && prefill_left(sequence) == 0) n_answers += 1 + sequence->n_drafted;
     }
-    if (n_answers == 0 && !somebody_generates(engine)) return;
+    if (n_answers == 0 && !prefill_somebody_generates(engine)) return;
     double *mean = n_answers == n_rows ? &engine->answers_ns : &engine->row_ns;
     double taken = n_answers == n_rows ? (double)ns : (double)ns / n_rows;
     *mean = *mean > 0 ? (*mean + taken) / 2 : taken;
