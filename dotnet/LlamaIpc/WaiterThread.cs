@@ -133,8 +133,9 @@ internal sealed class WaiterThread(string name = "LlamaIpc waiter", bool mayRunC
             }
             action = work.Dequeue();
         }
-        // What the caller's code has set for its calls, or of the thread, is not for the next caller.
-        ExecutionContext.Run(context, static action => ((Action)action!)(), action);
+        // What the caller's code has set for its calls, or of the thread, is not for the next caller. The .NET Framework takes a
+        // context only once; elsewhere a copy is the same object.
+        ExecutionContext.Run(context.CreateCopy(), static action => ((Action)action!)(), action);
         Thread thread = Thread.CurrentThread;
         if (!thread.IsBackground)
         {
