@@ -13,9 +13,9 @@ namespace LlamaIpc;
 /// <remarks>
 /// All members may be used from any thread. No thread of the pool is ever blocked: a thread of the client's own waits
 /// for all streams that somebody awaits. Without a <see cref="SynchronizationContext"/>, a loop that is the only one may
-/// continue on that thread, and may block it: another one then waits for the others. Members that talk to the host are virtual and there is a constructor for derived
-/// classes, so that a test can put a fake in this one's place: one that overrides <see cref="OpenStream(LlamaRequest)"/>
-/// and <see cref="Status"/> serves most of them.
+/// continue on that thread, and may block it: another one then waits for the others. Members that talk to the host are
+/// virtual and there is a constructor for derived classes, so that a test can put a fake in this one's place: one that
+/// overrides <see cref="OpenStream(LlamaRequest)"/> and <see cref="Status"/> serves most of them.
 /// </remarks>
 public class LlamaClient : IDisposable, IAsyncDisposable
 {
